@@ -1,0 +1,132 @@
+//! The gate: find the token, verify it, look it up, decide. Every door calls [`Gate::check`].
+
+mod metrics;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::policy::Policy;
+use crate::readiness::Readiness;
+use crate::reason::Reason;
+use crate::request::Request;
+use crate::revocation::{Clear, Reader, Standing};
+use crate::token;
+use crate::verify::{Verified, Verifier};
+
+pub use metrics::Metrics;
+
+/// The answer to one request. There is no default, and only this module can build the two kinds
+/// that let a request pass.
+#[derive(Debug)]
+pub enum Decision {
+    Permit(Permit),
+    Bypass(Bypass),
+    Deny(Denial),
+}
+
+/// The request carries a good token: verified, looked up, not revoked.
+#[derive(Debug)]
+pub struct Permit {
+    pub id: DecisionId,
+    verified: Arc<Verified>,
+    _looked_up: Clear,
+}
+
+impl Permit {
+    #[must_use]
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+}
+
+/// The route needs no token. Whatever token there is was not looked at, so nothing is known about
+/// the client.
+#[derive(Debug)]
+pub struct Bypass {
+    pub id: DecisionId,
+    _built_here: (),
+}
+
+/// The request must not pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Denial {
+    pub id: DecisionId,
+    pub reason: Reason,
+}
+
+/// Names one decision in logs, metadata and the error body, so that all three can be brought
+/// together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecisionId(u64);
+
+impl DecisionId {
+    /// The length of the text form.
+    pub const LEN: usize = 16;
+
+    /// A random start and an odd stride through all 64-bit numbers: unique within a process, and
+    /// most unlikely to meet another replica's.
+    fn next() -> Self {
+        const STRIDE: u64 = 0x9E37_79B9_7F4A_7C15;
+        static START: std::sync::LazyLock<AtomicU64> =
+            std::sync::LazyLock::new(|| AtomicU64::new(rand::random()));
+        Self(START.fetch_add(STRIDE, Ordering::Relaxed))
+    }
+}
+
+/// Sixteen hexadecimal digits.
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Everything a decision depends on. It is replaced as a whole when the configuration changes.
+#[derive(Debug)]
+pub struct Gate {
+    pub readiness: Readiness,
+    pub policy: Policy,
+    pub sources: token::Sources,
+    pub verifier: Arc<Verifier>,
+    pub revocations: Reader,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Gate {
+    /// Decides about one request. It always answers, and a failure of any kind is a denial.
+    pub async fn check(&self, request: &Request<'_>) -> Decision {
+        let started = Instant::now();
+        let id = DecisionId::next();
+        let decision = match self.judge(request, id).await {
+            Ok(decision) => decision,
+            Err(reason) => Decision::Deny(Denial { id, reason }),
+        };
+        self.metrics.decided(&decision, started.elapsed());
+        decision
+    }
+
+    async fn judge(&self, request: &Request<'_>, id: DecisionId) -> Result<Decision, Reason> {
+        if !self.readiness.knows() {
+            return Err(Reason::NotReady);
+        }
+        if self.policy.exempts(request) {
+            return Ok(Decision::Bypass(Bypass {
+                id,
+                _built_here: (),
+            }));
+        }
+        let token = self.sources.find(request)?;
+        let verified = self.verifier.verify(token).await?;
+        match self.revocations.standing(&verified.claims) {
+            Standing::Clear(looked_up) => Ok(Decision::Permit(Permit {
+                id,
+                verified,
+                _looked_up: looked_up,
+            })),
+            Standing::Revoked => Err(Reason::Revoked),
+            Standing::NotReady => Err(Reason::NotReady),
+            Standing::Stale => Err(Reason::Stale),
+        }
+    }
+}

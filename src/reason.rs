@@ -1,0 +1,94 @@
+//! Why a request was refused: one closed list, used alike in logs, metrics, dynamic metadata and
+//! `explain`. Operators see the reason; a client never does (see `proxy::answer`).
+
+/// The reasons. Their names are an interface: dashboards and alerts match on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No token where one may be.
+    MissingToken,
+    /// Not a JWS that can be read, two tokens in one place, or one that is too long.
+    MalformedToken,
+    /// `iss` is absent or names no configured issuer.
+    UnknownIssuer,
+    /// No usable key of the issuer has this `kid`.
+    UnknownKey,
+    /// `alg` is not one that the issuer and the key allow.
+    UnsupportedAlgorithm,
+    /// The signature does not fit.
+    BadSignature,
+    /// `exp` is over (RFC 7519 §4.1.4).
+    Expired,
+    /// `nbf` or `iat` lies in the future.
+    NotYetValid,
+    /// `aud` has none of the issuer's audiences (RFC 7519 §4.1.3).
+    WrongAudience,
+    /// `typ` is of another kind of token (RFC 8725 §3.11).
+    WrongType,
+    /// `exp − iat` is more than the issuer's `max_token_lifetime`.
+    LifetimeExceeded,
+    /// A required claim is absent or of the wrong type.
+    MissingClaim,
+    /// A revocation matches.
+    Revoked,
+    /// The token is good, its scope does not reach.
+    InsufficientScope,
+    /// The token is good, this client or subject may not.
+    Forbidden,
+    /// Portcullis does not know enough yet, or no longer, about this issuer's keys.
+    NotReady,
+    /// The revocation feed is older than `max_staleness`.
+    Stale,
+}
+
+impl Reason {
+    /// Every reason, for metrics that start at zero and for tests that must cover all.
+    pub const ALL: [Self; 17] = [
+        Self::MissingToken,
+        Self::MalformedToken,
+        Self::UnknownIssuer,
+        Self::UnknownKey,
+        Self::UnsupportedAlgorithm,
+        Self::BadSignature,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::WrongAudience,
+        Self::WrongType,
+        Self::LifetimeExceeded,
+        Self::MissingClaim,
+        Self::Revoked,
+        Self::InsufficientScope,
+        Self::Forbidden,
+        Self::NotReady,
+        Self::Stale,
+    ];
+
+    /// The name at every interface.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingToken => "missing_token",
+            Self::MalformedToken => "malformed_token",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownKey => "unknown_key",
+            Self::UnsupportedAlgorithm => "unsupported_algorithm",
+            Self::BadSignature => "bad_signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongAudience => "wrong_audience",
+            Self::WrongType => "wrong_type",
+            Self::LifetimeExceeded => "lifetime_exceeded",
+            Self::MissingClaim => "missing_claim",
+            Self::Revoked => "revoked",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::Forbidden => "forbidden",
+            Self::NotReady => "not_ready",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,100 @@
+//! The protocol-neutral request: what every door hands to the gate. It borrows from the wire
+//! message, so that a check copies nothing it does not need.
+
+use smallvec::SmallVec;
+
+/// One request as the proxy described it.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// `GET`, `POST`, …; empty when the proxy did not say.
+    pub method: &'a str,
+    /// Path and query as the client sent them, before any normalisation.
+    pub target: &'a str,
+    /// In the order received; duplicates stay.
+    pub headers: Headers<'a>,
+}
+
+/// What a look-up by name found. A header that stands twice is told apart from one that stands
+/// once, because joining them hides a second token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    Nothing,
+    One(&'a [u8]),
+    Several,
+}
+
+/// Header names and raw values. Names are compared without case (RFC 9110 §5.1).
+#[derive(Default)]
+pub struct Headers<'a>(SmallVec<[(&'a str, &'a [u8]); 32]>);
+
+impl<'a> Headers<'a> {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn push(&mut self, name: &'a str, value: &'a [u8]) {
+        self.0.push((name, value));
+    }
+
+    #[must_use]
+    pub fn find(&self, name: &str) -> Found<'a> {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (None, _) => Found::Nothing,
+            (Some(value), None) => Found::One(value),
+            (Some(_), Some(_)) => Found::Several,
+        }
+    }
+
+    /// Every value under a name, in the order received.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.0
+            .iter()
+            .filter(move |(held, _)| held.eq_ignore_ascii_case(name))
+            .map(|(_, value)| *value)
+    }
+
+    /// The value if it stands once and is text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        match self.find(name) {
+            Found::One(value) => std::str::from_utf8(value).ok(),
+            Found::Nothing | Found::Several => None,
+        }
+    }
+}
+
+/// Names only: values carry tokens and cookies.
+impl std::fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
+
+impl Request<'_> {
+    /// The target without its query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target
+            .split_once('?')
+            .map_or(self.target, |(path, _)| path)
+    }
+
+    /// The query without its `?`; empty when there is none.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+
+    /// Whether the client speaks gRPC and so expects its errors as trailers.
+    #[must_use]
+    pub fn is_grpc(&self) -> bool {
+        self.headers.text("content-type").is_some_and(|kind| {
+            kind.get(..16)
+                .is_some_and(|start| start.eq_ignore_ascii_case("application/grpc"))
+        })
+    }
+}

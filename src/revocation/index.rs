@@ -1,0 +1,3 @@
+//! The in-memory index.
+#[derive(Debug, Default)]
+pub struct Index;

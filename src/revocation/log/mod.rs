@@ -1,0 +1,64 @@
+//! The durable log of revocations: what every store implements.
+//!
+//! A new store is one file that implements [`Log`], one line in [`Config`], and one line in the
+//! contract suite `tests/it/log_contract.rs`.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+use super::record::Revocation;
+
+/// A place in a log. Positions rise within an epoch; a new epoch is another history (a stream
+/// that was deleted and made again), in which old positions mean nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    pub epoch: [u8; 16],
+    pub position: u128,
+}
+
+/// Why an append was not acknowledged. The sender is told to try again in every case but
+/// [`AppendError::Rejected`]; records are idempotent, so trying again is always safe.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The store will never take this record.
+    #[error("the store rejected the record: {0}")]
+    Rejected(String),
+    /// The store has no room.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// The store cannot be reached or written.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The answer was lost: the record may be stored, now or later.
+    #[error("the store did not say whether it kept the record: {0}")]
+    Unknown(String),
+}
+
+/// What a follower sees.
+#[derive(Clone, Debug)]
+pub enum Feed {
+    /// Records in log order, and the place behind the last of them.
+    Records(Vec<Arc<Revocation>>, Cursor),
+    /// Everything up to here was delivered. The first one ends the replay; later ones are
+    /// heartbeats, and their age is the age of the feed.
+    InSync(Cursor),
+    /// The connection to the log is gone and is being sought again. What is known stays.
+    Lost(String),
+    /// Another history begins: everything is replayed from its start and united with what is
+    /// known. Nothing that is still live is dropped.
+    Reset(Cursor),
+}
+
+/// A durable, ordered, append-only log of revocations.
+pub trait Log: Send + Sync + 'static {
+    /// Makes a batch durable, all of it or nothing. Returns the place behind the batch once no
+    /// crash of this process or, where the store says so, of its machine can lose it. A record
+    /// that is in the log already counts as appended.
+    fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>>;
+
+    /// Everything after `from`, or from the start; then what comes. The stream ends only when
+    /// the log is closed.
+    fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed>;
+}

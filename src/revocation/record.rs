@@ -1,0 +1,214 @@
+//! The revocation record: which tokens are no longer good, since when, and until when that has to
+//! be remembered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use prost::Message;
+
+use crate::clock::UnixMillis;
+
+#[expect(
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated from proto/portcullis/v1"
+)]
+mod wire {
+    include!(concat!(env!("OUT_DIR"), "/portcullis.v1.rs"));
+}
+
+/// Which tokens: those of `issuer` that carry every one of `matches`.
+///
+/// A key of `matches` is a claim name, or several joined by `|`, of which the first that the token
+/// has counts (`applicationId|aud`). A value is compared as text with a string, number or boolean
+/// claim; a claim that is an array matches by membership. An empty map means every token of the
+/// issuer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    pub issuer: String,
+    pub matches: BTreeMap<String, String>,
+}
+
+/// What to do with the tokens of a [`Target`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// They are no longer good.
+    Revoke,
+    /// Every revocation of the same target and cause that occurred no later is taken back.
+    Lift,
+}
+
+/// What an event says, before the receipt fixes what must not be left to the sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// The event's own id where it has one, else a fresh ULID.
+    pub id: String,
+    pub target: Target,
+    pub action: Action,
+    /// Tokens issued at or before this second are meant. `None`: every matching token, as for a
+    /// `jti` or a `sid`.
+    pub issued_at_or_before: Option<UnixMillis>,
+    /// The cut-off for tokens without `iat`: those that expire at or before this second. Without
+    /// it such a token counts as issued at `exp − max_token_lifetime`.
+    pub expires_at_or_before: Option<UnixMillis>,
+    /// By the sender's clock.
+    pub occurred_at: UnixMillis,
+    /// The configured name of the event source.
+    pub source: String,
+    /// What happened, such as `user.deactivate`; for a lift, the cause that it takes back.
+    pub cause: String,
+}
+
+/// A revocation as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    pub id: String,
+    pub target: Target,
+    pub action: Action,
+    pub issued_at_or_before: Option<UnixMillis>,
+    pub expires_at_or_before: Option<UnixMillis>,
+    pub occurred_at: UnixMillis,
+    /// No matching token can be valid after this moment, by the terms known at receipt. See
+    /// [`Terms::forget_after`] for the terms of today.
+    pub forget_after: UnixMillis,
+    pub source: String,
+    pub cause: String,
+    pub received_at: UnixMillis,
+}
+
+/// What an issuer's tokens are bound to, and so how long its revocations must be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The longest life any accepted token can have: [`crate::lifetime::Lifetimes::longest`].
+    pub longest_life: Duration,
+    /// How far the clocks of issuer and replica may differ.
+    pub leeway: Duration,
+}
+
+/// Times are compared in whole seconds, so a moment may stand for the second it begins.
+const WHOLE_SECOND: Duration = Duration::from_secs(1);
+
+/// A lift outlives the revocations it takes back by this much, for deliveries that come late.
+const LATE_DELIVERIES: Duration = Duration::from_secs(72 * 3600);
+
+impl Terms {
+    /// The moment after which no token that `record` matches can be accepted any more.
+    ///
+    /// A token issued at or before the cut-off `c` expires by `c + longest_life` and is accepted
+    /// for `leeway` more. Without a cut-off the last matching token is taken to be issued when
+    /// the event was received.
+    #[must_use]
+    pub fn forget_after(&self, record: &Revocation) -> UnixMillis {
+        let last_event = record.occurred_at.max(record.received_at);
+        let last_issued = match record.action {
+            Action::Revoke => record.issued_at_or_before.unwrap_or(last_event),
+            Action::Lift => last_event.plus(LATE_DELIVERIES),
+        };
+        let by_issue = last_issued.plus(self.longest_life);
+        let by_expiry = record.expires_at_or_before.unwrap_or_default();
+        by_issue.max(by_expiry).plus(self.leeway).plus(WHOLE_SECOND)
+    }
+}
+
+impl Draft {
+    /// Fixes the times at receipt. The sender's clock is trusted no further than `leeway` past
+    /// ours: one wrong clock must not lock an issuer out for ever.
+    #[must_use]
+    pub fn receive(self, now: UnixMillis, terms: &Terms) -> Revocation {
+        let occurred_at = self.occurred_at.min(now.plus(terms.leeway));
+        // What the sender's clock was ahead is taken off its cut-offs too.
+        let ahead = self.occurred_at.since(occurred_at);
+        let mut record = Revocation {
+            id: self.id,
+            target: self.target,
+            action: self.action,
+            issued_at_or_before: self.issued_at_or_before.map(|at| at.minus(ahead)),
+            expires_at_or_before: self.expires_at_or_before.map(|at| at.minus(ahead)),
+            occurred_at,
+            forget_after: UnixMillis::default(),
+            source: self.source,
+            cause: self.cause,
+            received_at: now,
+        };
+        record.forget_after = terms.forget_after(&record);
+        record
+    }
+}
+
+/// A log entry that this version cannot act on. It is never skipped: a revocation that is not
+/// understood is a revocation that is not enforced.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error("not a revocation message: {0}")]
+    Wire(#[from] prost::DecodeError),
+    #[error("action {0} is not known to this version")]
+    Action(i32),
+    #[error("the claim {0:?} is named twice")]
+    ClaimTwice(String),
+}
+
+impl Revocation {
+    /// The log's bytes (`proto/portcullis/v1/revocation.proto`).
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let matches = self.target.matches.iter();
+        wire::Revocation {
+            id: self.id.clone(),
+            issuer: self.target.issuer.clone(),
+            matches: matches
+                .map(|(claim, value)| wire::Match {
+                    claim: claim.clone(),
+                    value: value.clone(),
+                })
+                .collect(),
+            issued_at_or_before_ms: self.issued_at_or_before.map(|at| at.0),
+            expires_at_or_before_ms: self.expires_at_or_before.map(|at| at.0),
+            occurred_at_ms: self.occurred_at.0,
+            forget_after_ms: self.forget_after.0,
+            source: self.source.clone(),
+            cause: self.cause.clone(),
+            received_at_ms: self.received_at.0,
+            action: match self.action {
+                Action::Revoke => wire::Action::Revoke.into(),
+                Action::Lift => wire::Action::Lift.into(),
+            },
+        }
+        .encode_to_vec()
+    }
+
+    /// Reads what [`Revocation::encode`] wrote, also in a later version that added fields.
+    ///
+    /// # Errors
+    /// When the bytes are no such message, or ask for what this version does not know.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let message = wire::Revocation::decode(bytes)?;
+        let action = match wire::Action::try_from(message.action) {
+            Ok(wire::Action::Revoke) => Action::Revoke,
+            Ok(wire::Action::Lift) => Action::Lift,
+            Ok(wire::Action::Unspecified) | Err(_) => {
+                return Err(Unreadable::Action(message.action));
+            }
+        };
+        let mut matches = BTreeMap::new();
+        for pair in message.matches {
+            if let Some(_earlier) = matches.insert(pair.claim.clone(), pair.value) {
+                return Err(Unreadable::ClaimTwice(pair.claim));
+            }
+        }
+        Ok(Self {
+            id: message.id,
+            target: Target {
+                issuer: message.issuer,
+                matches,
+            },
+            action,
+            issued_at_or_before: message.issued_at_or_before_ms.map(UnixMillis),
+            expires_at_or_before: message.expires_at_or_before_ms.map(UnixMillis),
+            occurred_at: UnixMillis(message.occurred_at_ms),
+            forget_after: UnixMillis(message.forget_after_ms),
+            source: message.source,
+            cause: message.cause,
+            received_at: UnixMillis(message.received_at_ms),
+        })
+    }
+}

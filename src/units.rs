@@ -1,0 +1,184 @@
+//! Values as operators write them in the configuration: `90s`, `1h 30m`, `16KiB`.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A length of time, written `500ms`, `30s`, `5m`, `1h 30m`, `2d`. A bare number is refused,
+/// because nobody can see whether it means seconds or milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl Span {
+    #[must_use]
+    pub const fn secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+}
+
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map(Self).map_err(|error| {
+            de::Error::custom(format!(
+                "{text:?} is not a length of time such as 500ms, 30s or 1h: {error}"
+            ))
+        })
+    }
+}
+
+impl JsonSchema for Span {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "duration",
+            "pattern": r"^\s*([0-9]+\s*[A-Za-z]+\s*)+$",
+            "examples": ["500ms", "30s", "1h"],
+        })
+    }
+}
+
+/// A size in bytes, written `512B`, `16KiB`, `64MiB`, `1GiB` (powers of 1024).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+const UNITS: [(&str, u64); 4] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("B", 1),
+];
+
+impl Bytes {
+    #[must_use]
+    pub const fn kib(kib: u64) -> Self {
+        Self(kib << 10)
+    }
+
+    #[must_use]
+    pub const fn mib(mib: u64) -> Self {
+        Self(mib << 20)
+    }
+
+    /// As a length in memory; sizes past the address space saturate.
+    #[must_use]
+    pub fn len(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (unit, factor) = UNITS.iter().find(|(unit, _)| text.ends_with(unit))?;
+        let digits = text.strip_suffix(unit)?.trim_end();
+        let count: u64 = digits.parse().ok()?;
+        count.checked_mul(*factor).map(Self)
+    }
+}
+
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let whole = UNITS
+            .iter()
+            .find(|(_, factor)| self.0 != 0 && self.0 % factor == 0);
+        let (unit, factor) = whole.unwrap_or(&UNITS[3]);
+        write!(f, "{}{unit}", self.0 / factor)
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            de::Error::custom(format!(
+                "{text:?} is not a size such as 512B, 16KiB, 64MiB or 1GiB"
+            ))
+        })
+    }
+}
+
+impl JsonSchema for Bytes {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Bytes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": r"^\s*[0-9]+\s*(B|KiB|MiB|GiB)\s*$",
+            "examples": ["16KiB", "64MiB"],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_back_as_written() {
+        for text in ["0B", "1B", "1023B", "16KiB", "3MiB", "2GiB"] {
+            assert_eq!(Bytes::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn sizes_that_mean_nothing_are_refused() {
+        for text in [
+            "",
+            "16",
+            "KiB",
+            "-1B",
+            "1.5MiB",
+            "16kb",
+            "99999999999999999999B",
+            "17179869184GiB",
+        ] {
+            assert_eq!(Bytes::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_number_is_no_length_of_time() {
+        let error = serde_json::from_str::<Span>("\"30\"")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("not a length of time"), "{error}");
+    }
+}
