@@ -1,0 +1,2 @@
+//! The parts in order.
+mod tasks;
