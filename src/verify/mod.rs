@@ -1,34 +1,232 @@
 //! Verification: from the text of a token to claims that may be trusted.
+//!
+//! Read a strict JWS → choose the issuer by `iss` → let its header pass → find the key by `kid`
+//! inside that issuer only → check the signature → judge the claims → remember the result.
 
+mod algorithm;
+mod cache;
 pub mod claims;
+mod config;
+mod feed;
+mod fetch;
+mod issuer;
+mod json;
+mod jwks;
+mod jws;
+mod kept;
+mod key;
+mod keyring;
+mod metrics;
+mod refresh;
+mod rules;
+mod secret_key;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
+pub use algorithm::Algorithm;
 pub use claims::Claims;
+pub use config::{CacheConfig, IssuerConfig, JwksConfig, KeysConfig, SecretConfig, check_issuers};
+pub use metrics::Metrics;
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
+use crate::clock::{Clock, UnixMillis};
+use crate::keep::Keep;
+use crate::lifetime::Lifetimes;
+use crate::problem::Problems;
+use crate::readiness::Readiness;
 use crate::reason::Reason;
 use crate::token::Token;
+use cache::VerifiedTokens;
+use feed::Shared;
+use issuer::Issuer;
+use jws::Jws;
+use key::Key;
+use rules::Window;
 
-/// Claims that were verified.
+/// Claims that were verified. Only this module can make one.
 #[derive(Debug)]
 pub struct Verified {
     pub claims: Claims,
     /// A door's encoded answer for this token, so that a repeat token is not encoded again.
     pub memo: OnceLock<Bytes>,
+    key: Arc<Key>,
+    window: Window,
+    /// About how many bytes it takes in memory.
+    weight: usize,
 }
 
 /// Verifies tokens of every configured issuer.
-#[derive(Debug)]
-pub struct Verifier;
+pub struct Verifier {
+    issuers: HashMap<String, Arc<Issuer>>,
+    cache: VerifiedTokens,
+    clock: Clock,
+    /// In milliseconds: see [`Verifier::new`].
+    horizon: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
+    startup_timeout: std::time::Duration,
+}
 
 impl Verifier {
-    /// Verifies a token, from the cache where it was seen before.
+    /// Builds from a checked configuration. Blocks on the disk: it reads secrets and restores kept
+    /// keys. Whatever is missing after that, the readiness waits for; [`Verifier::run`] gets it.
+    ///
+    /// `lifetimes` has the history of every issuer. `horizon` is a moment in milliseconds:
+    /// revocations whose time ended before it were forgotten, so tokens that ended before it stay
+    /// refused even if the wall clock steps back.
+    ///
+    /// # Errors
+    /// Every issuer whose secret or inline keys cannot be used.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, and each is a different part of the program"
+    )]
+    pub fn new(
+        issuers: &[IssuerConfig],
+        keys: &KeysConfig,
+        cache: &CacheConfig,
+        mut lifetimes: HashMap<String, Lifetimes>,
+        keep: Arc<dyn Keep>,
+        clock: Clock,
+        readiness: Readiness,
+        horizon: Arc<AtomicU64>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        let shared = Shared {
+            keys: keys.clone(),
+            keep,
+            clock: clock.clone(),
+            readiness,
+        };
+        let mut built = HashMap::new();
+        match fetch::client() {
+            Err(why) => problems.push("keys", why),
+            Ok(client) => problems.each("issuers", issuers, |problems, config| {
+                let issuer = match lifetimes.remove(&config.issuer) {
+                    Some(history) => Issuer::new(config, history, &client, &shared, &metrics),
+                    None => Err(("issuer", "has no history, or stands here twice".to_owned())),
+                };
+                match issuer {
+                    Ok(issuer) => drop(built.insert(config.issuer.clone(), Arc::new(issuer))),
+                    Err((field, why)) => problems.push(field, why),
+                }
+            }),
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            issuers: built,
+            cache: VerifiedTokens::new(cache, clock.clone()),
+            clock,
+            horizon,
+            metrics,
+            startup_timeout: keys.startup_timeout.0,
+        })
+    }
+
+    /// Verifies a token, from the cache where it was seen before. Waits only for newer keys when
+    /// the token names an unknown one.
     ///
     /// # Errors
     /// The first check that failed.
-    pub async fn verify(&self, _token: Token<'_>) -> Result<Arc<Verified>, Reason> {
-        unimplemented!()
+    pub async fn verify(&self, token: Token<'_>) -> Result<Arc<Verified>, Reason> {
+        let (now, horizon) = (self.clock.now(), self.horizon());
+        if let Some(found) = self.cache.find(token, now, horizon) {
+            self.metrics.hits.inc();
+            return found;
+        }
+        self.metrics.misses.inc();
+        let verified = Arc::new(self.examine(token).await?);
+        self.cache.insert(token, &verified);
+        Ok(verified)
+    }
+
+    async fn examine(&self, token: Token<'_>) -> Result<Verified, Reason> {
+        let jws = Jws::parse(token.expose())?;
+        let issuer = jws.issuer().and_then(|name| self.issuers.get(name));
+        let issuer = issuer.ok_or(Reason::UnknownIssuer)?;
+        issuer.admit(&jws.header)?;
+        let key = issuer.signer(&jws, &self.clock).await?;
+        let now = self.clock.now();
+        let (claims, window) = issuer.rules.judge(jws.payload, now)?;
+        window.admits(now, self.horizon())?;
+        Ok(Verified {
+            weight: cache::weight(&claims.all),
+            claims,
+            memo: OnceLock::new(),
+            key,
+            window,
+        })
+    }
+
+    /// Keeps every issuer's keys fresh until the shutdown.
+    ///
+    /// # Panics
+    /// When one of its own tasks panicked.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        for issuer in self.issuers.values().map(Arc::clone) {
+            let patience = self.startup_timeout;
+            tasks.spawn(async move {
+                let Some(feed) = &issuer.feed else { return };
+                let waiting = async {
+                    tokio::time::sleep(patience).await;
+                    feed.give_up_waiting();
+                    std::future::pending::<()>().await;
+                };
+                tokio::select! {
+                    never = feed.run() => match never {},
+                    () = waiting => {}
+                }
+            });
+        }
+        let joined = async {
+            while let Some(ended) = tasks.join_next().await {
+                if let Err(died) = ended {
+                    std::panic::resume_unwind(died.into_panic());
+                }
+            }
+            // Issuers with nothing to fetch: there is nothing to do, and that is no failure.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = joined => {}
+        }
+    }
+
+    /// Asks for an issuer's keys to be fetched soon: an event said that they changed. At most one
+    /// such fetch per cooldown; one that comes too early is put off, not dropped.
+    pub fn refetch(&self, issuer: &str) {
+        let feed = self
+            .issuers
+            .get(issuer)
+            .and_then(|issuer| issuer.feed.as_ref());
+        if let Some(feed) = feed {
+            feed.refresh.hint();
+        }
+    }
+
+    fn horizon(&self) -> UnixMillis {
+        UnixMillis(self.horizon.load(Ordering::Acquire))
+    }
+}
+
+/// The issuers only: the rest are keys and tokens.
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier")
+            .field("issuers", &self.issuers.keys())
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,125 @@
+//! The signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1), and sets of them.
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a token is signed: the values of the header's `alg`. `none` is not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Algorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+    HS256,
+    HS384,
+    HS512,
+}
+
+/// What kind of key an algorithm needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Rsa(&'static RsaParameters),
+    P256,
+    P384,
+    Ed25519,
+    Hmac(hmac::Algorithm),
+}
+
+impl Algorithm {
+    pub(super) const ALL: [Self; 12] = [
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+        Self::HS256,
+        Self::HS384,
+        Self::HS512,
+    ];
+
+    /// Names are compared with case (RFC 7515 §4.1.1): `None` and `rs256` name nothing.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "RS256" => Self::RS256,
+            "RS384" => Self::RS384,
+            "RS512" => Self::RS512,
+            "PS256" => Self::PS256,
+            "PS384" => Self::PS384,
+            "PS512" => Self::PS512,
+            "ES256" => Self::ES256,
+            "ES384" => Self::ES384,
+            "EdDSA" => Self::EdDSA,
+            "HS256" => Self::HS256,
+            "HS384" => Self::HS384,
+            "HS512" => Self::HS512,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn family(self) -> Family {
+        match self {
+            Self::RS256 => Family::Rsa(&RSA_PKCS1_2048_8192_SHA256),
+            Self::RS384 => Family::Rsa(&RSA_PKCS1_2048_8192_SHA384),
+            Self::RS512 => Family::Rsa(&RSA_PKCS1_2048_8192_SHA512),
+            Self::PS256 => Family::Rsa(&RSA_PSS_2048_8192_SHA256),
+            Self::PS384 => Family::Rsa(&RSA_PSS_2048_8192_SHA384),
+            Self::PS512 => Family::Rsa(&RSA_PSS_2048_8192_SHA512),
+            Self::ES256 => Family::P256,
+            Self::ES384 => Family::P384,
+            Self::EdDSA => Family::Ed25519,
+            Self::HS256 => Family::Hmac(hmac::HMAC_SHA256),
+            Self::HS384 => Family::Hmac(hmac::HMAC_SHA384),
+            Self::HS512 => Family::Hmac(hmac::HMAC_SHA512),
+        }
+    }
+
+    pub(super) fn is_hmac(self) -> bool {
+        matches!(self.family(), Family::Hmac(_))
+    }
+
+    /// The shortest secret that carries the algorithm's strength (RFC 7518 §3.2), in bytes; zero
+    /// for the asymmetric ones.
+    pub(super) fn shortest_secret(self) -> usize {
+        match self.family() {
+            Family::Hmac(hash) => hash.digest_algorithm().output_len(),
+            _ => 0,
+        }
+    }
+}
+
+/// A set of algorithms in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Algorithms(u16);
+
+impl Algorithms {
+    pub(super) const fn contains(self, algorithm: Algorithm) -> bool {
+        self.0 & (1 << algorithm as u16) != 0
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = Algorithm> {
+        Algorithm::ALL
+            .into_iter()
+            .filter(move |one| self.contains(*one))
+    }
+}
+
+impl FromIterator<Algorithm> for Algorithms {
+    fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
+        let add = |set, algorithm| set | (1 << algorithm as u16);
+        Self(algorithms.into_iter().fold(0, add))
+    }
+}

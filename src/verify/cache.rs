@@ -1,0 +1,115 @@
+//! Tokens that were verified before. A cache, and never the truth: whatever it holds is judged
+//! again by the clock, the horizon and the state of the key that verified it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::Expiry;
+use moka::sync::Cache;
+use serde_json::Value;
+
+use super::Verified;
+use super::config::CacheConfig;
+use crate::clock::{Clock, UnixMillis};
+use crate::reason::Reason;
+use crate::token::Token;
+
+/// Keyed by the whole text of the token, because anything less could be made to collide by those
+/// who send tokens. Bounded by bytes; a full cache costs signature checks and nothing else.
+pub(super) struct VerifiedTokens(Option<Cache<Box<str>, Arc<Verified>>>);
+
+impl VerifiedTokens {
+    pub(super) fn new(config: &CacheConfig, clock: Clock) -> Self {
+        if config.max_size.is_empty() {
+            return Self(None);
+        }
+        let cache = Cache::builder()
+            .max_capacity(config.max_size.0)
+            .weigher(|token: &Box<str>, verified: &Arc<Verified>| {
+                let weight = token.len() + verified.weight;
+                u32::try_from(weight).unwrap_or(u32::MAX)
+            })
+            .expire_after(AtTheEnd(clock))
+            .build();
+        Self(Some(cache))
+    }
+
+    /// A token that was verified before and still is, or the reason why time refuses it now.
+    /// `None` when it has to be verified, be it again.
+    pub(super) fn find(
+        &self,
+        token: Token<'_>,
+        now: UnixMillis,
+        horizon: UnixMillis,
+    ) -> Option<Result<Arc<Verified>, Reason>> {
+        let verified = self.0.as_ref()?.get(token.expose())?;
+        if !verified.key.is_good(now) {
+            self.forget(token);
+            return None;
+        }
+        let admitted = verified.window.admits(now, horizon);
+        Some(admitted.map(|()| verified))
+    }
+
+    pub(super) fn insert(&self, token: Token<'_>, verified: &Arc<Verified>) {
+        if let Some(cache) = &self.0 {
+            cache.insert(token.expose().into(), Arc::clone(verified));
+        }
+    }
+
+    fn forget(&self, token: Token<'_>) {
+        if let Some(cache) = &self.0 {
+            cache.invalidate(token.expose());
+        }
+    }
+}
+
+/// Frees the memory of a token that ended. That it ended is judged by [`VerifiedTokens::find`].
+struct AtTheEnd(Clock);
+
+impl Expiry<Box<str>, Arc<Verified>> for AtTheEnd {
+    fn expire_after_create(
+        &self,
+        _token: &Box<str>,
+        verified: &Arc<Verified>,
+        _created_at: Instant,
+    ) -> Option<Duration> {
+        Some(verified.window.until.since(self.0.now()))
+    }
+
+    fn expire_after_update(
+        &self,
+        token: &Box<str>,
+        verified: &Arc<Verified>,
+        updated_at: Instant,
+        _left: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(token, verified, updated_at)
+    }
+}
+
+/// What one entry takes besides its payload: the claims that were pulled out, the door's encoded
+/// answer and the cache's own bookkeeping.
+const PER_ENTRY: usize = 2048;
+
+/// About how many bytes verified claims take in memory, without the token's text.
+pub(super) fn weight(claims: &serde_json::Map<String, Value>) -> usize {
+    PER_ENTRY + members(claims)
+}
+
+fn members(map: &serde_json::Map<String, Value>) -> usize {
+    const PER_MEMBER: usize = size_of::<String>();
+    map.iter()
+        .map(|(name, value)| PER_MEMBER + name.len() + footprint(value))
+        .sum()
+}
+
+fn footprint(value: &Value) -> usize {
+    let inner = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(footprint).sum(),
+        Value::Object(map) => members(map),
+    };
+    size_of::<Value>() + inner
+}

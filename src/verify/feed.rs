@@ -1,0 +1,227 @@
+//! Keeps one issuer's keys fresh: fetch, adopt, keep on disk, wait, again.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::config::KeysConfig;
+use super::fetch::{Obtained, Origin};
+use super::jwks::KeySet;
+use super::kept::Kept;
+use super::keyring::Keyring;
+use super::metrics::OfKeys;
+use super::refresh::Refresh;
+use crate::clock::{Clock, UnixMillis};
+use crate::keep::Keep;
+use crate::readiness::Readiness;
+
+/// How often a key file is read again.
+const FILE_POLL: Duration = Duration::from_secs(1);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// What every feed shares.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub keys: KeysConfig,
+    pub keep: Arc<dyn Keep>,
+    pub clock: Clock,
+    pub readiness: Readiness,
+}
+
+/// The source of one issuer's keys, and the state of fetching them.
+pub(super) struct Feed {
+    issuer: String,
+    /// Under this name the readiness knows it.
+    name: String,
+    origin: Origin,
+    keyring: Arc<Keyring>,
+    metrics: OfKeys,
+    shared: Shared,
+    pub refresh: Refresh,
+}
+
+/// What the loop remembers between two fetches.
+#[derive(Default)]
+struct Past {
+    failures: u32,
+    complaint: Option<String>,
+    /// The last good text of a file, which is read far more often than it changes.
+    file: Option<Vec<u8>>,
+}
+
+impl Feed {
+    /// Restores what was kept. Without it, the readiness waits for the first fetch.
+    pub(super) fn new(
+        issuer: &str,
+        origin: Origin,
+        keyring: Arc<Keyring>,
+        metrics: OfKeys,
+        shared: Shared,
+    ) -> Self {
+        let feed = Self {
+            issuer: issuer.to_owned(),
+            name: format!("keys {issuer}"),
+            origin,
+            keyring,
+            metrics,
+            refresh: Refresh::new(shared.keys.cooldown.0, shared.keys.timeout.0),
+            shared,
+        };
+        if !feed.origin.is_file()
+            && let Err(why) = feed.restore()
+        {
+            warn!(issuer, "{why}");
+        }
+        if !feed.is_loaded() {
+            let why = format!("its keys are being loaded from {}", feed.origin.name());
+            feed.shared.readiness.wait_for(&feed.name, why);
+        }
+        feed
+    }
+
+    fn restore(&self) -> Result<(), String> {
+        let (keep, now) = (&*self.shared.keep, self.shared.clock.now());
+        let Some(kept) = Kept::load(keep, &self.issuer, &self.origin.name(), now)? else {
+            return Ok(());
+        };
+        self.adopt(kept.set.as_bytes(), UnixMillis(kept.fetched_at))
+            .map_err(|why| format!("the kept keys cannot be used: {why}"))?;
+        info!(
+            issuer = self.issuer,
+            "keys restored from the last good copy"
+        );
+        Ok(())
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.keyring.is_loaded(self.shared.clock.now())
+    }
+
+    /// Called when the start has waited long enough: the other issuers shall be served.
+    pub(super) fn give_up_waiting(&self) {
+        if !self.is_loaded() {
+            warn!(issuer = self.issuer, "serving without this issuer's keys");
+            self.shared.readiness.arrived(&self.name);
+        }
+    }
+
+    /// Fetches for ever.
+    pub(super) async fn run(&self) -> Infallible {
+        let mut past = Past::default();
+        let mut next = Instant::now();
+        loop {
+            self.until(next).await;
+            let number = self.refresh.begin();
+            let outcome = self.load(&mut past).await;
+            self.refresh.end(number);
+            next = Instant::now()
+                + match outcome {
+                    Ok(loaded) => self.succeeded(loaded, &mut past).await,
+                    Err(why) => self.failed(why, &mut past),
+                };
+        }
+    }
+
+    /// Waits until it is time, or somebody asks for an earlier one.
+    async fn until(&self, mut next: Instant) {
+        loop {
+            tokio::select! {
+                () = sleep_until(next) => return,
+                earlier = self.refresh.woken() => next = next.min(earlier),
+            }
+        }
+    }
+
+    /// Fetches and adopts. `None` when a file did not change.
+    async fn load(&self, past: &mut Past) -> Result<Option<(Obtained, UnixMillis)>, String> {
+        let obtained = self.origin.obtain().await?;
+        if self.origin.is_file() && past.file.as_ref() == Some(&obtained.text) {
+            return Ok(None);
+        }
+        let now = self.shared.clock.now();
+        let set = self.adopt(&obtained.text, now)?;
+        self.metrics.fetched();
+        if set.skipped() > 0 {
+            let why = set.why_skipped();
+            warn!(issuer = self.issuer, "some keys cannot be used: {why}");
+        }
+        Ok(Some((obtained, now)))
+    }
+
+    fn adopt(&self, text: &[u8], fetched_at: UnixMillis) -> Result<Arc<KeySet>, String> {
+        let until = if self.origin.is_file() {
+            UnixMillis::MAX
+        } else {
+            fetched_at.plus(self.shared.keys.max_stale.0)
+        };
+        let set = self.keyring.replace(text, until)?;
+        self.metrics.loaded(&set, fetched_at);
+        Ok(set)
+    }
+
+    /// Returns how long to wait before the next fetch.
+    async fn succeeded(&self, loaded: Option<(Obtained, UnixMillis)>, past: &mut Past) -> Duration {
+        self.shared.readiness.arrived(&self.name);
+        self.shared.readiness.recover(&self.name);
+        past.failures = 0;
+        past.complaint = None;
+        let fresh_for = loaded.as_ref().and_then(|(obtained, _)| obtained.fresh_for);
+        match loaded {
+            Some((obtained, _)) if self.origin.is_file() => past.file = Some(obtained.text),
+            Some((obtained, at)) => self.save(obtained.text, at).await,
+            None => {}
+        }
+        if self.origin.is_file() {
+            return FILE_POLL;
+        }
+        let keys = &self.shared.keys;
+        let (least, most) = (
+            keys.min_refresh.0,
+            keys.max_refresh.0.max(keys.min_refresh.0),
+        );
+        let span = fresh_for.map_or(keys.refresh.0, |span| span.clamp(least, most));
+        span.mul_f64(rand::random_range(0.9..=1.0)).max(least)
+    }
+
+    /// The set is kept as it came, so that a later version can read more out of it. Failing to
+    /// keep it harms only a restart.
+    async fn save(&self, text: Vec<u8>, at: UnixMillis) {
+        let Ok(set) = String::from_utf8(text) else {
+            return;
+        };
+        let kept = Kept {
+            origin: self.origin.name(),
+            fetched_at: at.0,
+            set,
+        };
+        let (keep, issuer) = (Arc::clone(&self.shared.keep), self.issuer.clone());
+        let saved = tokio::task::spawn_blocking(move || kept.save(&*keep, &issuer)).await;
+        if let Err(error) = saved.map_err(std::io::Error::other).flatten() {
+            warn!(
+                issuer = self.issuer,
+                "its keys cannot be kept on disk: {error}"
+            );
+        }
+    }
+
+    fn failed(&self, why: String, past: &mut Past) -> Duration {
+        if past.complaint.as_ref() != Some(&why) {
+            warn!(issuer = self.issuer, "its keys cannot be loaded: {why}");
+        }
+        self.metrics.failed();
+        self.shared.readiness.degrade(&self.name, why.clone());
+        past.complaint = Some(why);
+        if self.origin.is_file() {
+            return FILE_POLL;
+        }
+        let doubled = FIRST_RETRY * 2_u32.pow(past.failures.min(10));
+        past.failures += 1;
+        doubled
+            .min(LONGEST_RETRY)
+            .mul_f64(rand::random_range(0.5..=1.0))
+    }
+}

@@ -1,0 +1,45 @@
+//! The last good key set on disk, so that a restart does not need the issuer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::UnixMillis;
+use crate::keep::{Keep, Kind};
+
+/// What is kept for an issuer.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Kept {
+    /// Where the set came from. A set from elsewhere than now configured is not used.
+    pub origin: String,
+    /// Milliseconds since the epoch.
+    pub fetched_at: u64,
+    /// The JWK set as it was fetched.
+    pub set: String,
+}
+
+impl Kept {
+    /// The kept set of this origin. A set that seems to come from the future was fetched now at
+    /// the latest, so that a clock that stepped back does not make it last longer.
+    pub(super) fn load(
+        keep: &dyn Keep,
+        issuer: &str,
+        origin: &str,
+        now: UnixMillis,
+    ) -> Result<Option<Self>, String> {
+        let bytes = keep
+            .load(Kind::KeySet, issuer)
+            .map_err(|error| format!("the kept keys cannot be read: {error}"))?;
+        let Some(bytes) = bytes else {
+            return Ok(None);
+        };
+        let kept: Self = serde_json::from_slice(&bytes)
+            .map_err(|error| format!("the kept keys cannot be understood: {error}"))?;
+        let fetched_at = kept.fetched_at.min(now.0);
+        Ok((kept.origin == origin).then_some(Self { fetched_at, ..kept }))
+    }
+
+    /// Blocks until it is on disk.
+    pub(super) fn save(&self, keep: &dyn Keep, issuer: &str) -> std::io::Result<()> {
+        let bytes = serde_json::to_vec(self)?;
+        keep.save(Kind::KeySet, issuer, &bytes)
+    }
+}

@@ -1,0 +1,66 @@
+//! The keys of one issuer as they are now: replaced as a whole, read without a lock.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::algorithm::{Algorithm, Algorithms};
+use super::jwks::{Candidates, KeySet, Missing};
+use super::key::Lease;
+use crate::clock::UnixMillis;
+
+/// The current set, and until when it may be used.
+#[derive(Debug)]
+pub(super) struct Keyring {
+    set: ArcSwap<KeySet>,
+    lease: Arc<Lease>,
+    allowed: Algorithms,
+}
+
+/// Why no key may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoKey {
+    /// No set was loaded yet, or the last good one is too old.
+    NotLoaded,
+    Missing(Missing),
+}
+
+impl Keyring {
+    pub(super) fn new(allowed: Algorithms) -> Self {
+        Self {
+            set: ArcSwap::default(),
+            lease: Lease::none(),
+            allowed,
+        }
+    }
+
+    pub(super) fn find(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        now: UnixMillis,
+    ) -> Result<Candidates, NoKey> {
+        if !self.is_loaded(now) {
+            return Err(NoKey::NotLoaded);
+        }
+        self.set.load().find(kid, algorithm).map_err(NoKey::Missing)
+    }
+
+    pub(super) fn is_loaded(&self, now: UnixMillis) -> bool {
+        self.lease.holds(now)
+    }
+
+    /// Puts a new set in place of the old one; a bad one changes nothing. One caller at a time.
+    ///
+    /// # Errors
+    /// What is wrong with the set, for people.
+    pub(super) fn replace(&self, text: &[u8], until: UnixMillis) -> Result<Arc<KeySet>, String> {
+        let mut set = KeySet::parse(text, self.allowed, &self.lease)?;
+        let retire = set.succeed(&self.set.load());
+        let set = Arc::new(set);
+        self.set.store(Arc::clone(&set));
+        retire.now();
+        self.lease.extend(until);
+        Ok(set)
+    }
+}

@@ -1,0 +1,112 @@
+//! What verification counts. Labels are configured issuers, never anything from a token.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::jwks::KeySet;
+use crate::clock::UnixMillis;
+
+type OfIssuer = [(&'static str, String); 1];
+type OfFetch = [(&'static str, String); 2];
+
+/// The cache's hits and misses, and for each issuer its keys and fetches.
+#[derive(Debug)]
+pub struct Metrics {
+    pub(super) hits: Counter,
+    pub(super) misses: Counter,
+    fetches: Family<OfFetch, Counter>,
+    loaded_at: Family<OfIssuer, Gauge>,
+    usable: Family<OfIssuer, Gauge>,
+    skipped: Family<OfIssuer, Gauge>,
+}
+
+impl Metrics {
+    /// Creates the metrics and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            hits: Counter::default(),
+            misses: Counter::default(),
+            fetches: Family::default(),
+            loaded_at: Family::default(),
+            usable: Family::default(),
+            skipped: Family::default(),
+        };
+        registry.register(
+            "token_cache_hits",
+            "Tokens that were found among the verified ones",
+            metrics.hits.clone(),
+        );
+        registry.register(
+            "token_cache_misses",
+            "Tokens that had to be verified",
+            metrics.misses.clone(),
+        );
+        registry.register(
+            "key_fetches",
+            "Attempts to load an issuer's keys, by result (ok, error)",
+            metrics.fetches.clone(),
+        );
+        registry.register(
+            "keys_loaded_timestamp_seconds",
+            "When an issuer's keys were last loaded from their source; 0 if never",
+            metrics.loaded_at.clone(),
+        );
+        registry.register(
+            "keys_usable",
+            "Usable keys in an issuer's current set",
+            metrics.usable.clone(),
+        );
+        registry.register(
+            "keys_skipped",
+            "Keys in an issuer's current set that cannot be used",
+            metrics.skipped.clone(),
+        );
+        metrics
+    }
+
+    /// The metrics of one issuer, from zero.
+    pub(super) fn of(&self, issuer: &str) -> OfKeys {
+        let labels: OfIssuer = [("issuer", issuer.to_owned())];
+        let fetches = |result: &str| {
+            let labels = [("issuer", issuer.to_owned()), ("result", result.to_owned())];
+            self.fetches.get_or_create(&labels).clone()
+        };
+        OfKeys {
+            fetched: fetches("ok"),
+            failed: fetches("error"),
+            loaded_at: self.loaded_at.get_or_create(&labels).clone(),
+            usable: self.usable.get_or_create(&labels).clone(),
+            skipped: self.skipped.get_or_create(&labels).clone(),
+        }
+    }
+}
+
+/// The metrics of one issuer's keys.
+#[derive(Debug)]
+pub(super) struct OfKeys {
+    fetched: Counter,
+    failed: Counter,
+    loaded_at: Gauge,
+    usable: Gauge,
+    skipped: Gauge,
+}
+
+impl OfKeys {
+    pub(super) fn fetched(&self) {
+        self.fetched.inc();
+    }
+
+    pub(super) fn failed(&self) {
+        self.failed.inc();
+    }
+
+    pub(super) fn loaded(&self, set: &KeySet, at: UnixMillis) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.usable.set(gauge(set.len()));
+        self.skipped.set(gauge(set.skipped()));
+        self.loaded_at
+            .set(i64::try_from(at.seconds()).unwrap_or(i64::MAX));
+    }
+}
