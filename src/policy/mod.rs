@@ -1,14 +1,161 @@
-//! Which routes need what.
+//! Which routes need what: for now, which need no token.
+//!
+//! A route is exempt only when its path can be read in one way alone. Proxies, frameworks and old
+//! servers disagree about `..`, `//`, `;`, `\` and percent-encoding; whoever finds a spelling that
+//! we take for a public path and the back end for a private one is in. So nothing is decoded or
+//! resolved here: a path that holds any such thing is never exempt, and asks for a token.
 
+mod path;
+#[cfg(test)]
+mod tests;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::problem::Problems;
 use crate::request::Request;
 
+/// The item of `bypass:`: one route that needs no token. Give `exact` or `prefix`.
+///
+/// Paths are compared byte by byte, with case. A request whose path holds a percent sign, a
+/// semicolon, a backslash, an empty or all-dots segment or a byte outside printable ASCII is
+/// never exempt.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bypass {
+    /// This path only: `/healthz` is not `/healthz/`.
+    #[serde(default)]
+    pub exact: Option<String>,
+    /// Everything below this path. `/public/` means what is below it, without `/public` itself;
+    /// `/public` means that path and everything below it. Neither means `/publicity`.
+    #[serde(default)]
+    pub prefix: Option<String>,
+    /// The methods that need no token, such as `[GET, HEAD]`. Default: every method.
+    #[serde(default)]
+    pub methods: Option<Vec<String>>,
+}
+
+/// What the configuration calls `bypass`.
+pub type Config = Vec<Bypass>;
+
+impl Bypass {
+    /// Reports what is wrong, with the item itself as the current place.
+    pub fn check(&self, problems: &mut Problems) {
+        match (&self.exact, &self.prefix) {
+            (Some(exact), None) => check_path("exact", exact, problems),
+            (None, Some(prefix)) => check_prefix(prefix, problems),
+            (Some(_), Some(_)) => problems.push("", "give exact or prefix, not both"),
+            (None, None) => problems.push("", "exact or prefix is missing"),
+        }
+        let Some(methods) = &self.methods else {
+            return;
+        };
+        if methods.is_empty() {
+            problems.push("methods", "an empty list exempts nothing: drop the entry");
+        }
+        for method in methods {
+            if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
+                let message = format!("{method:?} is not a method such as GET");
+                problems.push("methods", message);
+            }
+        }
+    }
+}
+
+fn check_prefix(prefix: &str, problems: &mut Problems) {
+    if matches!(prefix, "" | "/") {
+        let message = "this prefix exempts every path, so no request would need a token";
+        problems.push("prefix", message);
+    } else {
+        check_path("prefix", prefix, problems);
+    }
+}
+
+fn check_path(field: &str, path: &str, problems: &mut Problems) {
+    if let Err(why) = path::plain(path) {
+        problems.push(field, format!("{path:?} {why}, so no request can match it"));
+    }
+}
+
+/// The exempt routes, ready to be asked. The default exempts nothing.
 #[derive(Clone, Debug, Default)]
-pub struct Policy;
+pub struct Policy {
+    routes: Box<[Route]>,
+}
+
+#[derive(Clone, Debug)]
+struct Route {
+    pattern: Pattern,
+    /// `None`: every method.
+    methods: Option<Box<[Box<str>]>>,
+}
+
+#[derive(Clone, Debug)]
+enum Pattern {
+    Exact(Box<str>),
+    Prefix(Box<str>),
+}
 
 impl Policy {
+    /// Takes over checked configuration. An item that [`Bypass::check`] refuses exempts nothing.
+    #[must_use]
+    pub fn new(bypasses: &[Bypass]) -> Self {
+        let sound = bypasses.iter().filter(|bypass| {
+            let mut problems = Problems::new();
+            bypass.check(&mut problems);
+            problems.is_empty()
+        });
+        Self {
+            routes: sound.filter_map(Route::new).collect(),
+        }
+    }
+
     /// Whether this request needs no token.
     #[must_use]
-    pub fn exempts(&self, _request: &Request<'_>) -> bool {
-        false
+    pub fn exempts(&self, request: &Request<'_>) -> bool {
+        let mut routes = self.routes.iter();
+        routes.any(|route| route.covers(request))
+            && path::plain(request.path()).is_ok()
+            && request.query().bytes().all(|byte| byte.is_ascii_graphic())
+            && !path::overridden(request)
+    }
+}
+
+impl Route {
+    fn new(bypass: &Bypass) -> Option<Self> {
+        let pattern = match (&bypass.exact, &bypass.prefix) {
+            (Some(exact), None) => Pattern::Exact(exact.as_str().into()),
+            (None, Some(prefix)) => Pattern::Prefix(prefix.as_str().into()),
+            _ => return None,
+        };
+        let methods = bypass.methods.as_ref();
+        Some(Self {
+            pattern,
+            methods: methods.map(|list| list.iter().map(|name| name.as_str().into()).collect()),
+        })
+    }
+
+    fn covers(&self, request: &Request<'_>) -> bool {
+        self.pattern.covers(request.path()) && self.allows_method(request)
+    }
+
+    fn allows_method(&self, request: &Request<'_>) -> bool {
+        let Some(methods) = &self.methods else {
+            return true;
+        };
+        methods.iter().any(|name| **name == *request.method)
+            && !path::method_overridden(&request.headers)
+    }
+}
+
+impl Pattern {
+    fn covers(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == &**exact,
+            Self::Prefix(prefix) => match path.strip_prefix(&**prefix) {
+                None => false,
+                Some(rest) => prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'),
+            },
+        }
     }
 }

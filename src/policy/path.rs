@@ -1,0 +1,76 @@
+//! Paths that every server reads alike.
+
+use crate::request::{Headers, Request};
+
+/// Whether a path has one reading only: absolute, printable ASCII, nothing encoded, no
+/// parameters, no empty or all-dots segment (a last empty segment is a trailing slash).
+///
+/// # Errors
+/// Why not, as the end of a sentence.
+pub(super) fn plain(path: &str) -> Result<(), &'static str> {
+    let Some(below) = path.strip_prefix('/') else {
+        return Err("does not begin with a slash");
+    };
+    if !path.bytes().all(is_plain) {
+        return Err("has a character that servers read differently (such as % ; \\ or a control)");
+    }
+    let mut segments = below.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        if segment.is_empty() && !is_last {
+            return Err("has a double slash");
+        }
+        if !segment.is_empty() && segment.bytes().all(|byte| byte == b'.') {
+            return Err("has a segment of dots");
+        }
+    }
+    Ok(())
+}
+
+/// `pchar` of RFC 3986 §3.3 and the slash, without `%` (encodings) and `;` (parameters, which
+/// some servers cut off before they map the path).
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*'
+        )
+        || matches!(byte, b'+' | b',' | b'=' | b':' | b'@')
+}
+
+/// Some frameworks serve the path that these headers name instead of the one in the request line.
+/// A proxy may set them to the original target itself, which is harmless.
+const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
+const METHOD_OVERRIDES: [&str; 3] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
+/// Whether a header sends the back end to another path than the one that was looked at.
+pub(super) fn overridden(request: &Request<'_>) -> bool {
+    let target = request.target.as_bytes();
+    PATH_OVERRIDES
+        .iter()
+        .flat_map(|name| request.headers.all(name))
+        .any(|value| value != target && !is_url_of(value, target))
+}
+
+/// Whether `url` is a scheme and an authority in front of exactly this target.
+fn is_url_of(url: &[u8], target: &[u8]) -> bool {
+    let authority = url.strip_suffix(target).and_then(|origin| {
+        let https = origin.strip_prefix(b"https://");
+        https.or_else(|| origin.strip_prefix(b"http://"))
+    });
+    authority.is_some_and(|authority| {
+        let is_host = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(byte);
+        !authority.is_empty() && authority.iter().all(is_host)
+    })
+}
+
+/// Whether a header may make the back end act on another method than the one that was looked at.
+pub(super) fn method_overridden(headers: &Headers<'_>) -> bool {
+    let mut names = METHOD_OVERRIDES.iter();
+    names.any(|name| headers.all(name).next().is_some())
+}

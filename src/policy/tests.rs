@@ -1,0 +1,327 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::request::Headers;
+
+fn request(target: &str) -> Request<'_> {
+    Request {
+        method: "GET",
+        target,
+        headers: Headers::new(),
+    }
+}
+
+fn prefix(text: &str) -> Bypass {
+    Bypass {
+        prefix: Some(text.to_owned()),
+        ..Bypass::default()
+    }
+}
+
+fn exact(text: &str) -> Bypass {
+    Bypass {
+        exact: Some(text.to_owned()),
+        ..Bypass::default()
+    }
+}
+
+fn problems_of(bypass: &Bypass) -> Vec<String> {
+    let mut problems = Problems::new();
+    problems.each("bypass", std::slice::from_ref(bypass), |problems, item| {
+        item.check(problems);
+    });
+    let found = problems.into_vec();
+    found.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn tricky_paths_are_never_exempt() {
+    let policy = Policy::new(&[prefix("/public/"), prefix("/open"), exact("/healthz")]);
+    for target in [
+        "",
+        "*",
+        "public/",
+        "/public",
+        "/PUBLIC/a",
+        "/Public/a",
+        "/publicity",
+        "/public/../admin",
+        "/public/..",
+        "/public/./../admin",
+        "/public/.",
+        "/public/...",
+        "/public/.../admin",
+        "/public/a/..//../admin",
+        "/public/%2e%2e/admin",
+        "/public/%2E%2e/admin",
+        "/public/.%2e/admin",
+        "/public/..%2fadmin",
+        "/public/..%2Fadmin",
+        "/public/..%5cadmin",
+        "/public/..%5Cadmin",
+        "/public/..\\admin",
+        "/public\\..\\admin",
+        "/public/a\\b",
+        "/public//admin",
+        "//public/a",
+        "/public///a",
+        "/public/..;/admin",
+        "/public/..;x=1/admin",
+        "/public/;/../admin",
+        "/public/a;jsessionid=1",
+        "/public;/a",
+        "/%70ublic/a",
+        "/public/%70",
+        "/public/%",
+        "/public/%zz",
+        "/public/%2",
+        "/public/%00",
+        "/public/%252e%252e/admin",
+        "/public/%c0%ae%c0%ae/admin",
+        "/public/%c0%af../admin",
+        "/public/%u002e%u002e/admin",
+        "/public/%ef%bc%8f..",
+        "/public/\u{0}",
+        "/public/a\tb",
+        "/public/a b",
+        "/public/a\r\nX: y",
+        "/public/a\u{7f}",
+        "/public/é",
+        "/public/／../admin",
+        "/public/．．/admin",
+        "/public/a#/../admin",
+        "/public/a?x=\u{0}",
+        "/public/a?x=é",
+        "http://shop.example.com/public/a",
+        "https://shop.example.com/public/a",
+        "shop.example.com:443",
+        "/healthz/",
+        "/healthz/x",
+        "/healthzz",
+        "/Healthz",
+        "/health%7a",
+        "/opener",
+        "/open.html",
+        "/open;/x",
+    ] {
+        assert!(!policy.exempts(&request(target)), "{target:?}");
+    }
+}
+
+#[test]
+fn headers_that_replace_the_path_end_the_exemption() {
+    let policy = Policy::new(&[prefix("/public/")]);
+    let with = |name: &'static str, value: &'static str| {
+        let mut request = request("/public/a?b=c");
+        request.headers.push(name, value.as_bytes());
+        policy.exempts(&request)
+    };
+    for (name, value) in [
+        ("X-Original-URL", "/admin"),
+        ("x-rewrite-url", "/admin"),
+        ("x-rewrite-url", ""),
+        ("x-original-url", "/public/a"),
+        ("x-original-url", "/admin?/public/a?b=c"),
+        (
+            "x-original-url",
+            "https://shop.example.com/admin?/public/a?b=c",
+        ),
+        ("x-original-url", "https:///public/a?b=c"),
+    ] {
+        assert!(!with(name, value), "{name}: {value}");
+    }
+    assert!(with("x-original-url", "/public/a?b=c"));
+    assert!(with(
+        "x-original-url",
+        "https://shop.example.com:8443/public/a?b=c"
+    ));
+}
+
+#[test]
+fn methods_are_compared_with_case_and_cannot_be_overridden() {
+    let policy = Policy::new(&[Bypass {
+        methods: Some(vec!["GET".to_owned(), "HEAD".to_owned()]),
+        ..prefix("/public/")
+    }]);
+    let method = |method| {
+        policy.exempts(&Request {
+            method,
+            target: "/public/a",
+            headers: Headers::new(),
+        })
+    };
+    assert!(method("GET") && method("HEAD"));
+    assert!(!method("POST") && !method("get") && !method("") && !method("GETX"));
+    let mut overridden = request("/public/a");
+    overridden.headers.push("X-HTTP-Method-Override", b"DELETE");
+    assert!(!policy.exempts(&overridden));
+}
+
+#[test]
+fn unsound_entries_are_refused_and_exempt_nothing() {
+    for (bypass, expected) in [
+        (
+            prefix("/"),
+            "bypass[0].prefix: this prefix exempts every path",
+        ),
+        (
+            prefix(""),
+            "bypass[0].prefix: this prefix exempts every path",
+        ),
+        (prefix("public/"), "does not begin with a slash"),
+        (prefix("/public/../"), "segment of dots"),
+        (prefix("//"), "double slash"),
+        (prefix("/public/%20/"), "servers read differently"),
+        (exact("/a;b"), "servers read differently"),
+        (exact(""), "does not begin with a slash"),
+        (Bypass::default(), "exact or prefix is missing"),
+        (
+            Bypass {
+                exact: Some("/a".to_owned()),
+                ..prefix("/b")
+            },
+            "not both",
+        ),
+        (
+            Bypass {
+                methods: Some(vec![]),
+                ..prefix("/b")
+            },
+            "bypass[0].methods: an empty list",
+        ),
+        (
+            Bypass {
+                methods: Some(vec!["get".to_owned()]),
+                ..prefix("/b")
+            },
+            "\"get\" is not a method",
+        ),
+    ] {
+        let found = problems_of(&bypass);
+        assert!(
+            found.iter().any(|text| text.contains(expected)),
+            "{found:?}"
+        );
+        let policy = Policy::new(std::slice::from_ref(&bypass));
+        for target in ["/", "/a", "/b", "/public/a"] {
+            assert!(!policy.exempts(&request(target)), "{bypass:?} {target}");
+        }
+    }
+}
+
+#[test]
+fn plain_paths_are_exempt_as_documented() {
+    let policy = Policy::new(&[
+        prefix("/public/"),
+        prefix("/open"),
+        exact("/healthz"),
+        exact("/"),
+    ]);
+    for target in [
+        "/",
+        "/?a=b",
+        "/healthz",
+        "/healthz?verbose=%2e%2e",
+        "/public/",
+        "/public/a/b.css",
+        "/public/.well-known/x",
+        "/public/a..b/..c/d..",
+        "/public/a/",
+        "/open",
+        "/open/",
+        "/open/a@b:c",
+    ] {
+        assert!(policy.exempts(&request(target)), "{target}");
+    }
+    assert!(!Policy::default().exempts(&request("/")));
+}
+
+/// Pieces out of which attackers build paths.
+const PIECES: [&str; 30] = [
+    "/", "/", "/", "public", "public/", "/public/", "admin", "a", ".", "..", "../", "./", "//",
+    ";", ";x=1", "..;", "%2e", "%2E", "%2f", "%5c", "\\", "%252e", "%25", "%", "%70ublic", "%00",
+    "\u{0}", "é", "?", "#",
+];
+
+/// A careless server: each switch is a habit that some server has.
+fn careless(path: &str, habits: u8) -> String {
+    let mut path = path.to_owned();
+    if habits & 1 != 0 {
+        path = path.split('#').next().unwrap_or("").to_owned();
+    }
+    for _ in 0..(habits >> 1 & 3) {
+        path = percent_decoded(&path);
+    }
+    if habits & 8 != 0 {
+        path = path.replace('\\', "/");
+    }
+    if habits & 16 != 0 {
+        let cut = |segment: &str| segment.split(';').next().unwrap_or("").to_owned();
+        path = path.split('/').map(cut).collect::<Vec<_>>().join("/");
+    }
+    if habits & 32 != 0 {
+        path = path.split('\u{0}').next().unwrap_or("").to_owned();
+    }
+    let mut resolved = Vec::new();
+    for segment in path
+        .split('/')
+        .filter(|segment| !matches!(*segment, "" | "."))
+    {
+        if segment == ".." {
+            resolved.pop();
+        } else {
+            resolved.push(segment);
+        }
+    }
+    format!("/{}", resolved.join("/"))
+}
+
+fn percent_decoded(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let mut decoded = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|pair| std::str::from_utf8(pair).ok());
+        match hex.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            Some(byte) if bytes[at] == b'%' => {
+                decoded.push(byte);
+                at += 3;
+            }
+            _ => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    /// Whatever habits the back end has, an exempt target leads below the public prefix.
+    #[test]
+    fn exempt_means_public_for_every_careless_server(
+        pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 1..9),
+        rooted in any::<bool>(),
+    ) {
+        let target = format!("{}{}", if rooted { "/public/" } else { "" }, pieces.concat());
+        let policy = Policy::new(&[prefix("/public/")]);
+        if policy.exempts(&request(&target)) {
+            for habits in 0..64 {
+                let path = target.split('?').next().unwrap_or("");
+                let served = careless(path, habits);
+                let is_public = served == "/public" || served.starts_with("/public/");
+                prop_assert!(is_public, "{target:?} is served as {served:?} by {habits:#b}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_target_makes_it_panic(target in ".*") {
+        let policy = Policy::new(&[prefix("/public"), exact("/")]);
+        let _ = policy.exempts(&request(&target));
+    }
+}
