@@ -1,0 +1,226 @@
+//! Who may send events: every proof that is configured must hold.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::signature::{self, Signature};
+use crate::problem::Problems;
+use crate::secret::Secret;
+
+/// How the sender proves who it is. Several proofs at once mean that all must hold. A signature
+/// alone is not enough: it has no time in it, so a recorded event could be sent again for ever.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// HTTP Basic authentication (RFC 7617).
+    #[serde(default)]
+    pub basic: Option<BasicConfig>,
+    /// A header with a fixed secret value.
+    #[serde(default)]
+    pub header: Option<HeaderConfig>,
+    /// A signature over the raw body, in addition to `basic` or `header`.
+    #[serde(default)]
+    pub signature: Option<signature::Config>,
+}
+
+/// HTTP Basic authentication. Give `password` or `password_file`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicConfig {
+    /// The user name, without a colon.
+    pub username: String,
+    /// The password.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// A file that holds the password; one line break at its end is dropped.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+}
+
+/// A header with a fixed secret value. Give `value` or `value_file`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderConfig {
+    /// The header's name, such as `X-Webhook-Secret`.
+    pub name: String,
+    /// The whole value.
+    #[serde(default)]
+    pub value: Option<Secret>,
+    /// A file that holds the value; one line break at its end is dropped.
+    #[serde(default)]
+    pub value_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reports what is wrong, with `auth` as the current place.
+    pub fn check(&self, problems: &mut Problems) {
+        if self.basic.is_none() && self.header.is_none() {
+            problems.push(
+                "",
+                match self.signature {
+                    Some(_) => {
+                        "add basic or header: the signature has no time in it, so a recorded event \
+                     could be sent again for ever"
+                    }
+                    None => "basic or header is missing: anybody could revoke tokens",
+                },
+            );
+        }
+        if let Some(basic) = &self.basic {
+            problems.within("basic", |problems| basic.check(problems));
+        }
+        if let Some(header) = &self.header {
+            problems.within("header", |problems| {
+                header.check(self.basic.is_some(), problems);
+            });
+        }
+        if let Some(signature) = &self.signature {
+            problems.within("signature", |problems| signature.check(problems));
+        }
+    }
+}
+
+impl BasicConfig {
+    fn check(&self, problems: &mut Problems) {
+        if self.username.is_empty() || self.username.contains([':', '\r', '\n']) {
+            problems.push("username", "a user name is not empty and has no colon");
+        }
+        check_secret(
+            "password",
+            self.password.as_ref(),
+            self.password_file.as_ref(),
+            problems,
+        );
+    }
+}
+
+impl HeaderConfig {
+    fn check(&self, beside_basic: bool, problems: &mut Problems) {
+        match self.name.parse::<HeaderName>() {
+            Err(_) => problems.push("name", format!("{:?} is no header name", self.name)),
+            Ok(header::AUTHORIZATION) if beside_basic => problems.push(
+                "name",
+                "basic needs the Authorization header too, so both could never hold",
+            ),
+            Ok(_) => {}
+        }
+        if self.value.as_ref().is_some_and(|value| !can_be_sent(value)) {
+            problems.push("value", "no sender can put this into a header");
+        }
+        check_secret(
+            "value",
+            self.value.as_ref(),
+            self.value_file.as_ref(),
+            problems,
+        );
+    }
+}
+
+/// Reports a pair of fields `x` and `x_file` of which not exactly one is given.
+pub(super) fn check_secret(
+    name: &str,
+    inline: Option<&Secret>,
+    file: Option<&PathBuf>,
+    problems: &mut Problems,
+) {
+    // Reading the file is left to the start: the configuration may be checked elsewhere.
+    if inline.is_none() && file.is_some() {
+        return;
+    }
+    if let Err(message) = Secret::resolve(name, inline, file) {
+        problems.push(name, message);
+    }
+}
+
+/// Header values lose the space around them on the way, and cannot hold control characters.
+fn can_be_sent(value: &Secret) -> bool {
+    let bytes = value.expose();
+    bytes.trim_ascii() == bytes && HeaderValue::from_bytes(bytes).is_ok()
+}
+
+/// The proofs, with their secrets at hand.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    /// `username:password`, as RFC 7617 §2 joins them.
+    basic: Option<Secret>,
+    header: Option<(HeaderName, Secret)>,
+    pub(super) signature: Option<Signature>,
+}
+
+impl Credentials {
+    /// Reads the secrets.
+    ///
+    /// # Errors
+    /// A sentence that names the field and the file.
+    pub(super) fn build(config: &Config) -> Result<Self, String> {
+        if config.basic.is_none() && config.header.is_none() {
+            return Err("auth: basic or header is missing".to_owned());
+        }
+        Ok(Self {
+            basic: config.basic.as_ref().map(build_basic).transpose()?,
+            header: config.header.as_ref().map(build_header).transpose()?,
+            signature: config
+                .signature
+                .as_ref()
+                .map(Signature::build)
+                .transpose()?,
+        })
+    }
+
+    /// Whether the proofs in the headers hold. All are looked at, whichever fails first.
+    pub(super) fn admit(&self, headers: &HeaderMap) -> bool {
+        let basic = self.basic.as_ref().map(|expected| {
+            let presented = basic_credentials(headers).unwrap_or_default();
+            expected.matches(&presented)
+        });
+        let header = self.header.as_ref().map(|(name, expected)| {
+            let presented = only_value(headers, name).unwrap_or_default();
+            expected.matches(presented)
+        });
+        match (basic, header) {
+            (None, None) => false,
+            (basic, header) => basic.unwrap_or(true) & header.unwrap_or(true),
+        }
+    }
+}
+
+fn build_basic(config: &BasicConfig) -> Result<Secret, String> {
+    let (inline, file) = (config.password.as_ref(), config.password_file.as_ref());
+    let password = Secret::resolve("password", inline, file)?;
+    let joined = [config.username.as_bytes(), b":", password.expose()].concat();
+    Ok(Secret::new(joined))
+}
+
+fn build_header(config: &HeaderConfig) -> Result<(HeaderName, Secret), String> {
+    let name = config
+        .name
+        .parse()
+        .map_err(|_| format!("{:?} is no header name", config.name))?;
+    let value = Secret::resolve("value", config.value.as_ref(), config.value_file.as_ref())?;
+    if can_be_sent(&value) {
+        Ok((name, value))
+    } else {
+        Err("value: no sender can put this into a header".to_owned())
+    }
+}
+
+/// A header that stands twice has no value: two readers would disagree about which one counts.
+fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    values.next().is_none().then(|| value.as_bytes())
+}
+
+fn basic_credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = only_value(headers, &header::AUTHORIZATION)?;
+    let (scheme, encoded) = value.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    STANDARD.decode(encoded.trim_ascii()).ok()
+}

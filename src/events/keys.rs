@@ -1,0 +1,39 @@
+//! What the event path needs of its surroundings: somebody who has the issuers' keys, and
+//! somebody who makes records durable.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::signature::Algorithm;
+use crate::revocation::Draft;
+use crate::revocation::log::AppendError;
+
+/// Why a signature was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignatureError {
+    /// It does not hold, or no key of the issuer has its `kid`.
+    Bad,
+    /// The issuer's keys cannot be had at the moment; the sender should try again.
+    Unavailable(String),
+}
+
+/// The key sets of the configured issuers.
+pub trait Keys: Send + Sync + 'static {
+    /// Verifies a compact JWS (RFC 7515 §3.1) with a key of `issuer` and returns its payload. Only
+    /// `algorithms` may sign, each only with keys of its own type. No claim is checked.
+    fn verify_jws<'a>(
+        &'a self,
+        issuer: &'a str,
+        compact: &'a str,
+        algorithms: &'a [Algorithm],
+    ) -> BoxFuture<'a, Result<Bytes, SignatureError>>;
+
+    /// Asks for the issuer's keys to be fetched again soon, and does not wait for it.
+    fn refetch(&self, issuer: &str);
+}
+
+/// The writing end of the log.
+pub trait Record: Send + Sync + 'static {
+    /// Returns once all the drafts are durable; none of them counts before.
+    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<(), AppendError>>;
+}

@@ -1,0 +1,133 @@
+//! What the event listener counts.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+type Labels = [(&'static str, String); 2];
+
+/// `portcullis_events_total{source,result}`, `portcullis_events_by_type_total{source,type}`,
+/// `portcullis_event_revocations_total{source}` and `portcullis_event_seconds`.
+#[derive(Debug)]
+pub struct Metrics {
+    results: Family<Labels, Counter>,
+    types: Family<Labels, Counter>,
+    revocations: Family<[(&'static str, String); 1], Counter>,
+    seconds: Histogram,
+}
+
+/// How one request to the listener ended. Label values, so a closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Accepted,
+    Ignored,
+    Unauthenticated,
+    Malformed,
+    TooLarge,
+    Slow,
+    Busy,
+    Unavailable,
+}
+
+impl Ended {
+    const ALL: [Self; 8] = [
+        Self::Accepted,
+        Self::Ignored,
+        Self::Unauthenticated,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::Slow,
+        Self::Busy,
+        Self::Unavailable,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Ignored => "ignored",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Slow => "slow",
+            Self::Busy => "busy",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// From one disk sync to a sender's patience.
+const BUCKETS: [f64; 9] = [0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.02, 0.1, 1.0, 10.0];
+
+impl Metrics {
+    /// Creates the metrics and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            results: Family::default(),
+            types: Family::default(),
+            revocations: Family::default(),
+            seconds: Histogram::new(BUCKETS),
+        };
+        registry.register(
+            "events",
+            "Requests to the event listener by source and how they ended; requests to no \
+             configured source have an empty one",
+            metrics.results.clone(),
+        );
+        registry.register(
+            "events_by_type",
+            "Events that were understood, by source and type",
+            metrics.types.clone(),
+        );
+        registry.register(
+            "event_revocations",
+            "Records that events left, by source",
+            metrics.revocations.clone(),
+        );
+        registry.register(
+            "event_seconds",
+            "Time from a request's head to its answer",
+            metrics.seconds.clone(),
+        );
+        metrics
+    }
+
+    /// Lets every result of a source start at zero.
+    pub(super) fn expect(&self, source: &str) {
+        for ended in Ended::ALL {
+            let _ = self
+                .results
+                .get_or_create(&result_labels(source, ended.as_str()));
+        }
+        let _ = self
+            .revocations
+            .get_or_create(&[("source", source.to_owned())]);
+    }
+
+    pub(super) fn ended(&self, source: &str, ended: Ended, took: Duration) {
+        self.results
+            .get_or_create(&result_labels(source, ended.as_str()))
+            .inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn unknown_source(&self) {
+        self.results
+            .get_or_create(&result_labels("", "unknown_source"))
+            .inc();
+    }
+
+    pub(super) fn understood(&self, source: &str, event: &'static str, revocations: usize) {
+        let labels = [("source", source.to_owned()), ("type", event.to_owned())];
+        self.types.get_or_create(&labels).inc();
+        self.revocations
+            .get_or_create(&[("source", source.to_owned())])
+            .inc_by(u64::try_from(revocations).unwrap_or(u64::MAX));
+    }
+}
+
+fn result_labels(source: &str, result: &str) -> Labels {
+    [("source", source.to_owned()), ("result", result.to_owned())]
+}

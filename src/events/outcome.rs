@@ -1,0 +1,43 @@
+//! What an event comes to.
+
+use crate::revocation::Draft;
+
+/// An understood event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The event's type out of a closed list; `other` for what the format does not know.
+    pub event: &'static str,
+    /// The event's own id, where it was read.
+    pub id: Option<String>,
+    pub effect: Effect,
+}
+
+/// What has to be done before the sender may be told that all is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Make these durable: all or none.
+    Record(Vec<Draft>),
+    /// The issuer changed its keys: fetch them again.
+    RefetchKeys,
+    /// It revokes nothing, or is switched off.
+    Nothing,
+}
+
+/// Why an authenticated body can never be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The place in the body, such as `event.createInstant`; empty for the body itself.
+    pub path: String,
+    pub message: String,
+}
+
+impl std::fmt::Display for Rejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = if self.path.is_empty() {
+            "the body"
+        } else {
+            &self.path
+        };
+        write!(f, "{path}: {}", self.message)
+    }
+}

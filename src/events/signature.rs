@@ -1,0 +1,269 @@
+//! Signatures that come as a compact JWS (RFC 7515) about the body.
+
+use std::path::PathBuf;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::credentials::check_secret;
+use super::delivery::Unproven;
+use super::json::{self, Place, Wanted};
+use super::keys::{Keys, SignatureError};
+use crate::problem::Problems;
+use crate::secret::Secret;
+
+/// A signature over the raw body. Without a secret the keys of the issuer verify it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The algorithms that may sign. The issuer's keys sign tokens too, so nothing is accepted
+    /// that is not named here.
+    pub algorithms: Vec<Algorithm>,
+    /// The shared secret of an `HS…` algorithm, at least as long as its hash.
+    #[serde(default)]
+    pub secret: Option<Secret>,
+    /// A file that holds the shared secret; one line break at its end is dropped.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+}
+
+/// The name of a JWS algorithm (RFC 7518 §3.1, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Algorithm {
+    HS256,
+    HS384,
+    HS512,
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}
+
+impl Algorithm {
+    /// The value of `alg`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    const fn hmac(self) -> Option<hmac::Algorithm> {
+        match self {
+            Self::HS256 => Some(hmac::HMAC_SHA256),
+            Self::HS384 => Some(hmac::HMAC_SHA384),
+            Self::HS512 => Some(hmac::HMAC_SHA512),
+            _ => None,
+        }
+    }
+
+    /// The shortest secret, in bytes: the length of the hash (RFC 7518 §3.2).
+    const fn shortest_secret(self) -> usize {
+        match self {
+            Self::HS256 => 32,
+            Self::HS384 => 48,
+            Self::HS512 => 64,
+            _ => 0,
+        }
+    }
+}
+
+impl Config {
+    fn has_secret(&self) -> bool {
+        self.secret.is_some() || self.secret_file.is_some()
+    }
+
+    /// Reports what is wrong, with `signature` as the current place.
+    pub fn check(&self, problems: &mut Problems) {
+        if self.algorithms.is_empty() {
+            problems.push("algorithms", "name the algorithms that may sign");
+        }
+        for algorithm in &self.algorithms {
+            match (algorithm.hmac().is_some(), self.has_secret()) {
+                (true, false) => problems.push(
+                    "algorithms",
+                    format!("{} needs secret or secret_file", algorithm.as_str()),
+                ),
+                (false, true) => problems.push(
+                    "algorithms",
+                    format!(
+                        "{} uses the issuer's keys: drop the secret",
+                        algorithm.as_str()
+                    ),
+                ),
+                _ => {}
+            }
+        }
+        if self.has_secret() {
+            check_secret(
+                "secret",
+                self.secret.as_ref(),
+                self.secret_file.as_ref(),
+                problems,
+            );
+        }
+        if let Some(secret) = &self.secret
+            && let Err(message) = check_length(&self.algorithms, secret)
+        {
+            problems.push("secret", message);
+        }
+    }
+}
+
+fn check_length(algorithms: &[Algorithm], secret: &Secret) -> Result<(), String> {
+    let shortest = algorithms
+        .iter()
+        .map(|algorithm| algorithm.shortest_secret())
+        .max();
+    match shortest {
+        Some(shortest) if secret.expose().len() < shortest => Err(format!(
+            "the secret is shorter than the {shortest} bytes of the algorithm's hash"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// How signatures are verified.
+#[derive(Debug)]
+pub(super) struct Signature {
+    algorithms: Vec<Algorithm>,
+    /// `None`: the keys of the issuer.
+    secret: Option<Secret>,
+}
+
+static HEADER: Wanted = Wanted::Members(&[
+    ("alg", Wanted::Whole),
+    ("typ", Wanted::Whole),
+    ("crit", Wanted::Whole),
+    ("b64", Wanted::Whole),
+]);
+
+impl Signature {
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// A sentence that names the field and the file.
+    pub(super) fn build(config: &Config) -> Result<Self, String> {
+        let (inline, file) = (config.secret.as_ref(), config.secret_file.as_ref());
+        let secret = if config.has_secret() {
+            Some(Secret::resolve("secret", inline, file)?)
+        } else {
+            None
+        };
+        if let Some(secret) = &secret {
+            check_length(&config.algorithms, secret)?;
+        }
+        let fits = |algorithm: &Algorithm| algorithm.hmac().is_some() == secret.is_some();
+        if config.algorithms.is_empty() || !config.algorithms.iter().all(fits) {
+            return Err("signature: the algorithms do not fit the keys".to_owned());
+        }
+        Ok(Self {
+            algorithms: config.algorithms.clone(),
+            secret,
+        })
+    }
+
+    /// Verifies a compact JWS and returns its payload. Its header is looked at before any key is:
+    /// the algorithm must be one of the configured ones, and nothing in it may be critical.
+    pub(super) async fn open(
+        &self,
+        compact: &str,
+        issuer: &str,
+        keys: &dyn Keys,
+    ) -> Result<Bytes, Unproven> {
+        let jws = Jws::split(compact).ok_or(Unproven::Forged("the signature is no JWS"))?;
+        let algorithm = self.algorithm(jws.header).map_err(Unproven::Forged)?;
+        match (&self.secret, algorithm.hmac()) {
+            (Some(secret), Some(hash)) => {
+                let key = hmac::Key::new(hash, secret.expose());
+                jws.open(&key)
+                    .ok_or(Unproven::Forged("the signature does not fit"))
+            }
+            (None, None) => {
+                let opened = keys.verify_jws(issuer, compact, &self.algorithms).await;
+                opened.map_err(|error| match error {
+                    SignatureError::Bad => Unproven::Forged("the signature does not fit"),
+                    SignatureError::Unavailable(why) => Unproven::KeysUnavailable(why),
+                })
+            }
+            _ => Err(Unproven::Forged("the algorithm does not fit the key")),
+        }
+    }
+
+    fn algorithm(&self, header: &str) -> Result<Algorithm, &'static str> {
+        const UNREADABLE: &str = "the signature's header is not understood";
+        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| UNREADABLE)?;
+        let header = json::parse(&header, &HEADER).map_err(|_| UNREADABLE)?;
+        let header = Place::root(&header);
+        let member = |name| header.member(name).map_err(|_| UNREADABLE);
+        if member("crit")?.given().is_some() || member("b64")?.given().is_some() {
+            return Err("the signature's header has extensions");
+        }
+        if let Some(kind) = member("typ")?.given() {
+            let kind = kind.text("a type").map_err(|_| UNREADABLE)?;
+            if !kind.eq_ignore_ascii_case("JWT") {
+                return Err("the signature is of another type");
+            }
+        }
+        let name = member("alg")?
+            .text("an algorithm")
+            .map_err(|_| UNREADABLE)?
+            .to_owned();
+        let mut allowed = self.algorithms.iter();
+        let found = allowed.find(|algorithm| algorithm.as_str() == name);
+        found
+            .copied()
+            .ok_or("the signature's algorithm is not allowed")
+    }
+}
+
+/// The three parts of a compact JWS, still encoded.
+struct Jws<'a> {
+    header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+    /// What was signed: header and payload with the dot between them.
+    signed: &'a str,
+}
+
+impl<'a> Jws<'a> {
+    fn split(compact: &'a str) -> Option<Self> {
+        let (signed, signature) = compact.rsplit_once('.')?;
+        let (header, payload) = signed.split_once('.')?;
+        let is_compact = !payload.contains('.') && !signature.is_empty();
+        is_compact.then_some(Self {
+            header,
+            payload,
+            signature,
+            signed,
+        })
+    }
+
+    /// The payload if the tag fits, compared in constant time.
+    fn open(&self, key: &hmac::Key) -> Option<Bytes> {
+        let tag = URL_SAFE_NO_PAD.decode(self.signature).ok()?;
+        hmac::verify(key, self.signed.as_bytes(), &tag).ok()?;
+        URL_SAFE_NO_PAD.decode(self.payload).ok().map(Bytes::from)
+    }
+}
