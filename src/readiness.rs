@@ -11,6 +11,9 @@ use tokio::sync::watch;
 pub struct State {
     /// What is awaited before the first request is served: name → why.
     pub awaited: BTreeMap<String, String>,
+    /// Nothing was awaited any more at one moment. Never unset: what is lost later is judged per
+    /// issuer.
+    pub started: bool,
     /// What does not work although requests are served: name → why.
     pub degraded: BTreeMap<String, String>,
     /// Set once shutdown began: finish what is there, take nothing new.
@@ -21,7 +24,7 @@ impl State {
     /// Whether a proxy should send requests here.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.awaited.is_empty() && !self.draining
+        self.started && self.awaited.is_empty() && !self.draining
     }
 }
 
@@ -30,7 +33,7 @@ impl State {
 #[derive(Clone, Debug)]
 pub struct Readiness {
     state: watch::Sender<State>,
-    /// Nothing is awaited any more. Never unset: what is lost later is judged per issuer.
+    /// [`State::started`], for the request path.
     knows: Arc<AtomicBool>,
 }
 
@@ -64,6 +67,7 @@ impl Readiness {
         // The sender lives in `self`, so this cannot fail.
         let _ = watcher.wait_for(|state| state.awaited.is_empty()).await;
         self.knows.store(true, Ordering::Release);
+        self.state.send_modify(|state| state.started = true);
     }
 
     /// Whether requests may be judged. One atomic load.
@@ -72,6 +76,7 @@ impl Readiness {
         self.knows.load(Ordering::Acquire)
     }
 
+    /// Something does not work, and requests are served all the same.
     pub fn degrade(&self, name: &str, why: impl Into<String>) {
         let why = why.into();
         self.state.send_if_modified(|state| {
@@ -79,27 +84,62 @@ impl Readiness {
         });
     }
 
+    /// The named part works again.
     pub fn recover(&self, name: &str) {
         self.state
             .send_if_modified(|state| state.degraded.remove(name).is_some());
     }
 
+    /// Shutdown begins: proxies are told to go elsewhere.
     pub fn drain(&self) {
         self.state.send_modify(|state| state.draining = true);
     }
 
+    /// The state of this moment. Until [`Readiness::reached`] it always names something awaited.
     #[must_use]
     pub fn state(&self) -> State {
         let mut state = self.state.borrow().clone();
-        if !self.knows() && state.awaited.is_empty() {
+        if !state.started && state.awaited.is_empty() {
             let why = "the parts are being started".to_owned();
             state.awaited.insert("startup".to_owned(), why);
         }
         state
     }
 
+    /// Every change from now on.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<State> {
         self.state.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_is_ready_before_the_start_is_over() {
+        let readiness = Readiness::default();
+        let watcher = readiness.watch();
+        assert!(!watcher.borrow().is_ready(), "nothing was named yet");
+        assert!(readiness.state().awaited.contains_key("startup"));
+        readiness.wait_for("log", "replaying");
+        readiness.arrived("log");
+        assert!(!watcher.borrow().is_ready(), "others may still be named");
+        readiness.reached().await;
+        assert!(watcher.borrow().is_ready() && readiness.knows());
+        assert!(readiness.state().awaited.is_empty());
+    }
+
+    #[tokio::test]
+    async fn draining_is_not_ready_and_still_judges() {
+        let readiness = Readiness::default();
+        readiness.reached().await;
+        readiness.degrade("keys", "unreachable");
+        assert!(readiness.state().is_ready());
+        readiness.recover("keys");
+        assert!(readiness.state().degraded.is_empty());
+        readiness.drain();
+        assert!(!readiness.state().is_ready() && readiness.knows());
     }
 }

@@ -1,1 +1,183 @@
-//! To come.
+//! The private side: health, readiness and metrics. The admin API joins them on this listener.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{StatusCode, header};
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+use crate::listen::Listener;
+use crate::readiness::Readiness;
+
+/// Brings a gauge up to date; called at every scrape, so it must be quick.
+pub type Refresh = Box<dyn Fn() + Send + Sync>;
+
+/// Everything that `/metrics` shows. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    refresh: Arc<Vec<Refresh>>,
+}
+
+impl Metrics {
+    #[must_use]
+    pub fn new(registry: Registry, refresh: Vec<Refresh>) -> Self {
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            refresh: Arc::new(refresh),
+        }
+    }
+
+    /// For parts that a new configuration adds.
+    pub fn register<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        register(&mut registry)
+    }
+
+    fn text(&self) -> Result<String, fmt::Error> {
+        self.refresh.iter().for_each(|refresh| refresh());
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// Serves until `shutdown`, then ends the requests under way. Keep its listener private.
+///
+/// # Errors
+/// When the listener breaks for good.
+pub async fn serve(
+    listener: Listener,
+    readiness: Readiness,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(readiness, metrics))
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+}
+
+/// The routes, for more to be merged in.
+pub fn router(readiness: Readiness, metrics: Metrics) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready).with_state(readiness))
+        .route("/metrics", get(scrape).with_state(metrics))
+}
+
+/// 200 when a proxy should send requests here, else 503; `{"ready", "draining", "awaited": {name:
+/// why}, "degraded": {name: why}}` in both cases.
+async fn ready(State(readiness): State<Readiness>) -> Response {
+    let state = readiness.state();
+    let status = if state.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body = serde_json::json!({
+        "ready": state.is_ready(),
+        "draining": state.draining,
+        "awaited": state.awaited,
+        "degraded": state.degraded,
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (status, headers, format!("{body}\n")).into_response()
+}
+
+async fn scrape(State(metrics): State<Metrics>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use http_body_util::BodyExt;
+    use prometheus_client::metrics::gauge::Gauge;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn call(router: &Router, path: &str) -> (StatusCode, String) {
+        let request = http::Request::get(path)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.into()).unwrap())
+    }
+
+    fn empty() -> Metrics {
+        Metrics::new(Registry::default(), Vec::new())
+    }
+
+    #[tokio::test]
+    async fn ready_says_what_is_awaited() {
+        let readiness = Readiness::default();
+        let router = router(readiness.clone(), empty());
+        readiness.wait_for("log", "replaying");
+        let (status, body) = call(&router, "/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["awaited"]["log"], "replaying");
+        assert_eq!(body["ready"], false);
+
+        readiness.arrived("log");
+        readiness.reached().await;
+        readiness.degrade("keys", "unreachable");
+        let (status, body) = call(&router, "/readyz").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(
+            body.contains("\"degraded\":{\"keys\":\"unreachable\"}"),
+            "{body}"
+        );
+
+        readiness.drain();
+        assert_eq!(
+            call(&router, "/readyz").await.0,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(call(&router, "/healthz").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn gauges_are_fresh_when_scraped() {
+        let mut registry = Registry::with_prefix("portcullis");
+        let gauge = Gauge::<i64, AtomicI64>::default();
+        registry.register("live", "Test", gauge.clone());
+        let source = Arc::new(AtomicI64::new(7));
+        let read = Arc::clone(&source);
+        let refresh: Refresh = Box::new(move || {
+            gauge.set(read.load(Ordering::Relaxed));
+        });
+        let router = router(Readiness::default(), Metrics::new(registry, vec![refresh]));
+        source.store(8, Ordering::Relaxed);
+        let (status, body) = call(&router, "/metrics").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(body.contains("portcullis_live 8\n"), "{body}");
+        assert!(body.ends_with("# EOF\n"), "{body}");
+    }
+}

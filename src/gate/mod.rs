@@ -1,6 +1,9 @@
 //! The gate: find the token, verify it, look it up, decide. Every door calls [`Gate::check`].
 
+mod denial;
 mod metrics;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::fmt;
 use std::sync::Arc;

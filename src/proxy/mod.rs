@@ -1,1 +1,80 @@
-//! To come.
+//! The doors: from a proxy's question to a [`Request`], from a [`Decision`] to the proxy's answer.
+//!
+//! [`ext_authz`] speaks Envoy's gRPC, [`forward_auth`] speaks HTTP to everyone else. Both read
+//! the request without copying it, ask one [`Check`], and write what [`answer`] says. Whatever
+//! goes wrong on the way, a panic included, becomes a denial.
+
+pub mod answer;
+mod audit;
+pub mod config;
+mod encode;
+pub mod ext_authz;
+pub mod forward_auth;
+mod guard;
+mod health;
+pub mod identity;
+pub mod metrics;
+pub mod serve;
+mod wire;
+
+#[cfg(test)]
+mod testing;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use prometheus_client::registry::Registry;
+
+use crate::gate::{Decision, Gate};
+use crate::readiness::Readiness;
+use crate::request::Request;
+
+pub use answer::Answers;
+pub use config::Config;
+pub use metrics::Metrics;
+
+/// Decides about one request. The gate does; tests of the doors bring their own.
+pub trait Check: Send + Sync + 'static {
+    fn check(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send;
+}
+
+/// A gate that a new configuration replaces as a whole. A check under way ends with the old one.
+pub type SharedGate = ArcSwap<Gate>;
+
+impl Check for SharedGate {
+    async fn check(&self, request: &Request<'_>) -> Decision {
+        self.load().check(request).await
+    }
+}
+
+/// What both doors share.
+#[derive(Debug)]
+pub struct Doors<C> {
+    check: Arc<C>,
+    /// Replaced when the configuration changes.
+    pub answers: ArcSwap<Answers>,
+    serve: serve::Config,
+    readiness: Readiness,
+    metrics: Metrics,
+}
+
+impl<C: Check> Doors<C> {
+    /// Both configurations were checked before.
+    #[must_use]
+    pub fn new(
+        check: Arc<C>,
+        answer: &Config,
+        serve: &serve::Config,
+        readiness: Readiness,
+        registry: &mut Registry,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            check,
+            answers: ArcSwap::from_pointee(Answers::new(answer)),
+            serve: serve.clone(),
+            readiness,
+            metrics: Metrics::register(registry),
+        })
+    }
+}

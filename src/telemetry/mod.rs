@@ -1,1 +1,165 @@
-//! To come.
+//! Logs: one line per event on standard error, as JSON or for people. Standard output stays free
+//! for what commands print.
+//!
+//! No code logs a header, a query, a body or an unverified claim; tokens and secrets are types
+//! that print as `***` if it happens all the same.
+
+mod writer;
+
+use std::io::IsTerminal;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::problem::Problems;
+
+pub use writer::{Stderr, Writer};
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `json`: an object per line, for machines. `human`: for people.
+    pub format: Format,
+    /// `error`, `warn`, `info`, `debug` or `trace`, also by target:
+    /// `info,portcullis::decision=off` logs no denials. The environment variable `PORTCULLIS_LOG`
+    /// wins over it.
+    pub level: String,
+}
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    #[default]
+    Json,
+    Human,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            format: Format::default(),
+            level: "info".to_owned(),
+        }
+    }
+}
+
+/// The environment variable that wins over `log.level`.
+pub const VARIABLE: &str = "PORTCULLIS_LOG";
+
+impl Config {
+    /// Reports every mistake.
+    pub fn check(&self, problems: &mut Problems) {
+        if let Err(message) = filter(&self.level) {
+            problems.push("level", message);
+        }
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    if level.trim().is_empty() {
+        return Err("names no level; to log nothing write off".to_owned());
+    }
+    EnvFilter::builder().parse(level).map_err(|error| {
+        format!("{level:?} is not a level such as info or info,portcullis=debug: {error}")
+    })
+}
+
+/// Starts logging for the whole process. Lines are written by a thread of their own; see
+/// [`Stderr`]. Drop the returned value last: it waits until everything is written.
+///
+/// # Errors
+/// A sentence when the level or [`VARIABLE`] means nothing, or logging was started before.
+pub fn init(config: &Config) -> Result<Stderr, String> {
+    let level = match std::env::var(VARIABLE) {
+        Ok(level) if !level.is_empty() => filter(&level).map_err(|e| format!("{VARIABLE}: {e}"))?,
+        _ => filter(&config.level)?,
+    };
+    let stderr = Stderr::start().map_err(|error| format!("the log cannot be started: {error}"))?;
+    let subscriber = subscriber(config.format, level, stderr.writer());
+    tracing::subscriber::set_global_default(subscriber)
+        .map_err(|_| "logging was started before".to_owned())?;
+    Ok(stderr)
+}
+
+fn subscriber<W>(format: Format, level: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_writer(writer)
+        .with_ansi(format == Format::Human && std::io::stderr().is_terminal());
+    match format {
+        Format::Json => Box::new(
+            builder
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .finish(),
+        ),
+        Format::Human => Box::new(builder.finish()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn json_lines_are_flat_and_escaped() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(Format::Json, filter("info").unwrap(), move || {
+            writer.clone()
+        });
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(path = "/a\n{\"level\":\"FAKE\"}", "request denied");
+            tracing::debug!("not at this level");
+        });
+        let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(written.lines().count(), 1, "{written}");
+        let line: serde_json::Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(line["message"], "request denied");
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["path"], "/a\n{\"level\":\"FAKE\"}");
+    }
+
+    #[test]
+    fn a_level_that_means_nothing_is_a_problem() {
+        for level in ["", "  ", "loud", "info,portcullis=loud"] {
+            let config = Config {
+                level: level.to_owned(),
+                ..Config::default()
+            };
+            let mut problems = Problems::new();
+            config.check(&mut problems);
+            assert!(!problems.is_empty(), "{level:?}");
+        }
+        let mut problems = Problems::new();
+        Config::default().check(&mut problems);
+        assert!(problems.is_empty());
+    }
+}

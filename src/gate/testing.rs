@@ -1,0 +1,49 @@
+//! Decisions for tests of the doors, which must not need keys and an index to see one.
+
+use std::sync::{Arc, OnceLock};
+
+use serde_json::{Map, Value};
+
+use super::{Bypass, Decision, DecisionId, Denial, Permit};
+use crate::reason::Reason;
+use crate::revocation::Clear;
+use crate::verify::{Claims, Verified};
+
+/// Verified claims with this payload; `client` is its `client_id`.
+pub(crate) fn verified(payload: &Value) -> Arc<Verified> {
+    let all: Map<String, Value> = payload.as_object().expect("claims are an object").clone();
+    let text = |name: &str| all.get(name).and_then(Value::as_str).map(Box::from);
+    let claims = Claims {
+        issuer: text("iss").expect("iss is always there"),
+        subject: text("sub"),
+        client: text("client_id"),
+        token_id: text("jti"),
+        issued_at: Some(1_700_000_000),
+        counts_as_issued_at: 1_700_000_000,
+        expires_at: 1_700_003_600,
+        all,
+    };
+    Arc::new(Verified {
+        claims,
+        memo: OnceLock::new(),
+    })
+}
+
+pub(crate) fn permit(verified: Arc<Verified>) -> Decision {
+    Decision::Permit(Permit {
+        id: DecisionId::next(),
+        verified,
+        _looked_up: Clear::for_tests(),
+    })
+}
+
+pub(crate) fn bypass() -> Decision {
+    Decision::Bypass(Bypass {
+        id: DecisionId::next(),
+        _built_here: (),
+    })
+}
+
+pub(crate) fn deny(reason: Reason) -> Decision {
+    Decision::Deny(Denial::because(reason))
+}

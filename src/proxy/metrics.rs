@@ -1,0 +1,54 @@
+//! What the doors count.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// `portcullis_door_failures_total{door,failure}`: requests that were refused because asking, not
+/// the request, went wrong.
+#[derive(Debug)]
+pub struct Metrics {
+    pub(super) ext_authz: Failures,
+    pub(super) forward_auth: Failures,
+}
+
+/// Of one door.
+#[derive(Debug)]
+pub(super) struct Failures {
+    /// A bug in here.
+    pub(super) panicked: Counter,
+    /// The check took longer than `check_timeout`.
+    pub(super) timed_out: Counter,
+    /// The proxy's message cannot be read, or does not name the original request.
+    pub(super) unreadable: Counter,
+    /// The proxy's message is larger than `max_message`.
+    pub(super) too_large: Counter,
+}
+
+impl Metrics {
+    /// Creates the metrics and registers them, every failure from zero.
+    pub fn register(registry: &mut Registry) -> Self {
+        let failures = Family::<[(&'static str, &'static str); 2], Counter>::default();
+        registry.register(
+            "door_failures",
+            "Requests refused because asking about them went wrong",
+            failures.clone(),
+        );
+        let of = |door| {
+            let counter = |failure| {
+                let labels = [("door", door), ("failure", failure)];
+                failures.get_or_create(&labels).clone()
+            };
+            Failures {
+                panicked: counter("panicked"),
+                timed_out: counter("timed_out"),
+                unreadable: counter("unreadable"),
+                too_large: counter("too_large"),
+            }
+        };
+        Self {
+            ext_authz: of("ext_authz"),
+            forward_auth: of("forward_auth"),
+        }
+    }
+}

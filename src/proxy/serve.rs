@@ -1,0 +1,200 @@
+//! Accepting connections and letting them go: what both doors have in common.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::listen::{Connection, Listener};
+use crate::problem::Problems;
+use crate::units::{Bytes, Span};
+
+/// How the doors serve proxies. The defaults are tuned; change one only with a measurement.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Requests at once on one HTTP/2 connection; more wait at the proxy.
+    pub max_concurrent_streams: u32,
+    /// HTTP/2 flow control: bytes under way for one request.
+    pub stream_window: Bytes,
+    /// HTTP/2 flow control: bytes under way on one connection.
+    pub connection_window: Bytes,
+    /// How often a silent HTTP/2 connection is asked for a sign of life; one that gives none
+    /// within the same time is closed.
+    pub keep_alive: Span,
+    /// The largest message about one request. A proxy that sends bodies along needs more.
+    pub max_message: Bytes,
+    /// A check that takes longer is refused with 503.
+    pub check_timeout: Span,
+    /// At shutdown, how long requests under way may take to end.
+    pub drain: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_concurrent_streams: 1024,
+            stream_window: Bytes::mib(1),
+            connection_window: Bytes::mib(4),
+            keep_alive: Span::secs(30),
+            max_message: Bytes::mib(1),
+            check_timeout: Span::secs(5),
+            drain: Span::secs(10),
+        }
+    }
+}
+
+/// RFC 9113 §6.9.1: a window has 31 bits.
+const LARGEST_WINDOW: Bytes = Bytes((1 << 31) - 1);
+
+/// What HTTP/2 starts with; a smaller window only slows a connection down.
+const SMALLEST_WINDOW: Bytes = Bytes((1 << 16) - 1);
+
+impl Config {
+    /// Reports every mistake.
+    pub fn check(&self, problems: &mut Problems) {
+        if self.max_concurrent_streams == 0 {
+            problems.push("max_concurrent_streams", "must be at least 1");
+        }
+        let windows = [
+            ("stream_window", self.stream_window),
+            ("connection_window", self.connection_window),
+        ];
+        for (field, window) in windows {
+            if !(SMALLEST_WINDOW..=LARGEST_WINDOW).contains(&window) {
+                problems.push(field, "must be from 64KiB to 1GiB");
+            }
+        }
+        if !(Bytes::kib(16)..=Bytes::mib(64)).contains(&self.max_message) {
+            problems.push("max_message", "must be from 16KiB to 64MiB");
+        }
+        for (field, span) in [
+            ("keep_alive", self.keep_alive),
+            ("check_timeout", self.check_timeout),
+        ] {
+            if span.0.is_zero() {
+                problems.push(field, "must be more than nothing");
+            }
+        }
+    }
+
+    fn http2(&self, builder: &mut Builder<TokioExecutor>) {
+        let window = |bytes: Bytes| u32::try_from(bytes.0).unwrap_or(u32::MAX >> 1);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            .max_concurrent_streams(self.max_concurrent_streams)
+            .initial_stream_window_size(window(self.stream_window))
+            .initial_connection_window_size(window(self.connection_window))
+            .keep_alive_interval(self.keep_alive.0)
+            .keep_alive_timeout(self.keep_alive.0)
+            .max_header_list_size(LARGEST_HEADERS)
+            // A trusted proxy cancels whole bursts when its clients go away.
+            .max_pending_accept_reset_streams(MOST_RESETS);
+    }
+
+    /// HTTP/2 only, as gRPC is.
+    pub(super) fn grpc(&self) -> Builder<TokioExecutor> {
+        let mut builder = Builder::new(TokioExecutor::new()).http2_only();
+        self.http2(&mut builder);
+        builder
+    }
+
+    /// HTTP/1.1 and HTTP/2.
+    pub(super) fn http(&self) -> Builder<TokioExecutor> {
+        let mut builder = Builder::new(TokioExecutor::new());
+        self.http2(&mut builder);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIME)
+            .max_headers(MOST_HEADERS)
+            .max_buf_size(LARGEST_HEADERS as usize);
+        builder
+    }
+}
+
+/// Bytes. Proxies repeat their clients' headers, which are seldom allowed to pass 64 KiB.
+const LARGEST_HEADERS: u32 = 128 * 1024;
+const MOST_HEADERS: usize = 256;
+const MOST_RESETS: usize = 1024;
+/// Counts while a connection waits for its next request too, so it must be longer than proxies
+/// keep idle ones: closing one that a proxy is just about to use would fail that request.
+const HEADER_TIME: Duration = Duration::from_mins(5);
+
+/// Accepts until `shutdown`, then gives the connections `drain` to end.
+pub(super) async fn accept<F, Fut>(
+    listener: Listener,
+    drain: Duration,
+    shutdown: CancellationToken,
+    mut connection: F,
+) where
+    F: FnMut(Connection) -> Fut,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => drop(connections.spawn(connection(accepted))),
+                Err(error) => pause(&error).await,
+            },
+            Some(ended) = connections.join_next() => report(ended),
+        }
+    }
+    drop(listener);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(drain, ended).await.is_err() {
+        tracing::warn!("requests under way were cut off at shutdown");
+    }
+}
+
+/// The machine is short of something, such as open files, which passes.
+async fn pause(error: &std::io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task died");
+    }
+}
+
+/// Serves one connection until it ends; after `shutdown` it takes no new request.
+pub(super) async fn connection<S, B>(
+    builder: Builder<TokioExecutor>,
+    connection: Connection,
+    service: S,
+    shutdown: CancellationToken,
+) where
+    S: Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut served = pin!(builder.serve_connection(TokioIo::new(connection), service));
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    // A proxy that goes away in the middle is everyday life.
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
