@@ -1,1 +1,90 @@
-//! To come.
+//! The command line: one file for each command.
+
+mod check_config;
+mod schema;
+mod serve;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Everything went well.
+const OK: u8 = 0;
+/// The configuration or the start failed. A wrong command line is 2, which clap sees to.
+const FAILED: u8 = 1;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all is well
+  1  something is wrong with the configuration, or a part could not start or died
+  2  the command line is wrong";
+
+/// One enforcement point for JWTs at the edge, with revocation that holds.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    CheckConfig(check_config::CheckConfig),
+    Schema(schema::Schema),
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(self) -> ExitCode {
+        let code = match self.command {
+            Command::Serve(command) => command.run(),
+            Command::CheckConfig(command) => command.run(),
+            Command::Schema(command) => command.run(),
+        };
+        ExitCode::from(code)
+    }
+}
+
+/// Where the configuration is.
+#[derive(Args, Debug)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(
+        short,
+        long = "config",
+        value_name = "FILE",
+        env = "PORTCULLIS_CONFIG",
+        default_value = "portcullis.yaml"
+    )]
+    path: PathBuf,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Writes a result. A reader that went away, as in `portcullis schema | head`, is no failure.
+fn print(text: &str) -> u8 {
+    written(writeln!(io::stdout().lock(), "{}", text.trim_end()))
+}
+
+/// Writes to the standard error stream.
+fn complain(text: &str) -> u8 {
+    written(writeln!(io::stderr().lock(), "{text}"));
+    FAILED
+}
+
+fn written(result: io::Result<()>) -> u8 {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => FAILED,
+        _ => OK,
+    }
+}

@@ -1,1 +1,147 @@
-//! To come.
+//! The configuration: one YAML file, composed of each module's own `Config`.
+//!
+//! Reading it tells everything that is wrong at once, each mistake with its line and field:
+//! `yaml` makes a tree that remembers places → `interpolate` puts environment variables in →
+//! `walk` holds it against the JSON Schema of the types below → `de` makes those types →
+//! each module checks what its own values mean, and `cross` what they mean together.
+
+mod cross;
+mod de;
+mod interpolate;
+mod listen;
+mod markdown;
+mod nearest;
+mod object;
+mod read;
+mod report;
+mod sample;
+mod scalar;
+mod schema;
+mod stand_in;
+mod tree;
+mod walk;
+mod yaml;
+
+pub use listen::{Addresses, Listen};
+pub use markdown::markdown;
+pub use read::{load, parse};
+pub use report::{Finding, Report};
+pub use schema::schema;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::problem::Problems;
+use crate::units::Span;
+use stand_in::{events, policy, proxy, revocation, telemetry, token, verify};
+
+/// Everything that Portcullis can be told. A running process holds one of these and swaps it
+/// whole.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where Portcullis listens. At least one of `ext_authz` and `forward_auth` is needed.
+    pub listen: Listen,
+
+    /// The issuers whose tokens are accepted, and how their tokens are verified.
+    #[schemars(length(min = 1))]
+    pub issuers: Vec<verify::IssuerConfig>,
+
+    /// How key sets are fetched and kept, for all issuers.
+    #[serde(default = "from_nothing::<verify::KeysConfig>")]
+    pub keys: verify::KeysConfig,
+
+    /// The cache of verified tokens. Revocations are looked up behind it on every request, so it
+    /// never keeps a revoked token alive.
+    #[serde(default = "from_nothing::<verify::CacheConfig>")]
+    pub cache: verify::CacheConfig,
+
+    /// Where in a request the token is sought.
+    #[serde(default = "from_nothing::<token::Config>")]
+    pub token: token::Config,
+
+    /// Paths that need no token.
+    #[serde(default)]
+    pub bypass: Vec<policy::Bypass>,
+
+    /// How revocations are kept, and what happens when they cannot be followed.
+    pub revocations: revocation::Config,
+
+    /// Who tells Portcullis about revocations: one entry for each sender of webhooks, which
+    /// reaches it at `/events/<name>`.
+    #[serde(default)]
+    pub events: Vec<events::SourceConfig>,
+
+    /// What is answered: the headers that the service behind the proxy gets.
+    #[serde(default = "from_nothing::<proxy::Config>")]
+    pub answer: proxy::Config,
+
+    /// What is logged, and how.
+    #[serde(default = "from_nothing::<telemetry::Config>")]
+    pub log: telemetry::Config,
+
+    /// How the process ends.
+    #[serde(default = "from_nothing::<Shutdown>")]
+    pub shutdown: Shutdown,
+}
+
+/// How the process ends.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {
+    /// How long requests and events that are under way may take after SIGTERM, before the process
+    /// ends without them. Readiness is withdrawn at once, so the proxy stops asking.
+    #[serde(default = "drain_timeout")]
+    pub drain_timeout: Span,
+}
+
+fn drain_timeout() -> Span {
+    Span::secs(20)
+}
+
+/// The value of a section that is not in the file: each of its fields has a default.
+fn from_nothing<T: serde::de::DeserializeOwned>() -> T {
+    let nothing = std::iter::empty::<(&str, &str)>();
+    let nothing = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(nothing);
+    T::deserialize(nothing).expect("each field of an optional section has a default")
+}
+
+impl Config {
+    /// What each module finds wrong with its own part.
+    fn check(&self, problems: &mut Problems) {
+        problems.within("listen", |problems| self.listen.check(problems));
+        problems.each("issuers", &self.issuers, |problems, issuer| {
+            issuer.check(problems);
+        });
+        problems.within("keys", |problems| self.keys.check(problems));
+        problems.within("cache", |problems| self.cache.check(problems));
+        problems.within("token", |problems| self.token.check(problems));
+        problems.each("bypass", &self.bypass, |problems, bypass| {
+            bypass.check(problems);
+        });
+        problems.within("revocations", |problems| self.revocations.check(problems));
+        problems.each("events", &self.events, |problems, source| {
+            source.check(problems);
+        });
+        problems.within("answer", |problems| self.answer.check(problems));
+        problems.within("log", |problems| self.log.check(problems));
+    }
+
+    /// The configuration in one line, for people.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let count = |n: usize, one: &str| match n {
+            1 => format!("1 {one}"),
+            _ => format!("{n} {one}s"),
+        };
+        let mut doors: Vec<&str> = self.listen.all().map(|(name, _)| name).collect();
+        doors.dedup();
+        format!(
+            "{}, {}, {}; listens for {}",
+            count(self.issuers.len(), "issuer"),
+            count(self.events.len(), "event source"),
+            count(self.bypass.len(), "bypass rule"),
+            doors.join(", "),
+        )
+    }
+}

@@ -1,0 +1,35 @@
+//! `portcullis serve`.
+
+use clap::Args;
+
+use super::{ConfigFile, OK, complain};
+use crate::{app, config};
+
+const AFTER: &str = "\
+Ends with 0 after SIGTERM or SIGINT, once what was under way is answered; with 1 and a message when
+the configuration is wrong or a part cannot start or dies.
+
+Examples:
+  portcullis serve --config /etc/portcullis/portcullis.yaml
+  HOOKS_PASSWORD=… portcullis serve      # ./portcullis.yaml, which may name ${HOOKS_PASSWORD}";
+
+/// Answer the proxies' questions until told to stop
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> u8 {
+        let config = match config::load(&self.config.path) {
+            Ok(config) => config,
+            Err(report) => return complain(&report.to_string()),
+        };
+        match app::run(config) {
+            Ok(()) => OK,
+            Err(error) => complain(&format!("portcullis: {error}")),
+        }
+    }
+}

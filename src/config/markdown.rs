@@ -1,0 +1,232 @@
+//! The reference of the configuration, for people: a hand-written prologue, and a section for each
+//! object of the schema.
+
+use serde_json::Value as Json;
+
+use super::schema::{Reader, admits, names, properties, required, schema, variants};
+
+const PROLOGUE: &str = include_str!("prologue.md");
+
+/// The reference, in Markdown.
+#[must_use]
+pub fn markdown() -> String {
+    let schema = schema();
+    let mut reference = Reference {
+        reader: Reader::new(&schema),
+        text: format!("{PROLOGUE}# Reference\n"),
+        written: Vec::new(),
+    };
+    reference.object("", &schema);
+    let note = "<!-- Made by `portcullis schema --format markdown`. Change the doc comments of the \
+                types, or src/config/prologue.md, and make it again. -->";
+    format!("{note}\n\n{}", reference.text)
+}
+
+struct Reference<'s> {
+    reader: Reader<'s>,
+    text: String,
+    /// Which objects have a section already, and under which path.
+    written: Vec<(&'s Json, String)>,
+}
+
+/// An object inside an object, to be described in a section of its own.
+struct Child<'s> {
+    path: String,
+    schema: &'s Json,
+}
+
+impl<'s> Reference<'s> {
+    fn object(&mut self, path: &str, schema: &'s Json) {
+        let schema = self.reader.resolve(schema);
+        let title = match path {
+            "" => "The whole file".to_owned(),
+            _ => format!("`{path}`"),
+        };
+        self.text.extend(["\n## ", &title, "\n\n"]);
+        if let Some((_, earlier)) = self
+            .written
+            .iter()
+            .find(|(one, _)| std::ptr::eq(*one, schema))
+        {
+            let link = format!("The same keys as [`{earlier}`](#{}).\n", anchor(earlier));
+            self.text.push_str(&link);
+            return;
+        }
+        self.written.push((schema, path.to_owned()));
+        if let Some(description) = description(schema) {
+            self.text.push_str(&description);
+            self.text.push_str("\n\n");
+        }
+        let mut children = Vec::new();
+        for (heading, leaf) in self.tables(schema) {
+            self.text.push_str(&heading);
+            self.table(path, leaf, &mut children);
+        }
+        for child in children {
+            self.object(&child.path, child.schema);
+        }
+    }
+
+    /// The tables of an object: one, or one for each of its variants.
+    fn tables(&self, schema: &'s Json) -> Vec<(String, &'s Json)> {
+        let mut tables = Vec::new();
+        if schema.get("properties").is_some() {
+            tables.push((String::new(), schema));
+        }
+        for variant in variants(schema).into_iter().flatten() {
+            let leaf = self.reader.resolve(variant);
+            if leaf.get("properties").is_none() {
+                continue;
+            }
+            let heading = match constant(leaf) {
+                Some((key, value)) => format!("\nWith `{key}: {value}`:\n\n"),
+                None if tables.is_empty() => "Exactly one of these:\n\n".to_owned(),
+                None => "\nor\n\n".to_owned(),
+            };
+            tables.push((heading, leaf));
+        }
+        tables
+    }
+
+    fn table(&mut self, path: &str, leaf: &'s Json, children: &mut Vec<Child<'s>>) {
+        let needed: Vec<&str> = required(leaf).collect();
+        let mut rows: Vec<_> = properties(leaf).collect();
+        rows.sort_by_key(|(key, _)| !needed.contains(key));
+        self.text
+            .push_str("| key | type | default | meaning |\n| --- | --- | --- | --- |\n");
+        for (key, schema) in rows {
+            let inside = if path.is_empty() {
+                key.to_owned()
+            } else {
+                format!("{path}.{key}")
+            };
+            let kind = self.kind(schema, &inside, children);
+            let default = match schema.get("default") {
+                Some(default) if !default.is_null() => format!("`{}`", cell(&default.to_string())),
+                _ if needed.contains(&key) => "**required**".to_owned(),
+                _ => String::new(),
+            };
+            let meaning = self.meaning(schema);
+            let row = format!("| `{key}` | {kind} | {default} | {meaning} |\n");
+            self.text.push_str(&row);
+        }
+    }
+
+    /// A type in words. Objects are queued for sections of their own, and linked.
+    fn kind(&self, schema: &'s Json, path: &str, children: &mut Vec<Child<'s>>) -> String {
+        let mut kinds: Vec<String> = Vec::new();
+        let resolved = self.reader.resolve(schema);
+        if self.has_section(resolved) {
+            let link = format!("[mapping](#{})", anchor(path));
+            children.push(Child {
+                path: path.to_owned(),
+                schema: resolved,
+            });
+            let texts = self.reader.alternatives(resolved).into_iter();
+            let texts: Vec<String> = texts.filter_map(listed).collect();
+            return [texts, vec![link]].concat().join(" or ");
+        }
+        for leaf in self.reader.alternatives(schema) {
+            let kind = self.leaf(leaf, path, children);
+            if !kind.is_empty() && !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        kinds.join(" or ")
+    }
+
+    /// Whether this is an object with known keys, or a choice between such objects.
+    fn has_section(&self, schema: &'s Json) -> bool {
+        if schema.get("properties").is_some() {
+            return true;
+        }
+        // An optional object is a choice between it and null, and no choice worth a section.
+        let mut leaves = self.reader.alternatives(schema);
+        leaves.retain(|leaf| leaf.get("type").is_none_or(|kind| kind != "null"));
+        leaves.len() > 1 && leaves.iter().any(|leaf| leaf.get("properties").is_some())
+    }
+
+    fn leaf(&self, leaf: &'s Json, path: &str, children: &mut Vec<Child<'s>>) -> String {
+        if leaf.get("properties").is_some() {
+            return self.kind(leaf, path, children);
+        }
+        if let Some(listed) = listed(leaf) {
+            return listed;
+        }
+        let format = leaf.get("format").and_then(Json::as_str);
+        let pattern = leaf.get("pattern").and_then(Json::as_str);
+        let is = |kind: &str| leaf.get("type").is_some() && admits(leaf, kind);
+        if let Some(items) = leaf.get("items").filter(|_| is("array")) {
+            return format!(
+                "list of {}",
+                self.kind(items, &format!("{path}[]"), children)
+            );
+        }
+        if let Some(values) = leaf
+            .get("additionalProperties")
+            .filter(|more| more.is_object())
+        {
+            let values = self.kind(values, &format!("{path}.*"), children);
+            return format!("mapping of names to {values}");
+        }
+        match () {
+            () if format == Some("duration") => "length of time",
+            () if pattern.is_some_and(|pattern| pattern.contains("KiB")) => "size",
+            () if leaf.get("writeOnly").is_some() => "secret text",
+            () if is("string") => "text",
+            () if is("boolean") => "`true` or `false`",
+            () if is("integer") => "whole number",
+            () if is("number") => "number",
+            () if is("object") => "mapping",
+            () if is("array") => "list",
+            () if is("null") => "",
+            () => "anything",
+        }
+        .to_owned()
+    }
+
+    /// The description of a field, and of each of the values that it lists.
+    fn meaning(&self, schema: &'s Json) -> String {
+        let resolved = self.reader.resolve(schema);
+        let own = description(schema).or_else(|| description(resolved));
+        let mut meaning = own.unwrap_or_default();
+        for leaf in self.reader.alternatives(schema) {
+            if let (Some(value), Some(about)) = (listed(leaf), description(leaf))
+                && leaf.get("const").is_some()
+            {
+                meaning.extend(["\n\n", &value, ": ", &about]);
+            }
+        }
+        cell(&meaning)
+    }
+}
+
+/// The texts that a leaf lists.
+fn listed(leaf: &Json) -> Option<String> {
+    let names: Vec<String> = names(leaf).iter().map(|name| format!("`{name}`")).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// The tag of a variant and its value.
+fn constant(leaf: &Json) -> Option<(&str, &str)> {
+    properties(leaf).find_map(|(key, schema)| Some((key, schema.get("const")?.as_str()?)))
+}
+
+/// A description with Rust's links to other items turned into plain code.
+fn description(schema: &Json) -> Option<String> {
+    let text = schema.get("description")?.as_str()?;
+    Some(text.replace("[`", "`").replace("`]", "`"))
+}
+
+/// Text inside one cell of a table.
+fn cell(text: &str) -> String {
+    let paragraphs = text.split("\n\n").map(|one| one.trim().replace('\n', " "));
+    let paragraphs: Vec<String> = paragraphs.filter(|one| !one.is_empty()).collect();
+    paragraphs.join("<br>").replace('|', "\\|")
+}
+
+/// The anchor that common renderers give to the heading of a path.
+fn anchor(path: &str) -> String {
+    let keeps = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    path.to_lowercase().chars().filter(keeps).collect()
+}

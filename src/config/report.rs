@@ -1,0 +1,182 @@
+//! What is wrong with a configuration file, each mistake with its place.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::tree::Mark;
+
+/// Every mistake in one file, in the order of the file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The file as the operator named it.
+    pub file: String,
+    pub problems: Vec<Finding>,
+}
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Counts from 1; absent when the file could not be read at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// In characters, counts from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// The field, such as `issuers[0].jwks.uri`; empty for the file itself.
+    pub path: String,
+    pub message: String,
+}
+
+impl Finding {
+    pub(super) fn at(mark: Mark, path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            line: Some(mark.line),
+            column: Some(mark.column),
+            path: path.into(),
+            message: message.into(),
+        }
+    }
+
+    pub(super) fn of_file(message: impl Into<String>) -> Self {
+        Self {
+            line: None,
+            column: None,
+            path: String::new(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, finding) in self.problems.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}:", self.file)?;
+            if let (Some(line), Some(column)) = (finding.line, finding.column) {
+                write!(f, "{line}:{column}:")?;
+            }
+            if !finding.path.is_empty() {
+                write!(f, " {}:", finding.path)?;
+            }
+            write!(f, " {}", finding.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Report {}
+
+/// Texts that no message may contain, each with what to show instead. Messages come from many
+/// modules, and one that quotes a value in good faith must not leak a password.
+#[derive(Default)]
+pub(super) struct Redactions(Vec<(String, String)>);
+
+/// A shorter text is taken out only where it stands alone: `a` is in every sentence.
+const TELLING: usize = 4;
+
+impl Redactions {
+    /// A value of the environment variable `name`.
+    pub(super) fn variable(&mut self, name: &str, value: &str) {
+        self.add(value, format!("${{{name}}}"));
+    }
+
+    /// A value of a field that the schema calls secret.
+    pub(super) fn secret(&mut self, value: &str) {
+        self.add(value, "***".to_owned());
+    }
+
+    fn add(&mut self, value: &str, instead: String) {
+        if value.is_empty() {
+            return;
+        }
+        let escaped = format!("{value:?}");
+        let escaped = escaped[1..escaped.len() - 1].to_owned();
+        if escaped != value {
+            self.0.push((escaped, instead.clone()));
+        }
+        self.0.push((value.to_owned(), instead));
+    }
+
+    /// The report on `file`: sorted, without repetition, and free of these texts.
+    pub(super) fn report(mut self, file: &str, mut problems: Vec<Finding>) -> Report {
+        // Longest first, so that a secret which contains another leaves no rest behind.
+        self.0
+            .sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        for finding in &mut problems {
+            finding.message = self.clean(&finding.message);
+        }
+        problems.sort_by(|a, b| {
+            (a.line, a.column, &a.path, &a.message).cmp(&(b.line, b.column, &b.path, &b.message))
+        });
+        problems.dedup();
+        Report {
+            file: file.to_owned(),
+            problems,
+        }
+    }
+
+    fn clean(&self, message: &str) -> String {
+        let mut message = message.to_owned();
+        for (value, instead) in &self.0 {
+            message = if value.len() < TELLING {
+                replace_alone(&message, value, instead)
+            } else {
+                message.replace(value, instead)
+            };
+        }
+        message
+    }
+}
+
+/// Replaces `value` where no letter or digit touches it.
+fn replace_alone(message: &str, value: &str, instead: &str) -> String {
+    let mut cleaned = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(at) = rest.find(value) {
+        let (before, after) = (&rest[..at], &rest[at + value.len()..]);
+        let touched = before
+            .chars()
+            .next_back()
+            .is_some_and(char::is_alphanumeric)
+            || after.chars().next().is_some_and(char::is_alphanumeric);
+        cleaned.push_str(before);
+        cleaned.push_str(if touched { value } else { instead });
+        rest = after;
+    }
+    cleaned + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cleaned(secret: &str, message: &str) -> String {
+        let mut redactions = Redactions::default();
+        redactions.variable("S", secret);
+        let finding = Finding::of_file(message);
+        redactions.report("f", vec![finding]).problems[0]
+            .message
+            .clone()
+    }
+
+    #[test]
+    fn a_secret_leaves_the_message_however_it_was_printed() {
+        assert_eq!(cleaned("hunter2", "\"hunter2\" is bad"), "\"${S}\" is bad");
+        assert_eq!(
+            cleaned("a\"b\nc", "\"a\\\"b\\nc\" is bad"),
+            "\"${S}\" is bad"
+        );
+        assert_eq!(cleaned("a\"b\nc", "a\"b\nc is bad"), "${S} is bad");
+    }
+
+    #[test]
+    fn a_short_secret_goes_where_it_stands_alone() {
+        assert_eq!(
+            cleaned("a", "a bad \"a\" at all"),
+            "${S} bad \"${S}\" at all"
+        );
+    }
+}

@@ -1,0 +1,224 @@
+//! Holds the tree against the schema and reports everything that does not fit.
+//!
+//! So that the rest can be judged too, whatever does not fit is mended on the way: an optional
+//! value is taken out, a required one is replaced by a sample. The mended tree is only ever used
+//! to find more mistakes; places with a mended value keep quiet from then on.
+
+use serde_json::Value as Json;
+
+use super::nearest::{nearest, suggest};
+use super::object::{self, Shape};
+use super::report::{Finding, Redactions};
+use super::sample::sample;
+use super::scalar;
+use super::schema::{Reader, admits};
+use super::tree::{Entry, Mark, Node, Scalar, Value, join_index, join_key};
+
+/// What the walk found.
+pub(super) struct Walk<'s> {
+    reader: Reader<'s>,
+    pub findings: Vec<Finding>,
+    pub redactions: Redactions,
+    pub mended: Mended,
+}
+
+/// The parts of the configuration in which something was mended.
+#[derive(Default)]
+pub(super) struct Mended(Vec<String>);
+
+impl Mended {
+    pub(super) fn add(&mut self, path: &str) {
+        self.0.push(owner(path).to_owned());
+    }
+
+    /// Whether what a check says about `path` can be believed.
+    pub(super) fn spares(&self, path: &str) -> bool {
+        let owner = owner(path);
+        !self.0.iter().any(|mended| {
+            mended.is_empty()
+                || mended == owner
+                || section(mended) == owner
+                || section(owner) == mended
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The part of the configuration that a path belongs to: a section, or one item of a section that
+/// is a list.
+fn owner(path: &str) -> &str {
+    let section = section(path);
+    match path[section.len()..].split_once(']') {
+        Some((index, _)) if index.starts_with('[') => &path[..=section.len() + index.len()],
+        _ => section,
+    }
+}
+
+fn section(path: &str) -> &str {
+    path.split(['.', '[']).next().unwrap_or_default()
+}
+
+/// Holds `root` against `schema` and mends it.
+pub(super) fn walk<'s>(root: &mut Node, schema: &'s Json, redactions: Redactions) -> Walk<'s> {
+    let mut walk = Walk {
+        reader: Reader::new(schema),
+        findings: Vec::new(),
+        redactions,
+        mended: Mended::default(),
+    };
+    if !walk.value(root, schema, "") {
+        walk.mended.add("");
+    }
+    walk
+}
+
+impl<'s> Walk<'s> {
+    fn report(&mut self, mark: Mark, path: &str, message: impl Into<String>) {
+        self.findings.push(Finding::at(mark, path, message));
+        self.mended.add(path);
+    }
+
+    /// Whether the value fits, or was made to fit. If not, the caller has to take it out.
+    fn value(&mut self, node: &mut Node, schema: &'s Json, path: &str) -> bool {
+        let leaves = self.reader.alternatives(schema);
+        let fitting = |kind: &str| -> Vec<&'s Json> {
+            let fits = leaves.iter().filter(|leaf| admits(leaf, kind));
+            fits.copied().collect()
+        };
+        match &mut node.value {
+            Value::Broken => {
+                self.mended.add(path);
+                false
+            }
+            Value::List(items) => {
+                let Some(leaf) = fitting("array").first().copied() else {
+                    return self.wrong_type(node, &leaves, path);
+                };
+                if items.is_empty() && leaf.get("minItems").is_some_and(|least| *least != 0) {
+                    self.report(node.mark, path, "the list must not be empty");
+                    return false;
+                }
+                self.items(items, leaf, path);
+                true
+            }
+            Value::Map(_) => {
+                let objects = fitting("object");
+                if objects.is_empty() {
+                    return self.wrong_type(node, &leaves, path);
+                }
+                self.map(node, &objects, path)
+            }
+            Value::Scalar(scalar) => {
+                if let Err(message) = scalar::fit(scalar, &leaves, &mut self.redactions) {
+                    self.report(node.mark, path, message);
+                    return false;
+                }
+                true
+            }
+        }
+    }
+
+    fn wrong_type(&mut self, node: &Node, leaves: &[&Json], path: &str) -> bool {
+        let found = match node.value {
+            Value::List(_) => "a list",
+            _ => "a mapping",
+        };
+        let expected = scalar::expected(leaves);
+        self.report(
+            node.mark,
+            path,
+            format!("expected {expected}, found {found}"),
+        );
+        false
+    }
+
+    fn items(&mut self, items: &mut [Node], leaf: &'s Json, path: &str) {
+        let Some(schema) = leaf.get("items") else {
+            return;
+        };
+        for (i, item) in items.iter_mut().enumerate() {
+            let path = join_index(path, i);
+            if !self.value(item, schema, &path) {
+                item.value = sample(self.reader, schema, item.mark).value;
+            }
+        }
+    }
+
+    fn map(&mut self, node: &mut Node, objects: &[&'s Json], path: &str) -> bool {
+        let mark = node.mark;
+        let Value::Map(entries) = &mut node.value else {
+            return false;
+        };
+        let shape = match object::shape(self.reader, objects, entries) {
+            Ok(shape) => shape,
+            Err(wrong) => {
+                let (at, path) = match wrong.key {
+                    Some(index) => {
+                        let entry = &entries[index];
+                        let at = if wrong.value {
+                            entry.value.mark
+                        } else {
+                            entry.key_mark
+                        };
+                        (at, join_key(path, &entry.key))
+                    }
+                    None => (mark, path.to_owned()),
+                };
+                self.report(at, &path, wrong.message);
+                return false;
+            }
+        };
+        entries.retain_mut(|entry| self.entry(entry, &shape, path));
+        for key in &shape.required {
+            if entries.iter().any(|entry| entry.key == *key) {
+                continue;
+            }
+            self.report(mark, path, format!("{key:?} is missing"));
+            if let Some(schema) = shape.property(key) {
+                entries.push(Entry {
+                    key: (*key).to_owned(),
+                    key_mark: mark,
+                    value: sample(self.reader, schema, mark),
+                });
+            }
+        }
+        true
+    }
+
+    /// Whether the entry stays.
+    fn entry(&mut self, entry: &mut Entry, shape: &Shape<'s>, path: &str) -> bool {
+        let inside = join_key(path, &entry.key);
+        let Some(schema) = shape.property(&entry.key).or(shape.others) else {
+            if !shape.closed {
+                return true;
+            }
+            let known = shape.names();
+            let message = format!("unknown key{}", suggest(&entry.key, &known));
+            self.report(entry.key_mark, &inside, message);
+            // The section that was meant is not there, and must not be judged for that.
+            if let Some(meant) = nearest(&entry.key, &known) {
+                self.mended.add(&join_key(path, meant));
+            }
+            return false;
+        };
+        if self.value(&mut entry.value, schema, &inside) {
+            return true;
+        }
+        let required = shape.required.contains(&entry.key.as_str());
+        if required {
+            entry.value = sample(self.reader, schema, entry.value.mark);
+        }
+        required
+    }
+}
+
+/// The text that a scalar may be replaced by where its own is no good.
+pub(super) fn replacement(node: &mut Node) -> Option<Scalar> {
+    match &mut node.value {
+        Value::Scalar(scalar) => scalar.example.take().map(Scalar::text),
+        _ => None,
+    }
+}
