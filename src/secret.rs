@@ -1,7 +1,9 @@
 //! Secrets: types that print as `***` and compare in constant time.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
@@ -10,6 +12,9 @@ use zeroize::Zeroizing;
 /// Bytes that never show in logs, errors or debug output, and are wiped from memory when dropped.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
+
+/// The longest secret in a file: far more than any key or password has.
+const LONGEST: usize = 64 * 1024;
 
 impl Secret {
     #[must_use]
@@ -33,10 +38,16 @@ impl Secret {
     ///
     /// # Errors
     /// A sentence that names the file and what is wrong with it.
-    pub fn from_file(path: &std::path::Path) -> Result<Self, String> {
-        let mut bytes = std::fs::read(path).map_err(|error| {
+    pub fn from_file(path: &Path) -> Result<Self, String> {
+        let mut bytes = read(path).map_err(|error| {
             format!("the secret file {} cannot be read: {error}", path.display())
         })?;
+        if bytes.len() > LONGEST {
+            return Err(format!(
+                "the secret file {} is longer than {LONGEST} bytes",
+                path.display()
+            ));
+        }
         if bytes.ends_with(b"\n") {
             bytes.pop();
         }
@@ -68,6 +79,14 @@ impl Secret {
     }
 }
 
+/// Never much more than the limit, also from a device that has no end.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = LONGEST as u64 + 1;
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
@@ -91,5 +110,68 @@ impl schemars::JsonSchema for Secret {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": "string", "writeOnly": true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(content: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_secret_never_prints() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret:?}"), "***");
+        assert_eq!(format!("{:?}", Some(vec![secret])), "Some([***])");
+    }
+
+    #[test]
+    fn one_line_break_at_the_end_of_a_file_is_dropped() {
+        for (content, expected) in [
+            (&b"hunter2"[..], &b"hunter2"[..]),
+            (b"hunter2\n", b"hunter2"),
+            (b"hunter2\r\n", b"hunter2"),
+            (b"hunter2\n\n", b"hunter2\n"),
+            (b" hunter2 ", b" hunter2 "),
+        ] {
+            let secret = Secret::from_file(file(content).path()).unwrap();
+            assert_eq!(secret.expose(), expected);
+        }
+    }
+
+    #[test]
+    fn an_unusable_file_is_named_and_its_content_is_not() {
+        assert!(Secret::from_file(Path::new("/nowhere")).is_err());
+        assert!(Secret::from_file(file(b"\n").path()).is_err());
+        let long = file(&vec![b'x'; LONGEST + 1]);
+        let error = Secret::from_file(long.path()).unwrap_err();
+        assert!(
+            error.contains("longer") && !error.contains("xxx"),
+            "{error}"
+        );
+        assert!(Secret::from_file(Path::new("/dev/zero")).is_err());
+    }
+
+    #[test]
+    fn one_of_the_twins_and_only_one() {
+        let (secret, path) = (Secret::new("a"), PathBuf::from("/nowhere"));
+        assert!(Secret::resolve("x", Some(&secret), None).is_ok());
+        assert!(Secret::resolve("x", Some(&secret), Some(&path)).is_err());
+        assert!(Secret::resolve("x", None, None).is_err());
+        assert!(Secret::resolve("x", Some(&Secret::new("")), None).is_err());
+    }
+
+    #[test]
+    fn comparing_takes_the_whole_secret() {
+        let secret = Secret::new("hunter2");
+        assert!(secret.matches(b"hunter2"));
+        for other in [&b"hunter"[..], b"hunter22", b"Hunter2", b""] {
+            assert!(!secret.matches(other));
+        }
     }
 }

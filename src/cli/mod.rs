@@ -53,7 +53,7 @@ impl Cli {
 struct ConfigFile {
     /// The configuration file
     #[arg(
-        short,
+        short = 'c',
         long = "config",
         value_name = "FILE",
         env = "PORTCULLIS_CONFIG",

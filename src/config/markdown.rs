@@ -29,6 +29,20 @@ struct Reference<'s> {
     written: Vec<(&'s Json, String)>,
 }
 
+/// Keys under a heading.
+struct Table<'s> {
+    heading: String,
+    rows: Vec<Row<'s>>,
+}
+
+struct Row<'s> {
+    key: &'s str,
+    schema: &'s Json,
+    required: bool,
+    /// What the variant says that this key chooses.
+    about: Option<String>,
+}
+
 /// An object inside an object, to be described in a section of its own.
 struct Child<'s> {
     path: String,
@@ -58,55 +72,66 @@ impl<'s> Reference<'s> {
             self.text.push_str("\n\n");
         }
         let mut children = Vec::new();
-        for (heading, leaf) in self.tables(schema) {
-            self.text.push_str(&heading);
-            self.table(path, leaf, &mut children);
+        for table in self.tables(schema) {
+            self.text.push_str(&table.heading);
+            self.table(path, &table.rows, &mut children);
         }
         for child in children {
             self.object(&child.path, child.schema);
         }
     }
 
-    /// The tables of an object: one, or one for each of its variants.
-    fn tables(&self, schema: &'s Json) -> Vec<(String, &'s Json)> {
-        let mut tables = Vec::new();
-        if schema.get("properties").is_some() {
-            tables.push((String::new(), schema));
-        }
+    /// The tables of an object: its own keys, those of each tagged variant, and those of which
+    /// exactly one chooses a variant.
+    fn tables(&self, schema: &'s Json) -> Vec<Table<'s>> {
+        let own = schema.get("properties").is_some().then(|| Table {
+            heading: String::new(),
+            rows: rows(schema),
+        });
+        let mut tables: Vec<Table<'s>> = own.into_iter().collect();
+        let mut choice = Vec::new();
         for variant in variants(schema).into_iter().flatten() {
             let leaf = self.reader.resolve(variant);
-            if leaf.get("properties").is_none() {
+            let mut rows = rows(leaf);
+            if let Some((key, value)) = constant(leaf) {
+                let heading = format!("\nWith `{key}: {value}`:\n\n");
+                tables.push(Table { heading, rows });
                 continue;
             }
-            let heading = match constant(leaf) {
-                Some((key, value)) => format!("\nWith `{key}: {value}`:\n\n"),
-                None if tables.is_empty() => "Exactly one of these:\n\n".to_owned(),
-                None => "\nor\n\n".to_owned(),
-            };
-            tables.push((heading, leaf));
+            for row in &mut rows {
+                row.required = false;
+                row.about = description(variant);
+            }
+            choice.extend(rows);
+        }
+        if !choice.is_empty() {
+            tables.push(Table {
+                heading: "Exactly one of these:\n\n".to_owned(),
+                rows: choice,
+            });
         }
         tables
     }
 
-    fn table(&mut self, path: &str, leaf: &'s Json, children: &mut Vec<Child<'s>>) {
-        let needed: Vec<&str> = required(leaf).collect();
-        let mut rows: Vec<_> = properties(leaf).collect();
-        rows.sort_by_key(|(key, _)| !needed.contains(key));
+    fn table(&mut self, path: &str, rows: &[Row<'s>], children: &mut Vec<Child<'s>>) {
         self.text
             .push_str("| key | type | default | meaning |\n| --- | --- | --- | --- |\n");
-        for (key, schema) in rows {
-            let inside = if path.is_empty() {
-                key.to_owned()
-            } else {
-                format!("{path}.{key}")
+        for row in rows {
+            let (key, schema) = (row.key, row.schema);
+            let inside = match path {
+                "" => key.to_owned(),
+                _ => format!("{path}.{key}"),
             };
             let kind = self.kind(schema, &inside, children);
             let default = match schema.get("default") {
                 Some(default) if !default.is_null() => format!("`{}`", cell(&default.to_string())),
-                _ if needed.contains(&key) => "**required**".to_owned(),
+                _ if row.required => "**required**".to_owned(),
                 _ => String::new(),
             };
-            let meaning = self.meaning(schema);
+            let meaning = match &row.about {
+                Some(about) if description(schema).is_none() => cell(about),
+                _ => self.meaning(schema),
+            };
             let row = format!("| `{key}` | {kind} | {default} | {meaning} |\n");
             self.text.push_str(&row);
         }
@@ -143,7 +168,8 @@ impl<'s> Reference<'s> {
         // An optional object is a choice between it and null, and no choice worth a section.
         let mut leaves = self.reader.alternatives(schema);
         leaves.retain(|leaf| leaf.get("type").is_none_or(|kind| kind != "null"));
-        leaves.len() > 1 && leaves.iter().any(|leaf| leaf.get("properties").is_some())
+        let choice = leaves.len() > 1 || schema.get("oneOf").is_some();
+        choice && leaves.iter().any(|leaf| leaf.get("properties").is_some())
     }
 
     fn leaf(&self, leaf: &'s Json, path: &str, children: &mut Vec<Child<'s>>) -> String {
@@ -199,6 +225,20 @@ impl<'s> Reference<'s> {
         }
         cell(&meaning)
     }
+}
+
+/// The keys of an object, the required ones first.
+fn rows(leaf: &Json) -> Vec<Row<'_>> {
+    let needed: Vec<&str> = required(leaf).collect();
+    let row = |(key, schema)| Row {
+        key,
+        schema,
+        required: needed.contains(&key),
+        about: None,
+    };
+    let mut rows: Vec<_> = properties(leaf).map(row).collect();
+    rows.sort_by_key(|row| !row.required);
+    rows
 }
 
 /// The texts that a leaf lists.

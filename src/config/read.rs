@@ -79,7 +79,7 @@ fn deserialise(root: &mut Node, walk: &mut Walk<'_>) -> Option<Config> {
         };
         let path = error.path();
         // What was mended may be refused, and says nothing about the file.
-        if walk.mended.spares(&path) || walk.findings.is_empty() {
+        if !walk.mended.replaced(&path) || walk.findings.is_empty() {
             let mark = root.locate(&path);
             let message = message_for(root, &path, &error.message);
             walk.findings

@@ -22,23 +22,30 @@ pub(super) struct Walk<'s> {
     pub mended: Mended,
 }
 
-/// The parts of the configuration in which something was mended.
+/// The paths of everything that was mended.
 #[derive(Default)]
 pub(super) struct Mended(Vec<String>);
 
 impl Mended {
     pub(super) fn add(&mut self, path: &str) {
-        self.0.push(owner(path).to_owned());
+        self.0.push(path.to_owned());
     }
 
     /// Whether what a check says about `path` can be believed.
     pub(super) fn spares(&self, path: &str) -> bool {
-        let owner = owner(path);
+        let part = owner(path);
         !self.0.iter().any(|mended| {
-            mended.is_empty()
-                || mended == owner
-                || section(mended) == owner
-                || section(owner) == mended
+            let mended = owner(mended);
+            let around = section(mended) == part || section(part) == mended;
+            mended.is_empty() || mended == part || around
+        })
+    }
+
+    /// Whether the value at `path`, or one around it, is not what the operator wrote.
+    pub(super) fn replaced(&self, path: &str) -> bool {
+        self.0.iter().any(|mended| {
+            path.strip_prefix(mended.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
     }
 
@@ -171,12 +178,18 @@ impl<'s> Walk<'s> {
                 return false;
             }
         };
-        entries.retain_mut(|entry| self.entry(entry, &shape, path));
+        let mut meant = Vec::new();
+        entries.retain_mut(|entry| self.entry(entry, &shape, path, &mut meant));
         for key in &shape.required {
             if entries.iter().any(|entry| entry.key == *key) {
                 continue;
             }
-            self.report(mark, path, format!("{key:?} is missing"));
+            // A misspelt key is one mistake, not two.
+            if !meant.contains(key) {
+                let message = format!("{key:?} is missing");
+                self.findings.push(Finding::at(mark, path, message));
+            }
+            self.mended.add(&join_key(path, key));
             if let Some(schema) = shape.property(key) {
                 entries.push(Entry {
                     key: (*key).to_owned(),
@@ -188,8 +201,14 @@ impl<'s> Walk<'s> {
         true
     }
 
-    /// Whether the entry stays.
-    fn entry(&mut self, entry: &mut Entry, shape: &Shape<'s>, path: &str) -> bool {
+    /// Whether the entry stays. If its key is unknown, the one that was `meant` is noted.
+    fn entry(
+        &mut self,
+        entry: &mut Entry,
+        shape: &Shape<'s>,
+        path: &str,
+        meant: &mut Vec<&'s str>,
+    ) -> bool {
         let inside = join_key(path, &entry.key);
         let Some(schema) = shape.property(&entry.key).or(shape.others) else {
             if !shape.closed {
@@ -199,8 +218,9 @@ impl<'s> Walk<'s> {
             let message = format!("unknown key{}", suggest(&entry.key, &known));
             self.report(entry.key_mark, &inside, message);
             // The section that was meant is not there, and must not be judged for that.
-            if let Some(meant) = nearest(&entry.key, &known) {
-                self.mended.add(&join_key(path, meant));
+            if let Some(key) = nearest(&entry.key, &known) {
+                self.mended.add(&join_key(path, key));
+                meant.push(key);
             }
             return false;
         };

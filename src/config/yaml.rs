@@ -32,6 +32,7 @@ pub(super) fn parse(bytes: &[u8], findings: &mut Vec<Finding>) -> Result<Node, F
     options.flow_nesting_limit = DEEPEST;
     options.block_nesting_limit = DEEPEST;
     let mut builder = Builder {
+        text,
         parser: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),
         copied: 0,
@@ -68,6 +69,7 @@ fn control_character(text: &str) -> Option<(Mark, char)> {
 }
 
 struct Builder<'t, 'f> {
+    text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
     anchors: HashMap<usize, Node>,
     copied: usize,
@@ -82,7 +84,7 @@ impl<'t> Builder<'t, '_> {
         self.parser
             .next_event()
             .ok_or_else(end)?
-            .map_err(|error| syntax(&error))
+            .map_err(|error| syntax(&error, self.text))
     }
 
     fn document(&mut self) -> Result<Node, Finding> {
@@ -215,10 +217,24 @@ fn mark(span: &Span) -> Mark {
     }
 }
 
-fn syntax(error: &ScanError) -> Finding {
+fn syntax(error: &ScanError, text: &str) -> Finding {
     let mark = Mark {
         line: error.marker().line(),
         column: error.marker().col() + 1,
     };
-    Finding::at(mark, "", format!("this is not YAML: {}", error.info()))
+    let line = text.lines().nth(mark.line.saturating_sub(1));
+    let hint = match line {
+        Some(line) if line.contains("${") => {
+            "; between { } and between [ ], write quotes around \"${NAME}\""
+        }
+        Some(line) if line.trim_start_matches(' ').starts_with('\t') => {
+            "; indent with spaces, not with tabs"
+        }
+        _ => "",
+    };
+    Finding::at(
+        mark,
+        "",
+        format!("this is not YAML: {}{hint}", error.info()),
+    )
 }

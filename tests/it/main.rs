@@ -1,1 +1,3 @@
-fn main() {}
+//! One integration binary. It runs the real command.
+
+mod config;
