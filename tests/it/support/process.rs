@@ -1,0 +1,118 @@
+//! A child process whose output is kept, and which never outlives its test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use super::wait::{PATIENCE, try_until};
+
+pub(crate) struct Process {
+    name: &'static str,
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Starts a program with no input; both outputs are kept line by line.
+    pub(crate) fn spawn(name: &'static str, command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} cannot be started: {error} ({command:?})"));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        keep_lines(child.stdout.take().expect("stdout is piped"), &lines);
+        keep_lines(child.stderr.take().expect("stderr is piped"), &lines);
+        Self { name, child, lines }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything it wrote so far, stdout and stderr as they came.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Waits for a line in which `look` finds something.
+    pub(crate) async fn line<T>(&mut self, what: &str, look: impl Fn(&str) -> Option<T>) -> T {
+        let found = try_until(PATIENCE, async || {
+            // First whether it ended, then the lines: so the last ones are not missed.
+            let ended = self.child.try_wait().unwrap().is_some();
+            let found = self
+                .lines
+                .lock()
+                .unwrap()
+                .iter()
+                .find_map(|line| look(line));
+            found.map(Some).or(ended.then_some(None))
+        })
+        .await;
+        found.flatten().unwrap_or_else(|| {
+            panic!(
+                "{} never said {what}; it wrote:\n{}",
+                self.name,
+                self.tail()
+            )
+        })
+    }
+
+    /// The end that nothing can prepare for.
+    pub(crate) fn kill_9(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM; see [`Process::ended`] for what comes of it.
+    pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{signal}"), self.pid().to_string()])
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "kill -{signal} failed"
+        );
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let ended = try_until(PATIENCE, async || self.child.try_wait().unwrap()).await;
+        ended.unwrap_or_else(|| panic!("{} does not end; it wrote:\n{}", self.name, self.tail()))
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// The last lines, for a message that has to explain a failure.
+    pub(crate) fn tail(&self) -> String {
+        let lines = self.lines();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+fn keep_lines(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) {
+    let lines = Arc::clone(lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n') {
+            let Ok(line) = line else { break };
+            let line = String::from_utf8_lossy(&line).into_owned();
+            lines.lock().unwrap().push(line);
+        }
+    });
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill_9();
+        if std::thread::panicking() {
+            eprintln!("--- {} wrote:\n{}\n---", self.name, self.tail());
+        }
+    }
+}
