@@ -1,0 +1,79 @@
+# Every recipe is one that people run too. `make` alone lists them.
+# CI calls lint, configs and test; the Dockerfile calls image-binary.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+CARGO ?= cargo
+# The lock file is the truth; a build that would change it fails.
+LOCKED := --locked
+TOOLS := .cache/tools/bin
+MUSL := x86_64-unknown-linux-musl
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: ## fetch the real proxies that tests and demo run, into .cache/tools
+	tools/setup proxies
+
+.PHONY: build
+build: ## release build
+	$(CARGO) build $(LOCKED) --release
+
+.PHONY: test
+test: setup ## all tests, also those through the real Envoy and nginx
+	$(CARGO) test $(LOCKED)
+
+.PHONY: lint
+lint: format-check clippy doc deny ## everything that needs no running program
+
+.PHONY: format-check
+format-check:
+	$(CARGO) fmt --check
+
+.PHONY: format
+format: ## format all Rust code
+	$(CARGO) fmt
+
+.PHONY: clippy
+clippy:
+	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+
+.PHONY: doc
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps
+
+.PHONY: deny
+deny: ## licences, duplicate versions and sources of all dependencies
+	tools/setup deny
+	$(TOOLS)/cargo-deny $(LOCKED) check bans licenses sources
+
+.PHONY: advisories
+advisories: ## known vulnerabilities; needs GitHub, so it is not part of CI
+	tools/setup deny
+	$(TOOLS)/cargo-deny $(LOCKED) check advisories
+
+.PHONY: configs
+configs: setup ## load every shipped configuration into the program that it is for
+	$(TOOLS)/envoy --mode validate --log-level warn -c envoy/envoy.yaml
+	mkdir -p target/nginx && $(TOOLS)/nginx -t -q -p "$(CURDIR)/target/nginx" -c "$(CURDIR)/envoy/nginx.conf"
+	$(CARGO) run $(LOCKED) --quiet -- check-config --config envoy/portcullis.yaml
+
+.PHONY: demo
+demo: ## the whole story in a minute, on real proxies; KEEP=1 leaves it running
+	tools/setup demo
+	$(CARGO) build $(LOCKED) --release
+	.cache/tools/venv/bin/python demo/demo.py $(if $(KEEP),--keep)
+
+.PHONY: image-binary
+image-binary: ## the static binary that goes into the image
+	tools/setup musl
+	CC_x86_64_unknown_linux_musl=musl-gcc $(CARGO) build $(LOCKED) --release --target $(MUSL)
+
+.PHONY: image
+image: ## the container image; needs docker
+	docker build -t portcullis .
