@@ -1,2 +1,80 @@
-//! The parts in order.
+//! The wiring: builds the parts in order, owns the tasks, the readiness and the shutdown.
+
+mod keys;
+mod parts;
 mod tasks;
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::telemetry;
+use parts::Parts;
+use tasks::Tasks;
+
+/// Runs until SIGTERM or SIGINT. The configuration was checked.
+///
+/// # Errors
+/// What could not be started, or which part died and why.
+pub fn run(config: &Config) -> Result<(), String> {
+    let log = telemetry::init(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("portcullis")
+        .build()
+        .map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    let result = runtime.block_on(serve(config));
+    if let Err(error) = &result {
+        tracing::error!(error, "stopped");
+    }
+    // Blocking work that nobody waits for, such as a key set that is being saved, may finish.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    drop(log);
+    result
+}
+
+async fn serve(config: &Config) -> Result<(), String> {
+    let told_to_stop = stop_signal()?;
+    let mut parts = Parts::build(config).await?;
+    // What the doors lean on goes last.
+    let mut core = Tasks::new(CancellationToken::new());
+    let mut doors = Tasks::new(CancellationToken::new());
+    parts.start(&mut core, &mut doors);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+    let failed = tokio::select! {
+        name = told_to_stop => {
+            tracing::info!(signal = name, "stopping");
+            None
+        }
+        failed = core.first_failure() => Some(failed),
+        failed = doors.first_failure() => Some(failed),
+    };
+    parts.readiness.drain();
+    if failed.is_none() {
+        tokio::time::sleep(config.shutdown.delay.0).await;
+    }
+    let limit = config.shutdown.drain_timeout.0;
+    let doors_stopped = doors.stop(limit).await;
+    let core_stopped = core.stop(limit).await;
+    drop(parts);
+    match failed {
+        Some(died) => Err(format!("a part of the process died: {died}")),
+        None => doors_stopped.and(core_stopped),
+    }
+}
+
+/// Resolves to the name of the signal that asks the process to end.
+fn stop_signal() -> Result<impl Future<Output = &'static str>, String> {
+    let listen = |kind| signal(kind).map_err(|error| format!("signals cannot be heard: {error}"));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}

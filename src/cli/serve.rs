@@ -27,7 +27,7 @@ impl Serve {
             Ok(config) => config,
             Err(report) => return complain(&report.to_string()),
         };
-        match app::run(config) {
+        match app::run(&config) {
             Ok(()) => OK,
             Err(error) => complain(&format!("portcullis: {error}")),
         }

@@ -17,7 +17,6 @@ mod report;
 mod sample;
 mod scalar;
 mod schema;
-mod stand_in;
 mod tree;
 mod walk;
 mod yaml;
@@ -33,7 +32,7 @@ use serde::Deserialize;
 
 use crate::problem::Problems;
 use crate::units::Span;
-use stand_in::{events, policy, proxy, revocation, telemetry, token, verify};
+use crate::{events, policy, proxy, revocation, telemetry, token, verify};
 
 /// Everything that Portcullis can be told. A running process holds one of these and swaps it
 /// whole.
@@ -65,6 +64,7 @@ pub struct Config {
     pub bypass: Vec<policy::Bypass>,
 
     /// How revocations are kept, and what happens when they cannot be followed.
+    #[serde(default)]
     pub revocations: revocation::Config,
 
     /// Who tells Portcullis about revocations: one entry for each sender of webhooks, which
@@ -72,9 +72,17 @@ pub struct Config {
     #[serde(default)]
     pub events: Vec<events::SourceConfig>,
 
+    /// What senders of events may take.
+    #[serde(default)]
+    pub event_listener: events::ListenerConfig,
+
     /// What is answered: the headers that the service behind the proxy gets.
     #[serde(default = "from_nothing::<proxy::Config>")]
     pub answer: proxy::Config,
+
+    /// How the doors serve proxies.
+    #[serde(default)]
+    pub doors: proxy::serve::Config,
 
     /// What is logged, and how.
     #[serde(default = "from_nothing::<telemetry::Config>")]
@@ -93,6 +101,15 @@ pub struct Shutdown {
     /// ends without them. Readiness is withdrawn at once, so the proxy stops asking.
     #[serde(default = "drain_timeout")]
     pub drain_timeout: Span,
+
+    /// How long to go on serving after readiness is withdrawn, so that a proxy which asks about
+    /// health now and then has time to notice.
+    #[serde(default = "delay")]
+    pub delay: Span,
+}
+
+const fn delay() -> Span {
+    Span::secs(0)
 }
 
 fn drain_timeout() -> Span {
@@ -110,21 +127,35 @@ impl Config {
     /// What each module finds wrong with its own part.
     fn check(&self, problems: &mut Problems) {
         problems.within("listen", |problems| self.listen.check(problems));
-        problems.each("issuers", &self.issuers, |problems, issuer| {
-            issuer.check(problems);
-        });
+        verify::check_issuers(&self.issuers, problems);
         problems.within("keys", |problems| self.keys.check(problems));
         problems.within("cache", |problems| self.cache.check(problems));
         problems.within("token", |problems| self.token.check(problems));
         problems.each("bypass", &self.bypass, |problems, bypass| {
             bypass.check(problems);
         });
-        problems.within("revocations", |problems| self.revocations.check(problems));
-        problems.each("events", &self.events, |problems, source| {
-            source.check(problems);
+        problems.within("revocations", |problems| {
+            self.revocations.check(problems, &self.lifetimes());
+        });
+        let issuers: Vec<&str> = self.issuers.iter().map(|issuer| &*issuer.issuer).collect();
+        events::check(&self.events, &issuers, problems);
+        problems.within("event_listener", |problems| {
+            self.event_listener.check(problems);
         });
         problems.within("answer", |problems| self.answer.check(problems));
+        problems.within("doors", |problems| self.doors.check(problems));
         problems.within("log", |problems| self.log.check(problems));
+    }
+
+    /// What the retention of revocations depends on.
+    #[must_use]
+    pub fn lifetimes(&self) -> Vec<revocation::Issuer> {
+        let of = |issuer: &verify::IssuerConfig| revocation::Issuer {
+            issuer: issuer.issuer.clone(),
+            max_token_lifetime: issuer.max_token_lifetime.0,
+            leeway: issuer.leeway.0,
+        };
+        self.issuers.iter().map(of).collect()
     }
 
     /// The configuration in one line, for people.

@@ -1,0 +1,47 @@
+//! What the event path needs of its surroundings, from the parts that have it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::events::{self, SignatureError};
+use crate::reason::Reason;
+use crate::revocation::log::AppendError;
+use crate::revocation::{Draft, Writer};
+use crate::verify::{self, Verifier};
+
+/// The issuers' keys, for events that are signed with them.
+pub(super) struct IssuerKeys(pub(super) Arc<Verifier>);
+
+impl events::Keys for IssuerKeys {
+    fn verify_jws<'a>(
+        &'a self,
+        issuer: &'a str,
+        compact: &'a str,
+        algorithms: &'a [events::Algorithm],
+    ) -> BoxFuture<'a, Result<Bytes, SignatureError>> {
+        Box::pin(async move {
+            let named = algorithms.iter().map(|algorithm| algorithm.as_str());
+            let allowed: Vec<_> = named.filter_map(verify::Algorithm::named).collect();
+            let opened = self.0.open(issuer, compact, &allowed).await;
+            opened.map(Bytes::from).map_err(|reason| match reason {
+                Reason::NotReady => SignatureError::Unavailable(reason.to_string()),
+                _ => SignatureError::Bad,
+            })
+        })
+    }
+
+    fn refetch(&self, issuer: &str) {
+        self.0.refetch(issuer);
+    }
+}
+
+/// The log's writing end.
+pub(super) struct Recorder(pub(super) Writer);
+
+impl events::Record for Recorder {
+    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(self.0.record(drafts))
+    }
+}

@@ -1,0 +1,184 @@
+//! Every part, built in the order in which they need each other.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use prometheus_client::registry::Registry;
+
+use super::keys::{IssuerKeys, Recorder};
+use super::tasks::Tasks;
+use crate::clock::Clock;
+use crate::config::{Addresses, Config};
+use crate::gate::{self, Gate};
+use crate::listen::{self, Listener};
+use crate::policy::Policy;
+use crate::proxy::{self, Doors, SharedGate, ext_authz, forward_auth};
+use crate::readiness::Readiness;
+use crate::verify::{self, Verifier};
+use crate::{admin, events, revocation, token};
+
+pub(super) struct Parts {
+    pub(super) readiness: Readiness,
+    listeners: Listeners,
+    doors: Arc<Doors<SharedGate>>,
+    receiver: events::Current,
+    verifier: Arc<Verifier>,
+    follower: Option<revocation::Follower>,
+    metrics: admin::Metrics,
+}
+
+/// Bound sockets. They are bound before anything else is done, so that a taken port shows at once.
+struct Listeners {
+    ext_authz: Vec<Listener>,
+    forward_auth: Vec<Listener>,
+    events: Vec<Listener>,
+    admin: Vec<Listener>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, String> {
+        let listen = &config.listen;
+        Ok(Self {
+            ext_authz: bind("ext_authz", listen.ext_authz.as_ref()).await?,
+            forward_auth: bind("forward_auth", listen.forward_auth.as_ref()).await?,
+            events: bind("events", listen.events.as_ref()).await?,
+            admin: bind("admin", listen.admin.as_ref()).await?,
+        })
+    }
+}
+
+async fn bind(door: &str, addresses: Option<&Addresses>) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::new();
+    for address in addresses.map_or(&[][..], Addresses::as_slice) {
+        let listener = listen::bind(address).await?;
+        let bound = listener.address().map_err(|error| error.to_string())?;
+        tracing::info!(door, address = %bound, "listening");
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+impl Parts {
+    pub(super) async fn build(config: &Config) -> Result<Self, String> {
+        let clock = Clock::system();
+        let readiness = Readiness::default();
+        let mut registry = Registry::with_prefix("portcullis");
+        let listeners = Listeners::bind(config).await?;
+        let revocations = revocation::open(
+            &config.revocations,
+            &config.lifetimes(),
+            &clock,
+            &readiness,
+            Arc::new(revocation::Metrics::register(&mut registry)),
+        )
+        .map_err(|error| error.to_string())?;
+        let verifier = Verifier::new(
+            &config.issuers,
+            &config.keys,
+            &config.cache,
+            revocations.lifetimes,
+            revocations.keep,
+            clock.clone(),
+            readiness.clone(),
+            revocations.horizon,
+            Arc::new(verify::Metrics::register(&mut registry)),
+        )
+        .map_err(|problems| sentence(problems.into_vec()))?;
+        let verifier = Arc::new(verifier);
+        let gate = Gate {
+            readiness: readiness.clone(),
+            policy: Policy::new(&config.bypass),
+            sources: token::Sources::new(&config.token),
+            verifier: Arc::clone(&verifier),
+            revocations: revocations.reader,
+            metrics: Arc::new(gate::Metrics::register(&mut registry)),
+        };
+        let doors = Doors::new(
+            Arc::new(ArcSwap::from_pointee(gate)),
+            &config.answer,
+            &config.doors,
+            readiness.clone(),
+            &mut registry,
+        );
+        let receiver = events::Receiver::new(
+            sources(&config.events)?,
+            config.event_listener.clone(),
+            Arc::new(IssuerKeys(Arc::clone(&verifier))),
+            Arc::new(Recorder(revocations.writer)),
+            Arc::new(events::Metrics::register(&mut registry)),
+            clock,
+        );
+        Ok(Self {
+            readiness,
+            listeners,
+            doors,
+            receiver: Arc::new(ArcSwap::from_pointee(receiver)),
+            verifier,
+            follower: Some(revocations.follower),
+            metrics: admin::Metrics::new(registry, Vec::new()),
+        })
+    }
+
+    /// Starts everything. Health answers from the first moment; requests are refused until
+    /// nothing is awaited any more.
+    pub(super) fn start(&mut self, core: &mut Tasks, doors: &mut Tasks) {
+        self.start_core(core);
+        self.start_doors(doors);
+    }
+
+    fn start_core(&mut self, core: &mut Tasks) {
+        if let Some(follower) = self.follower.take() {
+            core.spawn("the follower of revocations", follower.run(core.shutdown()));
+        }
+        let (verifier, shutdown) = (Arc::clone(&self.verifier), core.shutdown());
+        core.spawn("the keeper of keys", async move {
+            verifier.run(shutdown).await;
+            Ok(())
+        });
+        let (readiness, shutdown) = (self.readiness.clone(), core.shutdown());
+        core.spawn("readiness", async move {
+            readiness.reached().await;
+            tracing::info!("ready");
+            shutdown.cancelled().await;
+            Ok(())
+        });
+        for listener in self.listeners.admin.drain(..) {
+            let (readiness, metrics) = (self.readiness.clone(), self.metrics.clone());
+            let shutdown = core.shutdown();
+            core.spawn("the admin listener", async move {
+                let served = admin::serve(listener, readiness, metrics, shutdown).await;
+                served.map_err(|error| error.to_string())
+            });
+        }
+    }
+
+    fn start_doors(&mut self, tasks: &mut Tasks) {
+        for listener in self.listeners.ext_authz.drain(..) {
+            let served = ext_authz::serve(listener, Arc::clone(&self.doors), tasks.shutdown());
+            tasks.spawn("the ext_authz door", ok(served));
+        }
+        for listener in self.listeners.forward_auth.drain(..) {
+            let served = forward_auth::serve(listener, Arc::clone(&self.doors), tasks.shutdown());
+            tasks.spawn("the forward_auth door", ok(served));
+        }
+        for listener in self.listeners.events.drain(..) {
+            let served = events::serve(listener, Arc::clone(&self.receiver), tasks.shutdown());
+            tasks.spawn("the event listener", ok(served));
+        }
+    }
+}
+
+/// For a part that can only stop or panic.
+async fn ok(part: impl Future<Output = ()>) -> Result<(), String> {
+    part.await;
+    Ok(())
+}
+
+fn sources(configured: &[events::SourceConfig]) -> Result<Vec<events::Source>, String> {
+    configured.iter().map(events::Source::build).collect()
+}
+
+fn sentence(problems: Vec<crate::problem::Problem>) -> String {
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    lines.join("; ")
+}
