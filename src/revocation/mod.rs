@@ -1,11 +1,148 @@
 //! Revocations: the record, the durable log, the follower that tails it and the index that the
 //! request path reads.
+//!
+//! [`open`] builds all of it. [`Writer`] is for the event path, [`Reader`] for the request path;
+//! neither sees the other. Between them lie the log and the [`Follower`], which alone writes the
+//! [`Index`].
 
+pub mod config;
+mod feed;
+pub mod follow;
 pub mod index;
 pub mod log;
+mod metrics;
 pub mod reader;
 pub mod record;
+pub mod retention;
+pub mod writer;
 
+pub use config::{Config, WhenStale};
+pub use follow::Follower;
 pub use index::Index;
+pub use metrics::Metrics;
 pub use reader::{Clear, Reader, Standing};
 pub use record::{Action, Draft, Revocation, Target, Terms};
+pub use retention::{Issuer, Retention, adopt_lifetimes};
+pub use writer::Writer;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::keep::Keep;
+use crate::lifetime::Lifetimes;
+use crate::readiness::Readiness;
+
+/// Everything that the rest of the program needs of revocations.
+pub struct Parts {
+    /// For the event path.
+    pub writer: Writer,
+    /// For the request path.
+    pub reader: Reader,
+    /// To be run as a task.
+    pub follower: Follower,
+    pub keep: Arc<dyn Keep>,
+    /// Milliseconds since the epoch: tokens that were good until before it (`exp` + leeway) must
+    /// be refused, whatever the clock says. See [`Index::horizon`].
+    pub horizon: Arc<AtomicU64>,
+    /// By issuer: what `verify` must hold tokens against.
+    pub lifetimes: HashMap<String, Lifetimes>,
+    pub retention: Retention,
+    pub index: Arc<Index>,
+}
+
+/// Why revocations cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Store(#[from] log::OpenError),
+    #[error("{0}")]
+    Lifetimes(String),
+}
+
+/// Opens the store and builds the parts around it. Blocks on the disk; must be called within a
+/// tokio runtime. Readiness waits for the follower from here on.
+///
+/// # Errors
+/// When the store cannot be opened, or its history cannot be read.
+pub fn open(
+    config: &Config,
+    issuers: &[Issuer],
+    clock: &Clock,
+    readiness: &Readiness,
+    metrics: Arc<Metrics>,
+) -> Result<Parts, OpenError> {
+    readiness.wait_for(follow::AWAITED, "the log of revocations is being replayed");
+    let retention = Retention::default();
+    let store = log::open(&config.store, clock, readiness, &retention)?;
+    let lifetimes = adopt_all(&*store.keep, issuers, clock)?;
+    retention.set(
+        terms_of(issuers, &lifetimes),
+        config.retention.map_or(Duration::ZERO, |floor| floor.0),
+    );
+    let index = Arc::new(Index::new(Arc::clone(&store.horizon)));
+    let feed = Arc::new(feed::FeedState::new(config.max_staleness.0));
+    let (applied, watcher) = watch::channel(None);
+    Ok(Parts {
+        writer: Writer {
+            log: Arc::clone(&store.log),
+            index: Arc::clone(&index),
+            retention: retention.clone(),
+            clock: clock.clone(),
+            applied: watcher,
+            sync_timeout: config.sync_timeout.0,
+        },
+        reader: Reader::new(Arc::clone(&index), Arc::clone(&feed), config.when_stale),
+        follower: Follower {
+            log: store.log,
+            index: Arc::clone(&index),
+            retention: retention.clone(),
+            clock: clock.clone(),
+            feed,
+            applied,
+            readiness: readiness.clone(),
+            metrics,
+            warn_live_per_shape: config.warn_live_per_shape,
+            warned: BTreeSet::new(),
+        },
+        keep: store.keep,
+        horizon: store.horizon,
+        lifetimes,
+        retention,
+        index,
+    })
+}
+
+fn adopt_all(
+    keep: &dyn Keep,
+    issuers: &[Issuer],
+    clock: &Clock,
+) -> Result<HashMap<String, Lifetimes>, OpenError> {
+    let adopt = |issuer: &Issuer| {
+        adopt_lifetimes(keep, &issuer.issuer, issuer.max_token_lifetime, clock.now())
+            .map(|lifetimes| (issuer.issuer.clone(), lifetimes))
+            .map_err(OpenError::Lifetimes)
+    };
+    issuers.iter().map(adopt).collect()
+}
+
+/// The terms that follow from the issuers' configuration and history.
+fn terms_of(
+    issuers: &[Issuer],
+    lifetimes: &HashMap<String, Lifetimes>,
+) -> HashMap<String, Terms> {
+    let terms = |issuer: &Issuer| {
+        let history = lifetimes.get(&issuer.issuer);
+        let longest = history.map_or(issuer.max_token_lifetime, Lifetimes::longest);
+        let terms = Terms {
+            longest_life: longest.max(issuer.max_token_lifetime),
+            leeway: issuer.leeway,
+        };
+        (issuer.issuer.clone(), terms)
+    };
+    issuers.iter().map(terms).collect()
+}

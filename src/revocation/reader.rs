@@ -1,6 +1,13 @@
 //! The reading end: what the request path may ask.
 
-use crate::verify::Claims;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::verify::claims::Claims;
+
+use super::Index;
+use super::config::WhenStale;
+use super::feed::FeedState;
 
 /// What the revocations say about a token. [`Standing::Clear`] carries a witness that only this
 /// module can make, so nothing can be permitted that was not looked up.
@@ -20,14 +27,44 @@ pub enum Standing {
 pub struct Clear(());
 
 /// Answers from the index. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Reader;
+#[derive(Clone)]
+pub struct Reader {
+    index: Arc<Index>,
+    feed: Arc<FeedState>,
+    when_stale: WhenStale,
+}
 
 impl Reader {
+    pub(super) fn new(index: Arc<Index>, feed: Arc<FeedState>, when_stale: WhenStale) -> Self {
+        Self {
+            index,
+            feed,
+            when_stale,
+        }
+    }
+
     /// Looks a token up. A few hash look-ups, no allocation to speak of, no waiting.
     #[must_use]
-    pub fn standing(&self, _claims: &Claims) -> Standing {
-        Standing::Clear(Clear(()))
+    pub fn standing(&self, claims: &Claims) -> Standing {
+        if !self.feed.is_replayed() {
+            Standing::NotReady
+        } else if self.index.is_revoked(claims) {
+            // Also when the feed is stale: what is known to be revoked stays so.
+            Standing::Revoked
+        } else if self.when_stale == WhenStale::Deny && self.feed.is_stale() {
+            Standing::Stale
+        } else {
+            Standing::Clear(Clear(()))
+        }
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("feed", &self.feed)
+            .field("when_stale", &self.when_stale)
+            .finish_non_exhaustive()
     }
 }
 

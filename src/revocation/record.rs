@@ -11,6 +11,7 @@ use crate::clock::UnixMillis;
 #[expect(
     clippy::all,
     clippy::pedantic,
+    unreachable_pub,
     reason = "generated from proto/portcullis/v1"
 )]
 mod wire {
@@ -89,20 +90,22 @@ pub struct Terms {
 const WHOLE_SECOND: Duration = Duration::from_secs(1);
 
 /// A lift outlives the revocations it takes back by this much, for deliveries that come late.
-const LATE_DELIVERIES: Duration = Duration::from_secs(72 * 3600);
+const LATE_DELIVERIES: Duration = Duration::from_hours(72);
 
 impl Terms {
     /// The moment after which no token that `record` matches can be accepted any more.
     ///
     /// A token issued at or before the cut-off `c` expires by `c + longest_life` and is accepted
     /// for `leeway` more. Without a cut-off the last matching token is taken to be issued when
-    /// the event was received.
+    /// the event was received, by an issuer whose clock may be `leeway` ahead of ours.
     #[must_use]
     pub fn forget_after(&self, record: &Revocation) -> UnixMillis {
         let last_event = record.occurred_at.max(record.received_at);
         let last_issued = match record.action {
-            Action::Revoke => record.issued_at_or_before.unwrap_or(last_event),
-            Action::Lift => last_event.plus(LATE_DELIVERIES),
+            Action::Revoke => record
+                .issued_at_or_before
+                .unwrap_or(last_event.plus(self.leeway)),
+            Action::Lift => last_event.plus(self.leeway).plus(LATE_DELIVERIES),
         };
         let by_issue = last_issued.plus(self.longest_life);
         let by_expiry = record.expires_at_or_before.unwrap_or_default();

@@ -4,4 +4,7 @@ mod support;
 
 mod architecture;
 mod config;
+mod durability;
+mod fault;
 mod harness;
+mod log_contract;

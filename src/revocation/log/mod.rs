@@ -3,12 +3,26 @@
 //! A new store is one file that implements [`Log`], one line in [`Config`], and one line in the
 //! contract suite `tests/it/log_contract.rs`.
 
+pub mod embedded;
+
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::keep::Keep;
+use crate::problem::Problems;
+use crate::readiness::Readiness;
 
 use super::record::Revocation;
+use super::retention::Retention;
+
+pub use embedded::{Embedded, OpenError};
 
 /// A place in a log. Positions rise within an epoch; a new epoch is another history (a stream
 /// that was deleted and made again), in which old positions mean nothing.
@@ -52,13 +66,71 @@ pub enum Feed {
 }
 
 /// A durable, ordered, append-only log of revocations.
-pub trait Log: Send + Sync + 'static {
+pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// Makes a batch durable, all of it or nothing. Returns the place behind the batch once no
     /// crash of this process or, where the store says so, of its machine can lose it. A record
     /// that is in the log already counts as appended.
     fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>>;
 
     /// Everything after `from`, or from the start; then what comes. The stream ends only when
-    /// the log is closed.
+    /// the log is closed or has failed for good.
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed>;
+
+    /// Why the log cannot be used any more, if it cannot.
+    fn failure(&self) -> Option<String>;
+}
+
+/// `revocations.store`: exactly one of the stores.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Config {
+    /// SQLite in a directory of this machine: for one replica.
+    Embedded(embedded::Config),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::Embedded(embedded::Config::default())
+    }
+}
+
+impl Config {
+    pub fn check(&self, problems: &mut Problems) {
+        match self {
+            Self::Embedded(embedded) => {
+                problems.within("embedded", |problems| embedded.check(problems));
+            }
+        }
+    }
+}
+
+/// An opened store.
+pub struct Store {
+    pub log: Arc<dyn Log>,
+    pub keep: Arc<dyn Keep>,
+    /// See [`super::Index::horizon`].
+    pub horizon: Arc<AtomicU64>,
+}
+
+/// Opens the configured store. Blocks on the disk.
+///
+/// # Errors
+/// When the store cannot be opened; the message names the place and the way out.
+pub fn open(
+    config: &Config,
+    clock: &Clock,
+    readiness: &Readiness,
+    retention: &Retention,
+) -> Result<Store, OpenError> {
+    match config {
+        Config::Embedded(config) => {
+            let embedded = Embedded::open(config, clock, readiness, retention)?;
+            let embedded = Arc::new(embedded);
+            Ok(Store {
+                log: Arc::clone(&embedded) as _,
+                horizon: embedded.horizon(),
+                keep: embedded,
+            })
+        }
+    }
 }

@@ -1,0 +1,167 @@
+//! `revocations:` in the configuration file.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Problems;
+use crate::units::Span;
+
+use super::log;
+use super::retention::Issuer;
+
+/// Where revocations are kept, for how long, and what happens when news of them stop coming.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The durable log of revocations.
+    #[serde(default)]
+    pub store: log::Config,
+    /// How long this replica trusts what it knows after the log last confirmed that nothing is
+    /// missing. At least 3s, since the confirmations come once a second.
+    #[serde(default = "default_max_staleness")]
+    pub max_staleness: Span,
+    /// What happens to requests when the log has been silent for longer: `deny` refuses them with
+    /// 503, `allow` goes on with what is known.
+    #[serde(default)]
+    pub when_stale: WhenStale,
+    /// Warn when more revocations than this match on the same set of claims.
+    #[serde(default = "default_warn_live_per_shape")]
+    pub warn_live_per_shape: usize,
+    /// Remember revocations for at least this long after their receipt. Left out, each is
+    /// remembered for exactly as long as a matching token can be valid.
+    #[serde(default)]
+    pub retention: Option<Span>,
+    /// How long the sender of an event waits, at most, until this replica enforces it. The event
+    /// is durable before that and is acknowledged in either case.
+    #[serde(default = "default_sync_timeout")]
+    pub sync_timeout: Span,
+}
+
+/// See [`Config::when_stale`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenStale {
+    /// Refuse: a revocation that did not arrive cannot be enforced.
+    #[default]
+    Deny,
+    /// Go on with the revocations that are known.
+    Allow,
+}
+
+/// Confirmations come once a second; one may be late without meaning anything.
+const SHORTEST_STALENESS: Span = Span::secs(3);
+
+const fn default_max_staleness() -> Span {
+    Span::secs(30)
+}
+
+const fn default_warn_live_per_shape() -> usize {
+    5_000_000
+}
+
+const fn default_sync_timeout() -> Span {
+    Span::secs(1)
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            store: log::Config::default(),
+            max_staleness: default_max_staleness(),
+            when_stale: WhenStale::default(),
+            warn_live_per_shape: default_warn_live_per_shape(),
+            retention: None,
+            sync_timeout: default_sync_timeout(),
+        }
+    }
+}
+
+impl Config {
+    /// Reports what cannot work, given the issuers that are configured.
+    pub fn check(&self, problems: &mut Problems, issuers: &[Issuer]) {
+        problems.within("store", |problems| self.store.check(problems));
+        if self.max_staleness < SHORTEST_STALENESS {
+            problems.push(
+                "max_staleness",
+                format!(
+                    "{} is too short: the log confirms once a second that nothing is missing, so \
+                     requests would be refused now and then for nothing; use at least \
+                     {SHORTEST_STALENESS}",
+                    self.max_staleness
+                ),
+            );
+        }
+        if self.warn_live_per_shape == 0 {
+            problems.push(
+                "warn_live_per_shape",
+                "0 would warn for ever; use at least 1",
+            );
+        }
+        for issuer in issuers {
+            self.check_retention(problems, issuer);
+        }
+    }
+
+    fn check_retention(&self, problems: &mut Problems, issuer: &Issuer) {
+        let needed = Span(issuer.max_token_lifetime.saturating_add(issuer.leeway));
+        let Some(retention) = self.retention.filter(|retention| *retention < needed) else {
+            return;
+        };
+        problems.push(
+            "retention",
+            format!(
+                "{retention} is shorter than a token of {} can live: a token revoked right after \
+                 it was issued is valid for up to {needed} more (max_token_lifetime + leeway), \
+                 and would be accepted again once its revocation is forgotten; use at least \
+                 {needed}, or leave retention out",
+                issuer.issuer
+            ),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn problems_of(yaml: &str) -> Vec<String> {
+        let config: Config = serde_saphyr::from_str(yaml).unwrap();
+        let mut problems = Problems::new();
+        let issuer = Issuer {
+            issuer: "https://id.example.com".to_owned(),
+            max_token_lifetime: Duration::from_hours(1),
+            leeway: Duration::from_mins(1),
+        };
+        config.check(&mut problems, &[issuer]);
+        let found = problems.into_vec();
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_retention_that_forgets_too_early_cannot_be_written() {
+        let found = problems_of("retention: 1h");
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].starts_with("retention: 1h is shorter"),
+            "{found:?}"
+        );
+        assert!(found[0].contains("1h 1m"), "{found:?}");
+        assert!(problems_of("retention: 61m").is_empty());
+    }
+
+    #[test]
+    fn a_staleness_below_the_heartbeat_is_refused() {
+        assert_eq!(problems_of("max_staleness: 500ms").len(), 1);
+    }
+
+    #[test]
+    fn the_store_has_a_default_and_a_path() {
+        assert!(problems_of("{}").is_empty());
+        assert!(problems_of("store: { embedded: { path: /var/lib/portcullis } }").is_empty());
+        assert_eq!(problems_of("store: { embedded: { path: '' } }").len(), 1);
+        assert!(serde_saphyr::from_str::<Config>("store: { tape: {} }").is_err());
+        assert!(serde_saphyr::from_str::<Config>("when_stale: maybe").is_err());
+    }
+}

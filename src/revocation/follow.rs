@@ -1,0 +1,157 @@
+//! The follower: the only writer of the index. It tails the log, also for events that this very
+//! replica received, so that every replica learns of a revocation in the same way.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::readiness::Readiness;
+
+use super::feed::FeedState;
+use super::log::{Cursor, Feed, Log};
+use super::record::Revocation;
+use super::retention::Retention;
+use super::{Index, Metrics};
+
+/// The name under which the replay is awaited.
+pub(super) const AWAITED: &str = "revocations";
+
+const TICK: Duration = Duration::from_millis(100);
+
+/// Once through the index in 51 seconds: a revocation that is over does no harm but takes room.
+const SHARDS_PER_TICK: usize = 2;
+
+/// Follows the log until it is told to stop.
+pub struct Follower {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) index: Arc<Index>,
+    pub(super) retention: Retention,
+    pub(super) clock: Clock,
+    pub(super) feed: Arc<FeedState>,
+    pub(super) applied: watch::Sender<Option<Cursor>>,
+    pub(super) readiness: Readiness,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) warn_live_per_shape: usize,
+    pub(super) warned: BTreeSet<String>,
+}
+
+impl Follower {
+    /// Runs until `shutdown`.
+    ///
+    /// # Errors
+    /// When the log ended or failed. Nothing is enforced any more that comes from now on, so the
+    /// process must end.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), String> {
+        let mut feed = self.log.follow(None);
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                _ = tick.tick() => self.sweep(),
+                next = feed.next() => match next {
+                    Some(next) => self.take(next)?,
+                    None => return Err(self.why_it_ended()),
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, feed: Feed) -> Result<(), String> {
+        match feed {
+            Feed::Records(records, cursor) => {
+                self.apply(&records)?;
+                self.applied.send_replace(Some(cursor));
+            }
+            Feed::InSync(cursor) => {
+                self.applied.send_replace(Some(cursor));
+                let first = !self.feed.is_replayed();
+                self.feed.is_in_sync();
+                if first {
+                    self.replayed();
+                }
+            }
+            Feed::Lost(why) => tracing::warn!(%why, "the log of revocations is out of reach"),
+            Feed::Reset(cursor) => {
+                tracing::warn!("the log has another history: replaying all of it");
+                self.applied.send_replace(Some(cursor));
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, records: &[Arc<Revocation>]) -> Result<(), String> {
+        for record in records {
+            self.index
+                .apply(record, self.retention.forget_after(record))
+                .map_err(|error| error.to_string())?;
+        }
+        if !self.feed.is_replayed() {
+            self.metrics.replayed(records.len());
+            return Ok(());
+        }
+        let now = self.clock.now();
+        for record in records {
+            let since_receipt = now.since(record.received_at);
+            self.metrics
+                .applied(since_receipt, now.since(record.occurred_at));
+        }
+        Ok(())
+    }
+
+    fn replayed(&self) {
+        let live: usize = self.index.live().values().sum();
+        tracing::info!(live, "the log of revocations is replayed");
+        self.metrics.index(&self.index);
+        self.readiness.arrived(AWAITED);
+    }
+
+    fn sweep(&mut self) {
+        self.metrics.feed_age(self.feed.age());
+        if !self.feed.is_replayed() {
+            return;
+        }
+        let swept = self.index.sweep(self.clock.now(), SHARDS_PER_TICK);
+        self.metrics.forgotten(swept.forgotten);
+        if swept.round_is_over {
+            self.metrics.index(&self.index);
+            self.warn_of_crowds();
+        }
+    }
+
+    /// Once per shape and crossing of the level.
+    fn warn_of_crowds(&mut self) {
+        for (claims, live) in self.index.live() {
+            if live <= self.warn_live_per_shape {
+                self.warned.remove(&claims);
+            } else if self.warned.insert(claims.clone()) {
+                tracing::warn!(
+                    claims,
+                    live,
+                    level = self.warn_live_per_shape,
+                    "more revocations are live than expected; where whole groups are meant, one \
+                     revocation for all of an issuer's tokens replaces many"
+                );
+            }
+        }
+    }
+
+    fn why_it_ended(&self) -> String {
+        let why = self.log.failure();
+        why.unwrap_or_else(|| "the log of revocations ended its feed".to_owned())
+    }
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower").finish_non_exhaustive()
+    }
+}

@@ -1,3 +1,0 @@
-//! The in-memory index.
-#[derive(Debug, Default)]
-pub struct Index;

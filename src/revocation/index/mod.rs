@@ -1,0 +1,310 @@
+//! The in-memory index: every live revocation, found by a few hash look-ups.
+//!
+//! It is a pure function of the set of records it was given: order and repetition do not matter.
+//! A token is revoked if and only if a revocation matches it that no lift of the same target and
+//! cause takes back. Nothing is ever evicted to make room; what cannot matter any more leaves
+//! through [`Index::sweep`]. `docs/decisions/0002-revocation-index.md` says why it is no cache.
+
+mod shapes;
+mod slot;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
+use hashbrown::HashTable;
+
+use crate::clock::UnixMillis;
+use crate::verify::claims::Claims;
+
+use super::record::{Action, Revocation, Target};
+use shapes::{ByIssuer, Register, Shape};
+use slot::{Key, NAMELESS_CAUSE, Slot};
+
+pub use shapes::TooManyShapes;
+
+/// Growth and sweeping touch one shard at a time: at ten million entries that is 0.1 % of them,
+/// so no reader waits long.
+const SHARDS: usize = 1024;
+
+/// A shard keeps at least this much room, so that small ones do not shrink and grow in turns.
+const SMALLEST_SHARD: usize = 28;
+
+type Shard = HashTable<Slot>;
+
+/// Shared by the follower, which writes, and the request path, which reads.
+#[derive(Debug)]
+pub struct Index {
+    shards: Box<[RwLock<Shard>]>,
+    shapes: ArcSwap<ByIssuer>,
+    writing: Mutex<Writing>,
+    /// Milliseconds. See [`Index::horizon`].
+    horizon: Arc<AtomicU64>,
+    told_of_combinations: AtomicBool,
+}
+
+/// What only writers use.
+#[derive(Debug)]
+struct Writing {
+    register: Register,
+    causes: HashMap<Box<str>, u16>,
+    next_to_sweep: usize,
+}
+
+/// What a call of [`Index::sweep`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub forgotten: usize,
+    /// Whether this call finished a round through the whole index.
+    pub round_is_over: bool,
+}
+
+impl Index {
+    /// An empty index that raises `horizon` before it forgets.
+    #[must_use]
+    pub fn new(horizon: Arc<AtomicU64>) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            shapes: ArcSwap::default(),
+            writing: Mutex::new(Writing {
+                register: Register::new(),
+                causes: HashMap::new(),
+                next_to_sweep: 0,
+            }),
+            horizon,
+            told_of_combinations: AtomicBool::new(false),
+        }
+    }
+
+    /// The moment, in milliseconds, up to which revocations were forgotten. A token that was good
+    /// until before it (`exp` + leeway) must be refused even if the clock says that it is still
+    /// valid: the clock stepped back, and the revocation of that token may be gone.
+    #[must_use]
+    pub fn horizon(&self) -> UnixMillis {
+        UnixMillis(self.horizon.load(Ordering::Acquire))
+    }
+
+    /// Whether any revocation that is not lifted matches the token. A few hash look-ups per live
+    /// shape of its issuer; independent of the number of revocations.
+    #[must_use]
+    pub fn is_revoked(&self, token: &Claims) -> bool {
+        let shapes = self.shapes.load();
+        let Some(of_issuer) = shapes.get(&*token.issuer) else {
+            return false;
+        };
+        of_issuer.iter().any(|shape| self.matches(shape, token))
+    }
+
+    fn matches(&self, shape: &Shape, token: &Claims) -> bool {
+        let revoked = shape.any_key(token, |key| {
+            let shard = read(self.shard(key));
+            let mut same_hash = shard.iter_hash(hash(key));
+            same_hash.any(|slot| slot.key == key && slot.covers(token))
+        });
+        revoked.unwrap_or_else(|_| {
+            if !self.told_of_combinations.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    issuer = &*token.issuer,
+                    claims = shape.label(),
+                    "a token carries too many combinations of array values to look up; such \
+                     tokens are refused as revoked (told once)"
+                );
+            }
+            true
+        })
+    }
+
+    /// Takes a record in. It is remembered at least until `forget_after`.
+    ///
+    /// # Errors
+    /// When the record cannot be represented. The caller must not go on without it.
+    pub fn apply(
+        &self,
+        record: &Revocation,
+        forget_after: UnixMillis,
+    ) -> Result<(), TooManyShapes> {
+        let mut writing = self.writing();
+        let cause = writing.cause(&record.cause);
+        if cause == NAMELESS_CAUSE && record.action == Action::Lift {
+            return Ok(());
+        }
+        let shape = self.shape_for(&mut writing, &record.target)?;
+        let key = shape.key_of(&record.target.matches);
+        let new = Slot::new(key, shape.number, cause, record, forget_after);
+        let mut shard = write(self.shard(key));
+        match record.action {
+            Action::Revoke => revoke(&mut shard, &shape, new),
+            Action::Lift => lift(&mut shard, &shape, new),
+        }
+        Ok(())
+    }
+
+    fn shape_for(
+        &self,
+        writing: &mut Writing,
+        target: &Target,
+    ) -> Result<Arc<Shape>, TooManyShapes> {
+        if let Some(shape) = shapes::find(&self.shapes.load(), target) {
+            return Ok(Arc::clone(shape));
+        }
+        let shape = writing.register.add(target)?;
+        self.shapes.store(Arc::new(writing.register.by_issuer()));
+        Ok(shape)
+    }
+
+    /// Looks through the next `shards` of the index (of [`Index::SHARDS`]) and forgets what cannot
+    /// match a valid token any more. The horizon is raised first.
+    pub fn sweep(&self, now: UnixMillis, shards: usize) -> Swept {
+        let mut writing = self.writing();
+        let mut swept = Swept::default();
+        for _ in 0..shards.min(SHARDS) {
+            let shard = &self.shards[writing.next_to_sweep];
+            swept.forgotten += self.sweep_shard(&writing.register, shard, now);
+            writing.next_to_sweep = (writing.next_to_sweep + 1) % SHARDS;
+            swept.round_is_over |= writing.next_to_sweep == 0;
+        }
+        if swept.forgotten > 0 && writing.register.drop_unused() {
+            self.shapes.store(Arc::new(writing.register.by_issuer()));
+        }
+        swept
+    }
+
+    /// Into how many parts the index is cut: what [`Index::sweep`] counts by.
+    pub const SHARDS: usize = SHARDS;
+
+    fn sweep_shard(&self, register: &Register, shard: &RwLock<Shard>, now: UnixMillis) -> usize {
+        let now = now.seconds();
+        // Readers may go on while it is found out whether there is anything to do.
+        let over = read(shard).iter().filter(|slot| slot.is_over(now)).fold(
+            None,
+            |latest: Option<UnixMillis>, slot| {
+                // A lift that is forgotten lets nobody in.
+                let at = if slot.is_lift() {
+                    UnixMillis::default()
+                } else {
+                    slot.forget_after()
+                };
+                Some(latest.map_or(at, |latest| latest.max(at)))
+            },
+        );
+        let Some(latest) = over else { return 0 };
+        self.horizon.fetch_max(latest.0, Ordering::AcqRel);
+        let mut shard = write(shard);
+        let before = shard.len();
+        shard.retain(|slot| {
+            let stays = !slot.is_over(now);
+            if !stays && let Some(shape) = register.shape(slot.shape) {
+                shape.shrank();
+            }
+            stays
+        });
+        if shard.len() < shard.capacity() / 4 {
+            let room = (shard.len() * 2).max(SMALLEST_SHARD);
+            shard.shrink_to(room, |slot| hash(slot.key));
+        }
+        before - shard.len()
+    }
+
+    /// Live entries by the claim names of their shape, over all issuers.
+    #[must_use]
+    pub fn live(&self) -> BTreeMap<String, usize> {
+        let mut live = BTreeMap::new();
+        for shape in self.shapes.load().values().flatten() {
+            *live.entry(shape.label()).or_default() += shape.live();
+        }
+        live
+    }
+
+    /// How many shapes the issuer's revocations have, and whether one of them is `target`'s.
+    #[must_use]
+    pub fn shapes_of(&self, target: &Target) -> (usize, bool) {
+        let shapes = self.shapes.load();
+        let count = shapes.get(target.issuer.as_str()).map_or(0, Vec::len);
+        (count, shapes::find(&shapes, target).is_some())
+    }
+
+    /// The bytes that the entries take, allocated but free places included.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let shards = self.shards.iter();
+        let tables: usize = shards.map(|shard| read(shard).allocation_size()).sum();
+        tables + SHARDS * size_of::<RwLock<Shard>>()
+    }
+
+    fn shard(&self, key: Key) -> &RwLock<Shard> {
+        // The table uses the first half of the key, the shard the second: they stay independent.
+        let number = usize::try_from(key[1] % SHARDS as u64).expect("less than SHARDS");
+        &self.shards[number]
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writing {
+    fn cause(&mut self, cause: &str) -> u16 {
+        if let Some(number) = self.causes.get(cause) {
+            return *number;
+        }
+        match u16::try_from(self.causes.len()) {
+            Ok(number) if number < NAMELESS_CAUSE => {
+                self.causes.insert(cause.into(), number);
+                number
+            }
+            _ => NAMELESS_CAUSE,
+        }
+    }
+}
+
+fn revoke(shard: &mut Shard, shape: &Shape, mut new: Slot) {
+    let hash_of_key = hash(new.key);
+    // Lifted already, or no news: it is enough to remember that for as long.
+    let known = |slot: &Slot| slot.lifts(&new) || slot.stands_for(&new);
+    if let Some(slot) = shard.find_mut(hash_of_key, known) {
+        return slot.remember_like(&new);
+    }
+    while let Ok(entry) = shard.find_entry(hash_of_key, |slot| new.stands_for(slot)) {
+        new.remember_like(&entry.remove().0);
+        shape.shrank();
+    }
+    shard.insert_unique(hash_of_key, new, |slot| hash(slot.key));
+    shape.grew();
+}
+
+fn lift(shard: &mut Shard, shape: &Shape, mut new: Slot) {
+    let hash_of_key = hash(new.key);
+    if let Some(slot) = shard.find_mut(hash_of_key, |slot| slot.stands_for(&new)) {
+        return slot.remember_like(&new);
+    }
+    let gone = |slot: &Slot| new.stands_for(slot) || new.lifts(slot);
+    let mut forgotten = Vec::new();
+    while let Ok(entry) = shard.find_entry(hash_of_key, gone) {
+        forgotten.push(entry.remove().0);
+        shape.shrank();
+    }
+    for slot in &forgotten {
+        new.remember_like(slot);
+    }
+    shard.insert_unique(hash_of_key, new, |slot| hash(slot.key));
+    shape.grew();
+}
+
+/// A key is a keyed hash already.
+const fn hash(key: Key) -> u64 {
+    key[0]
+}
+
+/// A panic while a shard is written leaves it whole: nothing in between can panic. Going on is
+/// safer than refusing every look-up.
+fn read(shard: &RwLock<Shard>) -> std::sync::RwLockReadGuard<'_, Shard> {
+    shard.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(shard: &RwLock<Shard>) -> std::sync::RwLockWriteGuard<'_, Shard> {
+    shard.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,197 @@
+//! Shapes: the sets of claim names that revocations use. A look-up asks once per live shape of the
+//! token's issuer, however many revocations there are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+use smallvec::SmallVec;
+use std::hash::Hasher;
+
+use crate::verify::claims::{Claims, Values};
+
+use super::super::record::Target;
+use super::slot::Key;
+
+/// Combinations of array values looked up for one token and shape. A token with more is refused.
+const MOST_COMBINATIONS: usize = 4096;
+
+/// The shapes in use, by issuer.
+pub(super) type ByIssuer = HashMap<Box<str>, Vec<Arc<Shape>>>;
+
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) number: u16,
+    issuer: Box<str>,
+    claims: Box<[Box<str>]>,
+    /// Has read the issuer and the names; the values follow in the order of the names.
+    seeded: SipHasher13,
+    live: AtomicUsize,
+}
+
+/// A token carries more combinations of values than are worth a look-up each.
+#[derive(Debug)]
+pub(super) struct TooManyCombinations;
+
+impl Shape {
+    pub(super) fn key_of(&self, matches: &BTreeMap<String, String>) -> Key {
+        let mut hasher = self.seeded;
+        for value in matches.values() {
+            feed(&mut hasher, value);
+        }
+        finish(&hasher)
+    }
+
+    /// The claim names, joined by commas; empty for the shape that means the whole issuer.
+    pub(super) fn label(&self) -> String {
+        self.claims.join(",")
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn grew(&self) {
+        self.live.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how many are left.
+    pub(super) fn shrank(&self) -> usize {
+        self.live.fetch_sub(1, Ordering::Relaxed) - 1
+    }
+
+    /// Whether `found` says yes to the key of any combination of the token's values.
+    pub(super) fn any_key(
+        &self,
+        token: &Claims,
+        mut found: impl FnMut(Key) -> bool,
+    ) -> Result<bool, TooManyCombinations> {
+        let mut values = SmallVec::<[Values<'_>; 4]>::new();
+        let mut combinations = 1_usize;
+        for claim in &self.claims {
+            let of_claim = token.values(claim);
+            combinations = combinations.saturating_mul(of_claim.len());
+            if combinations == 0 {
+                return Ok(false);
+            }
+            values.push(of_claim);
+        }
+        if combinations > MOST_COMBINATIONS {
+            return Err(TooManyCombinations);
+        }
+        Ok(any_combination(self.seeded, &values, &mut found))
+    }
+}
+
+fn any_combination(
+    hasher: SipHasher13,
+    values: &[Values<'_>],
+    found: &mut impl FnMut(Key) -> bool,
+) -> bool {
+    let Some((first, rest)) = values.split_first() else {
+        return found(finish(&hasher));
+    };
+    first.iter().any(|value| {
+        let mut hasher = hasher;
+        feed(&mut hasher, value);
+        any_combination(hasher, rest, found)
+    })
+}
+
+/// Every text is preceded by its length, so that no two lists of texts read the same.
+fn feed(hasher: &mut SipHasher13, text: &str) {
+    hasher.write(&(text.len() as u64).to_le_bytes());
+    hasher.write(text.as_bytes());
+}
+
+fn finish(hasher: &SipHasher13) -> Key {
+    let hash = hasher.finish128();
+    [hash.h1, hash.h2]
+}
+
+/// Numbers shapes. Only the writing side of the index uses it.
+#[derive(Debug)]
+pub(super) struct Register {
+    /// Random, so that nobody can aim at another target's key.
+    secret: (u64, u64),
+    by_number: Vec<Option<Arc<Shape>>>,
+}
+
+/// There are as many shapes as numbers for them.
+#[derive(Debug, thiserror::Error)]
+#[error("the revocations in the log use more than 65536 sets of claim names")]
+pub struct TooManyShapes;
+
+impl Register {
+    pub(super) fn new() -> Self {
+        Self {
+            secret: (rand::random(), rand::random()),
+            by_number: Vec::new(),
+        }
+    }
+
+    pub(super) fn shape(&self, number: u16) -> Option<&Arc<Shape>> {
+        self.by_number.get(usize::from(number))?.as_ref()
+    }
+
+    /// Makes a shape for the issuer and the claim names of `target`.
+    pub(super) fn add(&mut self, target: &Target) -> Result<Arc<Shape>, TooManyShapes> {
+        let free = self.by_number.iter().position(Option::is_none);
+        let place = free.unwrap_or(self.by_number.len());
+        let number = u16::try_from(place).map_err(|_| TooManyShapes)?;
+        let mut seeded = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
+        feed(&mut seeded, &target.issuer);
+        seeded.write(&(target.matches.len() as u64).to_le_bytes());
+        target
+            .matches
+            .keys()
+            .for_each(|claim| feed(&mut seeded, claim));
+        let shape = Arc::new(Shape {
+            number,
+            issuer: target.issuer.as_str().into(),
+            claims: target
+                .matches
+                .keys()
+                .map(|claim| claim.as_str().into())
+                .collect(),
+            seeded,
+            live: AtomicUsize::new(0),
+        });
+        if place == self.by_number.len() {
+            self.by_number.push(None);
+        }
+        self.by_number[place] = Some(Arc::clone(&shape));
+        Ok(shape)
+    }
+
+    /// Frees the numbers of the shapes that nothing uses. Returns whether there were any.
+    pub(super) fn drop_unused(&mut self) -> bool {
+        let mut dropped = false;
+        for place in &mut self.by_number {
+            if place.as_ref().is_some_and(|shape| shape.live() == 0) {
+                *place = None;
+                dropped = true;
+            }
+        }
+        dropped
+    }
+
+    pub(super) fn by_issuer(&self) -> ByIssuer {
+        let mut by_issuer = ByIssuer::new();
+        for shape in self.by_number.iter().flatten() {
+            let shapes = by_issuer.entry(shape.issuer.clone()).or_default();
+            shapes.push(Arc::clone(shape));
+        }
+        by_issuer
+    }
+}
+
+/// The shape of `target` among those in use.
+pub(super) fn find<'a>(shapes: &'a ByIssuer, target: &Target) -> Option<&'a Arc<Shape>> {
+    let of_issuer = shapes.get(target.issuer.as_str())?;
+    of_issuer.iter().find(|shape| {
+        let names = shape.claims.iter().map(AsRef::as_ref);
+        names.eq(target.matches.keys().map(String::as_str))
+    })
+}

@@ -1,0 +1,133 @@
+//! One entry of the index: forty bytes that say which tokens of a target are no longer good.
+
+use crate::clock::UnixMillis;
+use crate::verify::claims::Claims;
+
+use super::super::record::{Action, Revocation};
+
+/// The cut-off of a revocation that means every token.
+const EVERY_TOKEN: u32 = u32::MAX;
+
+/// Marks a slot that holds a lift. Causes are numbered below it.
+const LIFT: u16 = 1 << 15;
+
+/// The number of all causes that came after the last free one. Their revocations stand until
+/// their time is over, because a lift could not tell them apart.
+pub(super) const NAMELESS_CAUSE: u16 = LIFT - 1;
+
+/// A keyed hash of issuer, claim names and values.
+pub(super) type Key = [u64; 2];
+
+/// Seconds fit into 32 bits until 2106. Past that they saturate towards "more tokens, for
+/// longer", which denies and never permits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) key: Key,
+    /// Milliseconds since the epoch.
+    occurred_at: u64,
+    /// Tokens issued in this second or before. [`EVERY_TOKEN`] also stands for "no cut-off".
+    issued_by: u32,
+    /// Tokens without `iat` that expire **before** this second; 0: judged by `issued_by`.
+    expires_before: u32,
+    /// The last second in which a matching token can be valid.
+    forget_after: u32,
+    cause: u16,
+    pub(super) shape: u16,
+}
+
+const _: () = assert!(
+    size_of::<Slot>() == 40,
+    "the memory budget counts on this size"
+);
+
+impl Slot {
+    pub(super) fn new(
+        key: Key,
+        shape: u16,
+        cause: u16,
+        record: &Revocation,
+        forget_after: UnixMillis,
+    ) -> Self {
+        let lift = match record.action {
+            Action::Revoke => 0,
+            Action::Lift => LIFT,
+        };
+        let expires_by = record.expires_at_or_before;
+        Self {
+            key,
+            occurred_at: record.occurred_at.0,
+            issued_by: record.issued_at_or_before.map_or(EVERY_TOKEN, seconds),
+            expires_before: expires_by.map_or(0, |at| seconds(at).saturating_add(1)),
+            forget_after: seconds_up(forget_after),
+            cause: cause | lift,
+            shape,
+        }
+    }
+
+    pub(super) const fn is_lift(&self) -> bool {
+        self.cause & LIFT != 0
+    }
+
+    /// Whether both are of the same target and cause.
+    pub(super) fn is_about(&self, other: &Self) -> bool {
+        self.key == other.key && (self.cause ^ other.cause) & !LIFT == 0
+    }
+
+    /// Whether this lift takes `revoked` back.
+    pub(super) fn lifts(&self, revoked: &Self) -> bool {
+        self.is_lift()
+            && !revoked.is_lift()
+            && self.is_about(revoked)
+            && self.occurred_at >= revoked.occurred_at
+    }
+
+    /// Whether nothing is lost when `other` goes and this slot is remembered for as long as
+    /// `other` would have been.
+    pub(super) fn stands_for(&self, other: &Self) -> bool {
+        if self.is_lift() != other.is_lift() || !self.is_about(other) {
+            return false;
+        }
+        // A cut-off by `iat` and one by `exp` say different things about a token without `iat`.
+        let same_measure = (self.expires_before == 0) == (other.expires_before == 0);
+        let covers = self.issued_by == EVERY_TOKEN
+            || (same_measure
+                && self.issued_by >= other.issued_by
+                && self.expires_before >= other.expires_before);
+        self.occurred_at >= other.occurred_at && (self.is_lift() || covers)
+    }
+
+    /// Never shortens.
+    pub(super) fn remember_like(&mut self, other: &Self) {
+        self.forget_after = self.forget_after.max(other.forget_after);
+    }
+
+    /// Whether a token of this slot's target is one of those that are no longer good.
+    pub(super) fn covers(&self, token: &Claims) -> bool {
+        if self.is_lift() {
+            return false;
+        }
+        match (self.issued_by, self.expires_before) {
+            (EVERY_TOKEN, _) => true,
+            (_, u32::MAX) if token.issued_at.is_none() => true,
+            (_, before @ 1..) if token.issued_at.is_none() => token.expires_at < before.into(),
+            (issued_by, _) => token.counts_as_issued_at <= issued_by.into(),
+        }
+    }
+
+    /// Whether no matching token can be valid any more in second `now`.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        self.forget_after != u32::MAX && u64::from(self.forget_after) < now
+    }
+
+    pub(super) fn forget_after(&self) -> UnixMillis {
+        UnixMillis::from_seconds(self.forget_after.into())
+    }
+}
+
+fn seconds(at: UnixMillis) -> u32 {
+    u32::try_from(at.seconds()).unwrap_or(u32::MAX)
+}
+
+fn seconds_up(at: UnixMillis) -> u32 {
+    u32::try_from(at.0.div_ceil(1000)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,152 @@
+//! Compaction: records whose time is over leave the log, a few at a time between two commits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+
+use crate::clock::{Clock, UnixMillis};
+use crate::keep::Kind;
+use crate::revocation::record::{Action, Revocation};
+use crate::revocation::retention::Retention;
+
+use super::database::{self, Tally};
+
+/// The rows that one step looks at, and the most that it deletes: a few milliseconds each.
+const LOOK_AT: i64 = 2048;
+const DELETE: i64 = 128;
+
+/// Between two steps.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// After the end of the log was reached.
+const REST: Duration = Duration::from_secs(30);
+
+pub(super) struct Compaction {
+    retention: Retention,
+    clock: Clock,
+    horizon: Arc<AtomicU64>,
+    /// Rows up to here were looked at in this round.
+    position: i64,
+    next: Instant,
+}
+
+/// What one step found.
+struct Expired {
+    positions: Vec<i64>,
+    /// The latest moment until which a token could have matched one of them.
+    horizon: UnixMillis,
+    /// Where the next step goes on; `None` at the end of the log.
+    next: Option<i64>,
+}
+
+impl Compaction {
+    pub(super) fn new(retention: Retention, clock: Clock, horizon: Arc<AtomicU64>) -> Self {
+        Self {
+            retention,
+            clock,
+            horizon,
+            position: 0,
+            next: Instant::now() + PAUSE,
+        }
+    }
+
+    /// Does a little if it is time to. Returns whether it changed the database.
+    pub(super) fn step(
+        &mut self,
+        connection: &mut Connection,
+        tally: &mut Tally,
+    ) -> rusqlite::Result<bool> {
+        if Instant::now() < self.next || !self.retention.is_set() {
+            return Ok(false);
+        }
+        self.next = Instant::now() + PAUSE;
+        let expired = self.find(connection)?;
+        if !expired.positions.is_empty() {
+            self.delete(&expired, connection, tally)?;
+        }
+        self.position = expired.next.unwrap_or(0);
+        if expired.next.is_none() {
+            self.next = Instant::now() + REST;
+        }
+        Ok(!expired.positions.is_empty())
+    }
+
+    fn find(&self, connection: &Connection) -> rusqlite::Result<Expired> {
+        let sql = "SELECT max(position), count(*) FROM
+                   (SELECT position FROM records WHERE position > ?1 ORDER BY position LIMIT ?2)";
+        let mut window = connection.prepare_cached(sql)?;
+        let (end, rows): (Option<i64>, i64) = window
+            .query_row([self.position, LOOK_AT], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        let mut expired = Expired {
+            positions: Vec::new(),
+            horizon: UnixMillis::default(),
+            next: end.filter(|_| rows == LOOK_AT),
+        };
+        let now = self.clock.now();
+        // The stored time is never later than the one in force, so it sieves.
+        let sql = "SELECT position, record FROM records
+                   WHERE position > ?1 AND position <= ?2 AND forget_after < ?3
+                   ORDER BY position LIMIT ?4";
+        let now_ms = i64::try_from(now.0).unwrap_or(i64::MAX);
+        let mut candidates = connection.prepare_cached(sql)?;
+        let mut candidates =
+            candidates.query(params![self.position, end.unwrap_or(0), now_ms, DELETE])?;
+        let mut seen = 0;
+        while let Some(row) = candidates.next()? {
+            let position = row.get(0)?;
+            seen += 1;
+            if seen == DELETE {
+                expired.next = Some(position);
+            }
+            // What cannot be read is not for us to delete; the next replay will tell.
+            if let Ok(record) = Revocation::decode(row.get_ref(1)?.as_blob()?) {
+                expired.take(position, &record, self.retention.forget_after(&record), now);
+            }
+        }
+        Ok(expired)
+    }
+
+    /// The horizon is durable no later than the deletion, and in force before it.
+    fn delete(
+        &self,
+        expired: &Expired,
+        connection: &mut Connection,
+        tally: &mut Tally,
+    ) -> rusqlite::Result<()> {
+        let before = self.horizon.fetch_max(expired.horizon.0, Ordering::AcqRel);
+        let horizon = before.max(expired.horizon.0);
+        let mut after = *tally;
+        let transaction = connection.transaction()?;
+        let mut delete = transaction.prepare_cached("DELETE FROM records WHERE position = ?1")?;
+        for position in &expired.positions {
+            after.records -= i64::from(delete.execute([position])? == 1);
+        }
+        drop(delete);
+        let kind = Kind::Horizon.as_str();
+        database::save(&transaction, after.seal, kind, "", &horizon.to_le_bytes())?;
+        after.commit(transaction)?;
+        *tally = after;
+        tracing::debug!(
+            records = expired.positions.len(),
+            "expired records left the log"
+        );
+        Ok(())
+    }
+}
+
+impl Expired {
+    fn take(&mut self, position: i64, record: &Revocation, over: UnixMillis, now: UnixMillis) {
+        if over >= now {
+            return;
+        }
+        self.positions.push(position);
+        // A lift that is forgotten lets nobody in.
+        if record.action == Action::Revoke {
+            self.horizon = self.horizon.max(over);
+        }
+    }
+}

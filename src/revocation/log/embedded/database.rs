@@ -1,0 +1,205 @@
+//! The tables of `portcullis.db`, and connections to them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+
+use super::OpenError;
+use super::seal::Seal;
+
+/// The layout that this version writes, kept in `user_version`.
+const LAYOUT: i64 = 1;
+
+/// `Pcls` in ASCII: tells our files from other SQLite databases.
+const APPLICATION: i64 = 0x5063_6c73;
+
+const TABLES: &str = "
+    -- Always one row. `commits` counts every transaction, `records` the rows of that table: a
+    -- database that has lost something does not add up.
+    CREATE TABLE tally (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        epoch BLOB NOT NULL,
+        commits INTEGER NOT NULL,
+        last_position INTEGER NOT NULL,
+        records INTEGER NOT NULL,
+        sum INTEGER NOT NULL
+    );
+    -- `record` is a portcullis.v1.Revocation message; times are in milliseconds.
+    CREATE TABLE records (
+        position INTEGER PRIMARY KEY,
+        digest BLOB NOT NULL UNIQUE,
+        forget_after INTEGER NOT NULL,
+        sum INTEGER NOT NULL,
+        record BLOB NOT NULL
+    );
+    -- What crate::keep keeps.
+    CREATE TABLE kept (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value BLOB NOT NULL,
+        sum INTEGER NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) WITHOUT ROWID;
+";
+
+/// What the database says about itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tally {
+    pub(super) seal: Seal,
+    pub(super) commits: i64,
+    pub(super) last_position: i64,
+    pub(super) records: i64,
+}
+
+/// Opens the database for writing, and makes it if it is not there.
+pub(super) fn open(path: &Path) -> Result<(Connection, Tally), OpenError> {
+    let mut connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_CREATE))
+        .map_err(OpenError::sqlite(path))?;
+    let found = prepare(&connection).map_err(OpenError::sqlite(path))?;
+    match found {
+        0 => create(&mut connection).map_err(OpenError::sqlite(path))?,
+        LAYOUT => {}
+        found if found > LAYOUT => {
+            return Err(OpenError::Newer {
+                path: path.to_owned(),
+                found,
+                known: LAYOUT,
+            });
+        }
+        found => return Err(OpenError::damaged(path, format!("its layout is {found}"))),
+    }
+    let tally = Tally::read(&connection).map_err(OpenError::sqlite(path))?;
+    let tally = tally.ok_or_else(|| OpenError::damaged(path, "its tally has a wrong checksum"))?;
+    Ok((connection, tally))
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags(OpenFlags::empty()))?;
+    set_up(&connection)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// A reader must be able to take part in the write-ahead log's shared memory, so it opens the
+/// file for writing too.
+fn flags(more: OpenFlags) -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more
+}
+
+/// Returns the layout; 0 for a new database.
+fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
+    set_up(connection)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // Sync at every commit: an acknowledged record is on the disk.
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    // An operator may look at the file with sqlite3.
+    connection.busy_timeout(Duration::from_secs(5))?;
+    // A start that is refused leaves the files as they are.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map(drop)
+}
+
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "user_version", LAYOUT)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    let seal = Seal {
+        epoch: rand::random(),
+    };
+    let tally = Tally {
+        seal,
+        commits: 0,
+        last_position: 0,
+        records: 0,
+    };
+    transaction.execute(
+        "INSERT INTO tally (only, epoch, commits, last_position, records, sum)
+         VALUES (1, ?1, 0, 0, 0, ?2)",
+        params![seal.epoch, tally.sum()],
+    )?;
+    transaction.commit()
+}
+
+impl Tally {
+    /// `None` when its checksum is wrong.
+    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Option<Self>> {
+        let sql = "SELECT epoch, commits, last_position, records, sum FROM tally";
+        connection.query_row(sql, [], |row| {
+            let tally = Self {
+                seal: Seal { epoch: row.get(0)? },
+                commits: row.get(1)?,
+                last_position: row.get(2)?,
+                records: row.get(3)?,
+            };
+            let sum: i64 = row.get(4)?;
+            Ok((sum == tally.sum()).then_some(tally))
+        })
+    }
+
+    /// Counts this transaction and commits it.
+    pub(super) fn commit(&mut self, transaction: Transaction<'_>) -> rusqlite::Result<()> {
+        self.commits += 1;
+        let sql = "UPDATE tally SET commits = ?1, last_position = ?2, records = ?3, sum = ?4";
+        transaction.prepare_cached(sql)?.execute(params![
+            self.commits,
+            self.last_position,
+            self.records,
+            self.sum()
+        ])?;
+        transaction.commit()
+    }
+
+    fn sum(&self) -> i64 {
+        self.seal
+            .of_tally(self.commits, self.last_position, self.records)
+    }
+}
+
+/// Reads what [`save`] wrote; an `Err` text when it is damaged.
+pub(super) fn load(
+    connection: &Connection,
+    seal: Seal,
+    kind: &str,
+    name: &str,
+) -> rusqlite::Result<Result<Option<Vec<u8>>, String>> {
+    let sql = "SELECT value, sum FROM kept WHERE kind = ?1 AND name = ?2";
+    let found: Option<(Vec<u8>, i64)> = connection
+        .prepare_cached(sql)?
+        .query_row(params![kind, name], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(match found {
+        Some((value, sum)) if seal.of_kept(kind, name, &value) != sum => {
+            Err(format!("the kept {kind} {name:?} has a wrong checksum"))
+        }
+        found => Ok(found.map(|(value, _)| value)),
+    })
+}
+
+pub(super) fn save(
+    transaction: &Transaction<'_>,
+    seal: Seal,
+    kind: &str,
+    name: &str,
+    value: &[u8],
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO kept (kind, name, value, sum) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (kind, name) DO UPDATE SET value = excluded.value, sum = excluded.sum";
+    let sum = seal.of_kept(kind, name, value);
+    transaction
+        .prepare_cached(sql)?
+        .execute(params![kind, name, value, sum])
+        .map(drop)
+}

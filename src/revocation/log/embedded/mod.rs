@@ -1,0 +1,323 @@
+//! The embedded log: one SQLite file in a directory of this machine, for one replica. The same
+//! file keeps what [`crate::keep`] wants kept.
+//!
+//! One thread writes ([`commit`]), one thread per follower reads ([`tail`]). A transaction is
+//! synced to the disk before anybody is told that it is there. SQLite has no checksums of its
+//! pages and forgives a damaged write-ahead log, so [`seal`], [`wal`] and [`home`] see to it that
+//! damage is noticed before anything is served.
+
+mod commit;
+mod compact;
+mod database;
+mod error;
+mod head;
+mod home;
+mod seal;
+mod tail;
+mod wal;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::clock::Clock;
+use crate::keep::{Keep, Kind};
+use crate::problem::Problems;
+use crate::readiness::Readiness;
+use crate::revocation::record::Revocation;
+use crate::revocation::retention::Retention;
+
+use super::{AppendError, Cursor, Feed, Log};
+use commit::{Committer, Job, Row};
+use compact::Compaction;
+use database::Tally;
+use head::Head;
+use home::{Home, Witness};
+use seal::Seal;
+use tail::Tail;
+
+pub use error::OpenError;
+
+/// Batches that may wait for the writer. When there are more, senders are told to try again.
+const QUEUE: usize = 4096;
+
+/// Deliveries that may wait for a follower.
+const FEED: usize = 8;
+
+/// The directory of the embedded store.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// A directory on a local disk that no other process uses. It is created if it is missing.
+    #[serde(default = "default_path")]
+    pub path: PathBuf,
+}
+
+fn default_path() -> PathBuf {
+    PathBuf::from("./data")
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            path: default_path(),
+        }
+    }
+}
+
+impl Config {
+    pub fn check(&self, problems: &mut Problems) {
+        if self.path.as_os_str().is_empty() {
+            problems.push("path", "name a directory, such as /var/lib/portcullis");
+        }
+    }
+}
+
+/// An open store. When it is dropped, the writer finishes what it has and gives the directory
+/// free.
+#[derive(Debug)]
+pub struct Embedded {
+    database: PathBuf,
+    seal: Seal,
+    head: Arc<Head>,
+    horizon: Arc<AtomicU64>,
+    reader: Mutex<Connection>,
+    /// `None` only while this is being dropped.
+    jobs: Option<SyncSender<Job>>,
+    committer: Option<JoinHandle<()>>,
+}
+
+impl Embedded {
+    /// Opens the store, and recovers what a crash left. Nothing is forgotten before `retention`
+    /// was set.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, is in use, or its files are damaged.
+    pub fn open(
+        config: &Config,
+        clock: &Clock,
+        readiness: &Readiness,
+        retention: &Retention,
+    ) -> Result<Self, OpenError> {
+        let home = Home::enter(&config.path)?;
+        let database = home.database();
+        let testimony = Witness::read(&home.witness())?;
+        expect_database(testimony, &database)?;
+        examine_crash(&home.wal(), &database)?;
+        let (connection, tally) = database::open(&database)?;
+        compare(testimony, &tally, &database)?;
+        let witness = Witness::open(&home.witness(), tally.seal);
+        let witness = witness.map_err(OpenError::unusable(&home.witness()))?;
+        home.sync().map_err(OpenError::unusable(&config.path))?;
+        let reader = database::open_reader(&database).map_err(OpenError::sqlite(&database))?;
+        let horizon = Arc::new(AtomicU64::new(kept_horizon(&reader, &tally, &database)?));
+        let head = Arc::new(Head::new(tally.last_position.cast_unsigned()));
+        let committer = Committer {
+            connection,
+            tally,
+            witness,
+            head: Arc::clone(&head),
+            readiness: readiness.clone(),
+            compaction: Compaction::new(retention.clone(), clock.clone(), Arc::clone(&horizon)),
+            failing: None,
+            home,
+        };
+        let (jobs, waiting) = sync_channel(QUEUE);
+        let committer = thread::Builder::new()
+            .name("log-writer".to_owned())
+            .spawn(move || committer.run(&waiting))
+            .map_err(OpenError::unusable(&database))?;
+        Ok(Self {
+            database,
+            seal: tally.seal,
+            head,
+            horizon,
+            reader: Mutex::new(reader),
+            jobs: Some(jobs),
+            committer: Some(committer),
+        })
+    }
+
+    /// See [`crate::revocation::Index::horizon`].
+    #[must_use]
+    pub fn horizon(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.horizon)
+    }
+
+    fn row(&self, record: Arc<Revocation>) -> Row {
+        Row {
+            digest: self.seal.digest(&record),
+            bytes: record.encode(),
+            record,
+        }
+    }
+
+    fn send(&self, job: Job) -> Result<(), AppendError> {
+        let jobs = self.jobs.as_ref().expect("there until this is dropped");
+        jobs.try_send(job).map_err(|error| {
+            AppendError::Unavailable(match error {
+                TrySendError::Full(_) => format!("{QUEUE} batches wait already"),
+                TrySendError::Disconnected(_) => self.why_not(),
+            })
+        })
+    }
+
+    fn why_not(&self) -> String {
+        let why = self.head.failure();
+        why.unwrap_or_else(|| "the log is closed".to_owned())
+    }
+}
+
+impl Log for Embedded {
+    fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>> {
+        Box::pin(async move {
+            let rows = batch.into_iter().map(|record| self.row(record)).collect();
+            let (reply, answer) = oneshot::channel();
+            self.send(Job::Append { rows, reply })?;
+            // The writer died between taking the job and answering.
+            let lost = |_| AppendError::Unknown(self.why_not());
+            answer.await.map_err(lost)?
+        })
+    }
+
+    fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed> {
+        let (feed, stream) = mpsc::channel(FEED);
+        let tail = Tail {
+            database: self.database.clone(),
+            seal: self.seal,
+            head: Arc::clone(&self.head),
+            feed,
+        };
+        let spawned = thread::Builder::new()
+            .name("log-tail".to_owned())
+            .spawn(move || tail.run(from));
+        if let Err(error) = spawned {
+            self.head
+                .fail(format!("no thread to read the log: {error}"));
+        }
+        // Without its thread the stream ends at once.
+        Box::pin(ReceiverStream::new(stream))
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.head.failure()
+    }
+}
+
+impl Keep for Embedded {
+    fn load(&self, kind: Kind, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        database::load(&reader, self.seal, kind.as_str(), name)
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)
+    }
+
+    fn save(&self, kind: Kind, name: &str, value: &[u8]) -> io::Result<()> {
+        let (reply, answer) = sync_channel(1);
+        self.send(Job::Save {
+            kind: kind.as_str(),
+            name: name.to_owned(),
+            value: value.to_vec(),
+            reply,
+        })
+        .map_err(io::Error::other)?;
+        let lost = |_| io::Error::other(self.why_not());
+        answer.recv().map_err(lost)?
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(committer) = self.committer.take() {
+            // It catches its panics, and has told of them.
+            let _ = committer.join();
+        }
+    }
+}
+
+fn cursor(tally: &Tally) -> Cursor {
+    Cursor {
+        epoch: tally.seal.epoch,
+        position: u128::from(tally.last_position.cast_unsigned()),
+    }
+}
+
+/// Tells what a crash left to recover, and refuses what no crash leaves.
+fn examine_crash(wal: &Path, database: &Path) -> Result<(), OpenError> {
+    let found = wal::examine(wal).map_err(OpenError::unusable(wal))?;
+    let found = found.map_err(|damage| OpenError::damaged(database, damage.0))?;
+    if found.bytes > 0 {
+        tracing::warn!(
+            bytes = found.bytes,
+            transactions = found.transactions,
+            pages = found.whole,
+            torn_pages = found.torn,
+            "the last process did not shut down: its write-ahead log is being recovered; \
+             torn pages belong to an event that was not acknowledged"
+        );
+    }
+    Ok(())
+}
+
+/// SQLite makes a new database where it finds none, or an empty file.
+fn expect_database(testimony: Option<([u8; 16], u64)>, database: &Path) -> Result<(), OpenError> {
+    let length = match std::fs::metadata(database) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(OpenError::unusable(database)(error)),
+    };
+    match testimony {
+        Some((_, acknowledged)) if length == 0 => Err(OpenError::damaged(
+            database,
+            format!("{acknowledged} commits were acknowledged, but it is missing or empty"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the database has everything that was acknowledged.
+fn compare(
+    testimony: Option<([u8; 16], u64)>,
+    tally: &Tally,
+    database: &Path,
+) -> Result<(), OpenError> {
+    let Some((epoch, acknowledged)) = testimony else {
+        return Ok(());
+    };
+    let has = tally.commits.cast_unsigned();
+    let detail = if epoch != tally.seal.epoch {
+        format!("it is not the database of which {acknowledged} commits were acknowledged")
+    } else if has < acknowledged {
+        format!("{acknowledged} commits were acknowledged, but it has only {has}")
+    } else {
+        return Ok(());
+    };
+    Err(OpenError::damaged(database, detail))
+}
+
+fn kept_horizon(reader: &Connection, tally: &Tally, database: &Path) -> Result<u64, OpenError> {
+    let damaged = |detail: String| OpenError::damaged(database, detail);
+    let kept = database::load(reader, tally.seal, Kind::Horizon.as_str(), "")
+        .map_err(OpenError::sqlite(database))?
+        .map_err(damaged)?;
+    let Some(bytes) = kept else { return Ok(0) };
+    let bytes = bytes.try_into();
+    bytes
+        .map(u64::from_le_bytes)
+        .map_err(|_| damaged("its horizon is unreadable".to_owned()))
+}

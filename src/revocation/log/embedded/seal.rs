@@ -1,0 +1,67 @@
+//! Checksums, because SQLite has none for its pages. They are keyed with the random epoch of the
+//! database, so that nobody can write two events that look like one.
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+use siphasher::sip128;
+
+use crate::clock::UnixMillis;
+use crate::revocation::record::Revocation;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seal {
+    pub(super) epoch: [u8; 16],
+}
+
+impl Seal {
+    /// Tells one event from another. The times that the receipt fixed are left out, so that an
+    /// event that is delivered twice has one digest; a different event that reuses an id has not.
+    pub(super) fn digest(self, record: &Revocation) -> [u8; 16] {
+        let mut event = record.clone();
+        event.received_at = UnixMillis::default();
+        event.forget_after = UnixMillis::default();
+        let hash = sip128::SipHasher24::new_with_key(&self.epoch).hash(&event.encode());
+        hash.as_bytes()
+    }
+
+    pub(super) fn of_row(
+        self,
+        position: i64,
+        digest: &[u8],
+        forget_after: i64,
+        record: &[u8],
+    ) -> i64 {
+        self.of_parts([
+            &position.to_le_bytes(),
+            digest,
+            &forget_after.to_le_bytes(),
+            record,
+        ])
+    }
+
+    pub(super) fn of_kept(self, kind: &str, name: &str, value: &[u8]) -> i64 {
+        self.of_parts([kind.as_bytes(), name.as_bytes(), value])
+    }
+
+    pub(super) fn of_tally(self, commits: i64, last: i64, records: i64) -> i64 {
+        self.of_parts([
+            &commits.to_le_bytes(),
+            &last.to_le_bytes(),
+            &records.to_le_bytes(),
+        ])
+    }
+
+    pub(super) fn of_count(self, count: u64) -> u64 {
+        self.of_parts([&count.to_le_bytes()]).cast_unsigned()
+    }
+
+    fn of_parts<const N: usize>(self, parts: [&[u8]; N]) -> i64 {
+        let mut hasher = SipHasher13::new_with_key(&self.epoch);
+        for part in parts {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part);
+        }
+        hasher.finish().cast_signed()
+    }
+}

@@ -1,0 +1,138 @@
+//! What the event side of revocations counts.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Index;
+
+/// From a write that shares a sync to a delivery that came hours late.
+const BUCKETS: [f64; 12] = [
+    0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 3600.0,
+];
+
+/// `portcullis_revocations_…`.
+#[derive(Debug)]
+pub struct Metrics {
+    live: Family<[(&'static str, String); 1], Gauge>,
+    labels: Mutex<BTreeSet<String>>,
+    memory: Gauge,
+    feed_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+    replayed: Counter,
+    applied: Counter,
+    forgotten: Counter,
+    received_to_enforced: Histogram,
+    event_to_enforced: Histogram,
+}
+
+impl Metrics {
+    /// Creates the metrics and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("revocations");
+        let metrics = Self {
+            live: Family::default(),
+            labels: Mutex::default(),
+            memory: Gauge::default(),
+            feed_age: Gauge::default(),
+            replayed: Counter::default(),
+            applied: Counter::default(),
+            forgotten: Counter::default(),
+            received_to_enforced: Histogram::new(BUCKETS),
+            event_to_enforced: Histogram::new(BUCKETS),
+        };
+        metrics.register_gauges(registry);
+        metrics.register_events(registry);
+        metrics
+    }
+
+    fn register_gauges(&self, registry: &mut Registry) {
+        registry.register(
+            "live",
+            "Revocations in force, by the claims they match",
+            self.live.clone(),
+        );
+        registry.register_with_unit(
+            "memory",
+            "Memory of the index",
+            Unit::Bytes,
+            self.memory.clone(),
+        );
+        registry.register_with_unit(
+            "feed_age",
+            "Time since the log last said that everything was delivered",
+            Unit::Seconds,
+            self.feed_age.clone(),
+        );
+    }
+
+    fn register_events(&self, registry: &mut Registry) {
+        registry.register(
+            "replayed",
+            "Records read from the log before this replica was ready",
+            self.replayed.clone(),
+        );
+        registry.register(
+            "applied",
+            "Records taken into the index since this replica was ready",
+            self.applied.clone(),
+        );
+        registry.register(
+            "forgotten",
+            "Entries that left the index because no matching token can be valid any more",
+            self.forgotten.clone(),
+        );
+        registry.register_with_unit(
+            "received_to_enforced",
+            "Time from the receipt of an event to its enforcement on this replica",
+            Unit::Seconds,
+            self.received_to_enforced.clone(),
+        );
+        registry.register_with_unit(
+            "event_to_enforced",
+            "Time from the event, by its sender's clock, to its enforcement on this replica",
+            Unit::Seconds,
+            self.event_to_enforced.clone(),
+        );
+    }
+
+    pub(super) fn replayed(&self, records: usize) {
+        self.replayed.inc_by(records as u64);
+    }
+
+    pub(super) fn applied(&self, since_receipt: Duration, since_event: Duration) {
+        self.applied.inc();
+        self.received_to_enforced
+            .observe(since_receipt.as_secs_f64());
+        self.event_to_enforced.observe(since_event.as_secs_f64());
+    }
+
+    pub(super) fn forgotten(&self, entries: usize) {
+        self.forgotten.inc_by(entries as u64);
+    }
+
+    pub(super) fn feed_age(&self, age: Duration) {
+        self.feed_age.set(age.as_secs_f64());
+    }
+
+    /// Costs a look at every shard: for once in a while.
+    pub(super) fn index(&self, index: &Index) {
+        self.memory
+            .set(i64::try_from(index.memory()).unwrap_or(i64::MAX));
+        let mut labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = index.live();
+        for gone in labels.iter().filter(|label| !live.contains_key(*label)) {
+            self.live.remove(&[("claims", gone.clone())]);
+        }
+        for (label, count) in &live {
+            let gauge = self.live.get_or_create(&[("claims", label.clone())]);
+            gauge.set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+        *labels = live.into_keys().collect();
+    }
+}
