@@ -47,6 +47,11 @@ impl<'a> Headers<'a> {
         }
     }
 
+    /// Every header, in the order received.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.0.iter().copied()
+    }
+
     /// Every value under a name, in the order received.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.0

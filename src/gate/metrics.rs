@@ -118,7 +118,7 @@ impl Shards {
         let help = "Time from the request's arrival at the gate to its decision";
         let mut metric =
             encoder.encode_descriptor("check_seconds", help, None, MetricType::Histogram)?;
-        let bounds = BUCKETS.into_iter().chain([f64::MAX]).enumerate();
+        let bounds = BUCKETS.into_iter().chain([f64::INFINITY]).enumerate();
         let buckets: Vec<(f64, u64)> = bounds
             .map(|(i, bound)| (bound, self.sum(|shard| &shard.buckets[i])))
             .collect();

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::problem::Problems;
@@ -64,9 +65,17 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     if level.trim().is_empty() {
         return Err("names no level; to log nothing write off".to_owned());
     }
-    EnvFilter::builder().parse(level).map_err(|error| {
-        format!("{level:?} is not a level such as info or info,portcullis=debug: {error}")
-    })
+    let example = "such as info or info,portcullis=debug";
+    // A bare word that is no level would be taken for a target.
+    let bare = level.split(',').filter(|part| !part.contains(['=', '[']));
+    for word in bare {
+        if word.trim().parse::<LevelFilter>().is_err() {
+            return Err(format!("{word:?} is not a level {example}"));
+        }
+    }
+    EnvFilter::builder()
+        .parse(level)
+        .map_err(|error| format!("{level:?} is not a level {example}: {error}"))
 }
 
 /// Starts logging for the whole process. Lines are written by a thread of their own; see
