@@ -12,7 +12,7 @@ use crate::config::{Addresses, Config};
 use crate::gate::{self, Gate};
 use crate::listen::{self, Listener};
 use crate::policy::Policy;
-use crate::proxy::{self, Doors, SharedGate, ext_authz, forward_auth};
+use crate::proxy::{Doors, SharedGate, ext_authz, forward_auth};
 use crate::readiness::Readiness;
 use crate::verify::{self, Verifier};
 use crate::{admin, events, revocation, token};

@@ -131,10 +131,7 @@ fn adopt_all(
 }
 
 /// The terms that follow from the issuers' configuration and history.
-fn terms_of(
-    issuers: &[Issuer],
-    lifetimes: &HashMap<String, Lifetimes>,
-) -> HashMap<String, Terms> {
+fn terms_of(issuers: &[Issuer], lifetimes: &HashMap<String, Lifetimes>) -> HashMap<String, Terms> {
     let terms = |issuer: &Issuer| {
         let history = lifetimes.get(&issuer.issuer);
         let longest = history.map_or(issuer.max_token_lifetime, Lifetimes::longest);

@@ -52,7 +52,8 @@ impl Algorithm {
     ];
 
     /// Names are compared with case (RFC 7515 §4.1.1): `None` and `rs256` name nothing.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "RS256" => Self::RS256,
             "RS384" => Self::RS384,

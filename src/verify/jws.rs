@@ -62,6 +62,13 @@ impl<'a> Jws<'a> {
         })
     }
 
+    /// The payload as it was signed.
+    pub(super) fn payload_bytes(&self) -> Result<Vec<u8>, Reason> {
+        let text = std::str::from_utf8(self.signed).map_err(|_| Reason::MalformedToken)?;
+        let (_header, payload) = text.split_once('.').ok_or(Reason::MalformedToken)?;
+        decode(payload)
+    }
+
     /// The issuer that the token claims to be from; good for choosing whose keys to try.
     pub(super) fn issuer(&self) -> Option<&str> {
         self.payload.get("iss")?.as_str()

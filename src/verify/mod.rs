@@ -151,6 +151,28 @@ impl Verifier {
         Ok(verified)
     }
 
+    /// Verifies a compact JWS that is no token of a client, such as the signature of an event, with
+    /// the keys of `issuer`, and returns its payload. No claim is looked at. The issuer's own
+    /// `algorithms` bind here too.
+    ///
+    /// # Errors
+    /// [`Reason::NotReady`] when the issuer's keys cannot be had; any other reason means that the
+    /// signature is not good.
+    pub async fn open(
+        &self,
+        issuer: &str,
+        compact: &str,
+        allowed: &[Algorithm],
+    ) -> Result<Vec<u8>, Reason> {
+        let jws = Jws::parse(compact)?;
+        if !allowed.contains(&jws.header.algorithm) {
+            return Err(Reason::UnsupportedAlgorithm);
+        }
+        let issuer = self.issuers.get(issuer).ok_or(Reason::UnknownIssuer)?;
+        issuer.signer(&jws, &self.clock).await?;
+        jws.payload_bytes()
+    }
+
     async fn examine(&self, token: Token<'_>) -> Result<Verified, Reason> {
         let jws = Jws::parse(token.expose())?;
         let issuer = jws.issuer().and_then(|name| self.issuers.get(name));
@@ -219,6 +241,28 @@ impl Verifier {
 
     fn horizon(&self) -> UnixMillis {
         UnixMillis(self.horizon.load(Ordering::Acquire))
+    }
+}
+
+#[cfg(test)]
+impl Verified {
+    /// Claims that nobody verified, for tests of what comes after.
+    pub(crate) fn for_tests(claims: Claims) -> Arc<Self> {
+        let secret = crate::secret::Secret::new(*b"a secret of thirty-two bytes ...");
+        Arc::new(Self {
+            weight: cache::weight(&claims.all),
+            claims,
+            memo: OnceLock::new(),
+            key: Arc::new(Key::from_secret(
+                &secret,
+                None,
+                [Algorithm::HS256].into_iter().collect(),
+            )),
+            window: Window {
+                from: UnixMillis::default(),
+                until: UnixMillis::MAX,
+            },
+        })
     }
 }
 
