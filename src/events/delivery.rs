@@ -96,6 +96,21 @@ impl Delivery<Verified> {
     }
 }
 
+/// For the tests of formats, which begin where authentication ended.
+#[cfg(test)]
+pub(super) const fn verified(
+    headers: HeaderMap,
+    body: Bytes,
+    received_at: UnixMillis,
+) -> Delivery<Verified> {
+    Delivery {
+        headers,
+        body,
+        received_at,
+        state: PhantomData,
+    }
+}
+
 /// Neither the headers, which carry secrets, nor the body, which is about people.
 impl<State> std::fmt::Debug for Delivery<State> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

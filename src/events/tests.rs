@@ -1,1 +1,183 @@
+mod authentication;
+mod configuration;
+mod http_rules;
+mod signatures;
+mod sockets;
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use prometheus_client::registry::Registry;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::*;
+use crate::clock::{Clock, UnixMillis};
+use crate::revocation::Draft;
+use crate::revocation::log::AppendError;
+use crate::secret::Secret;
+
+const DEACTIVATE: &[u8] = include_bytes!("fusionauth/payloads/user.deactivate.json");
+const ISSUER: &str = "https://id.example.com";
+const PASSWORD: &str = "correct horse battery staple";
+
+/// Answers as told, then with success; remembers what was made durable.
+#[derive(Default)]
+struct FakeRecord {
+    answers: Mutex<VecDeque<AppendError>>,
+    /// Never answers.
+    hangs: bool,
+    recorded: Mutex<Vec<Draft>>,
+}
+
+impl Record for FakeRecord {
+    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(async move {
+            if self.hangs {
+                std::future::pending::<()>().await;
+            }
+            if let Some(error) = self.answers.lock().unwrap().pop_front() {
+                return Err(error);
+            }
+            self.recorded.lock().unwrap().extend(drafts);
+            Ok(())
+        })
+    }
+}
+
+/// The answer to every question about a signature, and how often keys were asked for again.
+#[derive(Default)]
+struct FakeKeys {
+    opens: Mutex<Option<Result<Bytes, SignatureError>>>,
+    refetched: Mutex<Vec<String>>,
+}
+
+impl Keys for FakeKeys {
+    fn verify_jws<'a>(
+        &'a self,
+        issuer: &'a str,
+        _compact: &'a str,
+        _algorithms: &'a [Algorithm],
+    ) -> BoxFuture<'a, Result<Bytes, SignatureError>> {
+        assert_eq!(issuer, ISSUER);
+        let answer = self.opens.lock().unwrap().clone();
+        Box::pin(async move { answer.expect("the keys are not asked in this test") })
+    }
+
+    fn refetch(&self, issuer: &str) {
+        self.refetched.lock().unwrap().push(issuer.to_owned());
+    }
+}
+
+struct Door {
+    current: Current,
+    record: Arc<FakeRecord>,
+    keys: Arc<FakeKeys>,
+    registry: Registry,
+}
+
+fn basic() -> BasicConfig {
+    BasicConfig {
+        username: "hooks".to_owned(),
+        password: Some(Secret::new(PASSWORD)),
+        password_file: None,
+    }
+}
+
+fn source(auth: CredentialsConfig) -> SourceConfig {
+    SourceConfig {
+        name: "fusionauth".to_owned(),
+        format: Format::FusionAuth(fusionauth::Config::default()),
+        issuer: ISSUER.to_owned(),
+        auth,
+    }
+}
+
+fn basic_source() -> SourceConfig {
+    source(CredentialsConfig {
+        basic: Some(basic()),
+        ..CredentialsConfig::default()
+    })
+}
+
+fn door(source: &SourceConfig, limits: ListenerConfig, record: FakeRecord) -> Door {
+    let mut registry = Registry::default();
+    let metrics = Arc::new(Metrics::register(&mut registry));
+    let (record, keys) = (Arc::new(record), Arc::new(FakeKeys::default()));
+    let receiver = Receiver::new(
+        vec![Source::build(source).unwrap()],
+        limits,
+        keys.clone(),
+        record.clone(),
+        metrics,
+        Clock::manual(UnixMillis(1_505_762_616_000)),
+    );
+    Door {
+        current: Arc::new(ArcSwap::from_pointee(receiver)),
+        record,
+        keys,
+        registry,
+    }
+}
+
+fn open_door() -> Door {
+    door(
+        &basic_source(),
+        ListenerConfig::default(),
+        FakeRecord::default(),
+    )
+}
+
+impl Door {
+    async fn send(&self, request: Request<Body>) -> Response<Body> {
+        router(self.current.clone()).oneshot(request).await.unwrap()
+    }
+
+    async fn status(&self, request: Request<Body>) -> StatusCode {
+        self.send(request).await.status()
+    }
+
+    fn recorded(&self) -> usize {
+        self.record.recorded.lock().unwrap().len()
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
+    }
+
+    fn counts(&self, line: &str) {
+        let metrics = self.metrics();
+        assert!(
+            metrics.lines().any(|held| held == line),
+            "{line} is not in\n{metrics}"
+        );
+    }
+}
+
+fn authorization(password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("hooks:{password}")))
+}
+
+/// A request that is admitted by [`basic_source`].
+fn request(body: impl Into<Body>) -> Request<Body> {
+    Request::post("/events/fusionauth")
+        .header("authorization", authorization(PASSWORD))
+        .header("content-type", "application/json")
+        .body(body.into())
+        .unwrap()
+}
+
+async fn json(response: Response<Body>) -> Value {
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice(&body).unwrap()
+}

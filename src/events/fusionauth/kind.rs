@@ -50,7 +50,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 19] = [
+    /// Every kind, in the order of their names.
+    pub const ALL: [Self; 19] = [
         Self::GroupMemberRemove,
         Self::PublicKeyUpdate,
         Self::RefreshTokenRevoke,

@@ -1,0 +1,232 @@
+use super::*;
+use crate::problem::Problems;
+
+fn problems_of(sources: &[SourceConfig]) -> Vec<String> {
+    let mut problems = Problems::new();
+    check(sources, &[ISSUER], &mut problems);
+    problems
+        .into_vec()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+fn read(yaml: &str) -> Result<SourceConfig, String> {
+    serde_saphyr::from_str(yaml).map_err(|error| error.to_string())
+}
+
+fn sound(format: &str) -> String {
+    format!(
+        "name: fusionauth\nformat: {format}\nissuer: {ISSUER}\n\
+         auth: {{ basic: {{ username: hooks, password: x }} }}\n"
+    )
+}
+
+#[test]
+fn a_format_is_named_alone_or_with_options() {
+    let alone = read(&sound("fusionauth")).unwrap();
+    assert!(problems_of(&[alone]).is_empty());
+    let options = "{ fusionauth: { session_scope: session, grace: 2s, \
+                   on: { user.two-factor.method.add: false } } }";
+    let Format::FusionAuth(config) = read(&sound(options)).unwrap().format;
+    assert_eq!(config.session_scope, fusionauth::SessionScope::Session);
+    assert_eq!(config.grace, crate::units::Span::secs(2));
+    assert!(!config.on[&fusionauth::Kind::UserTwoFactorMethodAdd]);
+}
+
+#[test]
+fn formats_that_do_not_exist_are_refused() {
+    for (format, expected) in [
+        ("okra", "fusionauth"),
+        ("{ okra: {} }", "fusionauth"),
+        ("{}", ""),
+        ("7", ""),
+        ("{ fusionauth: { graces: 1s } }", "grace"),
+        ("{ fusionauth: {}, okra: {} }", "one format"),
+        (
+            "{ fusionauth: { on: { user.deactivated: true } } }",
+            "user.deactivate",
+        ),
+        ("{ fusionauth: { grace: 5 } }", ""),
+    ] {
+        let error = read(&sound(format)).unwrap_err();
+        assert!(error.contains(expected), "{format}: {error}");
+    }
+}
+
+#[test]
+fn unsound_sources_are_refused_with_reason() {
+    let signature = |algorithms: &[Algorithm], secret: Option<&str>| SignatureConfig {
+        algorithms: algorithms.to_vec(),
+        secret: secret.map(Secret::new),
+        secret_file: None,
+    };
+    let header = |name: &str, value: &str| HeaderConfig {
+        name: name.to_owned(),
+        value: Some(Secret::new(value)),
+        value_file: None,
+    };
+    let auth = |change: &dyn Fn(&mut CredentialsConfig)| {
+        let mut source = basic_source();
+        change(&mut source.auth);
+        source
+    };
+    let key = "0123456789abcdef0123456789abcdef";
+    for (source, expected) in [
+        (
+            auth(&|auth| auth.basic = None),
+            "events[0].auth: basic or header is missing",
+        ),
+        (
+            auth(&|auth| {
+                auth.basic = None;
+                auth.signature = Some(signature(&[Algorithm::RS256], None));
+            }),
+            "events[0].auth: add basic or header: the signature has no time",
+        ),
+        (
+            auth(&|auth| auth.signature = Some(signature(&[], None))),
+            "events[0].auth.signature.algorithms: name the algorithms",
+        ),
+        (
+            auth(&|auth| auth.signature = Some(signature(&[Algorithm::HS256], None))),
+            "HS256 needs secret or secret_file",
+        ),
+        (
+            auth(&|auth| auth.signature = Some(signature(&[Algorithm::RS256], Some(key)))),
+            "RS256 uses the issuer's keys",
+        ),
+        (
+            auth(&|auth| auth.signature = Some(signature(&[Algorithm::HS384], Some(key)))),
+            "events[0].auth.signature.secret: the secret is shorter than the 48 bytes",
+        ),
+        (
+            auth(&|auth| auth.header = Some(header("authorization", "x"))),
+            "events[0].auth.header.name: basic needs the Authorization header too",
+        ),
+        (
+            auth(&|auth| auth.header = Some(header("a b", "x"))),
+            "\"a b\" is no header name",
+        ),
+        (
+            auth(&|auth| auth.header = Some(header("x", " x"))),
+            "events[0].auth.header.value: no sender",
+        ),
+        (
+            auth(&|auth| auth.header = Some(header("x", "a\nb"))),
+            "events[0].auth.header.value: no sender",
+        ),
+        (
+            auth(&|auth| auth.header = Some(header("x", ""))),
+            "value is empty",
+        ),
+        (
+            auth(&|auth| auth.basic.as_mut().unwrap().username = "a:b".to_owned()),
+            "events[0].auth.basic.username",
+        ),
+        (
+            auth(&|auth| auth.basic.as_mut().unwrap().password = None),
+            "password or password_file is missing",
+        ),
+        (
+            auth(&|auth| auth.basic.as_mut().unwrap().password_file = Some("x".into())),
+            "password or password_file, not both",
+        ),
+    ] {
+        let found = problems_of(&[source]);
+        assert!(
+            found.iter().any(|text| text.contains(expected)),
+            "{expected}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn names_and_issuers_are_checked() {
+    let mut wrong = basic_source();
+    wrong.name = "Fusion_Auth".to_owned();
+    wrong.issuer = "https://id.example.com/".to_owned();
+    let found = problems_of(&[wrong]);
+    assert!(
+        found[0].starts_with("events[0].name: a name has") && found.len() == 2,
+        "{found:?}"
+    );
+    assert!(found[1].starts_with("events[0].issuer: ") && found[1].ends_with("configured issuers"));
+    let found = problems_of(&[basic_source(), basic_source()]);
+    assert_eq!(
+        found,
+        ["events[1].name: two sources are called \"fusionauth\""]
+    );
+}
+
+#[test]
+fn a_configuration_that_was_not_checked_admits_nobody() {
+    assert!(Source::build(&source(CredentialsConfig::default())).is_err());
+    let mut mixed = basic_source();
+    mixed.auth.signature = Some(SignatureConfig {
+        algorithms: vec![Algorithm::RS256],
+        secret: Some(Secret::new("0123456789abcdef0123456789abcdef")),
+        secret_file: None,
+    });
+    assert!(Source::build(&mixed).is_err());
+}
+
+#[test]
+fn limits_have_limits() {
+    let mut problems = Problems::new();
+    ListenerConfig::default().check(&mut problems);
+    assert!(problems.is_empty());
+    ListenerConfig {
+        body_limit: crate::units::Bytes::mib(17),
+        header_timeout: crate::units::Span::secs(0),
+        body_timeout: crate::units::Span::secs(301),
+        record_timeout: crate::units::Span::secs(0),
+        max_in_flight: 0,
+        max_connections: 0,
+    }
+    .check(&mut problems);
+    assert_eq!(problems.into_vec().len(), 6);
+}
+
+#[test]
+fn the_examples_in_the_guide_are_sound() {
+    #[derive(serde::Deserialize)]
+    struct File {
+        events: Vec<SourceConfig>,
+    }
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/events/fusionauth.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let examples: Vec<_> = guide.split("```yaml").skip(1).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let yaml = example.split("```").next().unwrap();
+        let file: File = serde_saphyr::from_str(yaml).unwrap();
+        assert_eq!(problems_of(&file.events), Vec::<String>::new());
+    }
+    for kind in fusionauth::Kind::ALL {
+        let name = kind
+            .as_str()
+            .replace("user.two-factor.method.remove", "`.remove`");
+        assert!(guide.contains(&name), "{name} is not in the guide");
+    }
+}
+
+#[test]
+fn the_schema_knows_formats_switches_and_defaults() {
+    let schema = schemars::schema_for!(SourceConfig);
+    let text = serde_json::to_string(&schema).unwrap();
+    for known in [
+        "\"fusionauth\"",
+        "jwt.refresh-token.revoke",
+        "\"application\"",
+        "\"0s\"",
+    ] {
+        assert!(text.contains(known), "{known} is not in {text}");
+    }
+    let schema = schemars::schema_for!(ListenerConfig);
+    assert!(
+        serde_json::to_string(&schema)
+            .unwrap()
+            .contains("\"default\":\"1MiB\"")
+    );
+}
