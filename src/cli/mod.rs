@@ -57,6 +57,7 @@ struct ConfigFile {
         long = "config",
         value_name = "FILE",
         env = "PORTCULLIS_CONFIG",
+        hide_env_values = true,
         default_value = "portcullis.yaml"
     )]
     path: PathBuf,

@@ -17,6 +17,8 @@ mod report;
 mod sample;
 mod scalar;
 mod schema;
+#[cfg(test)]
+mod shapes;
 mod tree;
 mod walk;
 mod yaml;

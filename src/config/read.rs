@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use super::interpolate::interpolate;
+use super::interpolate::{Environment, interpolate};
 use super::report::{Finding, Redactions, Report};
 use super::tree::{Node, Value};
-use super::walk::{Walk, replacement, walk};
+use super::walk::{Walk, replacement};
 use super::{Config, cross, schema, yaml};
 use crate::problem::{Problem, Problems};
 
@@ -46,35 +46,58 @@ pub fn parse(
     bytes: &[u8],
     env: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Config, Report> {
-    let mut findings = Vec::new();
-    let mut redactions = Redactions::default();
-    let mut root = match yaml::parse(bytes, &mut findings) {
-        Ok(root) => root,
-        Err(fatal) => {
-            findings.push(fatal);
-            return Err(redactions.report(file, findings));
-        }
-    };
-    interpolate(&mut root, "", env, &mut redactions, &mut findings);
     let schema = schema();
-    let mut walk = walk(&mut root, &schema, redactions);
-    walk.findings.append(&mut findings);
-    let config = deserialise(&mut root, &mut walk);
-    if let Some(config) = &config {
-        check(config, &root, &mut walk);
+    let (mut fitted, config) = fit::<Config>(bytes, env, &schema);
+    if let (Some(config), Some(root)) = (&config, &fitted.root) {
+        check(config, root, &mut fitted.walk);
     }
+    let walk = fitted.walk;
     match config {
         Some(config) if walk.findings.is_empty() => Ok(config),
         _ => Err(walk.redactions.report(file, walk.findings)),
     }
 }
 
+/// A file that was made to fit its schema as far as possible.
+pub(super) struct Fitted<'s> {
+    root: Option<Node>,
+    pub walk: Walk<'s>,
+}
+
+/// Everything up to the type itself, which is there also when something was wrong, if that could
+/// be mended.
+pub(super) fn fit<'s, T: DeserializeOwned>(
+    bytes: &[u8],
+    env: Environment<'_>,
+    schema: &'s serde_json::Value,
+) -> (Fitted<'s>, Option<T>) {
+    let mut findings = Vec::new();
+    let mut redactions = Redactions::default();
+    let root = yaml::parse(bytes, &mut findings);
+    let root = root.map_err(|fatal| findings.push(fatal)).ok();
+    let mut walk = Walk::new(schema);
+    let value = root.map(|mut root| {
+        interpolate(&mut root, "", env, &mut redactions, &mut findings);
+        walk.redactions = redactions;
+        walk.root(&mut root);
+        let value = deserialise(&mut root, &mut walk);
+        (root, value)
+    });
+    walk.findings.append(&mut findings);
+    let (root, value) = value.unzip();
+    (Fitted { root, walk }, value.flatten())
+}
+
+/// After so many values that their types refuse, the rest is left for the next time: each costs a
+/// pass over the file.
+const MOST: usize = 100;
+
 /// Makes the types. serde stops at the first value that its type refuses, so that one is reported
 /// and replaced by an example, and the rest is tried again.
-fn deserialise(root: &mut Node, walk: &mut Walk<'_>) -> Option<Config> {
-    loop {
-        let error = match Config::deserialize(&*root) {
-            Ok(config) => return Some(config),
+fn deserialise<T: DeserializeOwned>(root: &mut Node, walk: &mut Walk<'_>) -> Option<T> {
+    for _ in 0..MOST {
+        let error = match T::deserialize(&*root) {
+            Ok(value) => return Some(value),
             Err(error) => error,
         };
         let path = error.path();
@@ -89,6 +112,7 @@ fn deserialise(root: &mut Node, walk: &mut Walk<'_>) -> Option<Config> {
         node.value = Value::Scalar(replacement(node)?);
         walk.mended.add(&path);
     }
+    None
 }
 
 /// The type's own words, unless the value may be secret: then a part of it could be in them.

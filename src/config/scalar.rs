@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::nearest::suggest;
 use super::report::Redactions;
-use super::schema::{admits, example, is_free_text, names};
+use super::schema::{admits, example, is_anything, is_free_text, names};
 use super::tree::Scalar;
 
 /// Fits the scalar to the first leaf that admits it and settles what it is: text where text is
@@ -25,6 +25,10 @@ pub(super) fn fit(
     }
     if leaves.iter().any(|leaf| leaf.get("writeOnly").is_some()) {
         redactions.secret(&scalar.text);
+    }
+    // What takes anything takes it as it is.
+    if leaves.iter().any(|leaf| is_anything(leaf)) {
+        return Ok(());
     }
     let find = |kind: &str| leaves.iter().find(|leaf| admits(leaf, kind));
     if scalar.as_bool().is_some() && find("boolean").is_some() {
@@ -46,9 +50,7 @@ pub(super) fn fit(
     if let Some(leaf) = leaves.iter().find(|leaf| is_free_text(leaf)) {
         form(scalar, leaf)?;
         scalar.example = example(leaf).map(str::to_owned);
-        // A leaf without a type takes anything as it is.
-        let plain = scalar.plain && leaf.get("type").is_none();
-        return settle(scalar, plain);
+        return settle(scalar, false);
     }
     Err(misfit(scalar, leaves))
 }

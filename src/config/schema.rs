@@ -85,6 +85,13 @@ pub(super) fn names(leaf: &Value) -> Vec<&str> {
     only.into_iter().chain(listed).collect()
 }
 
+/// Whether a leaf says nothing about its values.
+pub(super) fn is_anything(leaf: &Value) -> bool {
+    ["type", "const", "enum"]
+        .iter()
+        .all(|keyword| leaf.get(keyword).is_none())
+}
+
 /// Whether a leaf admits texts that it does not list.
 pub(super) fn is_free_text(leaf: &Value) -> bool {
     admits(leaf, "string") && leaf.get("const").is_none() && leaf.get("enum").is_none()

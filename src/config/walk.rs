@@ -16,6 +16,7 @@ use super::tree::{Entry, Mark, Node, Scalar, Value, join_index, join_key};
 
 /// What the walk found.
 pub(super) struct Walk<'s> {
+    schema: &'s Json,
     reader: Reader<'s>,
     pub findings: Vec<Finding>,
     pub redactions: Redactions,
@@ -68,21 +69,24 @@ fn section(path: &str) -> &str {
     path.split(['.', '[']).next().unwrap_or_default()
 }
 
-/// Holds `root` against `schema` and mends it.
-pub(super) fn walk<'s>(root: &mut Node, schema: &'s Json, redactions: Redactions) -> Walk<'s> {
-    let mut walk = Walk {
-        reader: Reader::new(schema),
-        findings: Vec::new(),
-        redactions,
-        mended: Mended::default(),
-    };
-    if !walk.value(root, schema, "") {
-        walk.mended.add("");
-    }
-    walk
-}
-
 impl<'s> Walk<'s> {
+    pub(super) fn new(schema: &'s Json) -> Self {
+        Self {
+            schema,
+            reader: Reader::new(schema),
+            findings: Vec::new(),
+            redactions: Redactions::default(),
+            mended: Mended::default(),
+        }
+    }
+
+    /// Holds the whole file against the schema and mends it.
+    pub(super) fn root(&mut self, root: &mut Node) {
+        if !self.value(root, self.schema, "") {
+            self.mended.add("");
+        }
+    }
+
     fn report(&mut self, mark: Mark, path: &str, message: impl Into<String>) {
         self.findings.push(Finding::at(mark, path, message));
         self.mended.add(path);
@@ -143,10 +147,12 @@ impl<'s> Walk<'s> {
     }
 
     fn items(&mut self, items: &mut [Node], leaf: &'s Json, path: &str) {
-        let Some(schema) = leaf.get("items") else {
-            return;
-        };
+        let first = leaf.get("prefixItems").and_then(Json::as_array);
         for (i, item) in items.iter_mut().enumerate() {
+            let own = first.and_then(|first| first.get(i));
+            let Some(schema) = own.or_else(|| leaf.get("items")) else {
+                continue;
+            };
             let path = join_index(path, i);
             if !self.value(item, schema, &path) {
                 item.value = sample(self.reader, schema, item.mark).value;

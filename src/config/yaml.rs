@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput};
+use granit_parser::{Event, Marker, Options, Parser, ScalarStyle, ScanError, Span, StrInput};
 
 use super::report::Finding;
 use super::tree::{Entry, Mark, Node, Scalar, Value, join_index, join_key};
@@ -128,8 +128,9 @@ impl<'t> Builder<'t, '_> {
             _ => return Err(Finding::at(mark, path, "a value is missing here")),
         };
         if tagged {
+            let tag = span.tag_start.map_or(mark, place);
             let message = "tags (\"!…\") are not understood; remove it";
-            self.findings.push(Finding::at(mark, path, message));
+            self.findings.push(Finding::at(tag, path, message));
         }
         let node = Node { mark, value };
         if anchor != 0 {
@@ -211,17 +212,19 @@ fn begins_later(value: &Node, key: Mark) -> bool {
 }
 
 fn mark(span: &Span) -> Mark {
+    place(span.start)
+}
+
+/// granit counts columns from 0.
+fn place(marker: Marker) -> Mark {
     Mark {
-        line: span.start.line(),
-        column: span.start.col() + 1,
+        line: marker.line(),
+        column: marker.col() + 1,
     }
 }
 
 fn syntax(error: &ScanError, text: &str) -> Finding {
-    let mark = Mark {
-        line: error.marker().line(),
-        column: error.marker().col() + 1,
-    };
+    let mark = place(*error.marker());
     let line = text.lines().nth(mark.line.saturating_sub(1));
     let hint = match line {
         Some(line) if line.contains("${") => {

@@ -1,0 +1,193 @@
+//! The commands: help, exit codes, outputs, and the files that they generate.
+
+use serde_json::Value;
+
+use super::{SMALLEST, portcullis, stdout, with};
+
+fn written(content: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), content).unwrap();
+    file
+}
+
+#[test]
+fn a_wrong_command_line_is_2() {
+    for wrong in [
+        &[][..],
+        &["srve"],
+        &["serve", "--nonsense"],
+        &["serve", "--config"],
+        &["check-config", "--output", "xml"],
+        &["check-config", "extra"],
+        &["schema", "--format", "html"],
+    ] {
+        let output = portcullis(wrong, &[]);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(output.stdout.is_empty());
+        assert!(!output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let output = portcullis(&["--help"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = stdout(&output);
+    assert!(text.contains("Exit codes:"), "{text}");
+    for command in ["serve", "check-config", "schema"] {
+        assert!(text.contains(command), "{text}");
+        let output = portcullis(&[command, "--help"], &[]);
+        assert_eq!(output.status.code(), Some(0));
+        let text = stdout(&output);
+        assert!(text.contains("Examples:"), "{text}");
+        assert!(text.contains(&format!("  portcullis {command}")), "{text}");
+    }
+}
+
+#[test]
+fn help_does_not_show_the_environment() {
+    let output = portcullis(
+        &["serve", "--help"],
+        &[("PORTCULLIS_CONFIG", "/secret/place")],
+    );
+    assert!(!stdout(&output).contains("/secret/place"));
+}
+
+#[test]
+fn a_good_configuration_is_one_line_and_0() {
+    let file = written(SMALLEST);
+    let name = file.path().to_str().unwrap();
+    let output = portcullis(&["check-config", "--config", name], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        stdout(&output),
+        format!(
+            "{name}: good: 1 issuer, 1 event source, 0 bypass rules; listens for ext_authz, \
+             forward_auth, events, admin\n"
+        )
+    );
+}
+
+#[test]
+fn the_file_may_come_from_the_environment() {
+    let file = written(SMALLEST);
+    let name = file.path().to_str().unwrap();
+    let output = portcullis(&["check-config"], &[("PORTCULLIS_CONFIG", name)]);
+    assert_eq!(output.status.code(), Some(0));
+    let output = portcullis(&["check-config"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).starts_with("portcullis.yaml: cannot be read"));
+}
+
+#[test]
+fn problems_come_as_json_too() {
+    let file = written(&with("algorithms", "algoritms"));
+    let name = file.path().to_str().unwrap();
+    let output = portcullis(&["check-config", "--config", name, "--output", "json"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        answer,
+        serde_json::json!({
+            "file": name,
+            "valid": false,
+            "summary": null,
+            "problems": [{
+                "line": 10,
+                "column": 5,
+                "path": "issuers[0].algoritms",
+                "message": "unknown key; did you mean \"algorithms\"?",
+            }],
+        })
+    );
+}
+
+#[test]
+fn a_good_configuration_comes_as_json_too() {
+    let file = written(SMALLEST);
+    let name = file.path().to_str().unwrap();
+    let output = portcullis(&["check-config", "--config", name, "--output", "json"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["valid"], true);
+    assert_eq!(answer["problems"], serde_json::json!([]));
+}
+
+#[test]
+fn serve_tells_every_problem_and_ends_with_1() {
+    let file = written(&with("algorithms", "algoritms").replace("1h", "soon"));
+    let output = portcullis(&["serve", "-c", file.path().to_str().unwrap()], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(errors.lines().count(), 2, "{errors}");
+    assert!(errors.contains(":10:5: issuers[0].algoritms: unknown key"));
+    assert!(errors.contains(":11:25: issuers[0].max_token_lifetime: "));
+}
+
+#[test]
+fn the_schema_is_draft_2020_12_and_describes_every_field() {
+    let output = portcullis(&["schema"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        schema["$schema"],
+        "https://json-schema.org/draft/2020-12/schema"
+    );
+    let mut silent = Vec::new();
+    undescribed(&schema, "", &mut silent);
+    assert_eq!(silent, Vec::<String>::new(), "fields without a doc comment");
+}
+
+/// The properties that have no description, unless they choose a variant that has one.
+fn undescribed(schema: &Value, path: &str, silent: &mut Vec<String>) {
+    let Some(object) = schema.as_object() else {
+        for (i, item) in schema.as_array().into_iter().flatten().enumerate() {
+            undescribed(item, &format!("{path}/{i}"), silent);
+        }
+        return;
+    };
+    let about_variant = object.contains_key("description") && path.contains("/oneOf/");
+    let properties = object.get("properties").and_then(Value::as_object);
+    for (key, property) in properties.into_iter().flatten() {
+        let constant = property.get("const").is_some();
+        if property.get("description").is_none() && !about_variant && !constant {
+            silent.push(format!("{path}/{key}"));
+        }
+    }
+    for (key, inner) in object {
+        undescribed(inner, &format!("{path}/{key}"), silent);
+    }
+}
+
+/// The generated files say what the types say.
+fn up_to_date(file: &str, arguments: &[&str]) {
+    let current = stdout(&portcullis(arguments, &[]));
+    let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+    let held = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        held == current,
+        "{file} is out of date; run: cargo run -- {} > {file}",
+        arguments.join(" ")
+    );
+}
+
+#[test]
+fn the_schema_file_is_up_to_date() {
+    up_to_date("docs/config.schema.json", &["schema"]);
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    up_to_date("docs/configuration.md", &["schema", "--format", "markdown"]);
+}
+
+#[test]
+fn the_example_of_the_reference_works() {
+    let reference = include_str!("../../../src/config/prologue.md");
+    let (_, from) = reference.split_once("```yaml\n").unwrap();
+    let (example, _) = from.split_once("```").unwrap();
+    let file = written(example);
+    let output = portcullis(&["check-config", "-c", file.path().to_str().unwrap()], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}

@@ -1,0 +1,244 @@
+//! Mistakes in a file that is good YAML: all at once, each with its place. Then what is fine.
+
+use super::{SMALLEST, accepted, check, portcullis, refused, stdout, with};
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let file = "\
+listen:
+  ext_authz: nonsense
+  admn: 127.0.0.1:9194
+issuers:
+  - issuer: https://id.example.com
+    jwks: { uri: https://id.example.com/jwks }
+    audience: [shop-api]
+    algorithms: [RS265, ES256]
+    max_token_lifetime: 30
+  - issuer: https://other.example.com
+    jwks: {}
+    audiences: [shop-api]
+    max_token_lifetime: 5 parsecs
+revocations:
+  store: { embeded: { path: ./data } }
+cache: yes please
+";
+    refused(
+        file,
+        &[
+            "2:14: listen.ext_authz: \"nonsense\" is neither an address such as 127.0.0.1:9191 \
+             nor unix:/path",
+            "3:3: listen.admn: unknown key; did you mean \"admin\"?",
+            "7:5: issuers[0].audience: unknown key; did you mean \"audiences\"?",
+            "8:18: issuers[0].algorithms[0]: \"RS265\" is unknown; did you mean \"RS256\"?",
+            "9:25: issuers[0].max_token_lifetime: \"30\" is not of the right form; write it like \
+             500ms, 30s or 1h",
+            "13:25: issuers[1].max_token_lifetime: \"5 parsecs\" is not a length of time such as \
+             500ms, 30s or 1h: unknown time unit \"parsecs\", supported units: ns, us/µs, ms, \
+             sec, min, hours, days, weeks, months, years (and few variations)",
+            "15:12: revocations.store.embeded: unknown key; did you mean \"embedded\"?",
+            "16:8: cache: expected a mapping, found text",
+        ],
+    );
+}
+
+#[test]
+fn a_mistake_in_one_item_does_not_hide_the_meaning_of_another() {
+    let file = with(
+        "issuers:\n",
+        "issuers:\n  - issuer: https://other.example.com\n    jwks: {}\n    audiences: [a]\n    \
+         max_token_lifetime: 0s\n",
+    );
+    let file = file.replace("    audiences: [shop-api]", "    audienses: [shop-api]");
+    refused(
+        file,
+        &[
+            "8:11: issuers[0].jwks: give exactly one of uri, discovery, file",
+            "10:25: issuers[0].max_token_lifetime: must be longer than 0s",
+            "13:5: issuers[1].audienses: unknown key; did you mean \"audiences\"?",
+        ],
+    );
+}
+
+#[test]
+fn a_stranger_among_the_keys_is_told_who_is_known() {
+    refused(
+        format!("{SMALLEST}shutdown: {{ colour: red }}\n"),
+        &["19:13: shutdown.colour: unknown key; known here: drain_timeout"],
+    );
+}
+
+#[test]
+fn missing_keys_are_told_where_they_belong() {
+    refused(
+        with(
+            "    jwks: { uri: https://id.example.com/.well-known/jwks.json }\n",
+            "",
+        ),
+        &["7:5: issuers[0]: \"jwks\" is missing"],
+    );
+    refused(
+        with("{ embedded: { path: ./data } }", "{ embedded: {} }"),
+        &["18:22: revocations.store.embedded: \"path\" is missing"],
+    );
+    let (_, lines) = check("listen:\n  admin: 127.0.0.1:1\n", &[]);
+    assert_eq!(
+        lines,
+        [
+            "1:1: \"issuers\" is missing",
+            "1:1: \"revocations\" is missing",
+            "1:1: listen: give ext_authz or forward_auth: without a door nothing is checked",
+        ]
+    );
+}
+
+#[test]
+fn wrong_kinds_of_values_are_told_apart() {
+    for (old, new, expected) in [
+        (
+            "audiences: [shop-api]",
+            "audiences: shop-api",
+            "9:16: issuers[0].audiences: expected a list, found text",
+        ),
+        (
+            "audiences: [shop-api]",
+            "audiences: { a: b }",
+            "9:16: issuers[0].audiences: expected a list, found a mapping",
+        ),
+        (
+            "audiences: [shop-api]",
+            "audiences:",
+            "9:5: issuers[0].audiences: no value is given; give one or remove the key",
+        ),
+        (
+            "https://id.example.com\n    jwks",
+            "[a]\n    jwks",
+            "7:13: issuers[0].issuer: expected text, found a list",
+        ),
+        (
+            "max_token_lifetime: 1h",
+            "max_token_lifetime: 1h\n    require_iat: \"true\"",
+            "12:18: issuers[0].require_iat: expected true or false, found text",
+        ),
+        (
+            "max_token_lifetime: 1h",
+            "max_token_lifetime: 1h\n    require_iat: yes",
+            "12:18: issuers[0].require_iat: expected true or false, found text",
+        ),
+        (
+            "format: fusionauth",
+            "format: [fusionauth]",
+            "14:13: events[0].format: expected one of fusionauth, keycloak, found a list",
+        ),
+        (
+            "format: fusionauth",
+            "format: webhook",
+            "14:13: events[0].format: \"webhook\" is unknown; known here: fusionauth, keycloak",
+        ),
+        (
+            "revocations:\n",
+            "cache: { shards: 0 }\nrevocations:\n",
+            "17:18: cache.shards: must be at least 1",
+        ),
+        (
+            "revocations:\n",
+            "cache: { shards: 1.5 }\nrevocations:\n",
+            "17:18: cache.shards: expected a whole number, found a number",
+        ),
+        (
+            "revocations:\n",
+            "cache: { size: 64 }\nrevocations:\n",
+            "17:16: cache.size: \"64\" is not of the right form; write it like 16KiB or 64MiB",
+        ),
+        (
+            "ext_authz: 127.0.0.1:9191",
+            "ext_authz: []",
+            "2:14: listen.ext_authz: the list must not be empty",
+        ),
+        (
+            "ext_authz: 127.0.0.1:9191",
+            "ext_authz: [127.0.0.1:1, localhost]",
+            "2:28: listen.ext_authz[1]: \"localhost\" is neither an address such as \
+          127.0.0.1:9191 nor unix:/path",
+        ),
+        (
+            "{ embedded: { path: ./data } }",
+            "embedded",
+            "18:10: revocations.store: expected a mapping, found text",
+        ),
+    ] {
+        refused(with(old, new), &[expected]);
+    }
+}
+
+#[test]
+fn values_on_later_lines_are_named_by_their_key() {
+    refused(
+        with("audiences: [shop-api]", "audiences:\n      shop-api"),
+        &["9:5: issuers[0].audiences: expected a list, found text"],
+    );
+}
+
+#[test]
+fn sections_that_contradict_each_other_are_told() {
+    let twice = SMALLEST.replace("events:\n  - ", "  - issuer: https://id.example.com\n    jwks: { discovery: true }\n    audiences: [a]\n    max_token_lifetime: 1h\nevents:\n  - ");
+    refused(
+        twice,
+        &["12:13: issuers[1].issuer: \"https://id.example.com\" is already that of issuers[0]"],
+    );
+    refused(
+        with(
+            "    issuer: https://id.example.com\n",
+            "    issuer: https://id.example.org\n",
+        ),
+        &[
+            "15:13: events[0].issuer: \"https://id.example.org\" is not in the list of issuers; \
+           did you mean \"https://id.example.com\"?",
+        ],
+    );
+    refused(
+        with("127.0.0.1:9194", "0.0.0.0:9191"),
+        &["5:10: listen.admin: 0.0.0.0:9191 is taken by listen.ext_authz"],
+    );
+    refused(
+        with("  events: 127.0.0.1:9193\n", ""),
+        &["11:1: events: nobody can deliver these events: give listen.events an address"],
+    );
+}
+
+#[test]
+fn the_smallest_configuration_works() {
+    accepted(SMALLEST, &[]);
+    accepted(format!("\u{feff}{SMALLEST}"), &[]);
+    accepted(SMALLEST.replace('\n', "\r\n"), &[]);
+    accepted(format!("---\n{SMALLEST}...\n"), &[]);
+}
+
+#[test]
+fn a_listener_has_one_address_or_several() {
+    let several = "[127.0.0.1:0, \"[::1]:0\", 127.0.0.1:0, unix:/run/portcullis/authz.sock]";
+    accepted(with("127.0.0.1:9191", several), &[]);
+}
+
+#[test]
+fn text_needs_no_quotes() {
+    accepted(with("username: hooks", "username: no"), &[]);
+    accepted(with("[shop-api]", "[1.10, 0123, true, 0x10, 1e3]"), &[]);
+}
+
+#[test]
+fn an_alias_stands_for_a_whole_value() {
+    let aliased = SMALLEST
+        .replacen(
+            "- issuer: https://id.example.com",
+            "- issuer: &id https://id.example.com",
+            1,
+        )
+        .replacen("    issuer: https://id.example.com", "    issuer: *id", 1);
+    accepted(aliased, &[]);
+}
+
+#[test]
+fn the_shipped_example_works() {
+    let output = portcullis(&["check-config", "--config", "envoy/portcullis.yaml"], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}
