@@ -18,12 +18,15 @@ pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     }
     let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
     let name = plain(name);
-    let distance = |known: &str| strsim::damerau_levenshtein(&name, &plain(known));
-    let near = known
-        .iter()
-        .copied()
-        .min_by_key(|known| distance(known))
-        .filter(|known| distance(known) <= 1 + plain(known).len().min(name.len()) / 4);
+    let measured = known.iter().map(|one| {
+        let other = plain(one);
+        let allowed = 1 + other.len().min(name.len()) / 4;
+        (strsim::osa_distance(&name, &other), allowed, *one)
+    });
+    let near = measured
+        .min_by_key(|(distance, ..)| *distance)
+        .filter(|(distance, allowed, _)| distance <= allowed)
+        .map(|(.., one)| one);
     near.or_else(|| {
         let begins = |known: &&&str| {
             let known = plain(known);

@@ -203,13 +203,13 @@ fn an_odd_key_cannot_write_to_the_terminal() {
 
 #[test]
 fn a_flood_of_mistakes_comes_to_an_end() {
-    let flood = with("127.0.0.1:9191", &format!("[{}]", "x, ".repeat(300_000)));
+    let flood = with("127.0.0.1:9191", &format!("[{}]", "x, ".repeat(30_000)));
     let (code, lines) = check(flood, &[]);
     assert_eq!(code, 1);
     assert_eq!(lines.len(), 100);
     let mut keys = SMALLEST.to_owned();
-    (0..50_000).for_each(|i| writeln!(keys, "k{i}: 1").unwrap());
+    (0..3_000).for_each(|i| writeln!(keys, "k{i}: 1").unwrap());
     let (code, lines) = check(keys, &[]);
     assert_eq!(code, 1);
-    assert_eq!(lines.len(), 50_000);
+    assert_eq!(lines.len(), 3_000);
 }
