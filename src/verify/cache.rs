@@ -23,9 +23,9 @@ impl VerifiedTokens {
         if config.max_size.is_empty() {
             return Self(None);
         }
-        let cache = Cache::builder()
+        let cache = Cache::<Box<str>, Arc<Verified>>::builder()
             .max_capacity(config.max_size.0)
-            .weigher(|token: &Box<str>, verified: &Arc<Verified>| {
+            .weigher(|token, verified| {
                 let weight = token.len() + verified.weight;
                 u32::try_from(weight).unwrap_or(u32::MAX)
             })

@@ -1,13 +1,12 @@
 //! What an operator writes: `issuers:`, `keys:` and `cache:`.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use url::{Host, Url};
 
 use super::algorithm::{Algorithm, Algorithms};
+use super::fetch::safe_url;
 use super::secret_key;
 use crate::problem::Problems;
 use crate::secret::Secret;
@@ -188,7 +187,7 @@ pub fn check_issuers(issuers: &[IssuerConfig], problems: &mut Problems) {
         problems.push("issuers", "name at least one issuer");
     }
     problems.each("issuers", issuers, |problems, issuer| {
-        issuer.check(problems)
+        issuer.check(problems);
     });
     for (i, issuer) in issuers.iter().enumerate() {
         if issuers[..i]
@@ -378,30 +377,4 @@ impl KeysConfig {
 impl CacheConfig {
     /// Reports every mistake: there is none to make yet.
     pub fn check(&self, _problems: &mut Problems) {}
-}
-
-/// An address that keys may come from: https, or http where nobody can listen in.
-///
-/// # Errors
-/// What is wrong with it, as the end of a sentence.
-pub(super) fn safe_url(text: &str, allow_http: bool) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
-    if url.host().is_none() || !url.username().is_empty() || url.password().is_some() {
-        return Err("must have a host and no user name or password".to_owned());
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if allow_http || is_loopback(&url) => Ok(url),
-        "http" => Err("must be https; allow_http: true lifts this".to_owned()),
-        _ => Err("must be https".to_owned()),
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        None => false,
-    }
 }

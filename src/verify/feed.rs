@@ -21,7 +21,7 @@ use crate::readiness::Readiness;
 /// How often a key file is read again.
 const FILE_POLL: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// What every feed shares.
 #[derive(Clone)]

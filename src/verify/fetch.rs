@@ -1,5 +1,6 @@
 //! Getting a key set from where it is: over HTTP, through discovery, or from a file.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
-use url::Url;
+use url::{Host, Url};
 
-use super::config::{JwksConfig, KeysConfig, safe_url};
+use super::config::{JwksConfig, KeysConfig};
 
 /// More redirects than this end a fetch.
 const MOST_REDIRECTS: usize = 3;
@@ -271,6 +272,32 @@ fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let texts: Vec<_> = causes.map(ToString::to_string).collect();
     texts.join(": ")
+}
+
+/// An address that keys may come from: https, or http where nobody can listen in.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub(super) fn safe_url(text: &str, allow_http: bool) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+    if url.host().is_none() || !url.username().is_empty() || url.password().is_some() {
+        return Err("must have a host and no user name or password".to_owned());
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if allow_http || is_loopback(&url) => Ok(url),
+        "http" => Err("must be https; allow_http: true lifts this".to_owned()),
+        _ => Err("must be https".to_owned()),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    }
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl Issuer {
             .transpose();
         let secret = secret.map_err(|why| ("secret", why))?;
         let feed = feed(config, &keyring, client, shared, metrics).map_err(|why| ("jwks", why))?;
-        let hmac = secret.iter().flat_map(|secret| secret.algorithms());
+        let hmac = secret.iter().flat_map(Secret::algorithms);
         Ok(Self {
             rules: Rules::new(config, lifetimes),
             feed,

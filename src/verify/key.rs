@@ -47,7 +47,7 @@ pub(super) struct Key {
 
 enum Check {
     Public(ParsedPublicKey),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 /// Why a key in a set is skipped.
@@ -93,7 +93,7 @@ impl Key {
             .filter_map(|algorithm| match algorithm.family() {
                 Family::Hmac(hash) => {
                     let key = hmac::Key::new(hash, secret.expose());
-                    Some((algorithm, Check::Secret(key)))
+                    Some((algorithm, Check::Secret(Box::new(key))))
                 }
                 _ => None,
             });
@@ -193,10 +193,17 @@ impl Public {
         let n = without_leading_zeros(bytes(jwk, "n")?);
         let e = without_leading_zeros(bytes(jwk, "e")?);
         let spare = n.first().map_or(0, |first| first.leading_zeros() as usize);
-        match n.len() * 8 - spare {
-            2048..=8192 => Ok(Self::Rsa { n, e }),
-            _ => Err("an RSA key has 2048 to 8192 bits"),
+        if !(2048..=8192).contains(&(n.len() * 8 - spare)) {
+            return Err("an RSA key has 2048 to 8192 bits");
         }
+        // The back end takes any numbers: under an exponent of 1 anyone can sign.
+        let exponent = e
+            .iter()
+            .fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+        if e.len() > 4 || exponent < 3 || !odd(&e) || !odd(&n) {
+            return Err("its numbers make no key");
+        }
+        Ok(Self::Rsa { n, e })
     }
 
     /// The parsed key for one algorithm; nothing when the algorithm needs another type.
@@ -223,6 +230,10 @@ impl Public {
             Self::P256(bytes) | Self::P384(bytes) | Self::Ed25519(bytes) => bytes.clone().into(),
         }
     }
+}
+
+fn odd(number: &[u8]) -> bool {
+    number.last().is_some_and(|last| last % 2 == 1)
 }
 
 fn point(jwk: &Map<String, Value>, size: usize) -> Result<Vec<u8>, Unusable> {

@@ -1,0 +1,188 @@
+//! What an operator may and may not write.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// The paths of the mistakes in one issuer that differs from a good one.
+fn mistakes(change: impl FnOnce(&mut Value)) -> Vec<String> {
+    let mut config = json!({
+        "issuer": ISSUER,
+        "audiences": ["api"],
+        "jwks": {"uri": "https://id.example.com/keys"},
+    });
+    change(&mut config);
+    let mut problems = Problems::new();
+    check_issuers(&[read(&config)], &mut problems);
+    let paths = problems.into_vec().into_iter().map(|problem| problem.path);
+    paths
+        .map(|path| path.trim_start_matches("issuers[0].").to_owned())
+        .collect()
+}
+
+fn set(field: &str, value: impl Into<Value>) -> Vec<String> {
+    mistakes(|config| config[field] = value.into())
+}
+
+#[test]
+fn the_least_configuration_is_fine() {
+    assert!(mistakes(|_| {}).is_empty());
+}
+
+#[test]
+fn every_mistake_is_found_where_it_stands() {
+    assert_eq!(set("audiences", json!([])), ["audiences"]);
+    assert_eq!(set("any_audience", true), ["any_audience"]);
+    assert_eq!(set("leeway", "11m"), ["leeway"]);
+    assert_eq!(set("max_token_lifetime", "0s"), ["max_token_lifetime"]);
+    assert_eq!(set("algorithms", json!([])), ["algorithms"]);
+    assert_eq!(set("algorithms", json!(["RS256", "HS256"])), ["algorithms"]);
+    assert_eq!(set("required_claims", json!([""])), ["required_claims"]);
+    assert_eq!(set("jwks", Value::Null), ["jwks"]);
+    assert_eq!(
+        mistakes(|config| {
+            config["types"] = json!([]);
+            config["allow_untyped"] = json!(false);
+        }),
+        ["types"]
+    );
+}
+
+#[test]
+fn keys_come_from_one_safe_place() {
+    let one_place = [
+        json!({}),
+        json!({"discovery": false}),
+        json!({"uri": "https://id.example.com/keys", "discovery": true}),
+        json!({"file": "/keys.json", "inline": "{}"}),
+    ];
+    for jwks in one_place {
+        assert_eq!(set("jwks", jwks.clone()), ["jwks"], "{jwks}");
+    }
+    for uri in [
+        "http://id.example.com/keys",
+        "ftp://id.example.com/keys",
+        "file:///keys.json",
+        "data:,x",
+        "/keys",
+        "https://user:password@id.example.com/keys",
+        "http://127.0.0.1.example.com/keys",
+        "http://localhost.example.com/keys",
+    ] {
+        assert_eq!(set("jwks", json!({"uri": uri})), ["jwks.uri"], "{uri}");
+    }
+    for uri in [
+        "http://localhost:8080/k",
+        "http://127.0.0.1/k",
+        "http://[::1]:1/k",
+    ] {
+        assert!(set("jwks", json!({"uri": uri})).is_empty(), "{uri}");
+    }
+    let plain = json!({"uri": "http://id.example.com/keys", "allow_http": true});
+    assert!(set("jwks", plain).is_empty());
+}
+
+#[test]
+fn a_secret_is_as_long_as_its_hash() {
+    let with_secret = |length: usize, algorithms: Value| {
+        mistakes(|config| {
+            config["jwks"] = Value::Null;
+            config["secret"] = json!({"value": &SECRET[..length]});
+            config["algorithms"] = algorithms;
+        })
+    };
+    assert_eq!(with_secret(31, json!(["HS256"])), ["secret.value"]);
+    assert_eq!(with_secret(47, json!(["HS384"])), ["secret.value"]);
+    assert_eq!(with_secret(63, json!(["HS256", "HS512"])), ["secret.value"]);
+    assert_eq!(with_secret(64, json!(["RS256"])), ["algorithms"]);
+    assert!(with_secret(64, json!(["HS256", "HS512"])).is_empty());
+    let both = json!({"value": SECRET, "value_file": "/secret"});
+    assert_eq!(set("secret", both), ["secret"]);
+}
+
+#[test]
+fn without_a_list_a_short_secret_serves_the_short_hashes_only() {
+    let config = json!({
+        "issuer": ISSUER, "audiences": ["api"], "secret": {"value": &SECRET[..40]},
+    });
+    let verifier = World::new().verifier(&[config]);
+    let signer = Signer::hmac(&SECRET.as_bytes()[..40]);
+    let token = |algorithm| signer.token(algorithm, "x", &claims());
+    assert_eq!(refusal(&verifier, &token("HS256")), None);
+    assert_eq!(
+        refusal(&verifier, &token("HS384")),
+        Some(Reason::UnsupportedAlgorithm)
+    );
+}
+
+#[test]
+fn a_secret_may_come_from_a_file_and_a_short_one_stops_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    let config = json!({
+        "issuer": ISSUER, "audiences": ["api"], "secret": {"value_file": path},
+    });
+    std::fs::write(&path, format!("{SECRET}\n")).unwrap();
+    let verifier = World::new().verifier(std::slice::from_ref(&config));
+    let token = HMAC.token("HS512", "x", &claims());
+    assert_eq!(refusal(&verifier, &token), None);
+    std::fs::write(&path, "short").unwrap();
+    let problems = World::new().build(&[config]).unwrap_err().into_vec();
+    assert_eq!(problems[0].path, "issuers[0].secret");
+    assert!(
+        !problems[0].message.contains("short\""),
+        "{}",
+        problems[0].message
+    );
+}
+
+#[test]
+fn an_inline_set_without_a_usable_key_stops_the_start() {
+    for keys in [vec![], vec![HMAC.jwk("oct")]] {
+        let problems = World::new().build(&[issuer(&keys)]).unwrap_err().into_vec();
+        assert_eq!(problems[0].path, "issuers[0].jwks");
+    }
+}
+
+#[test]
+fn one_issuer_stands_once() {
+    let config = read(&issuer(&[RSA.jwk("rsa")]));
+    let mut problems = Problems::new();
+    check_issuers(&[config.clone(), config], &mut problems);
+    assert_eq!(problems.into_vec()[0].path, "issuers[1].issuer");
+}
+
+#[test]
+fn the_terms_of_fetching_are_checked() {
+    let keys: KeysConfig = serde_saphyr::from_str(
+        "{refresh: 0s, cooldown: 1ms, timeout: 1ms, min_refresh: 2h, max_refresh: 1h, \
+         max_stale: 1m, max_size: 1B}",
+    )
+    .unwrap();
+    let mut problems = Problems::new();
+    keys.check(&mut problems);
+    let paths: Vec<_> = problems
+        .into_vec()
+        .into_iter()
+        .map(|one| one.path)
+        .collect();
+    let expected = [
+        "refresh",
+        "cooldown",
+        "timeout",
+        "max_refresh",
+        "max_stale",
+        "max_size",
+    ];
+    assert_eq!(paths, expected);
+    let mut problems = Problems::new();
+    KeysConfig::default().check(&mut problems);
+    CacheConfig::default().check(&mut problems);
+    assert!(problems.is_empty());
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let config = read(&json!({"issuer": ISSUER, "secret": {"value": SECRET}}));
+    assert!(!format!("{config:?}").contains(SECRET));
+}
