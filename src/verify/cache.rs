@@ -113,3 +113,54 @@ fn footprint(value: &Value) -> usize {
     };
     size_of::<Value>() + inner
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Bytes;
+    use crate::verify::Claims;
+
+    fn verified(filler: usize) -> Arc<Verified> {
+        let mut all = serde_json::Map::new();
+        all.insert("filler".to_owned(), "x".repeat(filler).into());
+        Arc::new(Verified::assumed(Claims {
+            issuer: "https://id.example.com".into(),
+            subject: None,
+            client: None,
+            token_id: None,
+            issued_at: None,
+            counts_as_issued_at: 0,
+            expires_at: u64::MAX,
+            all,
+        }))
+    }
+
+    #[test]
+    fn the_cache_stays_within_its_bytes() {
+        let max_size = Bytes::kib(256);
+        let cache = VerifiedTokens::new(&CacheConfig { max_size }, Clock::system());
+        for i in 0..1000 {
+            let token = format!("token-{i}");
+            cache.insert(Token::new(&token), &verified(4096));
+        }
+        let held = cache.0.unwrap();
+        held.run_pending_tasks();
+        assert!(held.weighted_size() <= max_size.0);
+        assert!(held.entry_count() * 4096 <= max_size.0);
+        assert!(held.entry_count() > 0);
+    }
+
+    #[test]
+    fn only_the_very_same_text_is_a_hit() {
+        let cache = VerifiedTokens::new(&CacheConfig::default(), Clock::system());
+        cache.insert(Token::new("a.b.c"), &verified(0));
+        let find = |text: &str| {
+            let now = UnixMillis(1);
+            cache.find(Token::new(text), now, now).is_some()
+        };
+        assert!(find("a.b.c"));
+        for other in ["a.b.C", "a.b.c ", "a.b", ""] {
+            assert!(!find(other), "{other}");
+        }
+    }
+}

@@ -135,6 +135,7 @@ pub struct CacheConfig {
 }
 
 const LONGEST_LEEWAY: Span = Span::secs(600);
+const LONGEST_LIFETIME: Span = Span::secs(366 * 24 * 3600);
 
 const fn max_token_lifetime() -> Span {
     Span::secs(3600)
@@ -219,8 +220,9 @@ impl IssuerConfig {
         if !self.audiences.is_empty() && self.any_audience {
             problems.push("any_audience", "contradicts audiences; give one of them");
         }
-        if self.max_token_lifetime < Span::secs(1) {
-            problems.push("max_token_lifetime", "must be at least 1s");
+        if !(Span::secs(1)..=LONGEST_LIFETIME).contains(&self.max_token_lifetime) {
+            let why = format!("must be between 1s and {LONGEST_LIFETIME}");
+            problems.push("max_token_lifetime", why);
         }
         if self.leeway > LONGEST_LEEWAY {
             problems.push("leeway", format!("must be at most {LONGEST_LEEWAY}"));
@@ -344,19 +346,29 @@ impl SecretConfig {
 impl KeysConfig {
     /// Reports every mistake.
     pub fn check(&self, problems: &mut Problems) {
-        let at_least = [
-            ("refresh", self.refresh, Span::secs(1)),
-            ("min_refresh", self.min_refresh, Span::secs(1)),
-            ("cooldown", self.cooldown, Span::secs(1)),
+        let (second, minute, week) = (Span::secs(1), Span::secs(60), Span::secs(7 * 24 * 3600));
+        let bounded = [
+            ("refresh", self.refresh, second, week),
+            ("min_refresh", self.min_refresh, second, week),
+            ("max_refresh", self.max_refresh, second, week),
+            ("cooldown", self.cooldown, second, Span::secs(3600)),
+            ("timeout", self.timeout, second, minute),
             (
-                "timeout",
-                self.timeout,
-                Span(std::time::Duration::from_millis(100)),
+                "startup_timeout",
+                self.startup_timeout,
+                second,
+                Span::secs(3600),
+            ),
+            (
+                "max_stale",
+                self.max_stale,
+                minute,
+                Span::secs(366 * 24 * 3600),
             ),
         ];
-        for (field, span, least) in at_least {
-            if span < least {
-                problems.push(field, format!("must be at least {least}"));
+        for (field, span, least, most) in bounded {
+            if !(least..=most).contains(&span) {
+                problems.push(field, format!("must be between {least} and {most}"));
             }
         }
         if self.max_refresh < self.min_refresh {

@@ -8,11 +8,12 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::config::KeysConfig;
-use super::fetch::{Obtained, Origin};
+use super::fetch::Obtained;
 use super::jwks::KeySet;
 use super::kept::Kept;
 use super::keyring::Keyring;
 use super::metrics::OfKeys;
+use super::origin::Origin;
 use super::refresh::Refresh;
 use crate::clock::{Clock, UnixMillis};
 use crate::keep::Keep;

@@ -1,45 +1,24 @@
-//! Getting a key set from where it is: over HTTP, through discovery, or from a file.
+//! Getting a document over HTTP, within limits, from an address that may be trusted with keys.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CACHE_CONTROL};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Response, StatusCode};
-use serde::Deserialize;
-use tokio::io::AsyncReadExt as _;
-use tokio::time::timeout;
 use url::{Host, Url};
 
-use super::config::{JwksConfig, KeysConfig};
+use crate::units::Bytes;
 
 /// More redirects than this end a fetch.
 const MOST_REDIRECTS: usize = 3;
 
-/// The text of a key set.
+/// The text of a key set, or of metadata.
 #[derive(Debug)]
 pub(super) struct Obtained {
     pub text: Vec<u8>,
     /// What `Cache-Control: max-age` says, without bounds; zero for `no-store` and `no-cache`.
     pub fresh_for: Option<Duration>,
-}
-
-/// A place that key sets come from.
-#[derive(Debug)]
-pub(super) struct Origin {
-    place: Place,
-    client: Client,
-    allow_http: bool,
-    timeout: Duration,
-    max_size: usize,
-}
-
-#[derive(Debug)]
-enum Place {
-    Jwks(Url),
-    Discovery(Url, String),
-    File(PathBuf),
 }
 
 /// The client for every issuer.
@@ -68,170 +47,40 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     attempt.follow()
 }
 
-impl Origin {
-    /// The place that a checked configuration names; none for an inline set.
-    ///
-    /// # Errors
-    /// When the address must not be used.
-    pub(super) fn new(
-        issuer: &str,
-        config: &JwksConfig,
-        keys: &KeysConfig,
-        client: &Client,
-    ) -> Result<Option<Self>, String> {
-        let place = if let Some(uri) = &config.uri {
-            Place::Jwks(safe_url(uri, config.allow_http)?)
-        } else if config.discovery {
-            Place::Discovery(safe_url(issuer, config.allow_http)?, issuer.to_owned())
-        } else if let Some(path) = &config.file {
-            Place::File(path.clone())
-        } else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
-            place,
-            client: client.clone(),
-            allow_http: config.allow_http,
-            timeout: keys.timeout.0,
-            max_size: keys.max_size.len(),
-        }))
+/// Gets a document of at most `max_size` bytes. The caller bounds the time.
+///
+/// # Errors
+/// What went wrong, for people.
+pub(super) async fn fetch(client: &Client, url: Url, max_size: Bytes) -> Result<Obtained, String> {
+    let shown = without_query(&url);
+    let response = client
+        .get(url)
+        .header(ACCEPT, "application/jwk-set+json, application/json")
+        .send()
+        .await
+        .map_err(|error| format!("{shown}: {}", chain(&error.without_url())))?;
+    if response.status() != StatusCode::OK {
+        return Err(format!("{shown} answers {}", response.status()));
     }
-
-    pub(super) fn is_file(&self) -> bool {
-        matches!(self.place, Place::File(_))
-    }
-
-    /// Names the place. A set that was kept from another place is not used.
-    pub(super) fn name(&self) -> String {
-        match &self.place {
-            Place::Jwks(url) => url.to_string(),
-            Place::Discovery(_, issuer) => format!("discovery {issuer}"),
-            Place::File(path) => path.display().to_string(),
-        }
-    }
-
-    /// Gets the set, within the time and the size that are allowed.
-    ///
-    /// # Errors
-    /// What went wrong, for people.
-    pub(super) async fn obtain(&self) -> Result<Obtained, String> {
-        timeout(self.timeout, self.obtain_patiently())
-            .await
-            .unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout)))
-    }
-
-    async fn obtain_patiently(&self) -> Result<Obtained, String> {
-        match &self.place {
-            Place::Jwks(url) => self.fetch(url.clone()).await,
-            Place::Discovery(url, issuer) => {
-                let jwks = self.discover(url, issuer).await?;
-                self.fetch(jwks).await
-            }
-            Place::File(path) => Ok(Obtained {
-                text: read_file(path, self.max_size).await?,
-                fresh_for: None,
-            }),
-        }
-    }
-
-    /// Asks where the issuer's keys are. Each document must be about this very issuer, or another
-    /// one could speak for it (RFC 8414 §3.3).
-    async fn discover(&self, base: &Url, issuer: &str) -> Result<Url, String> {
-        let mut failures = Vec::new();
-        for url in well_known(base) {
-            match self.metadata(url, issuer).await {
-                Ok(jwks_uri) => return Ok(jwks_uri),
-                Err(why) => failures.push(why),
-            }
-        }
-        Err(failures.join("; "))
-    }
-
-    async fn metadata(&self, url: Url, issuer: &str) -> Result<Url, String> {
-        let shown = url.to_string();
-        let document = self.fetch(url).await?;
-        let metadata: Metadata = serde_json::from_slice(&document.text)
-            .map_err(|_| format!("{shown} is no metadata with issuer and jwks_uri"))?;
-        if metadata.issuer != issuer {
-            return Err(format!("{shown} is about another issuer"));
-        }
-        safe_url(&metadata.jwks_uri, self.allow_http)
-            .map_err(|why| format!("the jwks_uri in {shown} {why}"))
-    }
-
-    async fn fetch(&self, url: Url) -> Result<Obtained, String> {
-        let shown = without_query(&url);
-        let response = self
-            .client
-            .get(url)
-            .header(ACCEPT, "application/jwk-set+json, application/json")
-            .send()
-            .await
-            .map_err(|error| format!("{shown}: {}", chain(&error.without_url())))?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("{shown} answers {}", response.status()));
-        }
-        let fresh_for = fresh_for(&response);
-        let text = self
-            .read(response)
-            .await
-            .map_err(|why| format!("{shown}: {why}"))?;
-        Ok(Obtained { text, fresh_for })
-    }
-
-    async fn read(&self, mut response: Response) -> Result<Vec<u8>, String> {
-        let mut text = Vec::new();
-        loop {
-            let chunk = response.chunk().await;
-            let chunk = chunk.map_err(|error| chain(&error.without_url()))?;
-            let Some(chunk) = chunk else {
-                return Ok(text);
-            };
-            if text.len() + chunk.len() > self.max_size {
-                return Err(too_large(self.max_size));
-            }
-            text.extend_from_slice(&chunk);
-        }
-    }
+    let fresh_for = fresh_for(&response);
+    let text = read(response, max_size).await;
+    let text = text.map_err(|why| format!("{shown}: {why}"))?;
+    Ok(Obtained { text, fresh_for })
 }
 
-/// The members of OpenID Connect Discovery §3 and RFC 8414 §2 that matter here.
-#[derive(Deserialize)]
-struct Metadata {
-    issuer: String,
-    jwks_uri: String,
-}
-
-/// OpenID Connect appends its path to the issuer's; RFC 8414 §3 puts it in front.
-fn well_known(issuer: &Url) -> [Url; 2] {
-    let path = issuer.path().trim_end_matches('/');
-    let at = |path: String| {
-        let mut url = issuer.clone();
-        url.set_path(&path);
-        url.set_query(None);
-        url.set_fragment(None);
-        url
-    };
-    [
-        at(format!("{path}/.well-known/openid-configuration")),
-        at(format!("/.well-known/oauth-authorization-server{path}")),
-    ]
-}
-
-async fn read_file(path: &Path, max_size: usize) -> Result<Vec<u8>, String> {
-    let fail = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
-    let file = tokio::fs::File::open(path).await.map_err(fail)?;
+async fn read(mut response: Response, max_size: Bytes) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
-    let mut bounded = file.take(max_size as u64 + 1);
-    bounded.read_to_end(&mut text).await.map_err(fail)?;
-    if text.len() > max_size {
-        return Err(format!("{}: {}", path.display(), too_large(max_size)));
+    loop {
+        let chunk = response.chunk().await;
+        let chunk = chunk.map_err(|error| chain(&error.without_url()))?;
+        let Some(chunk) = chunk else {
+            return Ok(text);
+        };
+        if text.len() + chunk.len() > max_size.len() {
+            return Err(format!("it is larger than {max_size}"));
+        }
+        text.extend_from_slice(&chunk);
     }
-    Ok(text)
-}
-
-fn too_large(max_size: usize) -> String {
-    format!("it is larger than {}", crate::units::Bytes(max_size as u64))
 }
 
 fn fresh_for(response: &Response) -> Option<Duration> {
@@ -305,27 +154,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_kinds_of_metadata_are_sought_where_they_belong() {
-        let urls = |issuer: &str| well_known(&Url::parse(issuer).unwrap()).map(String::from);
-        assert_eq!(
-            urls("https://id.example.com"),
-            [
-                "https://id.example.com/.well-known/openid-configuration",
-                "https://id.example.com/.well-known/oauth-authorization-server",
-            ]
-        );
-        assert_eq!(
-            urls("https://id.example.com/realms/a/"),
-            [
-                "https://id.example.com/realms/a/.well-known/openid-configuration",
-                "https://id.example.com/.well-known/oauth-authorization-server/realms/a",
-            ]
-        );
-    }
-
-    #[test]
     fn cache_control_reads_as_it_is_written() {
-        assert_eq!(freshness("max-age=60"), Some(Duration::from_secs(60)));
+        assert_eq!(freshness("max-age=60"), Some(Duration::from_mins(1)));
         assert_eq!(freshness("Max-Age=\"7\""), Some(Duration::from_secs(7)));
         assert_eq!(freshness("no-store"), Some(Duration::ZERO));
         for other in [

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::algorithm::Algorithms;
 use super::config::IssuerConfig;
 use super::feed::{Feed, Shared};
-use super::fetch::Origin;
 use super::jwks::{Candidates, KeySet, Missing};
 use super::jws::{Header, Jws};
 use super::key::Key;
 use super::keyring::{Keyring, NoKey};
 use super::metrics::Metrics;
+use super::origin::{LazyClient, Origin};
 use super::rules::Rules;
 use super::secret_key;
 use crate::clock::{Clock, UnixMillis};
@@ -41,7 +41,7 @@ impl Issuer {
     pub(super) fn new(
         config: &IssuerConfig,
         lifetimes: Lifetimes,
-        client: &reqwest::Client,
+        client: &LazyClient,
         shared: &Shared,
         metrics: &Metrics,
     ) -> Result<Self, (&'static str, String)> {
@@ -140,7 +140,7 @@ fn reason(no_key: NoKey) -> Reason {
 fn feed(
     config: &IssuerConfig,
     keyring: &Arc<Keyring>,
-    client: &reqwest::Client,
+    client: &LazyClient,
     shared: &Shared,
     metrics: &Metrics,
 ) -> Result<Option<Feed>, String> {

@@ -17,6 +17,7 @@ mod kept;
 mod key;
 mod keyring;
 mod metrics;
+mod origin;
 mod refresh;
 mod rules;
 mod secret_key;
@@ -50,6 +51,7 @@ use feed::Shared;
 use issuer::Issuer;
 use jws::Jws;
 use key::Key;
+use origin::LazyClient;
 use rules::Window;
 
 /// Claims that were verified. Only this module can make one.
@@ -62,6 +64,25 @@ pub struct Verified {
     window: Window,
     /// About how many bytes it takes in memory.
     weight: usize,
+}
+
+#[cfg(test)]
+impl Verified {
+    /// For tests of what comes after verification: claims that nobody verified.
+    pub(crate) fn assumed(claims: Claims) -> Self {
+        let nothing = crate::secret::Secret::new("");
+        let key = Key::from_secret(&nothing, None, std::iter::empty().collect());
+        Self {
+            weight: cache::weight(&claims.all),
+            claims,
+            memo: OnceLock::new(),
+            key: Arc::new(key),
+            window: Window {
+                from: UnixMillis(0),
+                until: UnixMillis::MAX,
+            },
+        }
+    }
 }
 
 /// Verifies tokens of every configured issuer.
@@ -108,19 +129,17 @@ impl Verifier {
             readiness,
         };
         let mut built = HashMap::new();
-        match fetch::client() {
-            Err(why) => problems.push("keys", why),
-            Ok(client) => problems.each("issuers", issuers, |problems, config| {
-                let issuer = match lifetimes.remove(&config.issuer) {
-                    Some(history) => Issuer::new(config, history, &client, &shared, &metrics),
-                    None => Err(("issuer", "has no history, or stands here twice".to_owned())),
-                };
-                match issuer {
-                    Ok(issuer) => drop(built.insert(config.issuer.clone(), Arc::new(issuer))),
-                    Err((field, why)) => problems.push(field, why),
-                }
-            }),
-        }
+        let client = LazyClient::new(fetch::client);
+        problems.each("issuers", issuers, |problems, config| {
+            let issuer = match lifetimes.remove(&config.issuer) {
+                Some(history) => Issuer::new(config, history, &client, &shared, &metrics),
+                None => Err(("issuer", "has no history, or stands here twice".to_owned())),
+            };
+            match issuer {
+                Ok(issuer) => drop(built.insert(config.issuer.clone(), Arc::new(issuer))),
+                Err((field, why)) => problems.push(field, why),
+            }
+        });
         if !problems.is_empty() {
             return Err(problems);
         }

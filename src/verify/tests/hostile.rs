@@ -11,7 +11,7 @@ use super::*;
 pub(super) type Case = (&'static str, String, Reason);
 
 /// Three issuers: one with every kind of key, good and bad; one that uses the same names for
-/// other keys; one with a shared secret.
+/// other keys; one that also shares a secret.
 fn issuers() -> [Value; 3] {
     let changed = |mut jwk: Value, member: &str, value: Value| {
         jwk[member] = value;
@@ -40,7 +40,8 @@ fn issuers() -> [Value; 3] {
         "issuer": SHARED_SECRET,
         "audiences": ["api"],
         "secret": {"value": SECRET, "kid": "shared"},
-        "algorithms": ["HS256"],
+        "jwks": {"inline": {"keys": [RSA.jwk("rsa")]}},
+        "algorithms": ["HS256", "RS256"],
     });
     [first, second, third]
 }
@@ -59,6 +60,7 @@ fn good() -> Vec<String> {
         RSA_2.token("RS256", "rsa", &other),
         P256_2.token("ES256", "p256", &other),
         HMAC.token("HS256", "shared", &shared),
+        RSA.token("RS256", "rsa", &shared),
     ]
 }
 
@@ -129,49 +131,37 @@ fn header_with(name: &str, value: impl Into<Value>) -> String {
 fn shapes() -> Vec<Case> {
     let [header, payload, signature] = parts();
     let good = GOOD.as_str();
-    let bad = Reason::MalformedToken;
     let nested = RSA.seal(
         "RS256",
         br#"{"alg":"RS256","kid":"rsa","cty":"JWT"}"#,
         good.as_bytes(),
     );
-    vec![
-        ("empty", String::new(), bad),
-        ("one dot", ".".to_owned(), bad),
-        ("two dots", "..".to_owned(), bad),
-        ("garbage", "garbage".to_owned(), bad),
-        ("one part", header.to_owned(), bad),
-        ("two parts", format!("{header}.{payload}"), bad),
-        ("four parts", format!("{good}.{signature}"), bad),
-        (
-            "five parts as in JWE",
-            format!("{good}.{signature}.{signature}"),
-            bad,
-        ),
-        ("leading dot", format!(".{good}"), bad),
-        ("trailing dot", format!("{good}."), bad),
-        ("empty header", format!(".{payload}.{signature}"), bad),
-        ("empty payload", format!("{header}..{signature}"), bad),
-        (
-            "no signature",
-            format!("{header}.{payload}."),
-            Reason::BadSignature,
-        ),
-        ("two tokens", format!("{good} {good}"), bad),
-        (
-            "JSON serialisation",
-            format!("{{\"payload\":\"{payload}\"}}"),
-            bad,
-        ),
-        ("token within a token", nested, bad),
-        ("huge", format!("{good}{}", "A".repeat(100_000)), bad),
-        ("not even ASCII", "ä.ö.ü".to_owned(), bad),
-    ]
+    hostile! {
+        MalformedToken:
+            "empty" => String::new(),
+            "one dot" => ".".to_owned(),
+            "two dots" => "..".to_owned(),
+            "garbage" => "garbage".to_owned(),
+            "one part" => header.to_owned(),
+            "two parts" => format!("{header}.{payload}"),
+            "four parts" => format!("{good}.{signature}"),
+            "five parts as in JWE" => format!("{good}.{signature}.{signature}"),
+            "leading dot" => format!(".{good}"),
+            "trailing dot" => format!("{good}."),
+            "empty header" => format!(".{payload}.{signature}"),
+            "empty payload" => format!("{header}..{signature}"),
+            "two tokens" => format!("{good} {good}"),
+            "JSON serialisation" => format!("{{\"payload\":\"{payload}\"}}"),
+            "token within a token" => nested,
+            "huge" => format!("{good}{}", "A".repeat(100_000)),
+            "not even ASCII" => "ä.ö.ü".to_owned(),
+        BadSignature:
+            "no signature" => format!("{header}.{payload}."),
+    }
 }
 
 fn encodings() -> Vec<Case> {
     let [header, payload, signature] = parts();
-    let bad = Reason::MalformedToken;
     // 256 bytes of signature leave 4 unused bits in the last letter; the next letter sets one.
     let last = signature.as_bytes()[signature.len() - 1];
     let trailing = format!(
@@ -185,67 +175,23 @@ fn encodings() -> Vec<Case> {
         swapped, signature,
         "this signature should have one of these letters"
     );
-    vec![
-        (
-            "padded header",
-            format!("{header}=.{payload}.{signature}"),
-            bad,
-        ),
-        (
-            "padded payload",
-            format!("{header}.{payload}==.{signature}"),
-            bad,
-        ),
-        (
-            "padded signature",
-            format!("{header}.{payload}.{signature}=="),
-            bad,
-        ),
-        (
-            "space in front",
-            format!(" {header}.{payload}.{signature}"),
-            bad,
-        ),
-        (
-            "line break at the end",
-            format!("{header}.{payload}.{signature}\n"),
-            bad,
-        ),
-        (
-            "line break within",
-            format!("{header}.{payload}\r\n.{signature}"),
-            bad,
-        ),
-        (
-            "NUL at the end",
-            format!("{header}.{payload}.{signature}\0"),
-            bad,
-        ),
-        (
-            "standard alphabet",
-            format!("{header}.{payload}.{swapped}"),
-            bad,
-        ),
-        (
-            "unused bits set",
-            format!("{header}.{payload}.{trailing}"),
-            bad,
-        ),
-        (
-            "a lone letter more",
-            format!("{header}.{payload}.{signature}AAA"),
-            bad,
-        ),
-        (
-            "percent escape",
-            format!("{header}%2E{payload}.{signature}"),
-            bad,
-        ),
-    ]
+    hostile! {
+        MalformedToken:
+            "padded header" => format!("{header}=.{payload}.{signature}"),
+            "padded payload" => format!("{header}.{payload}==.{signature}"),
+            "padded signature" => format!("{header}.{payload}.{signature}=="),
+            "space in front" => format!(" {header}.{payload}.{signature}"),
+            "line break at the end" => format!("{header}.{payload}.{signature}\n"),
+            "line break within" => format!("{header}.{payload}\r\n.{signature}"),
+            "NUL at the end" => format!("{header}.{payload}.{signature}\0"),
+            "standard alphabet" => format!("{header}.{payload}.{swapped}"),
+            "unused bits set" => format!("{header}.{payload}.{trailing}"),
+            "a lone letter more" => format!("{header}.{payload}.{signature}AAA"),
+            "percent escape" => format!("{header}%2E{payload}.{signature}"),
+    }
 }
 
 fn algorithms() -> Vec<Case> {
-    let unsupported = Reason::UnsupportedAlgorithm;
     let payload = claims().to_string();
     let none = |alg: &str| {
         let header = json!({"alg": alg, "typ": "JWT", "kid": "rsa"}).to_string();
@@ -264,339 +210,141 @@ fn algorithms() -> Vec<Case> {
     };
     let to_shared =
         |signer: &Signer, alg: &str| signer.token(alg, "shared", &with("iss", SHARED_SECRET));
-    vec![
-        ("alg none", none("none"), unsupported),
-        ("alg None", none("None"), unsupported),
-        ("alg NONE", none("NONE"), unsupported),
-        ("alg nOnE", none("nOnE"), unsupported),
-        ("alg empty", none(""), unsupported),
-        (
-            "alg none with a signature",
-            header_with("alg", "none"),
-            unsupported,
-        ),
-        (
-            "alg with a space",
-            header_with("alg", "RS256 "),
-            unsupported,
-        ),
-        (
-            "alg in lower case",
-            header_with("alg", "rs256"),
-            unsupported,
-        ),
-        ("alg ES512", header_with("alg", "ES512"), unsupported),
-        ("alg RSA-OAEP", header_with("alg", "RSA-OAEP"), unsupported),
-        (
-            "alg as number",
-            header_with("alg", 256),
-            Reason::MalformedToken,
-        ),
-        (
-            "alg as list",
-            header_with("alg", json!(["RS256"])),
-            Reason::MalformedToken,
-        ),
-        (
-            "alg null",
-            header_with("alg", Value::Null),
-            Reason::MalformedToken,
-        ),
-        (
-            "alg missing",
-            headed(r#"{"kid":"rsa"}"#),
-            Reason::MalformedToken,
-        ),
-        (
-            "HS256 with the public PEM",
-            confused(pem.as_bytes()),
-            unsupported,
-        ),
-        (
-            "HS256 with the trimmed PEM",
-            confused(pem.trim_end().as_bytes()),
-            unsupported,
-        ),
-        ("HS256 with the public DER", confused(&der), unsupported),
-        (
-            "HS256 with the JWK",
-            confused(RSA.jwk("rsa").to_string().as_bytes()),
-            unsupported,
-        ),
-        ("HS256 with an empty secret", confused(b""), unsupported),
-        (
-            "HS256 with a published secret",
-            HMAC.token("HS256", "oct", &claims()),
-            unsupported,
-        ),
-        (
-            "RS256 where a secret is shared",
-            to_shared(&RSA, "RS256"),
-            unsupported,
-        ),
-        (
-            "HS512 where HS256 is listed",
-            to_shared(&HMAC, "HS512"),
-            unsupported,
-        ),
-        (
-            "another secret",
-            to_shared(&Signer::hmac(&[7; 32]), "HS256"),
-            Reason::BadSignature,
-        ),
-        (
-            "ES256 with an RSA key's name",
-            P256.token("ES256", "rsa", &claims()),
-            unsupported,
-        ),
-        (
-            "EdDSA with an RSA key's name",
-            ED.token("EdDSA", "rsa", &claims()),
-            unsupported,
-        ),
-        (
-            "ES256 with a P-384 key's name",
-            P384.token("ES256", "p384", &claims()),
-            unsupported,
-        ),
-        (
-            "ES384 with a P-256 key's name",
-            P256.token("ES384", "p256", &claims()),
-            unsupported,
-        ),
-        (
-            "RS384 where the JWK says RS256",
-            RSA.token("RS384", "rs256", &claims()),
-            unsupported,
-        ),
-        (
-            "PS256 where the JWK says RS256",
-            RSA.token("PS256", "rs256", &claims()),
-            unsupported,
-        ),
-        (
-            "PS256 signature under RS256",
-            {
+    hostile! {
+        UnsupportedAlgorithm:
+            "alg none" => none("none"),
+            "alg None" => none("None"),
+            "alg NONE" => none("NONE"),
+            "alg nOnE" => none("nOnE"),
+            "alg empty" => none(""),
+            "alg none with a signature" => header_with("alg", "none"),
+            "alg with a space" => header_with("alg", "RS256 "),
+            "alg in lower case" => header_with("alg", "rs256"),
+            "alg ES512" => header_with("alg", "ES512"),
+            "alg RSA-OAEP" => header_with("alg", "RSA-OAEP"),
+            "HS256 with the public PEM" => confused(pem.as_bytes()),
+            "HS256 with the trimmed PEM" => confused(pem.trim_end().as_bytes()),
+            "HS256 with the public DER" => confused(&der),
+            "HS256 with the JWK" => confused(RSA.jwk("rsa").to_string().as_bytes()),
+            "HS256 with an empty secret" => confused(b""),
+            "HS256 with a published secret" => HMAC.token("HS256", "oct", &claims()),
+            "HS512 where HS256 is listed" => to_shared(&HMAC, "HS512"),
+            "ES256 with an RSA key's name" => P256.token("ES256", "rsa", &claims()),
+            "EdDSA with an RSA key's name" => ED.token("EdDSA", "rsa", &claims()),
+            "ES256 with a P-384 key's name" => P384.token("ES256", "p384", &claims()),
+            "ES384 with a P-256 key's name" => P256.token("ES384", "p256", &claims()),
+            "RS384 where the JWK says RS256" => RSA.token("RS384", "rs256", &claims()),
+            "PS256 where the JWK says RS256" => RSA.token("PS256", "rs256", &claims()),
+            "an algorithm this issuer does not list" =>
+                RSA_2.token("PS256", "rsa", &with("iss", OTHER)),
+        MalformedToken:
+            "alg as number" => header_with("alg", 256),
+            "alg as list" => header_with("alg", json!(["RS256"])),
+            "alg null" => header_with("alg", Value::Null),
+            "alg missing" => headed(r#"{"kid":"rsa"}"#),
+        UnknownKey:
+            "RS256 with the secret's name" => to_shared(&RSA, "RS256"),
+            "HS256 with a public key's name" =>
+                HMAC.token("HS256", "rsa", &with("iss", SHARED_SECRET)),
+        BadSignature:
+            "HS256 with the public PEM, to the secret's name" =>
+                to_shared(&Signer::hmac(pem.as_bytes()), "HS256"),
+            "HS256 with the public DER, to the secret's name" =>
+                to_shared(&Signer::hmac(&der), "HS256"),
+            "another secret" => to_shared(&Signer::hmac(&[7; 32]), "HS256"),
+            "PS256 signature under RS256" => {
                 let header = br#"{"alg":"RS256","kid":"rsa"}"#;
                 RSA.seal("PS256", header, payload.as_bytes())
             },
-            Reason::BadSignature,
-        ),
-        (
-            "an algorithm this issuer does not list",
-            { RSA_2.token("PS256", "rsa", &with("iss", OTHER)) },
-            unsupported,
-        ),
-    ]
+    }
 }
 
 fn headers() -> Vec<Case> {
-    let bad = Reason::MalformedToken;
-    let wrong = Reason::WrongType;
     let own_key = |name: &str, value: Value| {
         let header = json!({"alg": "RS256", "kid": "rsa", name: value}).to_string();
         RSA_2.seal("RS256", header.as_bytes(), claims().to_string().as_bytes())
     };
-    vec![
-        ("brings its own jwk", own_key("jwk", RSA_2.jwk("rsa")), bad),
-        (
-            "jwk of the true key",
-            header_with("jwk", RSA.jwk("rsa")),
-            bad,
-        ),
-        (
-            "points to its own jku",
-            own_key("jku", json!("https://evil.example.com/keys")),
-            Reason::BadSignature,
-        ),
-        (
-            "points to its own x5u",
-            own_key("x5u", json!("https://evil.example.com/x")),
-            Reason::BadSignature,
-        ),
-        (
-            "brings its own x5c",
-            own_key("x5c", json!(["MIIB"])),
-            Reason::BadSignature,
-        ),
-        ("crit", header_with("crit", json!(["exp"])), bad),
-        ("crit empty", header_with("crit", json!([])), bad),
-        ("b64 false", header_with("b64", false), bad),
-        (
-            "b64 false and crit",
-            headed(r#"{"alg":"RS256","kid":"rsa","b64":false,"crit":["b64"]}"#),
-            bad,
-        ),
-        ("zip", header_with("zip", "DEF"), bad),
-        ("enc", header_with("enc", "A256GCM"), bad),
-        ("cty JWT", header_with("cty", "application/jwt"), bad),
-        ("cty as number", header_with("cty", 1), bad),
-        ("typ logout+jwt", header_with("typ", "logout+jwt"), wrong),
-        (
-            "typ secevent+jwt",
-            header_with("typ", "application/secevent+jwt"),
-            wrong,
-        ),
-        ("typ dpop+jwt", header_with("typ", "dpop+jwt"), wrong),
-        (
-            "typ id_token+jwt",
-            header_with("typ", "id_token+jwt"),
-            wrong,
-        ),
-        ("typ rt+jwt", header_with("typ", "rt+jwt"), wrong),
-        ("typ JOSE", header_with("typ", "JOSE"), wrong),
-        ("typ empty", header_with("typ", ""), wrong),
-        (
-            "typ under another tree",
-            header_with("typ", "application/x/jwt"),
-            wrong,
-        ),
-        ("typ as number", header_with("typ", 1), bad),
-        ("typ null", header_with("typ", Value::Null), bad),
-        (
-            "header twice alg",
-            headed(r#"{"alg":"none","alg":"RS256","kid":"rsa"}"#),
-            bad,
-        ),
-        (
-            "header escaped duplicate",
-            headed(r#"{"alg":"RS256","kid":"rsa","\u0061lg":"RS256"}"#),
-            bad,
-        ),
-        (
-            "header nested duplicate",
-            headed(r#"{"alg":"RS256","kid":"rsa","x":{"y":1,"y":1}}"#),
-            bad,
-        ),
-        ("header is a list", headed("[]"), bad),
-        ("header is text", headed("\"RS256\""), bad),
-        (
-            "header with trailing text",
-            headed(r#"{"alg":"RS256","kid":"rsa"}x"#),
-            bad,
-        ),
-        (
-            "header with a comment",
-            headed(r#"{"alg":"RS256",/**/"kid":"rsa"}"#),
-            bad,
-        ),
-        (
-            "header with a BOM",
-            headed("\u{feff}{\"alg\":\"RS256\",\"kid\":\"rsa\"}"),
-            bad,
-        ),
-        (
-            "header not UTF-8",
-            {
-                RSA.seal(
-                    "RS256",
-                    b"{\"alg\":\"RS256\",\"kid\":\"rsa\",\"x\":\"\xff\"}",
-                    b"{}",
-                )
-            },
-            bad,
-        ),
-    ]
+    hostile! {
+        MalformedToken:
+            "brings its own jwk" => own_key("jwk", RSA_2.jwk("rsa")),
+            "jwk of the true key" => header_with("jwk", RSA.jwk("rsa")),
+            "crit" => header_with("crit", json!(["exp"])),
+            "crit empty" => header_with("crit", json!([])),
+            "b64 false" => header_with("b64", false),
+            "b64 false and crit" =>
+                headed(r#"{"alg":"RS256","kid":"rsa","b64":false,"crit":["b64"]}"#),
+            "zip" => header_with("zip", "DEF"),
+            "enc" => header_with("enc", "A256GCM"),
+            "cty JWT" => header_with("cty", "application/jwt"),
+            "cty as number" => header_with("cty", 1),
+            "typ as number" => header_with("typ", 1),
+            "typ null" => header_with("typ", Value::Null),
+            "header twice alg" => headed(r#"{"alg":"none","alg":"RS256","kid":"rsa"}"#),
+            "header escaped duplicate" =>
+                headed(r#"{"alg":"RS256","kid":"rsa","\u0061lg":"RS256"}"#),
+            "header nested duplicate" => headed(r#"{"alg":"RS256","kid":"rsa","x":{"y":1,"y":1}}"#),
+            "header is a list" => headed("[]"),
+            "header is text" => headed("\"RS256\""),
+            "header with trailing text" => headed(r#"{"alg":"RS256","kid":"rsa"}x"#),
+            "header with a comment" => headed(r#"{"alg":"RS256",/**/"kid":"rsa"}"#),
+            "header with a BOM" => headed("\u{feff}{\"alg\":\"RS256\",\"kid\":\"rsa\"}"),
+            "header not UTF-8" =>
+                RSA.seal("RS256", b"{\"alg\":\"RS256\",\"kid\":\"rsa\",\"x\":\"\xff\"}", b"{}"),
+        BadSignature:
+            "points to its own jku" => own_key("jku", json!("https://evil.example.com/keys")),
+            "points to its own x5u" => own_key("x5u", json!("https://evil.example.com/x")),
+            "brings its own x5c" => own_key("x5c", json!(["MIIB"])),
+        WrongType:
+            "typ logout+jwt" => header_with("typ", "logout+jwt"),
+            "typ secevent+jwt" => header_with("typ", "application/secevent+jwt"),
+            "typ dpop+jwt" => header_with("typ", "dpop+jwt"),
+            "typ id_token+jwt" => header_with("typ", "id_token+jwt"),
+            "typ rt+jwt" => header_with("typ", "rt+jwt"),
+            "typ JOSE" => header_with("typ", "JOSE"),
+            "typ empty" => header_with("typ", ""),
+            "typ under another tree" => header_with("typ", "application/x/jwt"),
+    }
 }
 
 fn kids() -> Vec<Case> {
-    let unknown = Reason::UnknownKey;
-    let bad = Reason::MalformedToken;
     let headless = |signer: &Signer, alg: &str| {
         let header = json!({"alg": alg}).to_string();
         signer.seal(alg, header.as_bytes(), claims().to_string().as_bytes())
     };
-    vec![
-        ("kid unknown", header_with("kid", "nobody"), unknown),
-        ("kid empty", header_with("kid", ""), unknown),
-        (
-            "kid is a path",
-            header_with("kid", "../../../../dev/null"),
-            unknown,
-        ),
-        (
-            "kid is SQL",
-            header_with("kid", "rsa' UNION SELECT 'x"),
-            unknown,
-        ),
-        (
-            "kid is a URL",
-            header_with("kid", "https://evil.example.com/key"),
-            unknown,
-        ),
-        ("kid in another case", header_with("kid", "RSA"), unknown),
-        ("kid with NUL", header_with("kid", "rsa\0"), unknown),
-        ("kid with a space", header_with("kid", "rsa "), unknown),
-        (
-            "kid with a command",
-            header_with("kid", "rsa|whoami"),
-            unknown,
-        ),
-        ("kid as number", header_with("kid", 1), bad),
-        ("kid as list", header_with("kid", json!(["rsa"])), bad),
-        ("kid as object", header_with("kid", json!({"rsa": 1})), bad),
-        ("kid null", header_with("kid", Value::Null), bad),
-        ("kid very long", header_with("kid", "k".repeat(10_000)), bad),
-        (
-            "kid of another issuer",
-            RSA_2.token("RS256", "theirs", &claims()),
-            unknown,
-        ),
-        (
-            "same kid, another issuer's key",
-            RSA_2.token("RS256", "rsa", &claims()),
-            Reason::BadSignature,
-        ),
-        (
-            "same kid, the other way",
-            { RSA.token("RS256", "rsa", &with("iss", OTHER)) },
-            Reason::BadSignature,
-        ),
-        (
-            "kid of an encryption key",
-            RSA.token("RS256", "enc", &claims()),
-            unknown,
-        ),
-        (
-            "kid of a signing-only key",
-            RSA.token("RS256", "sign-only", &claims()),
-            unknown,
-        ),
-        (
-            "kid of an OAEP key",
-            RSA.token("RS256", "oaep", &claims()),
-            unknown,
-        ),
-        (
-            "kid of a weak RSA key",
-            RSA.token("RS256", "weak", &claims()),
-            unknown,
-        ),
-        (
-            "kid of a symmetric key",
-            RSA.token("RS256", "oct", &claims()),
-            unknown,
-        ),
-        (
-            "kid of the secret is another",
-            { HMAC.token("HS256", "other", &with("iss", SHARED_SECRET)) },
-            unknown,
-        ),
-        (
-            "no kid where two keys fit",
-            headless(&RSA, "RS256"),
-            unknown,
-        ),
-        (
-            "no kid and the wrong key",
-            headless(&P256_2, "ES256"),
-            Reason::BadSignature,
-        ),
-    ]
+    hostile! {
+        UnknownKey:
+            "kid unknown" => header_with("kid", "nobody"),
+            "kid empty" => header_with("kid", ""),
+            "kid is a path" => header_with("kid", "../../../../dev/null"),
+            "kid is SQL" => header_with("kid", "rsa' UNION SELECT 'x"),
+            "kid is a URL" => header_with("kid", "https://evil.example.com/key"),
+            "kid in another case" => header_with("kid", "RSA"),
+            "kid with NUL" => header_with("kid", "rsa\0"),
+            "kid with a space" => header_with("kid", "rsa "),
+            "kid with a command" => header_with("kid", "rsa|whoami"),
+            "kid of another issuer" => RSA_2.token("RS256", "theirs", &claims()),
+            "kid of an encryption key" => RSA.token("RS256", "enc", &claims()),
+            "kid of a signing-only key" => RSA.token("RS256", "sign-only", &claims()),
+            "kid of an OAEP key" => RSA.token("RS256", "oaep", &claims()),
+            "kid of a weak RSA key" => RSA.token("RS256", "weak", &claims()),
+            "kid of a symmetric key" => RSA.token("RS256", "oct", &claims()),
+            "kid of the secret is another" =>
+                HMAC.token("HS256", "other", &with("iss", SHARED_SECRET)),
+            "no kid where two keys fit" => headless(&RSA, "RS256"),
+        MalformedToken:
+            "kid as number" => header_with("kid", 1),
+            "kid as list" => header_with("kid", json!(["rsa"])),
+            "kid as object" => header_with("kid", json!({"rsa": 1})),
+            "kid null" => header_with("kid", Value::Null),
+            "kid very long" => header_with("kid", "k".repeat(10_000)),
+        BadSignature:
+            "same kid, another issuer's key" => RSA_2.token("RS256", "rsa", &claims()),
+            "same kid, the other way" => RSA.token("RS256", "rsa", &with("iss", OTHER)),
+            "no kid and the wrong key" => headless(&P256_2, "ES256"),
+    }
 }
 
 fn signatures() -> Vec<Case> {
-    let bad = Reason::BadSignature;
     let [header, payload, _] = parts();
     let signed = |alg: &str, kid: &str, signature: &[u8]| {
         let header = json!({"alg": alg, "kid": kid}).to_string();
@@ -618,57 +366,22 @@ fn signatures() -> Vec<Case> {
     let signature = parts()[2];
     let other = RSA.token("RS256", "rs256", &claims());
     let foreign = other.rsplit_once('.').unwrap().1;
-    vec![
-        (
-            "another payload",
-            format!("{header}.{tampered}.{signature}"),
-            bad,
-        ),
-        (
-            "another token's signature",
-            format!("{header}.{payload}.{foreign}"),
-            bad,
-        ),
-        (
-            "another RSA key",
-            RSA_2.token("RS256", "rsa", &with("sub", "mallory")),
-            bad,
-        ),
-        (
-            "another EC key",
-            P256_2.token("ES256", "p256", &claims()),
-            bad,
-        ),
-        ("ES256 of zeros", signed("ES256", "p256", &[0; 64]), bad),
-        ("ES384 of zeros", signed("ES384", "p384", &[0; 96]), bad),
-        ("ES256 of ones", signed("ES256", "p256", &[0xff; 64]), bad),
-        (
-            "ES256 in DER",
-            P256.seal("DER", es256, claims().to_string().as_bytes()),
-            bad,
-        ),
-        (
-            "ES256 cut short",
-            cut(&P256.token("ES256", "p256", &claims())),
-            bad,
-        ),
-        (
-            "RS256 cut short",
-            cut(&RSA.token("RS256", "rsa", &claims())),
-            bad,
-        ),
-        ("EdDSA of zeros", signed("EdDSA", "ed", &[0; 64]), bad),
-        (
-            "EdDSA cut short",
-            cut(&ED.token("EdDSA", "ed", &claims())),
-            bad,
-        ),
-        ("RS256 of zeros", signed("RS256", "rsa", &[0; 256]), bad),
-        ("RS256 of one byte", signed("RS256", "rsa", &[1]), bad),
-        (
-            "RS256 with a byte in front",
-            signed("RS256", "rsa", &[0; 257]),
-            bad,
-        ),
-    ]
+    hostile! {
+        BadSignature:
+            "another payload" => format!("{header}.{tampered}.{signature}"),
+            "another token's signature" => format!("{header}.{payload}.{foreign}"),
+            "another RSA key" => RSA_2.token("RS256", "rsa", &with("sub", "mallory")),
+            "another EC key" => P256_2.token("ES256", "p256", &claims()),
+            "ES256 of zeros" => signed("ES256", "p256", &[0; 64]),
+            "ES384 of zeros" => signed("ES384", "p384", &[0; 96]),
+            "ES256 of ones" => signed("ES256", "p256", &[0xff; 64]),
+            "ES256 in DER" => P256.seal("DER", es256, claims().to_string().as_bytes()),
+            "ES256 cut short" => cut(&P256.token("ES256", "p256", &claims())),
+            "RS256 cut short" => cut(&RSA.token("RS256", "rsa", &claims())),
+            "EdDSA of zeros" => signed("EdDSA", "ed", &[0; 64]),
+            "EdDSA cut short" => cut(&ED.token("EdDSA", "ed", &claims())),
+            "RS256 of zeros" => signed("RS256", "rsa", &[0; 256]),
+            "RS256 of one byte" => signed("RS256", "rsa", &[1]),
+            "RS256 with a byte in front" => signed("RS256", "rsa", &[0; 257]),
+    }
 }

@@ -1,5 +1,12 @@
 //! The suites, and the world they play in.
 
+/// A table of hostile tokens: the reason, and under it what is refused for it.
+macro_rules! hostile {
+    ($($reason:ident: $($name:literal => $token:expr,)*)*) => {
+        vec![$($(($name, $token, Reason::$reason),)*)*]
+    };
+}
+
 mod config;
 mod friendly;
 mod hostile;
@@ -124,7 +131,7 @@ pub(super) fn without(name: &str) -> Value {
 pub(super) fn verify(verifier: &Verifier, token: &str) -> Result<Arc<Verified>, Reason> {
     let verifying = std::pin::pin!(verifier.verify(Token::new(token)));
     match verifying.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(verified) => verified,
+        Poll::Ready(answer) => answer,
         Poll::Pending => panic!("the verifier waits for something"),
     }
 }
@@ -134,4 +141,4 @@ pub(super) fn refusal(verifier: &Verifier, token: &str) -> Option<Reason> {
     verify(verifier, token).err()
 }
 
-pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_hours(1);

@@ -1,0 +1,199 @@
+//! Where an issuer's key set is: at an address, wherever the issuer says, or in a file.
+
+use std::cell::LazyCell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::Client;
+use serde::Deserialize;
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
+use url::Url;
+
+use super::config::{JwksConfig, KeysConfig};
+use super::fetch::{Obtained, fetch, safe_url};
+use crate::units::Bytes;
+
+/// Set up when the first issuer needs it: files and inline sets work without any TLS roots.
+pub(super) type LazyClient = LazyCell<Result<Client, String>>;
+
+/// A place that key sets come from.
+#[derive(Debug)]
+pub(super) struct Origin {
+    place: Place,
+    timeout: Duration,
+    max_size: Bytes,
+}
+
+#[derive(Debug)]
+enum Place {
+    Jwks(Client, Url),
+    Discovery(Discovery),
+    File(PathBuf),
+}
+
+#[derive(Debug)]
+struct Discovery {
+    client: Client,
+    issuer: String,
+    url: Url,
+    allow_http: bool,
+}
+
+impl Origin {
+    /// The place that a checked configuration names; none for an inline set.
+    ///
+    /// # Errors
+    /// When the address must not be used, or no address can be.
+    pub(super) fn new(
+        issuer: &str,
+        config: &JwksConfig,
+        keys: &KeysConfig,
+        client: &LazyClient,
+    ) -> Result<Option<Self>, String> {
+        let client = || LazyCell::force(client).clone();
+        let place = if let Some(uri) = &config.uri {
+            Place::Jwks(client()?, safe_url(uri, config.allow_http)?)
+        } else if config.discovery {
+            Place::Discovery(Discovery {
+                client: client()?,
+                issuer: issuer.to_owned(),
+                url: safe_url(issuer, config.allow_http)?,
+                allow_http: config.allow_http,
+            })
+        } else if let Some(path) = &config.file {
+            Place::File(path.clone())
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            place,
+            timeout: keys.timeout.0,
+            max_size: keys.max_size,
+        }))
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.place, Place::File(_))
+    }
+
+    /// Names the place. A set that was kept from another place is not used.
+    pub(super) fn name(&self) -> String {
+        match &self.place {
+            Place::Jwks(_, url) => url.to_string(),
+            Place::Discovery(discovery) => format!("discovery {}", discovery.issuer),
+            Place::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// Gets the set, within the time and the size that are allowed.
+    ///
+    /// # Errors
+    /// What went wrong, for people.
+    pub(super) async fn obtain(&self) -> Result<Obtained, String> {
+        timeout(self.timeout, self.obtain_patiently())
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout)))
+    }
+
+    async fn obtain_patiently(&self) -> Result<Obtained, String> {
+        match &self.place {
+            Place::Jwks(client, url) => fetch(client, url.clone(), self.max_size).await,
+            Place::Discovery(discovery) => {
+                let jwks = discovery.discover(self.max_size).await?;
+                fetch(&discovery.client, jwks, self.max_size).await
+            }
+            Place::File(path) => Ok(Obtained {
+                text: read_file(path, self.max_size).await?,
+                fresh_for: None,
+            }),
+        }
+    }
+}
+
+/// The members of `OpenID` Connect Discovery §3 and RFC 8414 §2 that matter here.
+#[derive(Deserialize)]
+struct Metadata {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl Discovery {
+    /// Asks where the issuer's keys are.
+    async fn discover(&self, max_size: Bytes) -> Result<Url, String> {
+        let mut failures = Vec::new();
+        for url in well_known(&self.url) {
+            match self.ask(url, max_size).await {
+                Ok(jwks_uri) => return Ok(jwks_uri),
+                Err(why) => failures.push(why),
+            }
+        }
+        Err(failures.join("; "))
+    }
+
+    /// The document must be about this very issuer, or another one could speak for it (RFC 8414
+    /// §3.3).
+    async fn ask(&self, url: Url, max_size: Bytes) -> Result<Url, String> {
+        let shown = url.to_string();
+        let document = fetch(&self.client, url, max_size).await?;
+        let metadata: Metadata = serde_json::from_slice(&document.text)
+            .map_err(|_| format!("{shown} is no metadata with issuer and jwks_uri"))?;
+        if metadata.issuer != self.issuer {
+            return Err(format!("{shown} is about another issuer"));
+        }
+        safe_url(&metadata.jwks_uri, self.allow_http)
+            .map_err(|why| format!("the jwks_uri in {shown} {why}"))
+    }
+}
+
+/// `OpenID` Connect appends its path to the issuer's; RFC 8414 §3 puts it in front.
+fn well_known(issuer: &Url) -> [Url; 2] {
+    let path = issuer.path().trim_end_matches('/');
+    let at = |path: String| {
+        let mut url = issuer.clone();
+        url.set_path(&path);
+        url.set_query(None);
+        url.set_fragment(None);
+        url
+    };
+    [
+        at(format!("{path}/.well-known/openid-configuration")),
+        at(format!("/.well-known/oauth-authorization-server{path}")),
+    ]
+}
+
+async fn read_file(path: &Path, max_size: Bytes) -> Result<Vec<u8>, String> {
+    let fail = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
+    let file = tokio::fs::File::open(path).await.map_err(fail)?;
+    let mut text = Vec::new();
+    let mut bounded = file.take(max_size.0 + 1);
+    bounded.read_to_end(&mut text).await.map_err(fail)?;
+    if text.len() > max_size.len() {
+        return Err(format!("{} is larger than {max_size}", path.display()));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_of_metadata_are_sought_where_they_belong() {
+        let urls = |issuer: &str| well_known(&Url::parse(issuer).unwrap()).map(String::from);
+        assert_eq!(
+            urls("https://id.example.com"),
+            [
+                "https://id.example.com/.well-known/openid-configuration",
+                "https://id.example.com/.well-known/oauth-authorization-server",
+            ]
+        );
+        assert_eq!(
+            urls("https://id.example.com/realms/a/"),
+            [
+                "https://id.example.com/realms/a/.well-known/openid-configuration",
+                "https://id.example.com/.well-known/oauth-authorization-server/realms/a",
+            ]
+        );
+    }
+}
