@@ -94,7 +94,7 @@ impl Lifetimes {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
     fn a_raise_holds_for_later_tokens_only() {

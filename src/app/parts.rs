@@ -12,6 +12,7 @@ use crate::config::{Addresses, Config};
 use crate::gate::{self, Gate};
 use crate::listen::{self, Listener};
 use crate::policy::Policy;
+use crate::problem::Problem;
 use crate::proxy::{Doors, SharedGate, ext_authz, forward_auth};
 use crate::readiness::Readiness;
 use crate::verify::{self, Verifier};
@@ -83,7 +84,7 @@ impl Parts {
             revocations.horizon,
             Arc::new(verify::Metrics::register(&mut registry)),
         )
-        .map_err(|problems| sentence(problems.into_vec()))?;
+        .map_err(|problems| sentence(&problems.into_vec()))?;
         let verifier = Arc::new(verifier);
         let gate = Gate {
             readiness: readiness.clone(),
@@ -178,7 +179,7 @@ fn sources(configured: &[events::SourceConfig]) -> Result<Vec<events::Source>, S
     configured.iter().map(events::Source::build).collect()
 }
 
-fn sentence(problems: Vec<crate::problem::Problem>) -> String {
+fn sentence(problems: &[Problem]) -> String {
     let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
     lines.join("; ")
 }

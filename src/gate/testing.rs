@@ -23,7 +23,7 @@ pub(crate) fn verified(payload: &Value) -> Arc<Verified> {
         expires_at: 1_700_003_600,
         all,
     };
-    Verified::for_tests(claims)
+    Arc::new(Verified::assumed(claims))
 }
 
 pub(crate) fn permit(verified: Arc<Verified>) -> Decision {

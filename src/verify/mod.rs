@@ -263,28 +263,6 @@ impl Verifier {
     }
 }
 
-#[cfg(test)]
-impl Verified {
-    /// Claims that nobody verified, for tests of what comes after.
-    pub(crate) fn for_tests(claims: Claims) -> Arc<Self> {
-        let secret = crate::secret::Secret::new(*b"a secret of thirty-two bytes ...");
-        Arc::new(Self {
-            weight: cache::weight(&claims.all),
-            claims,
-            memo: OnceLock::new(),
-            key: Arc::new(Key::from_secret(
-                &secret,
-                None,
-                [Algorithm::HS256].into_iter().collect(),
-            )),
-            window: Window {
-                from: UnixMillis::default(),
-                until: UnixMillis::MAX,
-            },
-        })
-    }
-}
-
 /// The issuers only: the rest are keys and tokens.
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

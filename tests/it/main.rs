@@ -1,5 +1,10 @@
 //! Integration tests: one binary, against real proxies and a real Portcullis process.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test it says what failed, and where"
+)]
+
 mod support;
 
 mod architecture;
