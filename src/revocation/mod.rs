@@ -27,12 +27,12 @@ pub use writer::Writer;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 use crate::keep::Keep;
 use crate::lifetime::Lifetimes;
 use crate::readiness::Readiness;
@@ -79,7 +79,9 @@ pub fn open(
     readiness.wait_for(follow::AWAITED, "the log of revocations is being replayed");
     let retention = Retention::default();
     let store = log::open(&config.store, clock, readiness, &retention)?;
-    let lifetimes = adopt_all(&*store.keep, issuers, clock)?;
+    // What was forgotten was forgotten under the old bound, even if the clock stepped back since.
+    let horizon = UnixMillis(store.horizon.load(Ordering::Acquire));
+    let lifetimes = adopt_all(&*store.keep, issuers, clock.now().max(horizon))?;
     retention.set(
         terms_of(issuers, &lifetimes),
         config.retention.map_or(Duration::ZERO, |floor| floor.0),
@@ -120,10 +122,10 @@ pub fn open(
 fn adopt_all(
     keep: &dyn Keep,
     issuers: &[Issuer],
-    clock: &Clock,
+    now: UnixMillis,
 ) -> Result<HashMap<String, Lifetimes>, OpenError> {
     let adopt = |issuer: &Issuer| {
-        adopt_lifetimes(keep, &issuer.issuer, issuer.max_token_lifetime, clock.now())
+        adopt_lifetimes(keep, &issuer.issuer, issuer.max_token_lifetime, now)
             .map(|lifetimes| (issuer.issuer.clone(), lifetimes))
             .map_err(OpenError::Lifetimes)
     };

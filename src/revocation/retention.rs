@@ -67,7 +67,8 @@ impl Retention {
 }
 
 /// Loads the history of an issuer's `max_token_lifetime`, takes the configured value over, and
-/// saves the history before anything is judged by it. Blocks on the disk.
+/// saves the history before anything is judged by it. Blocks on the disk. `now` must not lie before
+/// the horizon: tokens that were issued before it may have lost their revocations.
 ///
 /// # Errors
 /// When the history cannot be read or saved. Going on without it could let a revoked token in.

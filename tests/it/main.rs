@@ -8,8 +8,10 @@
 mod support;
 
 mod architecture;
+mod child;
 mod config;
 mod durability;
 mod fault;
 mod harness;
 mod log_contract;
+mod never_forgets;

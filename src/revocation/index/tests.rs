@@ -1,1 +1,327 @@
+use std::time::Duration;
 
+use serde_json::{Map, Value, json};
+
+use super::*;
+
+const ISSUER: &str = "https://id.example.com";
+const FAR: UnixMillis = UnixMillis::from_seconds(10_000);
+
+fn index() -> Index {
+    Index::new(Arc::default())
+}
+
+fn target<const N: usize>(matches: [(&str, &str); N]) -> Target {
+    let text = |(claim, value): (&str, &str)| (claim.to_owned(), value.to_owned());
+    Target {
+        issuer: ISSUER.to_owned(),
+        matches: matches.map(text).into(),
+    }
+}
+
+/// Revokes what was issued by second 100, for the cause `lock`, at second 100.
+fn revocation(target: Target) -> Revocation {
+    let at = UnixMillis::from_seconds(100);
+    Revocation {
+        id: "1".to_owned(),
+        target,
+        action: Action::Revoke,
+        issued_at_or_before: Some(at),
+        expires_at_or_before: None,
+        occurred_at: at,
+        forget_after: FAR,
+        source: "test".to_owned(),
+        cause: "lock".to_owned(),
+        received_at: at,
+    }
+}
+
+fn lift_at(target: Target, second: u64) -> Revocation {
+    Revocation {
+        action: Action::Lift,
+        issued_at_or_before: None,
+        occurred_at: UnixMillis::from_seconds(second),
+        ..revocation(target)
+    }
+}
+
+fn token(issued_at: u64, claims: Value) -> Claims {
+    let Value::Object(all) = claims else {
+        panic!("claims are an object")
+    };
+    Claims {
+        issuer: ISSUER.into(),
+        subject: None,
+        client: None,
+        token_id: None,
+        issued_at: Some(issued_at),
+        counts_as_issued_at: issued_at,
+        expires_at: issued_at + 3600,
+        all,
+    }
+}
+
+fn without_iat(expires_at: u64) -> Claims {
+    Claims {
+        issued_at: None,
+        counts_as_issued_at: expires_at - 3600,
+        expires_at,
+        ..token(0, json!({"sub": "a"}))
+    }
+}
+
+fn apply(index: &Index, record: &Revocation) {
+    index.apply(record, record.forget_after).unwrap();
+}
+
+fn total(index: &Index) -> usize {
+    index.live().values().sum()
+}
+
+#[test]
+fn the_cut_off_divides_whole_seconds() {
+    let index = index();
+    let mut record = revocation(target([("sub", "a")]));
+    record.issued_at_or_before = Some(UnixMillis(100_999));
+    apply(&index, &record);
+    assert!(index.is_revoked(&token(100, json!({"sub": "a"}))));
+    assert!(!index.is_revoked(&token(101, json!({"sub": "a"}))));
+    assert!(!index.is_revoked(&token(100, json!({"sub": "b"}))));
+}
+
+#[test]
+fn a_revocation_never_crosses_issuers() {
+    let index = index();
+    apply(&index, &revocation(target([])));
+    let mut other = token(1, json!({}));
+    assert!(index.is_revoked(&other));
+    other.issuer = "https://other.example.com".into();
+    assert!(!index.is_revoked(&other));
+}
+
+#[test]
+fn every_claim_must_match() {
+    let index = index();
+    apply(&index, &revocation(target([("sub", "a"), ("azp", "x")])));
+    assert!(index.is_revoked(&token(1, json!({"sub": "a", "azp": "x"}))));
+    assert!(!index.is_revoked(&token(1, json!({"sub": "a", "azp": "y"}))));
+    assert!(!index.is_revoked(&token(1, json!({"sub": "a"}))));
+    assert!(!index.is_revoked(&token(1, json!({"sub": "x", "azp": "a"}))));
+}
+
+#[test]
+fn an_array_matches_by_membership() {
+    let index = index();
+    apply(&index, &revocation(target([("sub", "a"), ("aud", "x")])));
+    assert!(index.is_revoked(&token(1, json!({"sub": "a", "aud": ["w", "x"]}))));
+    assert!(!index.is_revoked(&token(1, json!({"sub": "a", "aud": ["w", "y"]}))));
+    assert!(!index.is_revoked(&token(1, json!({"sub": "a", "aud": []}))));
+}
+
+#[test]
+fn too_many_combinations_are_refused() {
+    let index = index();
+    apply(&index, &revocation(target([("a", "none"), ("b", "none")])));
+    let many = |count: usize| (0..count).map(|i| i.to_string()).collect::<Vec<_>>();
+    assert!(!index.is_revoked(&token(1, json!({"a": many(64), "b": many(64)}))));
+    assert!(index.is_revoked(&token(1, json!({"a": many(65), "b": many(64)}))));
+}
+
+#[test]
+fn the_first_claim_of_a_chain_that_is_there_counts() {
+    let index = index();
+    apply(&index, &revocation(target([("app|aud", "x")])));
+    assert!(index.is_revoked(&token(1, json!({"aud": "x"}))));
+    assert!(!index.is_revoked(&token(1, json!({"app": "y", "aud": "x"}))));
+}
+
+#[test]
+fn values_that_only_look_joined_alike_differ() {
+    let index = index();
+    apply(&index, &revocation(target([("a", "bc"), ("d", "")])));
+    assert!(!index.is_revoked(&token(1, json!({"a": "b", "d": "c"}))));
+    assert!(index.is_revoked(&token(1, json!({"a": "bc", "d": ""}))));
+}
+
+#[test]
+fn no_cut_off_means_every_token() {
+    let index = index();
+    let mut record = revocation(target([("sid", "s")]));
+    record.issued_at_or_before = None;
+    apply(&index, &record);
+    assert!(index.is_revoked(&token(u64::MAX - 4000, json!({"sid": "s"}))));
+}
+
+#[test]
+fn a_token_without_iat_is_judged_by_its_expiry_where_there_is_one_to_compare() {
+    let by_issue = index();
+    apply(&by_issue, &revocation(target([("sub", "a")])));
+    assert!(by_issue.is_revoked(&without_iat(3700)));
+    assert!(!by_issue.is_revoked(&without_iat(3701)));
+
+    let by_expiry = index();
+    let mut record = revocation(target([("sub", "a")]));
+    record.expires_at_or_before = Some(UnixMillis(5_000_999));
+    apply(&by_expiry, &record);
+    assert!(by_expiry.is_revoked(&without_iat(5000)));
+    assert!(!by_expiry.is_revoked(&without_iat(5001)));
+    // A token with `iat` is still judged by it.
+    assert!(!by_expiry.is_revoked(&token(101, json!({"sub": "a"}))));
+}
+
+#[test]
+fn the_two_cut_offs_do_not_replace_each_other() {
+    let index = index();
+    let mut by_expiry = revocation(target([("sub", "a")]));
+    by_expiry.expires_at_or_before = Some(UnixMillis::from_seconds(3650));
+    apply(&index, &revocation(target([("sub", "a")])));
+    apply(&index, &by_expiry);
+    assert!(index.is_revoked(&without_iat(3700)));
+    assert_eq!(total(&index), 2);
+}
+
+#[test]
+fn a_later_cut_off_takes_the_place_of_an_earlier_one() {
+    let index = index();
+    let mut later = revocation(target([("sub", "a")]));
+    later.issued_at_or_before = Some(UnixMillis::from_seconds(200));
+    later.occurred_at = UnixMillis::from_seconds(200);
+    for record in [&revocation(target([("sub", "a")])), &later, &later] {
+        apply(&index, record);
+    }
+    apply(&index, &revocation(target([("sub", "a")])));
+    assert_eq!(total(&index), 1);
+    assert!(index.is_revoked(&token(200, json!({"sub": "a"}))));
+}
+
+#[test]
+fn lifts_take_back_the_same_cause_up_to_their_time_in_any_order() {
+    let user = || target([("sub", "a")]);
+    let lift = lift_at(user(), 100);
+    let orders = [[&revocation(user()), &lift], [&lift, &revocation(user())]];
+    for order in orders {
+        let index = index();
+        for record in order {
+            apply(&index, record);
+        }
+        assert!(!index.is_revoked(&token(1, json!({"sub": "a"}))));
+        let mut again = revocation(user());
+        again.occurred_at = UnixMillis(100_001);
+        apply(&index, &again);
+        assert!(index.is_revoked(&token(1, json!({"sub": "a"}))));
+    }
+}
+
+#[test]
+fn a_lift_leaves_other_causes_and_targets() {
+    let index = index();
+    let mut other_cause = revocation(target([("sub", "a")]));
+    other_cause.cause = "password".to_owned();
+    apply(&index, &other_cause);
+    apply(&index, &revocation(target([("sub", "b")])));
+    apply(&index, &lift_at(target([("sub", "a")]), 500));
+    assert!(index.is_revoked(&token(1, json!({"sub": "a"}))));
+    assert!(index.is_revoked(&token(1, json!({"sub": "b"}))));
+}
+
+#[test]
+fn an_earlier_lift_does_not_weaken_a_later_one() {
+    let index = index();
+    apply(&index, &lift_at(target([("sub", "a")]), 500));
+    apply(&index, &lift_at(target([("sub", "a")]), 50));
+    apply(&index, &revocation(target([("sub", "a")])));
+    assert!(!index.is_revoked(&token(1, json!({"sub": "a"}))));
+}
+
+#[test]
+fn causes_beyond_all_numbers_cannot_be_lifted_but_are_enforced() {
+    let index = index();
+    for number in 0..u32::from(NAMELESS_CAUSE) {
+        let cause = number.to_string();
+        let mut record = revocation(target([("sub", &cause)]));
+        record.cause = cause;
+        apply(&index, &record);
+    }
+    let mut nameless = revocation(target([("sub", "a")]));
+    nameless.cause = "one too many".to_owned();
+    let mut lift = lift_at(target([("sub", "a")]), 500);
+    lift.cause.clone_from(&nameless.cause);
+    apply(&index, &nameless);
+    apply(&index, &lift);
+    assert!(index.is_revoked(&token(1, json!({"sub": "a"}))));
+}
+
+#[test]
+fn sweeping_raises_the_horizon_and_forgets_no_moment_too_early() {
+    let index = index();
+    let mut record = revocation(target([("sub", "a")]));
+    record.forget_after = UnixMillis(9_999_001);
+    apply(&index, &record);
+    index.sweep(UnixMillis::from_seconds(10_000), Index::SHARDS);
+    assert_eq!((total(&index), index.horizon().0), (1, 0));
+    let swept = index.sweep(UnixMillis::from_seconds(10_001), Index::SHARDS);
+    assert_eq!((swept.forgotten, swept.round_is_over), (1, true));
+    assert_eq!(index.horizon(), UnixMillis::from_seconds(10_000));
+    assert!(index.live().is_empty());
+    assert!(!index.is_revoked(&token(1, json!({"sub": "a"}))));
+}
+
+#[test]
+fn a_forgotten_lift_leaves_the_horizon() {
+    let index = index();
+    apply(&index, &lift_at(target([("sub", "a")]), 500));
+    index.sweep(FAR.plus(Duration::from_secs(1)), Index::SHARDS);
+    assert_eq!((total(&index), index.horizon().0), (0, 0));
+}
+
+#[test]
+fn merging_never_shortens_the_memory() {
+    let index = index();
+    let long = revocation(target([("sub", "a")]));
+    let mut short = long.clone();
+    short.issued_at_or_before = Some(UnixMillis::from_seconds(150));
+    short.occurred_at = UnixMillis::from_seconds(150);
+    short.forget_after = UnixMillis::from_seconds(200);
+    apply(&index, &long);
+    apply(&index, &short);
+    index.sweep(UnixMillis::from_seconds(5000), Index::SHARDS);
+    assert!(index.is_revoked(&token(150, json!({"sub": "a"}))));
+}
+
+#[test]
+fn a_shape_that_nothing_uses_is_looked_up_no_more_and_may_return() {
+    let index = index();
+    for _ in 0..3 {
+        apply(&index, &revocation(target([("sub", "a")])));
+        assert_eq!(index.shapes_of(&target([("sub", "x")])), (1, true));
+        index.sweep(FAR.plus(Duration::from_secs(1)), Index::SHARDS);
+        assert_eq!(index.shapes_of(&target([("sub", "x")])), (0, false));
+    }
+}
+
+#[test]
+fn times_beyond_32_bits_deny() {
+    let index = index();
+    let mut record = revocation(target([("sub", "a")]));
+    record.issued_at_or_before = Some(UnixMillis::MAX);
+    record.expires_at_or_before = Some(UnixMillis::MAX);
+    record.forget_after = UnixMillis::MAX;
+    apply(&index, &record);
+    index.sweep(UnixMillis::MAX, Index::SHARDS);
+    assert!(index.is_revoked(&token(u64::from(u32::MAX) * 2, json!({"sub": "a"}))));
+    assert!(index.is_revoked(&without_iat(u64::from(u32::MAX) * 2)));
+}
+
+#[test]
+fn an_entry_takes_less_than_a_hundred_bytes_at_any_size() {
+    let index = index();
+    for count in 1..=120_000_u32 {
+        apply(&index, &revocation(target([("sub", &count.to_string())])));
+        if count.is_multiple_of(5000) && count >= 30_000 {
+            let each = index.memory() / usize::try_from(count).unwrap();
+            assert!(each <= 100, "{each} bytes at {count}");
+        }
+    }
+    let empty_claims = Map::new();
+    assert!(!index.is_revoked(&token(1, Value::Object(empty_claims))));
+}

@@ -49,6 +49,8 @@ pub(super) enum Job {
         value: Vec<u8>,
         reply: SyncSender<io::Result<()>>,
     },
+    /// See [`super::Embedded::compact`].
+    Compact { reply: SyncSender<io::Result<()>> },
 }
 
 pub(super) struct Committer {
@@ -91,6 +93,9 @@ impl Committer {
                 self.works();
                 let last = self.tally.last_position.cast_unsigned();
                 self.head.advance(written.into_iter(), last);
+                if jobs.iter().any(|job| matches!(job, Job::Compact { .. })) {
+                    self.compact_all();
+                }
                 let cursor = super::cursor(&self.tally);
                 for job in jobs {
                     job.done(cursor);
@@ -123,6 +128,7 @@ impl Committer {
                 Job::Save {
                     kind, name, value, ..
                 } => database::save(&transaction, tally.seal, kind, name, value)?,
+                Job::Compact { .. } => {}
             }
         }
         tally.commit(transaction)?;
@@ -175,6 +181,13 @@ impl Committer {
         }
     }
 
+    fn compact_all(&mut self) {
+        self.compaction.start_over();
+        while self.failing.is_none() && !self.compaction.is_at_rest() {
+            self.compact();
+        }
+    }
+
     /// The next start has nothing to recover.
     fn finish(&mut self) {
         let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
@@ -223,7 +236,7 @@ impl Job {
     fn records(&self) -> usize {
         match self {
             Self::Append { rows, .. } => rows.len(),
-            Self::Save { .. } => 1,
+            Self::Save { .. } | Self::Compact { .. } => 1,
         }
     }
 
@@ -231,14 +244,16 @@ impl Job {
     fn done(self, cursor: Cursor) {
         match self {
             Self::Append { reply, .. } => drop(reply.send(Ok(cursor))),
-            Self::Save { reply, .. } => drop(reply.send(Ok(()))),
+            Self::Save { reply, .. } | Self::Compact { reply } => drop(reply.send(Ok(()))),
         }
     }
 
     fn refused(self, refusal: &AppendError) {
         match self {
             Self::Append { reply, .. } => drop(reply.send(Err(refusal.clone()))),
-            Self::Save { reply, .. } => drop(reply.send(Err(io::Error::other(refusal.clone())))),
+            Self::Save { reply, .. } | Self::Compact { reply } => {
+                drop(reply.send(Err(io::Error::other(refusal.clone()))));
+            }
         }
     }
 }

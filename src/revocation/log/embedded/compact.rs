@@ -30,6 +30,8 @@ pub(super) struct Compaction {
     /// Rows up to here were looked at in this round.
     position: i64,
     next: Instant,
+    pause: Duration,
+    at_rest: bool,
 }
 
 /// What one step found.
@@ -49,7 +51,22 @@ impl Compaction {
             horizon,
             position: 0,
             next: Instant::now() + PAUSE,
+            pause: PAUSE,
+            at_rest: false,
         }
+    }
+
+    /// Begins a round at once, without pauses until its end.
+    pub(super) fn start_over(&mut self) {
+        self.position = 0;
+        self.at_rest = false;
+        self.next = Instant::now();
+        self.pause = Duration::ZERO;
+    }
+
+    /// Whether the end of the log was reached and nothing was begun since.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.at_rest
     }
 
     /// Does a little if it is time to. Returns whether it changed the database.
@@ -59,9 +76,11 @@ impl Compaction {
         tally: &mut Tally,
     ) -> rusqlite::Result<bool> {
         if Instant::now() < self.next || !self.retention.is_set() {
+            self.at_rest |= !self.retention.is_set();
             return Ok(false);
         }
-        self.next = Instant::now() + PAUSE;
+        self.next = Instant::now() + self.pause;
+        self.at_rest = false;
         let expired = self.find(connection)?;
         if !expired.positions.is_empty() {
             self.delete(&expired, connection, tally)?;
@@ -69,6 +88,8 @@ impl Compaction {
         self.position = expired.next.unwrap_or(0);
         if expired.next.is_none() {
             self.next = Instant::now() + REST;
+            self.pause = PAUSE;
+            self.at_rest = true;
         }
         Ok(!expired.positions.is_empty())
     }

@@ -57,10 +57,13 @@ pub(super) struct Tally {
 pub(super) fn open(path: &Path) -> Result<(Connection, Tally), OpenError> {
     let mut connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_CREATE))
         .map_err(OpenError::sqlite(path))?;
-    let found = prepare(&connection).map_err(OpenError::sqlite(path))?;
+    let found = layout(&connection).map_err(OpenError::sqlite(path))?;
     match found {
-        0 => create(&mut connection).map_err(OpenError::sqlite(path))?,
-        LAYOUT => {}
+        0 if has_tables(&connection).map_err(OpenError::sqlite(path))? => {
+            let detail = "it is a database of another program, or its first page is wrong";
+            return Err(OpenError::damaged(path, detail));
+        }
+        0 | LAYOUT => configure(&connection).map_err(OpenError::sqlite(path))?,
         found if found > LAYOUT => {
             return Err(OpenError::Newer {
                 path: path.to_owned(),
@@ -69,6 +72,9 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Tally), OpenError> {
             });
         }
         found => return Err(OpenError::damaged(path, format!("its layout is {found}"))),
+    }
+    if found == 0 {
+        create(&mut connection).map_err(OpenError::sqlite(path))?;
     }
     let tally = Tally::read(&connection).map_err(OpenError::sqlite(path))?;
     let tally = tally.ok_or_else(|| OpenError::damaged(path, "its tally has a wrong checksum"))?;
@@ -89,17 +95,25 @@ fn flags(more: OpenFlags) -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more
 }
 
-/// Returns the layout; 0 for a new database.
-fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
+/// 0 for a new database.
+fn layout(connection: &Connection) -> rusqlite::Result<i64> {
     set_up(connection)?;
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     // Sync at every commit: an acknowledged record is on the disk.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
-    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)
+}
+
+fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT * FROM sqlite_schema)";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {

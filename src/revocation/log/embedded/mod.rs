@@ -158,6 +158,19 @@ impl Embedded {
         Arc::clone(&self.horizon)
     }
 
+    /// Deletes all records whose time is over, and returns when that is done. It goes on by itself
+    /// all the time, a little at once; this is for when it has to be over.
+    ///
+    /// # Errors
+    /// When the disk cannot be written.
+    pub fn compact(&self) -> io::Result<()> {
+        let (reply, answer) = sync_channel(1);
+        self.send(Job::Compact { reply })
+            .map_err(io::Error::other)?;
+        let lost = |_| io::Error::other(self.why_not());
+        answer.recv().map_err(lost)?
+    }
+
     fn row(&self, record: Arc<Revocation>) -> Row {
         Row {
             digest: self.seal.digest(&record),
