@@ -1,1 +1,474 @@
+//! Promise: any sequence of events, duplicates, reorderings, lifts, clock steps, restarts, replays
+//! and compactions gives the decisions of a naive model that keeps every record for ever.
 
+#![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use portcullis::clock::{Clock, UnixMillis};
+use portcullis::lifetime::Lifetimes;
+use portcullis::readiness::Readiness;
+use portcullis::revocation::log::embedded::{self, Embedded};
+use portcullis::revocation::log::{Feed, Log};
+use portcullis::revocation::{
+    Action, Draft, Index, Retention, Revocation, Target, Terms, adopt_lifetimes,
+};
+use portcullis::verify::Claims;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::json;
+
+const ISSUER: &str = "https://id.example.com";
+const LEEWAY: Duration = Duration::from_mins(1);
+const START: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
+
+/// One thing that happens. All times are in seconds.
+#[derive(Clone, Debug)]
+enum Step {
+    /// The issuer hands out a token that lives so long.
+    Issue {
+        who: Who,
+        has_iat: bool,
+        lives: u64,
+    },
+    /// An event comes, so long after it happened.
+    Event {
+        what: What,
+        late: u64,
+    },
+    /// An earlier event comes again.
+    Again(usize),
+    /// Time goes on.
+    Pass(u64),
+    /// The replica's clock is set wrong by so much.
+    Skew(i64),
+    Sweep,
+    Compact,
+    /// The index hears the whole log once more.
+    Replay,
+    /// The index is built from the log in an order that the number decides.
+    Reorder(u64),
+    /// The process starts again, with this `max_token_lifetime` in hours.
+    Restart(u64),
+}
+
+#[derive(Clone, Debug)]
+struct Who {
+    subject: &'static str,
+    audiences: Vec<&'static str>,
+    session: &'static str,
+}
+
+#[derive(Clone, Debug)]
+struct What {
+    matches: Vec<(&'static str, &'static str)>,
+    lift: bool,
+    cause: &'static str,
+    cut_off: bool,
+    grace: u64,
+    /// A cut-off for tokens without `iat`, so long after the event.
+    expiry: Option<u64>,
+}
+
+fn steps(clock_steps: bool) -> impl Strategy<Value = Vec<Step>> {
+    let who = (
+        select(vec!["ann", "bob"]),
+        prop::collection::vec(select(vec!["shop", "bank"]), 0..3),
+        select(vec!["s1", "s2"]),
+    );
+    let who = who.prop_map(|(subject, audiences, session)| Who {
+        subject,
+        audiences,
+        session,
+    });
+    let lives = prop_oneof![Just(3600), 1_u64..11_000];
+    let issue = (who, prop::bool::weighted(0.7), lives);
+    let issue = issue.prop_map(|(who, has_iat, lives)| Step::Issue {
+        who,
+        has_iat,
+        lives,
+    });
+    let late = prop_oneof![3 => Just(0_u64), 1 => 0_u64..7200];
+    let event = (what(), late).prop_map(|(what, late)| Step::Event { what, late });
+    let skews: Vec<i64> = if clock_steps {
+        vec![0, 0, 30, -30, 4000, -4000, 400_000, -400_000]
+    } else {
+        vec![0]
+    };
+    let step = prop_oneof![
+        8 => issue,
+        6 => event,
+        2 => (0_usize..64).prop_map(Step::Again),
+        4 => prop_oneof![0_u64..5, 0_u64..5000, Just(400_000)].prop_map(Step::Pass),
+        2 => select(skews).prop_map(Step::Skew),
+        3 => Just(Step::Sweep),
+        2 => Just(Step::Compact),
+        1 => Just(Step::Replay),
+        1 => any::<u64>().prop_map(Step::Reorder),
+        2 => (1_u64..4).prop_map(Step::Restart),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let matches = select(vec![
+        vec![],
+        vec![("sub", "ann")],
+        vec![("sub", "bob")],
+        vec![("sub", "ann"), ("client|aud", "shop")],
+        vec![("aud", "bank")],
+        vec![("sid", "s1")],
+    ]);
+    let expiry = prop::option::weighted(0.3, 0_u64..7200);
+    let causes = select(vec!["lock", "password"]);
+    let rest = (prop::bool::weighted(0.3), causes, any::<bool>());
+    let grace = prop_oneof![2 => Just(0_u64), 1 => 0_u64..10];
+    (matches, rest, grace, expiry).prop_map(|(matches, (lift, cause, cut_off), grace, expiry)| {
+        What {
+            matches,
+            lift,
+            cause,
+            cut_off,
+            grace,
+            expiry,
+        }
+    })
+}
+
+/// A token in somebody's hands.
+#[derive(Clone, Debug)]
+struct Token {
+    issued_at: Option<u64>,
+    expires_at: u64,
+    who: Who,
+}
+
+/// A replica, the world around it, and the model.
+struct World {
+    directory: tempfile::TempDir,
+    /// What a right clock would show.
+    time: UnixMillis,
+    clock: Clock,
+    skew: i64,
+    /// The clock was never wrong.
+    honest: bool,
+    hours: u64,
+    lifetimes: Lifetimes,
+    /// No bound was ever lowered.
+    only_raised: bool,
+    retention: Retention,
+    log: Embedded,
+    index: Index,
+    tokens: Vec<Token>,
+    drafts: Vec<Draft>,
+    /// The model: every record ever.
+    records: Vec<Revocation>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(START);
+        let retention = Retention::default();
+        let log = open(&directory, &clock, &retention);
+        let hour = Duration::from_hours(1);
+        let mut world = Self {
+            lifetimes: Lifetimes::new(hour),
+            index: Index::new(log.horizon()),
+            directory,
+            time: START,
+            clock,
+            skew: 0,
+            honest: true,
+            hours: 1,
+            only_raised: true,
+            retention,
+            log,
+            tokens: Vec::new(),
+            drafts: Vec::new(),
+            records: Vec::new(),
+        };
+        world.adopt();
+        world.replay().await;
+        world
+    }
+
+    fn adopt(&mut self) {
+        let horizon = UnixMillis(self.log.horizon().load(Ordering::Acquire));
+        let bound = Duration::from_hours(self.hours);
+        let now = self.clock.now().max(horizon);
+        self.lifetimes = adopt_lifetimes(&self.log, ISSUER, bound, now).unwrap();
+        let terms = HashMap::from([(ISSUER.to_owned(), self.terms())]);
+        self.retention.set(terms, Duration::ZERO);
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            longest_life: self.lifetimes.longest(),
+            leeway: LEEWAY,
+        }
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Issue {
+                who,
+                has_iat,
+                lives,
+            } => {
+                let issued_at = self.time.seconds();
+                self.tokens.push(Token {
+                    issued_at: has_iat.then_some(issued_at),
+                    expires_at: issued_at + lives,
+                    who,
+                });
+            }
+            Step::Event { what, late } => {
+                let draft = self.draft(&what, late);
+                self.drafts.push(draft.clone());
+                self.record(draft).await;
+            }
+            Step::Again(which) => {
+                if !self.drafts.is_empty() {
+                    let draft = self.drafts[which % self.drafts.len()].clone();
+                    self.record(draft).await;
+                }
+            }
+            Step::Pass(seconds) => {
+                self.time = self.time.plus(Duration::from_secs(seconds));
+                self.set_clock();
+            }
+            Step::Skew(seconds) => {
+                self.skew = seconds;
+                self.honest &= seconds == 0;
+                self.set_clock();
+            }
+            Step::Sweep => drop(self.index.sweep(self.clock.now(), Index::SHARDS)),
+            Step::Compact => self.log.compact().unwrap(),
+            Step::Replay => self.replay().await,
+            Step::Reorder(seed) => self.reorder(seed).await,
+            Step::Restart(hours) => self.restart(hours).await,
+        }
+    }
+
+    fn set_clock(&self) {
+        let shown = self.time.0.saturating_add_signed(self.skew * 1000);
+        self.clock.set(UnixMillis(shown));
+    }
+
+    /// The sender's clock is right.
+    fn draft(&self, what: &What, late: u64) -> Draft {
+        let at = self.time.minus(Duration::from_secs(late));
+        let cut_off = at.plus(Duration::from_secs(what.grace));
+        let text = |(claim, value): &(&str, &str)| ((*claim).to_owned(), (*value).to_owned());
+        Draft {
+            id: format!("event-{}", self.drafts.len()),
+            target: Target {
+                issuer: ISSUER.to_owned(),
+                matches: what.matches.iter().map(text).collect(),
+            },
+            action: if what.lift {
+                Action::Lift
+            } else {
+                Action::Revoke
+            },
+            issued_at_or_before: what.cut_off.then_some(cut_off),
+            expires_at_or_before: what.expiry.map(|after| at.plus(Duration::from_secs(after))),
+            occurred_at: at,
+            source: "test".to_owned(),
+            cause: what.cause.to_owned(),
+        }
+    }
+
+    async fn record(&mut self, draft: Draft) {
+        let record = draft.receive(self.clock.now(), &self.terms());
+        self.records.push(record.clone());
+        let record = Arc::new(record);
+        self.log.append(vec![Arc::clone(&record)]).await.unwrap();
+        self.apply(&record);
+    }
+
+    fn apply(&self, record: &Revocation) {
+        let forget_after = self.retention.forget_after(record);
+        self.index.apply(record, forget_after).unwrap();
+    }
+
+    async fn logged(&self) -> Vec<Arc<Revocation>> {
+        let mut feed = self.log.follow(None);
+        let mut seen = Vec::new();
+        loop {
+            match feed.next().await.unwrap() {
+                Feed::Records(records, _) => seen.extend(records),
+                Feed::InSync(_) => return seen,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn replay(&mut self) {
+        for record in self.logged().await {
+            self.apply(&record);
+        }
+    }
+
+    async fn reorder(&mut self, seed: u64) {
+        let mut records = self.logged().await;
+        // What this index has may be gone from the log: it starts from nothing, as a restart does.
+        self.index = Index::new(self.log.horizon());
+        let mut state = seed;
+        while !records.is_empty() {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let next = usize::try_from(state >> 33).unwrap() % records.len();
+            self.apply(&records.swap_remove(next));
+        }
+    }
+
+    async fn restart(&mut self, hours: u64) {
+        self.only_raised &= hours >= self.hours;
+        self.hours = hours;
+        // Closes the old one first: one process at a time.
+        let elsewhere = tempfile::tempdir().unwrap();
+        self.log = open(&elsewhere, &self.clock, &Retention::default());
+        self.retention = Retention::default();
+        self.log = open(&self.directory, &self.clock, &self.retention);
+        self.adopt();
+        self.index = Index::new(self.log.horizon());
+        self.replay().await;
+    }
+
+    /// The claims as verification would hand them on; `None` when it refuses the token.
+    fn verified(&self, token: &Token) -> Option<Claims> {
+        let now = self.clock.now().seconds();
+        let leeway = LEEWAY.as_secs();
+        let longest = self.lifetimes.longest().as_secs();
+        let counts = token
+            .issued_at
+            .unwrap_or(token.expires_at.saturating_sub(longest));
+        let lives = Duration::from_secs(token.expires_at.saturating_sub(counts));
+        let horizon = self.log.horizon().load(Ordering::Acquire);
+        let good = token.expires_at + leeway >= now
+            && counts <= now + leeway
+            && lives <= self.lifetimes.of_token(counts)
+            && (token.expires_at + leeway) * 1000 >= horizon;
+        let all = json!({
+            "sub": token.who.subject, "aud": token.who.audiences, "sid": token.who.session,
+        });
+        good.then(|| Claims {
+            issuer: ISSUER.into(),
+            subject: Some(token.who.subject.into()),
+            client: None,
+            token_id: None,
+            issued_at: token.issued_at,
+            counts_as_issued_at: counts,
+            expires_at: token.expires_at,
+            all: all.as_object().unwrap().clone(),
+        })
+    }
+
+    fn check(&self) {
+        for token in &self.tokens {
+            // Without `iat` the bound is all that dates a token; see the test's documentation.
+            if token.issued_at.is_none() && !self.only_raised {
+                continue;
+            }
+            let Some(claims) = self.verified(token) else {
+                continue;
+            };
+            let permitted = !self.index.is_revoked(&claims);
+            let must_deny = self.model(&claims, true);
+            assert!(
+                !(permitted && must_deny),
+                "permitted: {claims:?} {:?}",
+                claims.all
+            );
+            if self.honest {
+                let may_deny = self.model(&claims, false);
+                assert!(permitted || may_deny, "denied: {:?}", claims.all);
+            }
+        }
+    }
+
+    /// The rule, word for word. A record without a cut-off means tokens that were issued before it
+    /// was received; with `strict` that is taken literally, for a token that is issued later for
+    /// the same session is the issuer's contradiction, and may be refused or not.
+    fn model(&self, token: &Claims, strict: bool) -> bool {
+        let by = |action| {
+            self.records
+                .iter()
+                .filter(move |record| record.action == action)
+        };
+        let lifted = |record: &Revocation| {
+            by(Action::Lift).any(|lift| {
+                lift.target == record.target
+                    && lift.cause == record.cause
+                    && lift.occurred_at >= record.occurred_at
+            })
+        };
+        by(Action::Revoke).any(|record| {
+            let known_then = record.received_at.max(record.occurred_at).plus(LEEWAY);
+            let known = !strict
+                || record.issued_at_or_before.is_some()
+                || token.counts_as_issued_at <= known_then.seconds();
+            known && means(record, token) && !lifted(record)
+        })
+    }
+}
+
+fn means(record: &Revocation, token: &Claims) -> bool {
+    let matches: &BTreeMap<_, _> = &record.target.matches;
+    let right_claims = matches
+        .iter()
+        .all(|(claim, value)| token.values(claim).iter().any(|held| held == value));
+    let in_time = match (record.issued_at_or_before, record.expires_at_or_before) {
+        (None, _) => true,
+        (Some(_), Some(expiry)) if token.issued_at.is_none() => {
+            token.expires_at <= expiry.seconds()
+        }
+        (Some(cut_off), _) => token.counts_as_issued_at <= cut_off.seconds(),
+    };
+    right_claims && in_time
+}
+
+fn open(directory: &tempfile::TempDir, clock: &Clock, retention: &Retention) -> Embedded {
+    let path = directory.path().to_owned();
+    let config = embedded::Config { path };
+    Embedded::open(&config, clock, &Readiness::default(), retention).unwrap()
+}
+
+fn run(steps: Vec<Step>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(async {
+        let mut world = World::new().await;
+        for step in steps {
+            world.step(step).await;
+            world.check();
+        }
+    });
+}
+
+fn cases(number: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases: number,
+        failure_persistence: None,
+        max_shrink_iters: 400,
+        ..ProptestConfig::default()
+    }
+}
+
+#[test]
+fn with_a_right_clock_every_decision_is_the_models() {
+    proptest!(cases(64), |(steps in steps(false))| run(steps));
+}
+
+#[test]
+fn with_a_clock_that_is_set_back_and_forth_nothing_is_permitted_that_the_model_denies() {
+    proptest!(cases(96), |(steps in steps(true))| run(steps));
+}
