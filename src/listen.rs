@@ -226,3 +226,43 @@ impl tonic::transport::server::Connected for Connection {
 
     fn connect_info(&self) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_back_as_written() {
+        for text in [
+            "127.0.0.1:9191",
+            "[::1]:0",
+            "unix:/run/portcullis/authz.sock",
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for text in ["", "unix:", "9191", "localhost:9191", "/run/a.sock"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = Address::Unix(directory.path().join("a.sock"));
+        let first = bind(&address).await.unwrap();
+        let taken = bind(&address).await.unwrap_err();
+        assert!(taken.contains("another process answers"), "{taken}");
+        drop(first);
+        let second = bind(&address).await.unwrap();
+        assert_eq!(second.address().unwrap(), address);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("precious");
+        std::fs::write(&path, "data").unwrap();
+        bind(&Address::Unix(path.clone())).await.unwrap_err();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "data");
+    }
+}

@@ -23,7 +23,9 @@
 //!   versions of `copy_headers` leave the client's header where ours is absent.
 //! - `HAProxy`: `http-request del-header X-Portcullis- -m beg` before the call.
 //! - Envoy: list the headers in `allowed_upstream_headers`; what is to be removed is told in
-//!   `x-envoy-auth-headers-to-remove`, which Envoy obeys and does not pass on.
+//!   `x-envoy-auth-headers-to-remove`, which Envoy obeys and does not pass on. To it a 503 is an
+//!   error of ours, answered with `status_on_error`: set that to 503, and `failure_mode_allow` to
+//!   false. The gRPC door has no such trap, and dynamic metadata besides: prefer it.
 
 use std::convert::Infallible;
 use std::sync::Arc;

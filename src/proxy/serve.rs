@@ -198,3 +198,31 @@ pub(super) async fn connection<S, B>(
         tracing::debug!(%error, "a connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(yaml: &str) -> usize {
+        let config: Config = serde_saphyr::from_str(yaml).unwrap();
+        let mut problems = Problems::new();
+        config.check(&mut problems);
+        problems.into_vec().len()
+    }
+
+    #[test]
+    fn the_default_is_sound_and_what_cannot_work_is_not() {
+        assert_eq!(problems("{}"), 0);
+        for yaml in [
+            "max_concurrent_streams: 0",
+            "stream_window: 1B",
+            "connection_window: 2GiB",
+            "max_message: 1KiB",
+            "max_message: 1GiB",
+            "keep_alive: 0s",
+            "check_timeout: 0s",
+        ] {
+            assert_eq!(problems(yaml), 1, "{yaml}");
+        }
+    }
+}
