@@ -74,6 +74,15 @@ image-binary: ## the static binary that goes into the image
 	tools/setup musl
 	CC_x86_64_unknown_linux_musl=musl-gcc $(CARGO) build $(LOCKED) --release --target $(MUSL)
 
+.PHONY: image-root
+image-root: image-binary ## the files of the image, below target/image
+	rm -rf target/image
+	install -D -m 755 target/$(MUSL)/release/portcullis target/image/usr/bin/portcullis
+	install -D -m 644 LICENSE target/image/usr/share/doc/portcullis/LICENSE
+	install -d -m 755 target/image/etc/portcullis
+	install -d -m 700 target/image/var/lib/portcullis
+	install -d -m 755 target/image/run/portcullis
+
 .PHONY: image
 image: ## the container image; needs docker
 	docker build -t portcullis .
