@@ -15,3 +15,4 @@ mod fault;
 mod harness;
 mod log_contract;
 mod never_forgets;
+mod world;
