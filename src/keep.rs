@@ -12,6 +12,8 @@ pub enum Kind {
     KeySet,
     /// The history of `max_token_lifetime` of an issuer; the name is the issuer.
     Lifetimes,
+    /// How far the local copy of an engine's log reaches; the name is empty.
+    Place,
     /// The horizon below which revocations were forgotten; the name is empty.
     Horizon,
 }
@@ -23,6 +25,7 @@ impl Kind {
         match self {
             Self::KeySet => "key_set",
             Self::Lifetimes => "lifetimes",
+            Self::Place => "place",
             Self::Horizon => "horizon",
         }
     }

@@ -1,6 +1,6 @@
 //! What is known about the feed from the log: written by the follower, read by every request.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,28 +10,30 @@ use tokio::time::Instant;
 pub(super) struct FeedState {
     started: Instant,
     max_staleness: Duration,
-    /// Milliseconds after `started`, plus one; 0 until the replay is over.
-    in_sync: AtomicU64,
+    /// Milliseconds after `started`, negative before it; [`NEVER`] until the replay is over.
+    in_sync: AtomicI64,
 }
+
+/// The replay is not over.
+const NEVER: i64 = i64::MIN;
 
 impl FeedState {
     pub(super) fn new(max_staleness: Duration) -> Self {
         Self {
             started: Instant::now(),
             max_staleness,
-            in_sync: AtomicU64::new(0),
+            in_sync: AtomicI64::new(NEVER),
         }
     }
 
-    /// Everything that the log has is in the index.
-    pub(super) fn is_in_sync(&self) {
-        let since_start = millis(self.started.elapsed());
-        self.in_sync
-            .store(since_start.saturating_add(1), Ordering::Release);
+    /// Everything that the log had so long `ago` is in the index.
+    pub(super) fn was_in_sync(&self, ago: Duration) {
+        let at = self.since_start().saturating_sub(millis(ago));
+        self.in_sync.store(at.max(NEVER + 1), Ordering::Release);
     }
 
     pub(super) fn is_replayed(&self) -> bool {
-        self.in_sync.load(Ordering::Acquire) != 0
+        self.in_sync.load(Ordering::Acquire) != NEVER
     }
 
     pub(super) fn is_stale(&self) -> bool {
@@ -40,12 +42,19 @@ impl FeedState {
 
     /// Since the log last said that everything was delivered; since the start before that.
     pub(super) fn age(&self) -> Duration {
-        let in_sync = self.in_sync.load(Ordering::Acquire).saturating_sub(1);
-        let since_start = millis(self.started.elapsed());
-        Duration::from_millis(since_start.saturating_sub(in_sync))
+        let in_sync = match self.in_sync.load(Ordering::Acquire) {
+            NEVER => 0,
+            at => at,
+        };
+        let age = self.since_start().saturating_sub(in_sync);
+        Duration::from_millis(age.try_into().unwrap_or(0))
+    }
+
+    fn since_start(&self) -> i64 {
+        millis(self.started.elapsed())
     }
 }
 
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }

@@ -73,13 +73,17 @@ impl Follower {
             }
             Feed::InSync(cursor) => {
                 self.applied.send_replace(Some(cursor));
-                let first = !self.feed.is_replayed();
-                self.feed.is_in_sync();
-                if first {
-                    self.replayed();
-                }
+                self.feed_reaches(Duration::ZERO);
+                self.readiness.recover(AWAITED);
             }
-            Feed::Lost(why) => tracing::warn!(%why, "the log of revocations is out of reach"),
+            Feed::Restored(at) => {
+                let age = self.clock.now().since(at);
+                self.feed_reaches(age);
+            }
+            Feed::Lost(why) => {
+                tracing::warn!(why, "the log of revocations is out of reach");
+                self.readiness.degrade(AWAITED, why);
+            }
             Feed::Reset(cursor) => {
                 tracing::warn!("the log has another history: replaying all of it");
                 self.applied.send_replace(Some(cursor));
@@ -107,9 +111,18 @@ impl Follower {
         Ok(())
     }
 
-    fn replayed(&self) {
+    /// Notes that the index has everything that the log had so long `ago`.
+    fn feed_reaches(&self, ago: Duration) {
+        let first = !self.feed.is_replayed();
+        self.feed.was_in_sync(ago);
+        if first {
+            self.replayed(ago);
+        }
+    }
+
+    fn replayed(&self, age: Duration) {
         let live: usize = self.index.live().values().sum();
-        tracing::info!(live, "the log of revocations is replayed");
+        tracing::info!(live, ?age, "the log of revocations is replayed");
         self.metrics.index(&self.index);
         self.readiness.arrived(AWAITED);
     }

@@ -4,6 +4,7 @@
 //! contract suite `tests/it/log_contract.rs`.
 
 pub mod embedded;
+mod mirrored;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use futures_util::stream::BoxStream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 use crate::keep::Keep;
 use crate::problem::Problems;
 use crate::readiness::Readiness;
@@ -58,6 +59,9 @@ pub enum Feed {
     /// Everything up to here was delivered. The first one ends the replay; later ones are
     /// heartbeats, and their age is the age of the feed.
     InSync(Cursor),
+    /// What was delivered so far comes from this replica's own disk and was complete at that
+    /// moment; the log itself cannot be reached.
+    Restored(UnixMillis),
     /// The connection to the log is gone and is being sought again. What is known stays.
     Lost(String),
     /// Another history begins: everything is replayed from its start and united with what is
