@@ -215,3 +215,78 @@ impl Revocation {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERMS: Terms = Terms {
+        longest_life: Duration::from_hours(1),
+        leeway: Duration::from_mins(1),
+    };
+
+    fn draft(occurred_at: u64, cut_off: Option<u64>) -> Draft {
+        Draft {
+            id: "1".to_owned(),
+            target: Target {
+                issuer: "https://id.example.com".to_owned(),
+                matches: BTreeMap::from([("sub".to_owned(), "a".to_owned())]),
+            },
+            action: Action::Revoke,
+            issued_at_or_before: cut_off.map(UnixMillis::from_seconds),
+            expires_at_or_before: None,
+            occurred_at: UnixMillis::from_seconds(occurred_at),
+            source: "test".to_owned(),
+            cause: "lock".to_owned(),
+        }
+    }
+
+    fn received(draft: Draft, now: u64) -> Revocation {
+        draft.receive(UnixMillis::from_seconds(now), &TERMS)
+    }
+
+    #[test]
+    fn a_cut_off_is_remembered_for_a_life_and_the_leeway_after_it() {
+        let record = received(draft(100, Some(100)), 5000);
+        assert_eq!(
+            record.forget_after,
+            UnixMillis::from_seconds(100 + 3600 + 60 + 1)
+        );
+    }
+
+    #[test]
+    fn without_a_cut_off_the_last_token_is_as_young_as_the_leeway_allows() {
+        let record = received(draft(100, None), 5000);
+        // Issued at 5060 by an issuer whose clock is ahead, and accepted for a leeway more.
+        assert_eq!(
+            record.forget_after,
+            UnixMillis::from_seconds(5060 + 3600 + 60 + 1)
+        );
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_trusted_no_further_than_the_leeway() {
+        let record = received(draft(1_000_000, Some(1_000_005)), 100);
+        assert_eq!(record.occurred_at, UnixMillis::from_seconds(160));
+        assert_eq!(
+            record.issued_at_or_before,
+            Some(UnixMillis::from_seconds(165))
+        );
+    }
+
+    #[test]
+    fn bytes_read_back_and_what_is_not_understood_is_an_error() {
+        for draft in [draft(100, None), draft(100, Some(7))] {
+            let record = received(draft, 100);
+            assert_eq!(Revocation::decode(&record.encode()).unwrap(), record);
+        }
+        assert!(matches!(
+            Revocation::decode(&[]),
+            Err(Unreadable::Action(0))
+        ));
+        assert!(matches!(
+            Revocation::decode(b"\xff"),
+            Err(Unreadable::Wire(_))
+        ));
+    }
+}

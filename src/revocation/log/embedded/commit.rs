@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::readiness::Readiness;
 use crate::revocation::record::Revocation;
 
 use super::super::{AppendError, Cursor};
+use super::batch::{Batch, Row};
 use super::compact::Compaction;
 use super::database::{self, Tally};
 use super::error::{is_damage, refusal};
 use super::head::Head;
 use super::home::{Home, Witness};
+use super::recent::Recent;
 
 /// How often the thread looks around when nobody wants anything.
 const IDLE: Duration = Duration::from_millis(100);
@@ -30,13 +32,6 @@ const PROBE: Duration = Duration::from_secs(1);
 const MOST_RECORDS: usize = 4096;
 
 const DEGRADED: &str = "store";
-
-/// A record, ready to be written.
-pub(super) struct Row {
-    pub(super) record: Arc<Revocation>,
-    pub(super) digest: [u8; 16],
-    pub(super) bytes: Vec<u8>,
-}
 
 pub(super) enum Job {
     Append {
@@ -60,6 +55,7 @@ pub(super) struct Committer {
     pub(super) head: Arc<Head>,
     pub(super) readiness: Readiness,
     pub(super) compaction: Compaction,
+    pub(super) recent: Recent,
     pub(super) failing: Option<Instant>,
     /// Held until the last byte is written.
     pub(super) home: Home,
@@ -115,14 +111,12 @@ impl Committer {
     fn write(&mut self, jobs: &[Job]) -> rusqlite::Result<Vec<Arc<Revocation>>> {
         let mut tally = self.tally;
         let transaction = self.connection.transaction()?;
-        let mut written = Vec::new();
+        let mut batch = Batch::new(&transaction, &self.recent);
         for job in jobs {
             match job {
                 Job::Append { rows, .. } => {
                     for row in rows {
-                        if append(&transaction, &mut tally, row)? {
-                            written.push(Arc::clone(&row.record));
-                        }
+                        batch.append(&mut tally, row)?;
                     }
                 }
                 Job::Save {
@@ -131,8 +125,12 @@ impl Committer {
                 Job::Compact { .. } => {}
             }
         }
+        let (written, places) = batch.end();
         tally.commit(transaction)?;
         self.tally = tally;
+        for (digest, place) in places {
+            self.recent.note(digest, place);
+        }
         Ok(written)
     }
 
@@ -208,28 +206,6 @@ fn gather(first: Job, jobs: &Receiver<Job>) -> Vec<Job> {
         gathered.push(job);
     }
     gathered
-}
-
-/// Returns whether the record was new. One that is there already counts as appended; if it has to
-/// be remembered for longer than the earlier one, it takes its place, at the end of the log.
-fn append(connection: &Connection, tally: &mut Tally, row: &Row) -> rusqlite::Result<bool> {
-    let forget_after = i64::try_from(row.record.forget_after.0).unwrap_or(i64::MAX);
-    let position = tally.last_position + 1;
-    let sum = tally
-        .seal
-        .of_row(position, &row.digest, forget_after, &row.bytes);
-    let shorter = connection
-        .prepare_cached("DELETE FROM records WHERE digest = ?1 AND forget_after < ?2")?
-        .execute(params![row.digest, forget_after])?;
-    let added = connection
-        .prepare_cached(
-            "INSERT INTO records (position, digest, forget_after, sum, record)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (digest) DO NOTHING",
-        )?
-        .execute(params![position, row.digest, forget_after, sum, row.bytes])?;
-    tally.records += i64::from(added == 1) - i64::from(shorter == 1);
-    tally.last_position += i64::from(added == 1);
-    Ok(added == 1)
 }
 
 impl Job {

@@ -29,7 +29,7 @@ const TABLES: &str = "
     -- `record` is a portcullis.v1.Revocation message; times are in milliseconds.
     CREATE TABLE records (
         position INTEGER PRIMARY KEY,
-        digest BLOB NOT NULL UNIQUE,
+        digest BLOB NOT NULL,
         forget_after INTEGER NOT NULL,
         sum INTEGER NOT NULL,
         record BLOB NOT NULL

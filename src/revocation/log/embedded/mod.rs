@@ -6,12 +6,14 @@
 //! pages and forgives a damaged write-ahead log, so [`seal`], [`wal`] and [`home`] see to it that
 //! damage is noticed before anything is served.
 
+mod batch;
 mod commit;
 mod compact;
 mod database;
 mod error;
 mod head;
 mod home;
+mod recent;
 mod seal;
 mod tail;
 mod wal;
@@ -42,11 +44,13 @@ use crate::revocation::record::Revocation;
 use crate::revocation::retention::Retention;
 
 use super::{AppendError, Cursor, Feed, Log};
-use commit::{Committer, Job, Row};
+use batch::Row;
+use commit::{Committer, Job};
 use compact::Compaction;
 use database::Tally;
 use head::Head;
 use home::{Home, Witness};
+use recent::Recent;
 use seal::Seal;
 use tail::Tail;
 
@@ -126,7 +130,9 @@ impl Embedded {
         let reader = database::open_reader(&database).map_err(OpenError::sqlite(&database))?;
         let horizon = Arc::new(AtomicU64::new(kept_horizon(&reader, &tally, &database)?));
         let head = Arc::new(Head::new(tally.last_position.cast_unsigned()));
+        let recent = Recent::load(&reader).map_err(OpenError::sqlite(&database))?;
         let committer = Committer {
+            recent,
             connection,
             tally,
             witness,
