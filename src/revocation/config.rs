@@ -16,6 +16,10 @@ pub struct Config {
     /// The durable log of revocations.
     #[serde(default)]
     pub store: log::Config,
+    /// Where this replica keeps a copy of an engine's log, the last good keys and the like. Not
+    /// used with the embedded store, which has its own directory.
+    #[serde(default)]
+    pub local: log::embedded::Config,
     /// How long this replica trusts what it knows after the log last confirmed that nothing is
     /// missing. At least 3s, since the confirmations come once a second.
     #[serde(default = "default_max_staleness")]
@@ -67,6 +71,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             store: log::Config::default(),
+            local: log::embedded::Config::default(),
             max_staleness: default_max_staleness(),
             when_stale: WhenStale::default(),
             warn_live_per_shape: default_warn_live_per_shape(),
@@ -80,6 +85,7 @@ impl Config {
     /// Reports what cannot work, given the issuers that are configured.
     pub fn check(&self, problems: &mut Problems, issuers: &[Issuer]) {
         problems.within("store", |problems| self.store.check(problems));
+        problems.within("local", |problems| self.local.check(problems));
         if self.max_staleness < SHORTEST_STALENESS {
             problems.push(
                 "max_staleness",

@@ -78,7 +78,7 @@ pub fn open(
 ) -> Result<Parts, OpenError> {
     readiness.wait_for(follow::AWAITED, "the log of revocations is being replayed");
     let retention = Retention::default();
-    let store = log::open(&config.store, clock, readiness, &retention)?;
+    let store = log::open(&config.store, &config.local, clock, readiness, &retention)?;
     // What was forgotten was forgotten under the old bound, even if the clock stepped back since.
     let horizon = UnixMillis(store.horizon.load(Ordering::Acquire));
     let lifetimes = adopt_all(&*store.keep, issuers, clock.now().max(horizon))?;

@@ -5,6 +5,8 @@
 
 pub mod embedded;
 mod mirrored;
+pub mod nats;
+pub mod redis;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +25,11 @@ use crate::readiness::Readiness;
 use super::record::Revocation;
 use super::retention::Retention;
 
-pub use embedded::{Embedded, OpenError};
+use mirrored::Mirrored;
+use nats::Nats;
+use redis::Redis;
+
+pub use embedded::Embedded;
 
 /// A place in a log. Positions rise within an epoch; a new epoch is another history (a stream
 /// that was deleted and made again), in which old positions mean nothing.
@@ -90,6 +96,12 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
 pub enum Config {
     /// SQLite in a directory of this machine: for one replica.
     Embedded(embedded::Config),
+    /// A stream of NATS JetStream: for any number of replicas.
+    #[serde(skip_serializing)]
+    Nats(nats::Config),
+    /// A stream of Redis or Valkey: for any number of replicas, as durable as its server.
+    #[serde(skip_serializing)]
+    Redis(redis::Config),
 }
 
 impl Default for Config {
@@ -104,6 +116,8 @@ impl Config {
             Self::Embedded(embedded) => {
                 problems.within("embedded", |problems| embedded.check(problems));
             }
+            Self::Nats(nats) => problems.within("nats", |problems| nats.check(problems)),
+            Self::Redis(redis) => problems.within("redis", |problems| redis.check(problems)),
         }
     }
 }
@@ -116,25 +130,54 @@ pub struct Store {
     pub horizon: Arc<AtomicU64>,
 }
 
-/// Opens the configured store. Blocks on the disk.
+/// Why a store cannot be opened. Servers that are down are no reason.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Embedded(#[from] embedded::OpenError),
+    #[error("the NATS store cannot be used: {0}")]
+    Nats(#[from] nats::OpenError),
+    #[error(transparent)]
+    Redis(#[from] redis::OpenError),
+}
+
+/// Opens the configured store. An engine's log is mirrored in the directory `local`. Blocks on
+/// the disk; must be called within a tokio runtime.
 ///
 /// # Errors
 /// When the store cannot be opened; the message names the place and the way out.
 pub fn open(
     config: &Config,
+    local: &embedded::Config,
     clock: &Clock,
     readiness: &Readiness,
     retention: &Retention,
 ) -> Result<Store, OpenError> {
-    match config {
-        Config::Embedded(config) => {
-            let embedded = Embedded::open(config, clock, readiness, retention)?;
-            let embedded = Arc::new(embedded);
-            Ok(Store {
-                log: Arc::clone(&embedded) as _,
-                horizon: embedded.horizon(),
-                keep: embedded,
-            })
+    let directory = match config {
+        Config::Embedded(config) => config,
+        Config::Nats(_) | Config::Redis(_) => local,
+    };
+    let embedded = Arc::new(Embedded::open(directory, clock, readiness, retention)?);
+    let horizon = embedded.horizon();
+    let engine: Option<Arc<dyn Log>> = match config {
+        Config::Embedded(_) => None,
+        Config::Nats(config) => {
+            let nats = Nats::connect(config, clock, retention)?;
+            Some(Arc::new(nats.sharing_horizon(Arc::clone(&horizon))))
         }
-    }
+        Config::Redis(config) => {
+            let redis = Redis::connect(config, clock, retention)?;
+            Some(Arc::new(redis.sharing_horizon(Arc::clone(&horizon))))
+        }
+    };
+    let keep = Arc::clone(&embedded) as _;
+    let log: Arc<dyn Log> = match engine {
+        None => embedded,
+        Some(engine) => Arc::new(Mirrored {
+            engine,
+            copy: embedded,
+            clock: clock.clone(),
+        }),
+    };
+    Ok(Store { log, keep, horizon })
 }

@@ -1,0 +1,388 @@
+//! `revocations.store.nats` in the configuration file.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::problem::Problems;
+use crate::secret::Secret;
+use crate::units::{Bytes, Span};
+
+/// A JetStream stream that all replicas share. Needs NATS 2.11 or later.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The servers, such as `nats://nats-1.example.com:4222`; `tls://` insists on TLS. One is
+    /// enough to begin with, since servers of a cluster name each other; several are found even
+    /// while one is down. Credentials go to `auth`, not here.
+    pub servers: Vec<String>,
+    /// The stream that holds the revocations.
+    #[serde(default = "default_stream")]
+    pub stream: String,
+    /// Subjects of the stream begin with this. No other stream may listen to them.
+    #[serde(default = "default_subject_prefix")]
+    pub subject_prefix: String,
+    /// On how many servers each revocation is kept: 3 outlives the loss of one server, 5 of two,
+    /// 1 of none. A stream with fewer is refused.
+    #[serde(default = "default_replicas")]
+    pub replicas: usize,
+    /// Make the stream when it is missing. `false` leaves that to the operator.
+    #[serde(default = "yes")]
+    pub create: bool,
+    /// The most room a new stream may take. When it is full, events are refused with 503 until
+    /// revocations have expired; none is ever dropped to make room. Left out, the limits of the
+    /// account hold.
+    #[serde(default)]
+    pub max_bytes: Option<Bytes>,
+    /// How this process proves who it is. Read once, at start.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Encryption of the connection.
+    #[serde(default)]
+    pub tls: Tls,
+    /// How long one attempt to connect may take.
+    #[serde(default = "default_connect_timeout")]
+    pub connect_timeout: Span,
+    /// How long an event may wait for its acknowledgement by the stream. A new leader is elected
+    /// in 4 to 8 seconds; events that meet an election within this time are kept waiting, others
+    /// are refused with 503 and come again.
+    #[serde(default = "default_publish_timeout")]
+    pub publish_timeout: Span,
+    /// How often the stream's leader is asked whether everything has arrived here.
+    #[serde(default = "default_heartbeat")]
+    pub heartbeat: Span,
+    /// Refuse servers that are known to write to disk later than they acknowledge
+    /// (`sync_interval` other than `always`). It can be seen only with `system_auth`; without it
+    /// the log says at start what must be set. `false` turns the refusal into a warning.
+    #[serde(default = "yes")]
+    pub require_sync_always: bool,
+    /// A user of the servers' system account, only to read `sync_interval` from every server.
+    #[serde(default)]
+    pub system_auth: Option<Auth>,
+    /// Go on with an existing stream whose settings can lose revocations. Each weakness is then
+    /// an error in the log instead of a refusal.
+    #[serde(default)]
+    pub accept_weaker_stream: bool,
+    /// How much longer than needed a revocation stays in the stream, for replicas whose clocks
+    /// disagree.
+    #[serde(default = "default_keep_longer")]
+    pub keep_longer: Span,
+}
+
+/// At most one way to prove who this process is: `user` and a password, a token, a credentials
+/// file, or an `NKey` seed. Left out, none is used (or the client certificate alone).
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// The user's name; needs a password.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The password of `user`.
+    #[serde(default, skip_serializing)]
+    pub password: Option<Secret>,
+    /// A file with the password of `user`.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// A token.
+    #[serde(default, skip_serializing)]
+    pub token: Option<Secret>,
+    /// A file with a token.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// A `.creds` file: a user JWT and its `NKey` seed.
+    #[serde(default)]
+    pub creds_file: Option<PathBuf>,
+    /// A file with an `NKey` seed (`SU…`).
+    #[serde(default)]
+    pub nkey_file: Option<PathBuf>,
+}
+
+/// Encryption of the connection to NATS.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file with the certificate authorities that sign the servers' certificates. Left out,
+    /// those of the operating system.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// PEM file with this process' client certificate and its chain; needs `key`.
+    #[serde(default)]
+    pub cert: Option<PathBuf>,
+    /// PEM file with the key of `cert`.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+    /// Never talk to a server without TLS.
+    #[serde(default)]
+    pub required: bool,
+    /// Begin with the TLS handshake, for servers with `handshake_first`.
+    #[serde(default)]
+    pub handshake_first: bool,
+}
+
+const LONGEST_PUBLISH_TIMEOUT: Span = Span::secs(60);
+
+const LONGEST_HEARTBEAT: Span = Span::secs(10);
+
+fn default_stream() -> String {
+    "portcullis-revocations".to_owned()
+}
+
+fn default_subject_prefix() -> String {
+    "portcullis.revocations".to_owned()
+}
+
+const fn default_replicas() -> usize {
+    3
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn default_connect_timeout() -> Span {
+    Span::secs(5)
+}
+
+const fn default_publish_timeout() -> Span {
+    Span::secs(5)
+}
+
+const fn default_heartbeat() -> Span {
+    Span::secs(1)
+}
+
+const fn default_keep_longer() -> Span {
+    Span::secs(300)
+}
+
+impl Config {
+    /// Everything by default, on these servers.
+    #[must_use]
+    pub fn on(servers: Vec<String>) -> Self {
+        Self {
+            servers,
+            stream: default_stream(),
+            subject_prefix: default_subject_prefix(),
+            replicas: default_replicas(),
+            create: true,
+            max_bytes: None,
+            auth: Auth::default(),
+            tls: Tls::default(),
+            connect_timeout: default_connect_timeout(),
+            publish_timeout: default_publish_timeout(),
+            heartbeat: default_heartbeat(),
+            require_sync_always: true,
+            system_auth: None,
+            accept_weaker_stream: false,
+            keep_longer: default_keep_longer(),
+        }
+    }
+
+    /// Reports what cannot work.
+    pub fn check(&self, problems: &mut Problems) {
+        if self.servers.is_empty() {
+            problems.push(
+                "servers",
+                "name at least one, such as nats://127.0.0.1:4222",
+            );
+        }
+        problems.each("servers", &self.servers, |problems, server| {
+            if let Err(message) = check_server(server) {
+                problems.push("", message);
+            }
+        });
+        self.check_names(problems);
+        self.check_numbers(problems);
+        problems.within("auth", |problems| self.auth.check(problems));
+        if let Some(auth) = &self.system_auth {
+            problems.within("system_auth", |problems| auth.check(problems));
+        }
+        problems.within("tls", |problems| self.tls.check(problems));
+    }
+
+    fn check_names(&self, problems: &mut Problems) {
+        let forbidden = |c: char| c.is_whitespace() || c.is_control() || "*>/\\".contains(c);
+        if self.stream.is_empty() || self.stream.contains(|c| forbidden(c) || c == '.') {
+            problems.push(
+                "stream",
+                format!(
+                    "{:?} is no stream name: no dots, blanks, *, >, / or \\",
+                    self.stream
+                ),
+            );
+        }
+        let prefix = &self.subject_prefix;
+        let empty_token = prefix.split('.').any(str::is_empty);
+        if empty_token || prefix.contains(forbidden) || prefix.starts_with(['$', '_']) {
+            problems.push(
+                "subject_prefix",
+                format!(
+                    "{prefix:?} is no subject: words joined by dots, no wildcards, and no $ or _ \
+                     at the start, which belong to the servers"
+                ),
+            );
+        }
+    }
+
+    fn check_numbers(&self, problems: &mut Problems) {
+        if !(1..=5).contains(&self.replicas) {
+            problems.push("replicas", "JetStream keeps 1 to 5 copies; use 3");
+        }
+        if self.max_bytes.is_some_and(Bytes::is_empty) {
+            problems.push("max_bytes", "a stream without room takes no revocation");
+        }
+        let spans = [
+            ("connect_timeout", self.connect_timeout, Span::secs(60)),
+            (
+                "publish_timeout",
+                self.publish_timeout,
+                LONGEST_PUBLISH_TIMEOUT,
+            ),
+            ("heartbeat", self.heartbeat, LONGEST_HEARTBEAT),
+        ];
+        for (field, span, longest) in spans {
+            if span.0.is_zero() || span > longest {
+                problems.push(field, format!("{span} is not between 1ms and {longest}"));
+            }
+        }
+    }
+}
+
+fn check_server(server: &str) -> Result<(), String> {
+    let text = if server.contains("://") {
+        server.to_owned()
+    } else {
+        format!("nats://{server}")
+    };
+    // The text itself may hold a password: it is not repeated.
+    let url = Url::parse(&text).map_err(|error| format!("this is no address: {error}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("credentials in an address end up in logs; use auth".to_owned());
+    }
+    if !["nats", "tls"].contains(&url.scheme()) {
+        return Err(format!("{} is not nats or tls", url.scheme()));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("the host is missing, as in nats://nats-1.example.com:4222".to_owned());
+    }
+    Ok(())
+}
+
+impl Auth {
+    fn check(&self, problems: &mut Problems) {
+        let password = self.password.is_some() || self.password_file.is_some();
+        let token = self.token.is_some() || self.token_file.is_some();
+        let ways = [
+            self.user.is_some() || password,
+            token,
+            self.creds_file.is_some(),
+            self.nkey_file.is_some(),
+        ];
+        if ways.iter().filter(|way| **way).count() > 1 {
+            problems.push(
+                "",
+                "give one of user, token, creds_file and nkey_file, not several",
+            );
+        }
+        if self.user.is_some() != password {
+            problems.push(
+                "",
+                "user needs password or password_file, and the other way round",
+            );
+        }
+        if self.password.is_some() && self.password_file.is_some() {
+            problems.push("password", "give password or password_file, not both");
+        }
+        if self.token.is_some() && self.token_file.is_some() {
+            problems.push("token", "give token or token_file, not both");
+        }
+    }
+}
+
+impl Tls {
+    fn check(&self, problems: &mut Problems) {
+        if self.cert.is_some() != self.key.is_some() {
+            problems.push("", "cert and key go together");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems_of(yaml: &str) -> Vec<String> {
+        let config: Config = serde_saphyr::from_str(yaml).unwrap();
+        let mut problems = Problems::new();
+        config.check(&mut problems);
+        let found = problems.into_vec();
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn one_server_is_enough() {
+        assert!(problems_of("servers: ['nats://nats-1.example.com:4222']").is_empty());
+        assert!(problems_of("servers: [nats-1.example.com]").is_empty());
+    }
+
+    #[test]
+    fn the_defaults_of_yaml_and_code_agree() {
+        let read: Config = serde_saphyr::from_str("servers: [a]").unwrap();
+        let made = Config::on(vec!["a".to_owned()]);
+        assert_eq!(format!("{read:?}"), format!("{made:?}"));
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_refused_and_not_repeated() {
+        for server in ["nats://joe:hunter2@h:1", "tls://hunter2@h"] {
+            let found = problems_of(&format!("servers: ['{server}']"));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with("servers[0]: "), "{found:?}");
+            assert!(!found[0].contains("hunter2"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_named_by_its_place() {
+        for (yaml, place) in [
+            ("servers: []", "servers"),
+            ("servers: ['http://h']", "servers[0]"),
+            ("{servers: [h], stream: 'a.b'}", "stream"),
+            ("{servers: [h], stream: ''}", "stream"),
+            ("{servers: [h], subject_prefix: 'a..b'}", "subject_prefix"),
+            ("{servers: [h], subject_prefix: 'a.>'}", "subject_prefix"),
+            (
+                "{servers: [h], subject_prefix: '$JS.API'}",
+                "subject_prefix",
+            ),
+            ("{servers: [h], replicas: 0}", "replicas"),
+            ("{servers: [h], replicas: 6}", "replicas"),
+            ("{servers: [h], max_bytes: 0B}", "max_bytes"),
+            ("{servers: [h], publish_timeout: 0s}", "publish_timeout"),
+            ("{servers: [h], publish_timeout: 5m}", "publish_timeout"),
+            ("{servers: [h], heartbeat: 1m}", "heartbeat"),
+            ("{servers: [h], auth: {user: a}}", "auth"),
+            ("{servers: [h], auth: {password: a}}", "auth"),
+            ("{servers: [h], auth: {token: a, nkey_file: b}}", "auth"),
+            (
+                "{servers: [h], auth: {token: a, token_file: b}}",
+                "auth.token",
+            ),
+            ("{servers: [h], tls: {cert: a}}", "tls"),
+        ] {
+            let found = problems_of(yaml);
+            assert_eq!(found.len(), 1, "{yaml}: {found:?}");
+            assert!(found[0].starts_with(&format!("{place}: ")), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_written_out() {
+        let config: Config =
+            serde_saphyr::from_str("{servers: [h], auth: {user: a, password: hunter2}}").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));
+    }
+}

@@ -1,0 +1,76 @@
+//! When the servers write to disk. Only a user of their system account can see it.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::config::{Auth, Config};
+use super::link;
+
+const QUESTION: &str = "$SYS.REQ.SERVER.PING.JSZ";
+
+/// Every server answers on its own; after this much silence all of them have.
+const SILENCE: Duration = Duration::from_millis(500);
+
+#[derive(Deserialize)]
+struct Answer {
+    server: Server,
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+struct Server {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    config: Option<Settings>,
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    #[serde(default)]
+    sync_always: bool,
+}
+
+/// The names of the servers with JetStream that acknowledge before they write.
+pub(super) async fn late_writers(config: &Config, auth: &Auth) -> Result<Vec<String>, String> {
+    let options = link::options(config, auth).map_err(|error| error.to_string())?;
+    let servers = link::addresses(config).map_err(|error| error.to_string())?;
+    let client = options
+        .connect(servers)
+        .await
+        .map_err(|error| format!("system_auth: {error}"))?;
+    let inbox = client.new_inbox();
+    let unasked = |error: String| format!("the servers' settings cannot be asked for: {error}");
+    let mut answers = client
+        .subscribe(inbox.clone())
+        .await
+        .map_err(|error| unasked(error.to_string()))?;
+    client
+        .publish_with_reply(QUESTION, inbox, r#"{"config":true}"#.into())
+        .await
+        .map_err(|error| unasked(error.to_string()))?;
+    let mut late = Vec::new();
+    let mut heard = 0_usize;
+    while let Ok(Some(message)) = timeout(SILENCE, answers.next()).await {
+        let Ok(answer) = serde_json::from_slice::<Answer>(&message.payload) else {
+            continue;
+        };
+        heard += 1;
+        let settings = answer.data.and_then(|data| data.config);
+        if settings.is_some_and(|settings| !settings.sync_always) {
+            late.push(answer.server.name);
+        }
+    }
+    if heard == 0 {
+        return Err(
+            "no server tells its settings: is system_auth a user of the system account?".to_owned(),
+        );
+    }
+    late.sort();
+    Ok(late)
+}

@@ -1,0 +1,391 @@
+//! The stream: made as it must be, or checked against what it must be.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_nats::datetime::parse_rfc3339;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::CreateStreamErrorKind;
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{
+    ClusterInfo, Config as StreamConfig, DiscardPolicy, Info, PersistenceMode, RetentionPolicy,
+    StorageType,
+};
+use aws_lc_rs::digest;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout};
+
+use crate::clock::UnixMillis;
+
+use super::config::Config;
+use super::{Shared, Trouble, durability, link};
+
+/// A leader that has heard from most of its followers within this time is still the leader: they
+/// wait at least 4 seconds before they elect another.
+const LEASE: Duration = Duration::from_secs(3);
+
+/// How long a look at the stream may take.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The servers' write policy is read again after this time.
+const PROBE_AGAIN: Duration = Duration::from_mins(1);
+
+/// What is remembered of earlier checks, so that nothing is said twice.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    said: Vec<String>,
+    probed: Option<Instant>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(flatten)]
+    info: Info,
+    /// The server's time.
+    ts: Option<String>,
+}
+
+/// Which history this is. A stream that was deleted and made again has another.
+pub(super) fn epoch(info: &Info) -> [u8; 16] {
+    let created = info.created.unix_timestamp_nanos();
+    let text = format!("{}\n{created}", info.config.name);
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    digest.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+pub(super) fn subject(config: &Config) -> String {
+    format!("{}.v1", config.subject_prefix)
+}
+
+fn wanted(config: &Config) -> StreamConfig {
+    StreamConfig {
+        name: config.stream.clone(),
+        description: Some("Portcullis: tokens that are no longer good".to_owned()),
+        subjects: vec![format!("{}.>", config.subject_prefix)],
+        retention: RetentionPolicy::Limits,
+        storage: StorageType::File,
+        num_replicas: config.replicas,
+        discard: DiscardPolicy::New,
+        max_bytes: config
+            .max_bytes
+            .map_or(-1, |room| i64::try_from(room.0).unwrap_or(i64::MAX)),
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_consumers: -1,
+        duplicate_window: Duration::from_mins(2),
+        allow_message_ttl: true,
+        deny_delete: true,
+        deny_purge: true,
+        ..StreamConfig::default()
+    }
+}
+
+/// Every way in which the stream could lose a revocation that it acknowledged, each with the fix.
+fn weaknesses(found: &StreamConfig, config: &Config) -> Vec<String> {
+    let replicas = config.replicas;
+    let checks = [
+        (
+            found.storage != StorageType::File,
+            "it is kept in memory: make it again with --storage file".to_owned(),
+        ),
+        (
+            found.num_replicas < replicas,
+            format!(
+                "it has {} copies instead of {replicas}: set --replicas {replicas}",
+                found.num_replicas
+            ),
+        ),
+        (
+            found.discard != DiscardPolicy::New,
+            "it drops old messages when it is full: set --discard new".to_owned(),
+        ),
+        (
+            !found.max_age.is_zero(),
+            "it drops messages by age: set --max-age 0; revocations bring their own time to live"
+                .to_owned(),
+        ),
+        (
+            found.max_messages_per_subject > 0,
+            "it drops old messages of a subject: set --max-msgs-per-subject -1".to_owned(),
+        ),
+        (
+            found.retention != RetentionPolicy::Limits,
+            "it drops messages once they were read: make it again with --retention limits"
+                .to_owned(),
+        ),
+        (
+            found.persist_mode == Some(PersistenceMode::Async),
+            "it acknowledges before it writes: make it again with --persist-mode default"
+                .to_owned(),
+        ),
+        (
+            found.no_ack,
+            "it acknowledges nothing: set --ack".to_owned(),
+        ),
+        (
+            !found.deny_purge || !found.deny_delete || found.allow_rollup,
+            "messages can be purged, deleted or rolled up: set --deny-purge --deny-delete \
+             --no-allow-rollup"
+                .to_owned(),
+        ),
+        (
+            !found.allow_message_ttl,
+            "messages cannot have a time to live: set --allow-msg-ttl".to_owned(),
+        ),
+    ];
+    let weak = checks.into_iter().filter(|(weak, _)| *weak);
+    weak.map(|(_, fix)| fix).collect()
+}
+
+/// Whether the answer comes from a leader that still is one. Only the leader of a stream answers
+/// for it, but one that was cut off from the others does not know yet that it was replaced.
+fn led(cluster: Option<&ClusterInfo>) -> Result<(), String> {
+    let Some(cluster) = cluster.filter(|cluster| !cluster.replicas.is_empty()) else {
+        return Ok(());
+    };
+    let heard = |peer: &&_| in_touch(peer);
+    let alive = 1 + cluster.replicas.iter().filter(heard).count();
+    let all = 1 + cluster.replicas.len();
+    if cluster.leader.is_some() && alive * 2 > all {
+        return Ok(());
+    }
+    Err(format!(
+        "the stream's leader hears from {alive} of {all} servers only, itself included"
+    ))
+}
+
+fn in_touch(peer: &async_nats::jetstream::stream::PeerInfo) -> bool {
+    !peer.offline && peer.active < LEASE
+}
+
+impl Shared {
+    /// The stream as it is now, fit for use. Made if it is missing and may be made.
+    pub(super) async fn stream(&self) -> Result<Info, Trouble> {
+        link::first_attempt(&self.link, self.config.connect_timeout.0).await;
+        if let Some(why) = link::broken(&self.client, &self.link) {
+            return Err(Trouble::new(why));
+        }
+        let mut checked = self.checked.lock().await;
+        let found = match self.look().await? {
+            Some(info) => info,
+            None if self.config.create => self.create().await?,
+            None => {
+                return Err(Trouble::new(format!(
+                    "the stream {} does not exist, and create is false",
+                    self.config.stream
+                )));
+            }
+        };
+        let fit = self.judge(&found, &mut checked);
+        let fit = match fit {
+            Ok(()) => self.probe(&mut checked).await,
+            unfit => unfit,
+        };
+        self.epoch.store(fit.is_ok().then(|| epoch(&found).into()));
+        fit.map(|()| found)
+    }
+
+    /// The stream as its leader knows it; nothing is changed. `None` if there is none.
+    pub(super) async fn look(&self) -> Result<Option<Info>, Trouble> {
+        let subject = format!("STREAM.INFO.{}", self.config.stream);
+        let asked = timeout(LOOK, self.jetstream.request(subject, &())).await;
+        let answer: Result<Response<Answer>, _> =
+            asked.map_err(|_| Trouble::silence("JetStream does not answer"))?;
+        match answer {
+            Ok(Response::Ok(answer)) => {
+                led(answer.info.cluster.as_ref()).map_err(Trouble::new)?;
+                self.raise_horizon(&answer);
+                Ok(Some(answer.info))
+            }
+            Ok(Response::Err { error }) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                Ok(None)
+            }
+            Ok(Response::Err { error }) => Err(Trouble::new(error.to_string())),
+            Err(_) => Err(Trouble::silence(
+                "no JetStream server answers for the stream",
+            )),
+        }
+    }
+
+    /// Messages leave the stream by the servers' clock, so what was good until before it may have
+    /// lost its revocation. Half of `keep_longer` is for servers whose clock is ahead, the other
+    /// half for replicas whose clock was ahead when they wrote.
+    fn raise_horizon(&self, answer: &Answer) {
+        let at = answer.ts.as_deref().and_then(|at| parse_rfc3339(at).ok());
+        let at = at.unwrap_or(answer.info.state.last_timestamp);
+        let millis = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+        let horizon = UnixMillis(millis).minus(self.config.keep_longer.0 / 2);
+        self.horizon.fetch_max(horizon.0, Ordering::AcqRel);
+    }
+
+    async fn create(&self) -> Result<Info, Trouble> {
+        let name = &self.config.stream;
+        let server = self.client.server_info();
+        if !self.client.is_server_compatible(2, 11, 0) {
+            return Err(Trouble::new(format!(
+                "the server {} is NATS {}; 2.11 or later is needed for messages with a time to \
+                 live",
+                server.server_name, server.version
+            )));
+        }
+        match self.jetstream.create_stream(wanted(&self.config)).await {
+            Ok(stream) => {
+                tracing::warn!(
+                    stream = name,
+                    replicas = self.config.replicas,
+                    "the stream of revocations did not exist and was made: right for a first \
+                     start; at any other time import an export, or new replicas know nothing of \
+                     earlier revocations"
+                );
+                Ok(stream.cached_info().clone())
+            }
+            Err(error) => Err(Trouble::new(match error.kind() {
+                CreateStreamErrorKind::JetStream(error) => {
+                    format!("the stream {name} cannot be made: {error}")
+                }
+                kind => format!("the stream {name} cannot be made: {kind}"),
+            })),
+        }
+    }
+
+    fn judge(&self, found: &Info, checked: &mut Checked) -> Result<(), Trouble> {
+        let weaknesses = weaknesses(&found.config, &self.config);
+        let name = &self.config.stream;
+        let Some(first) = weaknesses.first() else {
+            return Ok(());
+        };
+        if !self.config.accept_weaker_stream {
+            return Err(Trouble::new(format!(
+                "the stream {name} can lose revocations: {} (nats stream edit {name})",
+                weaknesses.join("; ")
+            )));
+        }
+        if !found.config.allow_message_ttl {
+            // Not weaker but useless: every message would be refused.
+            return Err(Trouble::new(format!("the stream {name}: {first}")));
+        }
+        for weakness in weaknesses {
+            let message = format!("the stream {name} can lose revocations: {weakness}");
+            checked.say(message);
+        }
+        Ok(())
+    }
+
+    /// Whether a stream that was fit is fit still.
+    pub(super) fn still_fit(&self, found: &Info) -> bool {
+        self.config.accept_weaker_stream || weaknesses(&found.config, &self.config).is_empty()
+    }
+
+    async fn probe(&self, checked: &mut Checked) -> Result<(), Trouble> {
+        let Some(auth) = &self.config.system_auth else {
+            checked.hint();
+            return Ok(());
+        };
+        if checked.probed.is_some_and(|at| at.elapsed() < PROBE_AGAIN) {
+            return Ok(());
+        }
+        let late = durability::late_writers(&self.config, auth).await;
+        let late = late.map_err(Trouble::new)?;
+        if !late.is_empty() {
+            let message = format!(
+                "these servers acknowledge before they write to disk, so a power failure can \
+                 lose revocations: {}; set jetstream {{ sync_interval: always }} there",
+                late.join(", ")
+            );
+            if self.config.require_sync_always {
+                return Err(Trouble::new(message));
+            }
+            checked.say(message);
+        }
+        checked.probed = Some(Instant::now());
+        Ok(())
+    }
+}
+
+impl Checked {
+    fn say(&mut self, message: String) {
+        if !self.said.contains(&message) {
+            tracing::error!("{message}");
+            self.said.push(message);
+        }
+    }
+
+    fn hint(&mut self) {
+        let message = "whether the NATS servers write to disk before they acknowledge cannot be \
+                       seen without system_auth: set jetstream { sync_interval: always } on every \
+                       server, or a power failure of most of them can lose the revocations of \
+                       the last two minutes";
+        if !self.said.iter().any(|said| said == message) {
+            tracing::warn!("{message}");
+            self.said.push(message.to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config::on(vec!["nats-1.example.com".to_owned()])
+    }
+
+    #[test]
+    fn what_we_make_is_not_weak() {
+        assert_eq!(
+            weaknesses(&wanted(&config()), &config()),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn every_weaker_setting_is_seen() {
+        let weaken: [fn(&mut StreamConfig); 11] = [
+            |stream| stream.storage = StorageType::Memory,
+            |stream| stream.num_replicas = 2,
+            |stream| stream.discard = DiscardPolicy::Old,
+            |stream| stream.max_age = Duration::from_secs(1),
+            |stream| stream.max_messages_per_subject = 1,
+            |stream| stream.retention = RetentionPolicy::WorkQueue,
+            |stream| stream.persist_mode = Some(PersistenceMode::Async),
+            |stream| stream.no_ack = true,
+            |stream| stream.deny_purge = false,
+            |stream| stream.allow_rollup = true,
+            |stream| stream.allow_message_ttl = false,
+        ];
+        for (number, weaken) in weaken.iter().enumerate() {
+            let mut stream = wanted(&config());
+            weaken(&mut stream);
+            assert_eq!(weaknesses(&stream, &config()).len(), 1, "number {number}");
+        }
+    }
+
+    #[test]
+    fn a_leader_that_hears_nobody_is_not_believed() {
+        let peer = |active: u64, offline: bool| async_nats::jetstream::stream::PeerInfo {
+            name: "n".to_owned(),
+            current: true,
+            active: Duration::from_millis(active),
+            offline,
+            lag: None,
+        };
+        let cluster = |replicas| ClusterInfo {
+            name: None,
+            raft_group: None,
+            leader: Some("n1".to_owned()),
+            leader_since: None,
+            system_account: false,
+            traffic_account: None,
+            replicas,
+        };
+        let says = |replicas| led(Some(&cluster(replicas)));
+        assert!(led(None).is_ok());
+        assert!(says(vec![]).is_ok());
+        assert!(says(vec![peer(10, false), peer(9000, false)]).is_ok());
+        assert!(says(vec![peer(9000, false), peer(9000, false)]).is_err());
+        assert!(says(vec![peer(10, true), peer(10, true)]).is_err());
+        assert!(says(vec![peer(10, false), peer(9000, true)]).is_ok());
+        assert!(says(vec![peer(10, false); 1]).is_ok());
+        assert!(says(vec![peer(9000, false); 1]).is_err());
+    }
+}

@@ -1,0 +1,364 @@
+//! `revocations.store.redis:` in the configuration file.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Problems;
+use crate::secret::Secret;
+use crate::units::Span;
+
+use super::address::Server;
+
+/// Redis or Valkey, 7.0 or later. Exactly one of `server`, `sentinel` and `cluster` says where.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// One server: `redis.example.com:6379` or `unix:/run/redis/redis.sock`.
+    #[serde(default)]
+    pub server: Option<Server>,
+    /// A primary that sentinels watch over.
+    #[serde(default)]
+    pub sentinel: Option<Sentinel>,
+    /// A cluster. The log lives on the one node that owns the slot of `key`.
+    #[serde(default)]
+    pub cluster: Option<Cluster>,
+    /// The database number. A cluster has only 0.
+    #[serde(default)]
+    pub database: u16,
+    /// The ACL user. Left out: `default`.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The user's password.
+    #[serde(default, skip_serializing)]
+    pub password: Option<Secret>,
+    /// A file that holds the password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// Speak TLS with the servers, the sentinels too. `tls: {}` trusts the system's authorities.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// The key of the stream. Keys beside it begin with the same name; the part in braces puts
+    /// them in one slot of a cluster.
+    #[serde(default = "default_key")]
+    pub key: String,
+    /// How many replicas of the server must confirm a revocation before it is acknowledged. From
+    /// Redis 7.2 on they confirm that it is in their append-only file, before that only that they
+    /// received it.
+    #[serde(default)]
+    pub wait_replicas: u16,
+    /// Acknowledge nothing unless the server syncs each write to its disk (`appendonly yes`,
+    /// `appendfsync always`, `no-appendfsync-on-rewrite no`) and says so. `false` takes the
+    /// server as it is; the log then says at each connect what can be lost.
+    #[serde(default = "yes")]
+    pub require_appendfsync_always: bool,
+    /// How long one attempt to connect may take.
+    #[serde(default = "default_connect_timeout")]
+    pub connect_timeout: Span,
+    /// How long one append may take, attempts to connect included, before its sender is told to
+    /// try again.
+    #[serde(default = "default_append_timeout")]
+    pub append_timeout: Span,
+    /// How long a record is recognised that a sender delivers again. A later duplicate costs an
+    /// entry in the log and changes nothing.
+    #[serde(default = "default_remember_duplicates")]
+    pub remember_duplicates: Span,
+    /// How often one of the replicas deletes what is over from the log.
+    #[serde(default = "default_compact_every")]
+    pub compact_every: Span,
+    /// For how long what is over stays in the log. It covers clocks that differ, and replicas
+    /// that are configured differently during a rollout.
+    #[serde(default = "default_compact_grace")]
+    pub compact_grace: Span,
+}
+
+/// The sentinels and the primary that they know.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sentinel {
+    /// The sentinels, asked in this order.
+    pub servers: Vec<Server>,
+    /// The name of the primary in the sentinels' configuration.
+    pub primary: String,
+    /// The ACL user at the sentinels, if they ask for one.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The password at the sentinels, if they ask for one.
+    #[serde(default, skip_serializing)]
+    pub password: Option<Secret>,
+    /// A file that holds that password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+}
+
+/// Nodes of a cluster.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Some of the nodes, asked in this order for the others.
+    pub servers: Vec<Server>,
+}
+
+/// TLS towards the servers.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// A PEM file with the authorities to trust. Left out: the system's.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// A PEM file with the client certificate, if the servers ask for one.
+    #[serde(default)]
+    pub cert: Option<PathBuf>,
+    /// A PEM file with the key of `cert`.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+}
+
+fn default_key() -> String {
+    "{portcullis}:revocations".to_owned()
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn default_connect_timeout() -> Span {
+    Span::secs(2)
+}
+
+const fn default_append_timeout() -> Span {
+    Span::secs(5)
+}
+
+const fn default_remember_duplicates() -> Span {
+    Span::secs(120)
+}
+
+const fn default_compact_every() -> Span {
+    Span::secs(60)
+}
+
+const fn default_compact_grace() -> Span {
+    Span::secs(3600)
+}
+
+impl Config {
+    /// One server with the defaults for everything else.
+    #[must_use]
+    pub fn of(server: Server) -> Self {
+        Self {
+            server: Some(server),
+            sentinel: None,
+            cluster: None,
+            database: 0,
+            username: None,
+            password: None,
+            password_file: None,
+            tls: None,
+            key: default_key(),
+            wait_replicas: 0,
+            require_appendfsync_always: yes(),
+            connect_timeout: default_connect_timeout(),
+            append_timeout: default_append_timeout(),
+            remember_duplicates: default_remember_duplicates(),
+            compact_every: default_compact_every(),
+            compact_grace: default_compact_grace(),
+        }
+    }
+
+    /// Reports what cannot work.
+    pub fn check(&self, problems: &mut Problems) {
+        self.check_where(problems);
+        self.check_key(problems);
+        check_login(
+            problems,
+            self.username.as_ref(),
+            self.password.as_ref(),
+            self.password_file.as_ref(),
+        );
+        if let Some(tls) = &self.tls {
+            problems.within("tls", |problems| tls.check(problems, self));
+        }
+        for (field, span) in [
+            ("connect_timeout", self.connect_timeout),
+            ("append_timeout", self.append_timeout),
+            ("remember_duplicates", self.remember_duplicates),
+            ("compact_every", self.compact_every),
+        ] {
+            if span.0.as_millis() == 0 {
+                problems.push(field, "must be at least 1ms");
+            }
+        }
+        if self.append_timeout < self.connect_timeout {
+            problems.push(
+                "append_timeout",
+                format!(
+                    "{} leaves no time for connect_timeout ({})",
+                    self.append_timeout, self.connect_timeout
+                ),
+            );
+        }
+    }
+
+    fn check_where(&self, problems: &mut Problems) {
+        let given = [
+            self.server.is_some(),
+            self.sentinel.is_some(),
+            self.cluster.is_some(),
+        ];
+        if given.into_iter().filter(|given| *given).count() != 1 {
+            problems.push("", "give exactly one of server, sentinel and cluster");
+        }
+        if let Some(sentinel) = &self.sentinel {
+            problems.within("sentinel", |problems| sentinel.check(problems));
+        }
+        if let Some(cluster) = &self.cluster {
+            if cluster.servers.is_empty() {
+                problems.push("cluster.servers", "name at least one node");
+            }
+            if self.database != 0 {
+                problems.push("database", "a cluster has only database 0");
+            }
+        }
+    }
+
+    /// All keys must lie in one slot, so a brace may only be part of one whole `{tag}`.
+    fn check_key(&self, problems: &mut Problems) {
+        let printable = self.key.chars().all(|c| c.is_ascii_graphic());
+        let braces = self.key.matches(['{', '}']).count();
+        let tagged = self
+            .key
+            .split_once('{')
+            .and_then(|(_, rest)| rest.split_once('}'));
+        let has_tag = braces == 2 && tagged.is_some_and(|(tag, _)| !tag.is_empty());
+        if self.key.is_empty() || !printable || !(braces == 0 || has_tag) {
+            problems.push(
+                "key",
+                "must be printable ASCII, with braces only around one hash tag, as in \
+                 {portcullis}:revocations",
+            );
+        }
+    }
+
+    /// The name of a key beside the stream, in the same slot of a cluster.
+    pub(super) fn beside(&self, name: &str) -> String {
+        if self.key.contains('{') {
+            format!("{}:{name}", self.key)
+        } else {
+            format!("{{{}}}:{name}", self.key)
+        }
+    }
+}
+
+impl Sentinel {
+    fn check(&self, problems: &mut Problems) {
+        if self.servers.is_empty() {
+            problems.push("servers", "name at least one sentinel");
+        }
+        if self.primary.is_empty() {
+            problems.push("primary", "is empty");
+        }
+        check_login(
+            problems,
+            self.username.as_ref(),
+            self.password.as_ref(),
+            self.password_file.as_ref(),
+        );
+    }
+}
+
+impl Tls {
+    fn check(&self, problems: &mut Problems, config: &Config) {
+        if self.cert.is_some() != self.key.is_some() {
+            problems.push("", "cert and key go together");
+        }
+        if matches!(config.server, Some(Server::Unix(_))) {
+            problems.push("", "a unix socket needs no TLS");
+        }
+    }
+}
+
+fn check_login(
+    problems: &mut Problems,
+    username: Option<&String>,
+    password: Option<&Secret>,
+    file: Option<&PathBuf>,
+) {
+    match (password, file) {
+        (Some(_), Some(_)) => problems.push("password", "give password or password_file, not both"),
+        (None, None) if username.is_some() => {
+            problems.push("username", "needs password or password_file");
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems_of(yaml: &str) -> Vec<String> {
+        let config: Config = serde_saphyr::from_str(yaml).unwrap();
+        let mut problems = Problems::new();
+        config.check(&mut problems);
+        let found = problems.into_vec();
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_usual_ways_to_write_it_are_fine() {
+        for yaml in [
+            "server: redis.example.com:6379",
+            "{ server: 'unix:/run/redis.sock', username: log, password: secret }",
+            "{ sentinel: { servers: [a:26379, b:26379], primary: main }, wait_replicas: 1 }",
+            "{ cluster: { servers: [a, b, c] }, tls: {} }",
+            "{ server: a, key: revocations }",
+        ] {
+            assert_eq!(problems_of(yaml), Vec::<String>::new(), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        for (yaml, expected) in [
+            ("{}", "exactly one of"),
+            ("{ server: a, cluster: { servers: [b] } }", "exactly one of"),
+            ("cluster: { servers: [] }", "cluster.servers: "),
+            ("{ cluster: { servers: [a] }, database: 1 }", "database: "),
+            (
+                "sentinel: { servers: [], primary: main }",
+                "sentinel.servers: ",
+            ),
+            ("{ server: a, username: log }", "username: "),
+            ("{ server: a, password: x, password_file: y }", "password: "),
+            ("{ server: a, tls: { cert: c.pem } }", "tls: cert and key"),
+            ("{ server: 'unix:/s', tls: {} }", "tls: a unix socket"),
+            ("{ server: a, key: 'a b' }", "key: "),
+            ("{ server: a, key: '{}x' }", "key: "),
+            ("{ server: a, key: '}a{' }", "key: "),
+            ("{ server: a, append_timeout: 1s }", "append_timeout: "),
+        ] {
+            let found = problems_of(yaml).join("\n");
+            assert!(found.contains(expected), "{yaml}: {found}");
+        }
+        assert!(serde_saphyr::from_str::<Config>("{ server: a, passwort: x }").is_err());
+        assert!(serde_saphyr::from_str::<Config>("server: redis://a").is_err());
+    }
+
+    #[test]
+    fn keys_beside_the_stream_share_its_slot() {
+        let mut config = Config::of("a".parse().unwrap());
+        assert_eq!(config.beside("seen"), "{portcullis}:revocations:seen");
+        config.key = "log".to_owned();
+        assert_eq!(config.beside("seen"), "{log}:seen");
+    }
+
+    #[test]
+    fn the_password_does_not_show() {
+        let yaml = "{ server: a, password: hunter2 }";
+        let config: Config = serde_saphyr::from_str(yaml).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));
+    }
+}

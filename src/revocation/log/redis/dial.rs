@@ -1,0 +1,351 @@
+//! Finds the server that holds the log and connects to it.
+//!
+//! All keys lie in one slot, so there is one such server at a time, be it alone, behind
+//! sentinels or in a cluster. Knowing it by name lets its settings be checked before it is
+//! trusted.
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo,
+    RedisConnectionInfo, RedisResult, TlsCertificates, Value, cmd,
+};
+
+use crate::secret::Secret;
+
+use super::OpenError;
+use super::address::Server;
+use super::config::{Cluster, Config, Sentinel, Tls};
+use super::fault::Fault;
+
+/// Knows where to ask and what to say there.
+pub(super) struct Dialer {
+    place: Place,
+    /// At the servers.
+    login: Login,
+    /// At the sentinels.
+    sentinel_login: Login,
+    certificates: Option<TlsCertificates>,
+    database: u16,
+    key: String,
+    patience: Duration,
+}
+
+enum Place {
+    Server(Server),
+    Sentinel(Sentinel),
+    Cluster(Cluster),
+}
+
+/// A connection that nobody checked yet, and where it leads.
+pub(super) struct Line {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) place: String,
+}
+
+#[derive(Clone, Default)]
+struct Login {
+    username: Option<String>,
+    password: Option<String>,
+}
+
+impl Dialer {
+    /// Reads the secret and TLS files.
+    pub(super) fn new(config: &Config) -> Result<Self, OpenError> {
+        let place = match (&config.server, &config.sentinel, &config.cluster) {
+            (Some(server), None, None) => Place::Server(server.clone()),
+            (None, Some(sentinel), None) => Place::Sentinel(sentinel.clone()),
+            (None, None, Some(cluster)) => Place::Cluster(cluster.clone()),
+            _ => {
+                return Err(OpenError(
+                    "give exactly one of server, sentinel, cluster".into(),
+                ));
+            }
+        };
+        let sentinel_login = match &place {
+            Place::Sentinel(at) => Login::read(
+                at.username.as_ref(),
+                at.password.as_ref(),
+                at.password_file.as_ref(),
+            )?,
+            Place::Server(_) | Place::Cluster(_) => Login::default(),
+        };
+        let login = Login::read(
+            config.username.as_ref(),
+            config.password.as_ref(),
+            config.password_file.as_ref(),
+        )?;
+        let dialer = Self {
+            place,
+            login,
+            sentinel_login,
+            certificates: config.tls.as_ref().map(certificates).transpose()?,
+            database: config.database,
+            key: config.key.clone(),
+            patience: config.connect_timeout.0,
+        };
+        dialer.check_certificates()?;
+        Ok(dialer)
+    }
+
+    /// The certificates are parsed at each connect; a bad file must show at start.
+    fn check_certificates(&self) -> Result<(), OpenError> {
+        let probe = Server::Tcp {
+            host: "localhost".to_owned(),
+            port: 0,
+        };
+        let client = self.client(&probe, RedisConnectionInfo::default());
+        client
+            .map(drop)
+            .map_err(|error| OpenError(format!("tls: {error}")))
+    }
+
+    /// A fresh connection to the server that holds the log. `silence` is how long an answer may
+    /// take on it.
+    pub(super) async fn primary(&self, silence: Duration) -> Result<Line, Fault> {
+        let server = match &self.place {
+            Place::Server(server) => server.clone(),
+            Place::Sentinel(at) => self.ask_sentinels(at).await?,
+            Place::Cluster(at) => self.ask_nodes(at).await?,
+        };
+        self.connect(&server, &self.login, self.database, silence)
+            .await
+    }
+
+    async fn ask_sentinels(&self, at: &Sentinel) -> Result<Server, Fault> {
+        let mut said = Vec::new();
+        for server in &at.servers {
+            match self.ask_sentinel(server, &at.primary).await {
+                Ok(primary) => return Ok(primary),
+                Err(fault) => said.push(fault.to_string()),
+            }
+        }
+        Err(Fault::Down(format!(
+            "no sentinel helps: {}",
+            said.join("; ")
+        )))
+    }
+
+    async fn ask_sentinel(&self, server: &Server, primary: &str) -> Result<Server, Fault> {
+        let mut line = self
+            .connect(server, &self.sentinel_login, 0, self.patience)
+            .await?;
+        let found: Option<(String, u16)> = cmd("SENTINEL")
+            .arg("get-master-addr-by-name")
+            .arg(primary)
+            .query_async(&mut line.connection)
+            .await
+            .map_err(|error| Fault::before_use(&line.place, &error))?;
+        match found {
+            Some((host, port)) => Ok(Server::Tcp { host, port }),
+            None => Err(Fault::Down(format!(
+                "{}: knows no primary {primary:?}",
+                line.place
+            ))),
+        }
+    }
+
+    async fn ask_nodes(&self, at: &Cluster) -> Result<Server, Fault> {
+        let mut said = Vec::new();
+        for server in &at.servers {
+            match self.ask_node(server).await {
+                Ok(owner) => return Ok(owner),
+                Err(fault) => said.push(fault.to_string()),
+            }
+        }
+        Err(Fault::Down(format!(
+            "no node of the cluster helps: {}",
+            said.join("; ")
+        )))
+    }
+
+    async fn ask_node(&self, server: &Server) -> Result<Server, Fault> {
+        let mut line = self.connect(server, &self.login, 0, self.patience).await?;
+        let asked: RedisResult<(i64, Value)> = async {
+            let slot = cmd("CLUSTER").arg("KEYSLOT").arg(&self.key).take();
+            let slot = slot.query_async(&mut line.connection).await?;
+            let slots = cmd("CLUSTER").arg("SLOTS").take();
+            let slots = slots.query_async(&mut line.connection).await?;
+            Ok((slot, slots))
+        }
+        .await;
+        let (slot, slots) = asked.map_err(|error| Fault::before_use(&line.place, &error))?;
+        owner_of(slot, &slots, server)
+            .ok_or_else(|| Fault::Down(format!("{}: nobody owns slot {slot}", line.place)))
+    }
+
+    async fn connect(
+        &self,
+        server: &Server,
+        login: &Login,
+        database: u16,
+        silence: Duration,
+    ) -> Result<Line, Fault> {
+        let place = server.to_string();
+        let client = self
+            .client(server, login.info(database))
+            .map_err(|error| Fault::before_use(&place, &error))?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.patience))
+            .set_response_timeout(Some(silence));
+        let dialled = client.get_multiplexed_async_connection_with_config(&config);
+        // The crate's own limit does not cover each step of the greeting.
+        match tokio::time::timeout(self.patience, dialled).await {
+            Ok(Ok(connection)) => Ok(Line { connection, place }),
+            Ok(Err(error)) => Err(Fault::before_use(&place, &error)),
+            Err(_elapsed) => Err(Fault::Down(format!("{place}: no connection in time"))),
+        }
+    }
+
+    fn client(&self, server: &Server, info: RedisConnectionInfo) -> RedisResult<Client> {
+        let address = match server {
+            Server::Unix(path) => ConnectionAddr::Unix(path.clone()),
+            Server::Tcp { host, port } if self.certificates.is_some() => ConnectionAddr::TcpTls {
+                host: host.clone(),
+                port: *port,
+                insecure: false,
+                tls_params: None,
+            },
+            Server::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
+        };
+        let is_tls = matches!(address, ConnectionAddr::TcpTls { .. });
+        let info = address
+            .into_connection_info()?
+            .set_redis_settings(info)
+            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        match &self.certificates {
+            Some(certificates) if is_tls => Client::build_with_tls(info, certificates.clone()),
+            _ => Client::open(info),
+        }
+    }
+}
+
+/// Reads `CLUSTER SLOTS`: lists of first slot, last slot, owner, replicas.
+fn owner_of(slot: i64, slots: &Value, asked: &Server) -> Option<Server> {
+    let ranges = list(slots)?;
+    ranges.iter().find_map(|range| {
+        let range = list(range)?;
+        let (Value::Int(first), Value::Int(last)) = (range.first()?, range.get(1)?) else {
+            return None;
+        };
+        if !(*first..=*last).contains(&slot) {
+            return None;
+        }
+        let owner = list(range.get(2)?)?;
+        let Value::Int(port) = owner.get(1)? else {
+            return None;
+        };
+        let port = u16::try_from(*port).ok()?;
+        match (owner.first()?, asked) {
+            (Value::BulkString(host), _) if !host.is_empty() => Some(Server::Tcp {
+                host: String::from_utf8(host.clone()).ok()?,
+                port,
+            }),
+            // A node that does not know its own name is the one that was asked.
+            (_, Server::Tcp { host, .. }) => Some(Server::Tcp {
+                host: host.clone(),
+                port,
+            }),
+            (_, Server::Unix(_)) => Some(asked.clone()),
+        }
+    })
+}
+
+fn list(value: &Value) -> Option<&[Value]> {
+    match value {
+        Value::Array(items) => Some(items),
+        _ => None,
+    }
+}
+
+impl Login {
+    fn read(
+        username: Option<&String>,
+        password: Option<&Secret>,
+        file: Option<&std::path::PathBuf>,
+    ) -> Result<Self, OpenError> {
+        if password.is_none() && file.is_none() {
+            return Ok(Self::default());
+        }
+        let secret = Secret::resolve("password", password, file).map_err(OpenError)?;
+        let password = std::str::from_utf8(secret.expose())
+            .map_err(|_| OpenError("password: must be UTF-8".to_owned()))?;
+        Ok(Self {
+            username: username.cloned(),
+            password: Some(password.to_owned()),
+        })
+    }
+
+    fn info(&self, database: u16) -> RedisConnectionInfo {
+        let mut info = RedisConnectionInfo::default()
+            .set_db(database.into())
+            .set_skip_set_lib_name();
+        if let Some(username) = &self.username {
+            info = info.set_username(username);
+        }
+        if let Some(password) = &self.password {
+            info = info.set_password(password);
+        }
+        info
+    }
+}
+
+fn certificates(tls: &Tls) -> Result<TlsCertificates, OpenError> {
+    let read = |path: &std::path::PathBuf| {
+        std::fs::read(path).map_err(|error| {
+            OpenError(format!(
+                "the TLS file {} cannot be read: {error}",
+                path.display()
+            ))
+        })
+    };
+    let client_tls = match (&tls.cert, &tls.key) {
+        (Some(cert), Some(key)) => Some(ClientTlsConfig {
+            client_cert: read(cert)?,
+            client_key: read(key)?,
+        }),
+        (None, None) => None,
+        _ => return Err(OpenError("tls: cert and key go together".to_owned())),
+    };
+    Ok(TlsCertificates {
+        client_tls,
+        root_cert: tls.ca.as_ref().map(read).transpose()?,
+    })
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits between attempts: short at first, then longer, never in step with other replicas.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    next: Duration,
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            next: SHORTEST_PAUSE,
+        }
+    }
+}
+
+impl Backoff {
+    /// How long to wait now: between a half and the whole of what doubles each time.
+    pub(super) fn pause(&mut self) -> Duration {
+        let whole = self.next;
+        self.next = (whole * 2).min(LONGEST_PAUSE);
+        rand::random_range(whole / 2..=whole)
+    }
+}

@@ -1,0 +1,330 @@
+//! The reading side. Nothing is believed to be complete that was not shown to be: each entry names
+//! the one before it, and the head of the log is compared whenever nothing comes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use redis::{Cmd, Value, cmd, pipe};
+use tokio_util::sync::CancellationToken;
+
+use super::super::{Cursor, Feed};
+use super::config::Config;
+use super::dial::{Backoff, Dialer};
+use super::entry::{Entry, EntryId, Unreadable, epoch_from_hex};
+use super::fault::Fault;
+use super::script::Scripts;
+use super::session::{Head, Purpose, Session};
+
+/// Entries per read.
+const PAGE: usize = 512;
+
+/// How long a read waits for news before the head of the log is compared.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The name that `head.lua` gives the group that marks the head.
+const GROUP: &str = "portcullis:";
+
+pub(super) struct Follower {
+    config: Arc<Config>,
+    dialer: Arc<Dialer>,
+    scripts: Arc<Scripts>,
+    horizon: Arc<AtomicU64>,
+    cursor: Option<Cursor>,
+    session: Option<Session>,
+    backoff: Option<Backoff>,
+    /// From the start of the log to its head, entries may be missing: those whose time was over.
+    replaying: bool,
+    /// The last read reached the head, so the next one may wait there.
+    at_head: bool,
+    ready: VecDeque<Feed>,
+    /// The log was closed; what was appended until then is still passed on.
+    closed: CancellationToken,
+    is_closing: bool,
+}
+
+impl Follower {
+    pub(super) fn new(
+        config: Arc<Config>,
+        dialer: Arc<Dialer>,
+        scripts: Arc<Scripts>,
+        horizon: Arc<AtomicU64>,
+        closed: CancellationToken,
+        from: Option<Cursor>,
+    ) -> Self {
+        Self {
+            config,
+            dialer,
+            scripts,
+            horizon,
+            cursor: from,
+            session: None,
+            backoff: None,
+            replaying: from.is_none_or(|cursor| cursor.position == 0),
+            at_head: false,
+            ready: VecDeque::new(),
+            closed,
+            is_closing: false,
+        }
+    }
+
+    /// What comes next; `None` once the log was closed.
+    pub(super) async fn next(&mut self) -> Option<Feed> {
+        loop {
+            if let Some(feed) = self.ready.pop_front() {
+                return Some(feed);
+            }
+            if self.is_closing && self.at_head {
+                return None;
+            }
+            let closed = self.closed.clone();
+            let outcome = tokio::select! {
+                outcome = self.pause_and_step() => outcome,
+                () = closed.cancelled(), if !self.is_closing => {
+                    // The connection may be in the middle of a read that waits.
+                    self.session = None;
+                    self.at_head = false;
+                    self.backoff = None;
+                    self.is_closing = true;
+                    continue;
+                }
+            };
+            if let Err(fault) = outcome {
+                self.session = None;
+                self.at_head = false;
+                self.backoff.get_or_insert_default();
+                return (!self.is_closing).then(|| Feed::Lost(fault.to_string()));
+            }
+        }
+    }
+
+    async fn pause_and_step(&mut self) -> Result<(), Fault> {
+        if let Some(backoff) = &mut self.backoff
+            && self.session.is_none()
+        {
+            tokio::time::sleep(backoff.pause()).await;
+        }
+        self.step().await
+    }
+
+    async fn step(&mut self) -> Result<(), Fault> {
+        let Some(session) = self.session.clone() else {
+            return self.connect().await;
+        };
+        if self.at_head {
+            self.await_news(&session).await
+        } else {
+            self.read_on(&session).await
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), Fault> {
+        // An answer may take as long as a read waits, and then some.
+        let silence = HEARTBEAT + self.config.append_timeout.0;
+        let session = Session::open(
+            &self.dialer,
+            &self.config,
+            &self.scripts,
+            Purpose::Read,
+            silence,
+        )
+        .await?;
+        self.compare_epoch(session.head);
+        self.session = Some(session);
+        self.at_head = false;
+        Ok(())
+    }
+
+    fn compare_epoch(&mut self, head: Head) {
+        match self.cursor {
+            None => self.cursor = Some(start_of(head.epoch)),
+            Some(cursor) if cursor.epoch != head.epoch => self.reset(head.epoch),
+            Some(_) => {}
+        }
+    }
+
+    /// Another history, or a gap in this one: everything from the start.
+    fn reset(&mut self, epoch: [u8; 16]) {
+        let start = start_of(epoch);
+        self.cursor = Some(start);
+        self.replaying = true;
+        self.at_head = false;
+        self.ready.push_back(Feed::Reset(start));
+    }
+
+    /// Reads entries, and the head that they must lead to. The order matters: entries that came
+    /// after the head was read do no harm, and how far the log forgot must be known for all that
+    /// the entries lack. (A transaction would be refused by a server that is full.)
+    async fn read_on(&mut self, session: &Session) -> Result<(), Fault> {
+        let cursor = self.cursor_or_start(session);
+        let mut questions = pipe();
+        questions
+            .add_command(cmd("XINFO").arg("GROUPS").arg(&self.config.key).take())
+            .add_command(self.read(cursor, None))
+            .add_command(cmd("GET").arg(self.config.beside("horizon")).take());
+        let (groups, entries, horizon): (Value, Value, Option<u64>) = questions
+            .query_async(&mut session.connection.clone())
+            .await
+            .map_err(|error| Fault::in_use(&session.place, &error))?;
+        let head = head_among(&groups)
+            .ok_or_else(|| Fault::Down(format!("{}: the log is gone", session.place)))?;
+        self.horizon
+            .fetch_max(horizon.unwrap_or(0), Ordering::Relaxed);
+        if head.epoch != cursor.epoch {
+            self.reset(head.epoch);
+            return Ok(());
+        }
+        if self.take(&entries, cursor)? == Took::All {
+            self.compare_head(head, page_of(&entries).len());
+        }
+        Ok(())
+    }
+
+    /// Are we where the log ends? `count` entries were read on the way.
+    fn compare_head(&mut self, head: Head, count: usize) {
+        let Some(cursor) = &mut self.cursor else {
+            return;
+        };
+        let end = head.last.position();
+        let is_short = count < PAGE && cursor.position < end;
+        if is_short && self.replaying {
+            // The last entries are over and deleted.
+            cursor.position = end;
+        } else if is_short || (count == 0 && cursor.position > end) {
+            // Somebody deleted what we did not see, or the server forgot what we saw.
+            return self.reset(head.epoch);
+        }
+        if cursor.position >= end {
+            let cursor = *cursor;
+            self.reached(cursor);
+        }
+    }
+
+    /// Waits at the head for the next entry.
+    async fn await_news(&mut self, session: &Session) -> Result<(), Fault> {
+        let cursor = self.cursor_or_start(session);
+        let entries: Value = session.run(&self.read(cursor, Some(HEARTBEAT))).await?;
+        let count = page_of(&entries).len();
+        if self.take(&entries, cursor)? == Took::Gap {
+            return Ok(());
+        }
+        match self.cursor {
+            // The read was not cut short, so it went up to the head of this moment.
+            Some(cursor) if count > 0 && count < PAGE => self.reached(cursor),
+            _ => self.at_head = false,
+        }
+        Ok(())
+    }
+
+    fn reached(&mut self, cursor: Cursor) {
+        self.replaying = false;
+        self.at_head = true;
+        self.backoff = None;
+        self.ready.push_back(Feed::InSync(cursor));
+    }
+
+    fn read(&self, cursor: Cursor, wait: Option<Duration>) -> Cmd {
+        let mut read = cmd("XREAD");
+        read.arg("COUNT").arg(PAGE);
+        if let Some(wait) = wait {
+            read.arg("BLOCK")
+                .arg(u64::try_from(wait.as_millis()).unwrap_or(1));
+        }
+        read.arg("STREAMS").arg(&self.config.key);
+        read.arg(EntryId::at(cursor.position).to_string());
+        read
+    }
+
+    fn cursor_or_start(&self, session: &Session) -> Cursor {
+        self.cursor.unwrap_or_else(|| start_of(session.head.epoch))
+    }
+
+    /// Passes a page of entries on, as far as it can be read.
+    fn take(&mut self, reply: &Value, mut cursor: Cursor) -> Result<Took, Fault> {
+        let mut records = Vec::new();
+        let mut stopped: Option<Unreadable> = None;
+        for value in page_of(reply) {
+            let entry = match Entry::read(value) {
+                Ok(entry) => entry,
+                Err(unreadable) => {
+                    stopped = Some(unreadable);
+                    break;
+                }
+            };
+            if !self.replaying && entry.before.position() != cursor.position {
+                tracing::warn!(entry = %entry.id, "entries before this one are missing");
+                self.reset(cursor.epoch);
+                return Ok(Took::Gap);
+            }
+            cursor.position = entry.id.position();
+            records.extend(entry.records);
+        }
+        self.cursor = Some(cursor);
+        if !records.is_empty() {
+            self.ready.push_back(Feed::Records(records, cursor));
+        }
+        match stopped {
+            // It is never skipped: what is not understood is not enforced.
+            Some(unreadable) if self.ready.is_empty() => Err(Fault::Down(unreadable.to_string())),
+            Some(_) => {
+                self.at_head = false;
+                Ok(Took::Gap)
+            }
+            None => Ok(Took::All),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Took {
+    All,
+    /// Not the whole page: what follows it must not be concluded from it.
+    Gap,
+}
+
+fn start_of(epoch: [u8; 16]) -> Cursor {
+    Cursor {
+        epoch,
+        position: EntryId::START.position(),
+    }
+}
+
+/// The entries in the answer to `XREAD` of one stream: `[[key, [entry, …]]]`.
+fn page_of(reply: &Value) -> &[Value] {
+    let Value::Array(streams) = reply else {
+        return &[];
+    };
+    match streams.as_slice() {
+        [Value::Array(stream)] => match stream.as_slice() {
+            [_key, Value::Array(entries)] => entries,
+            _ => &[],
+        },
+        _ => &[],
+    }
+}
+
+/// The answer to `XINFO GROUPS`: a flat list of names and values for each group.
+fn head_among(groups: &Value) -> Option<Head> {
+    let Value::Array(groups) = groups else {
+        return None;
+    };
+    groups.iter().find_map(|group| {
+        let Value::Array(fields) = group else {
+            return None;
+        };
+        let name = std::str::from_utf8(text_of(fields, b"name")?).ok()?;
+        let last = text_of(fields, b"last-delivered-id")?;
+        Some(Head {
+            epoch: epoch_from_hex(name.strip_prefix(GROUP)?)?,
+            last: EntryId::parse(last)?,
+        })
+    })
+}
+
+fn text_of<'a>(fields: &'a [Value], name: &[u8]) -> Option<&'a [u8]> {
+    fields.chunks_exact(2).find_map(|pair| match pair {
+        [Value::BulkString(key), Value::BulkString(value)] if key == name => Some(value.as_slice()),
+        _ => None,
+    })
+}

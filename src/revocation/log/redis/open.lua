@@ -1,0 +1,12 @@
+-- KEYS: stream, probe. ARGV: candidate epoch, 'write' or 'read'. Returns epoch and head.
+local stream, probe = KEYS[1], KEYS[2]
+local epoch, head = head_of(stream, ARGV[1])
+if ARGV[2] == 'write' then
+  -- What an append does after its XADD. A user who may not do it must be found out now: halfway
+  -- through an append would be too late.
+  redis.call('XGROUP', 'SETID', stream, PREFIX .. epoch, head)
+  redis.call('SET', probe, '1', 'PX', 1)
+  redis.call('GET', probe)
+  redis.call('PEXPIRE', probe, 1)
+end
+return { epoch, head }

@@ -1,0 +1,188 @@
+//! What is acknowledged, and what is not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use portcullis::clock::Clock;
+use portcullis::revocation::Retention;
+use portcullis::revocation::log::nats::Nats;
+use portcullis::revocation::log::{AppendError, Log};
+use portcullis::units::Bytes;
+use tokio::time::Instant;
+
+use super::{PATIENCE, Reader, STREAM, append, config, connect, lasting, operator, revocation};
+use crate::support::nats::{Server, Settings};
+
+#[tokio::test]
+async fn a_batch_is_one_message_with_a_name_and_a_time_to_live() {
+    let server = Server::start(&Settings::default());
+    let log = connect(&server);
+    append(&log, vec![lasting("a"), lasting("b")]).await;
+    let stream = operator(&server).await.get_stream(STREAM).await.unwrap();
+    assert_eq!(stream.cached_info().state.messages, 1);
+    let message = stream.get_raw_message(1).await.unwrap();
+    let time_to_live = message.headers.get("Nats-TTL").unwrap().as_str();
+    assert_eq!(time_to_live, "3600");
+    assert_eq!(
+        message.headers.get("Nats-Msg-Id").unwrap().as_str().len(),
+        64
+    );
+}
+
+#[tokio::test]
+async fn the_same_batch_twice_is_acknowledged_and_kept_once() {
+    let server = Server::start(&Settings::default());
+    let log = connect(&server);
+    let batch = vec![lasting("a")];
+    let first = append(&log, batch.clone()).await;
+    append(&log, vec![lasting("b")]).await;
+    let again = append(&log, batch).await;
+    assert_eq!(first, again);
+    let mut reader = Reader::new(&log, None);
+    reader.in_sync().await;
+    assert_eq!(reader.seen, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn events_that_share_an_id_but_not_their_content_are_both_kept() {
+    let server = Server::start(&Settings::default());
+    let log = connect(&server);
+    append(&log, vec![revocation("a", Duration::from_mins(1))]).await;
+    append(&log, vec![revocation("a", Duration::from_secs(90))]).await;
+    let mut reader = Reader::new(&log, None);
+    reader.in_sync().await;
+    assert_eq!(reader.seen, ["a", "a"]);
+}
+
+#[tokio::test]
+async fn what_is_over_leaves_the_stream_and_leaves_no_gap() {
+    let server = Server::start(&Settings::default());
+    let log = connect(&server);
+    append(&log, vec![lasting("stays")]).await;
+    let place = append(&log, vec![revocation("goes", Duration::from_secs(1))]).await;
+    let stream = operator(&server).await.get_stream(STREAM).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match stream.get_raw_message(2).await {
+            Ok(_) => assert!(Instant::now() < deadline, "it stays for ever"),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => break,
+            Err(error) => panic!("{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Nothing is left behind `stays`, and a new reader sees that it has everything all the same.
+    let mut fresh = Reader::new(&log, None);
+    fresh.in_sync().await;
+    assert_eq!(fresh.seen, ["stays"]);
+    assert!(fresh.cursor.unwrap().position >= place.position);
+    let mut resumed = Reader::new(&log, Some(place));
+    resumed.in_sync().await;
+    assert_eq!((resumed.seen.len(), resumed.resets), (0, 0));
+    append(&log, vec![lasting("next")]).await;
+    fresh.sees("next").await;
+    resumed.sees("next").await;
+    assert_eq!((fresh.resets, resumed.resets), (0, 0));
+}
+
+#[tokio::test]
+async fn a_record_may_be_kept_longer_than_it_asks_for() {
+    let server = Server::start(&Settings::default());
+    let retention = Retention::default();
+    retention.set(HashMap::new(), Duration::from_hours(2));
+    let config = config(vec![server.url()]);
+    let log = Nats::connect(&config, &Clock::system(), &retention).unwrap();
+    append(&log, vec![lasting("a")]).await;
+    let stream = operator(&server).await.get_stream(STREAM).await.unwrap();
+    let message = stream.get_raw_message(1).await.unwrap();
+    assert_eq!(message.headers.get("Nats-TTL").unwrap().as_str(), "7200");
+}
+
+#[tokio::test]
+async fn a_full_stream_says_so_and_drops_nothing() {
+    let server = Server::start(&Settings::default());
+    let mut config = config(vec![server.url()]);
+    config.max_bytes = Some(Bytes::kib(4));
+    let log = super::open(&config);
+    append(&log, vec![lasting("first")]).await;
+    let mut kept = vec!["first".to_owned()];
+    let error = loop {
+        let id = format!("n{}", kept.len());
+        match log.append(vec![lasting(&id)]).await {
+            Ok(_) => kept.push(id),
+            Err(error) => break error,
+        }
+        assert!(kept.len() < 100, "4 KiB take more than they should");
+    };
+    assert!(matches!(error, AppendError::Full(_)), "{error:?}");
+    let mut reader = Reader::new(&log, None);
+    reader.in_sync().await;
+    assert_eq!(reader.seen, kept);
+}
+
+#[tokio::test]
+async fn an_event_larger_than_a_message_is_rejected_whole() {
+    let server = Server::start(&Settings {
+        more: "max_payload: 16KB".to_owned(),
+        ..Settings::default()
+    });
+    let log = connect(&server);
+    append(&log, vec![lasting("small")]).await;
+    let large: Vec<_> = (0..1000).map(|n| lasting(&format!("large{n}"))).collect();
+    let error = log.append(large).await.unwrap_err();
+    assert!(matches!(error, AppendError::Rejected(_)), "{error:?}");
+    let mut reader = Reader::new(&log, None);
+    reader.in_sync().await;
+    assert_eq!(reader.seen, ["small"]);
+}
+
+#[tokio::test]
+async fn many_at_once_are_kept_each_once() {
+    let server = Server::start(&Settings::default());
+    let log = connect(&server);
+    append(&log, vec![lasting("first")]).await;
+    let appends = (0..500).map(|n| {
+        let log = Arc::clone(&log);
+        async move { log.append(vec![lasting(&format!("n{n}"))]).await.unwrap() }
+    });
+    let cursors = futures_util::future::join_all(appends).await;
+    let mut positions: Vec<u128> = cursors.iter().map(|cursor| cursor.position).collect();
+    positions.sort_unstable();
+    positions.dedup();
+    assert_eq!(positions.len(), 500);
+    let mut reader = Reader::new(&log, None);
+    reader.in_sync().await;
+    assert_eq!(reader.seen.len(), 501);
+    assert_eq!(reader.cursor.unwrap().position, positions[499]);
+}
+
+#[tokio::test]
+async fn a_stream_that_takes_our_subjects_is_no_acknowledgement() {
+    let server = Server::start(&Settings::default());
+    let thief = async_nats::jetstream::stream::Config {
+        name: "thief".to_owned(),
+        subjects: vec!["portcullis.>".to_owned()],
+        ..async_nats::jetstream::stream::Config::default()
+    };
+    let operator = operator(&server).await;
+    operator.create_stream(thief).await.unwrap();
+    let log = connect(&server);
+    let mut reader = Reader::new(&log, None);
+    let why = loop {
+        let why = reader.lost().await;
+        if !why.contains("not connected") {
+            break why;
+        }
+    };
+    assert!(why.contains("overlap"), "{why}");
+    let error = log.append(vec![lasting("a")]).await.unwrap_err();
+    assert!(matches!(error, AppendError::Unavailable(_)), "{error:?}");
+    let missing = operator.get_stream(STREAM).await.unwrap_err();
+    assert!(
+        missing
+            .to_string()
+            .contains(&ErrorCode::STREAM_NOT_FOUND.0.to_string())
+    );
+}

@@ -1,0 +1,124 @@
+//! Sentinels, clusters and TLS.
+
+use std::process::Command;
+
+use portcullis::revocation::log::redis::{Cluster, Sentinel, Tls};
+
+use super::durability::free_port;
+use super::*;
+use crate::support::redis::DURABLE;
+
+fn at(port: &str) -> Address {
+    format!("127.0.0.1:{port}").parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_are_asked_for_the_primary() {
+    let (port, watching) = (free_port(), free_port());
+    let primary = Server::start_with(&[&DURABLE[..], &["--port", &port]].concat()).await;
+    let _sentinel = Server::start_sentinel(&watching, &port).await;
+    let mut config = config(primary.socket());
+    config.server = None;
+    let mut sentinel = Sentinel {
+        servers: vec![at(&free_port()), at(&watching)],
+        primary: "main".to_owned(),
+        username: None,
+        password: None,
+        password_file: None,
+    };
+    config.sentinel = Some(sentinel.clone());
+    let log = connect(&config);
+    append(&log, "a").await.unwrap();
+    let mut watch = Watch::of(&log, None);
+    watch.sync().await;
+    assert_eq!(watch.subjects, ["a"]);
+    "other".clone_into(&mut sentinel.primary);
+    config.sentinel = Some(sentinel);
+    let why = unavailable(append(&connect(&config), "b").await);
+    assert!(why.contains("other"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_cluster_the_owner_of_the_slot_is_found() {
+    let (port, seed) = (free_port(), free_port());
+    let start = async |port: &str| {
+        let arguments = [
+            "--port",
+            port,
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &free_port(),
+        ];
+        Server::start_with(&[&DURABLE[..], &arguments].concat()).await
+    };
+    let (owner, other) = (start(&port).await, start(&seed).await);
+    owner
+        .run::<String>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"])
+        .await;
+    let bus: Vec<String> = owner.run(&["CONFIG", "GET", "cluster-port"]).await;
+    other
+        .run::<String>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus[1]])
+        .await;
+    let mut config = config(owner.socket());
+    config.server = None;
+    config.cluster = Some(Cluster {
+        servers: vec![at(&seed)],
+    });
+    let log = connect(&config);
+    // The nodes need a moment to tell each other.
+    append_at_last(&log, "a").await;
+    let mut watch = Watch::of(&log, None);
+    watch.sync().await;
+    assert_eq!(watch.subjects, ["a"]);
+    assert_eq!(owner.entries().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_with_an_authority_of_our_own() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let files = tempfile::tempdir().unwrap();
+    let made = Command::new("openssl")
+        .current_dir(files.path())
+        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split(' '))
+        .args("-keyout key.pem -out cert.pem -subj /CN=localhost".split(' '))
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .output()
+        .expect("openssl is installed");
+    assert!(made.status.success(), "{made:?}");
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let (port, cert, key) = (free_port(), path("cert.pem"), path("key.pem"));
+    let tls = [
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+    ];
+    let no_client_certificates = ["--tls-auth-clients", "no"];
+    let arguments = [&DURABLE[..], &tls, &no_client_certificates].concat();
+    let server = Server::start_with(&arguments).await;
+    let mut config = config(server.socket());
+    config.server = Some(at(&port));
+    config.tls = Some(Tls {
+        ca: Some(files.path().join("cert.pem")),
+        ..Tls::default()
+    });
+    append(&connect(&config), "a").await.unwrap();
+    // Who is not vouched for is not talked to.
+    config.tls = Some(Tls::default());
+    unavailable(append(&connect(&config), "b").await);
+}
+
+#[test]
+fn files_that_are_missing_show_at_start() {
+    let mut config = config("/nowhere".into());
+    config.password_file = Some("/nowhere/password".into());
+    let refused = Redis::connect(&config, &Clock::manual(NOW), &retention()).unwrap_err();
+    assert!(
+        refused.to_string().contains("/nowhere/password"),
+        "{refused}"
+    );
+}
