@@ -7,7 +7,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A moment in **milliseconds** since the Unix epoch. JWT times are in seconds: convert at the
 /// edge with [`UnixMillis::from_seconds`] and [`UnixMillis::seconds`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {

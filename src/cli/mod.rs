@@ -1,6 +1,8 @@
 //! The command line: one file for each command.
 
 mod check_config;
+mod export;
+mod import;
 mod schema;
 mod serve;
 
@@ -33,6 +35,8 @@ pub struct Cli {
 enum Command {
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
+    Export(export::Export),
+    Import(import::Import),
     Schema(schema::Schema),
 }
 
@@ -42,6 +46,8 @@ impl Cli {
         let code = match self.command {
             Command::Serve(command) => command.run(),
             Command::CheckConfig(command) => command.run(),
+            Command::Export(command) => command.run(),
+            Command::Import(command) => command.run(),
             Command::Schema(command) => command.run(),
         };
         ExitCode::from(code)
@@ -88,4 +94,11 @@ fn written(result: io::Result<()>) -> u8 {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => FAILED,
         _ => OK,
     }
+}
+
+/// Runs what a command waits for.
+fn blocking<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Runtime::new();
+    let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    runtime.block_on(work)
 }

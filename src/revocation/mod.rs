@@ -14,6 +14,7 @@ mod metrics;
 pub mod reader;
 pub mod record;
 pub mod retention;
+pub mod transfer;
 pub mod writer;
 
 pub use config::{Config, WhenStale};

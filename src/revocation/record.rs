@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prost::Message;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMillis;
 
@@ -24,14 +25,16 @@ mod wire {
 /// has counts (`applicationId|aud`). A value is compared as text with a string, number or boolean
 /// claim; a claim that is an array matches by membership. An empty map means every token of the
 /// issuer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Target {
     pub issuer: String,
     pub matches: BTreeMap<String, String>,
 }
 
 /// What to do with the tokens of a [`Target`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// They are no longer good.
     Revoke,
@@ -60,8 +63,9 @@ pub struct Draft {
     pub cause: String,
 }
 
-/// A revocation as it stands in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A revocation as it stands in the log. As JSON, for an export, its times are milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Revocation {
     pub id: String,
     pub target: Target,

@@ -15,4 +15,5 @@ mod fault;
 mod harness;
 mod log_contract;
 mod never_forgets;
+mod transfer;
 mod world;

@@ -159,17 +159,7 @@ pub fn open(
     };
     let embedded = Arc::new(Embedded::open(directory, clock, readiness, retention)?);
     let horizon = embedded.horizon();
-    let engine: Option<Arc<dyn Log>> = match config {
-        Config::Embedded(_) => None,
-        Config::Nats(config) => {
-            let nats = Nats::connect(config, clock, retention)?;
-            Some(Arc::new(nats.sharing_horizon(Arc::clone(&horizon))))
-        }
-        Config::Redis(config) => {
-            let redis = Redis::connect(config, clock, retention)?;
-            Some(Arc::new(redis.sharing_horizon(Arc::clone(&horizon))))
-        }
-    };
+    let engine = engine(config, clock, retention, Arc::clone(&horizon))?;
     let keep = Arc::clone(&embedded) as _;
     let log: Arc<dyn Log> = match engine {
         None => embedded,
@@ -180,4 +170,24 @@ pub fn open(
         }),
     };
     Ok(Store { log, keep, horizon })
+}
+
+/// The log of the configured engine, as it is there; `None` for the embedded store.
+pub(super) fn engine(
+    config: &Config,
+    clock: &Clock,
+    retention: &Retention,
+    horizon: Arc<AtomicU64>,
+) -> Result<Option<Arc<dyn Log>>, OpenError> {
+    Ok(match config {
+        Config::Embedded(_) => None,
+        Config::Nats(config) => {
+            let nats = Nats::connect(config, clock, retention)?;
+            Some(Arc::new(nats.sharing_horizon(horizon)))
+        }
+        Config::Redis(config) => {
+            let redis = Redis::connect(config, clock, retention)?;
+            Some(Arc::new(redis.sharing_horizon(horizon)))
+        }
+    })
 }

@@ -9,7 +9,7 @@ use super::OpenError;
 use super::seal::Seal;
 
 const LOCK: &str = "lock";
-const DATABASE: &str = "portcullis.db";
+pub(super) const DATABASE: &str = "portcullis.db";
 const WITNESS: &str = "witness";
 
 /// A directory that this process alone uses. The lock goes with the value.

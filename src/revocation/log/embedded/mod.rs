@@ -269,6 +269,30 @@ impl Drop for Embedded {
     }
 }
 
+/// Everything that is in a store at this moment, read without its lock: the process that uses it
+/// is not disturbed. The stream ends after the first [`Feed::InSync`].
+///
+/// # Errors
+/// When there is no store that could be read.
+pub fn snapshot(config: &Config) -> Result<BoxStream<'static, Feed>, OpenError> {
+    let database = config.path.join(home::DATABASE);
+    let reader = database::open_reader(&database).map_err(OpenError::sqlite(&database))?;
+    let tally = Tally::read(&reader).map_err(OpenError::sqlite(&database))?;
+    let wrong = || OpenError::damaged(&database, "its tally has a wrong checksum".to_owned());
+    let tally = tally.ok_or_else(wrong)?;
+    let head = Head::new(tally.last_position.cast_unsigned());
+    head.close();
+    let (feed, stream) = mpsc::channel(FEED);
+    let tail = Tail {
+        database,
+        seal: tally.seal,
+        head: Arc::new(head),
+        feed,
+    };
+    thread::spawn(move || tail.run(None));
+    Ok(Box::pin(ReceiverStream::new(stream)))
+}
+
 fn cursor(tally: &Tally) -> Cursor {
     Cursor {
         epoch: tally.seal.epoch,

@@ -1,0 +1,41 @@
+//! `portcullis export`.
+
+use std::io::{BufWriter, stdout};
+
+use clap::Args;
+
+use super::{ConfigFile, OK, blocking, complain};
+use crate::{config, revocation};
+
+const AFTER: &str = "\
+Writes a line of JSON for each record to the standard output; times are milliseconds since the Unix
+epoch. A running Portcullis on the same store is not disturbed. The lines name subjects: keep them
+like the store itself.
+
+Example:
+  portcullis export --config portcullis.yaml > revocations.jsonl";
+
+/// Write every revocation of the store, for import into another
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub(super) struct Export {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Export {
+    pub(super) fn run(self) -> u8 {
+        let config = match config::load(&self.config.path) {
+            Ok(config) => config,
+            Err(report) => return complain(&report.to_string()),
+        };
+        let mut out = BufWriter::new(stdout());
+        match blocking(revocation::transfer::export(&config.revocations, &mut out)) {
+            Ok(count) => {
+                complain(&format!("portcullis: {count} records exported"));
+                OK
+            }
+            Err(error) => complain(&format!("portcullis: the export is not complete: {error}")),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `portcullis export` and `import`: revocations move to another store and go on being enforced.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::json;
+
+use crate::support::{Door, World};
+
+fn portcullis(command: &str, config: &Path, input: Stdio) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args([command, "--config"])
+        .arg(config)
+        .stdin(input)
+        .output()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_revocation_survives_the_move_to_another_store() {
+    let mut world = World::start().await;
+    let alice = world.idp.token("alice").sign();
+    let bob = world.idp.token("bob").sign();
+    world.deactivate("alice").await;
+    let config = world.home.path().join("portcullis.yaml");
+
+    // The process that uses the store goes on.
+    let exported = portcullis("export", &config, Stdio::null());
+    assert!(exported.status.success(), "{exported:?}");
+    assert_eq!(
+        exported
+            .stdout
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count(),
+        1
+    );
+    let file = world.home.path().join("revocations.jsonl");
+    std::fs::write(&file, &exported.stdout).unwrap();
+
+    // A store that is in use is not imported into.
+    let refused = portcullis(
+        "import",
+        &config,
+        std::fs::File::open(&file).unwrap().into(),
+    );
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+
+    world.portcullis.kill_9();
+    let elsewhere = world.home.path().join("elsewhere");
+    world.portcullis.reconfigure(|config| {
+        config["revocations"]["store"] = json!({ "embedded": { "path": elsewhere } });
+    });
+    // The restart writes the new configuration; the store is empty, so alice gets in.
+    world.portcullis.restart().await;
+    world.portcullis.ready().await;
+    assert_eq!(world.orders(Door::Envoy, &alice).await.status, 200);
+    world.portcullis.kill_9();
+
+    for _twice in 0..2 {
+        let imported = portcullis(
+            "import",
+            &config,
+            std::fs::File::open(&file).unwrap().into(),
+        );
+        assert!(imported.status.success(), "{imported:?}");
+    }
+    world.portcullis.restart().await;
+    world.portcullis.ready().await;
+    assert_eq!(world.orders(Door::Envoy, &alice).await.status, 401);
+    assert_eq!(world.orders(Door::Envoy, &bob).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_record_is_named_and_nothing_is_guessed() {
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("portcullis.yaml");
+    let data = home.path().join("data");
+    let settings = json!({
+        "listen": { "ext_authz": "127.0.0.1:0" },
+        "issuers": [{
+            "issuer": "https://id.example.com",
+            "jwks": { "discovery": true },
+            "audiences": ["shop-api"],
+        }],
+        "revocations": { "store": { "embedded": { "path": data } } },
+    });
+    std::fs::write(&config, settings.to_string()).unwrap();
+    let file = home.path().join("revocations.jsonl");
+    std::fs::write(&file, "{\"id\":\"x\",\"surprise\":1}\n").unwrap();
+    let refused = portcullis(
+        "import",
+        &config,
+        std::fs::File::open(&file).unwrap().into(),
+    );
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("line 1 is no record"), "{said}");
+}
