@@ -17,6 +17,9 @@ pub mod retention;
 pub mod transfer;
 pub mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{Config, WhenStale};
 pub use follow::Follower;
 pub use index::Index;
@@ -37,6 +40,8 @@ use crate::clock::{Clock, UnixMillis};
 use crate::keep::Keep;
 use crate::lifetime::Lifetimes;
 use crate::readiness::Readiness;
+
+use log::Log;
 
 /// Everything that the rest of the program needs of revocations.
 pub struct Parts {
@@ -77,7 +82,6 @@ pub fn open(
     readiness: &Readiness,
     metrics: Arc<Metrics>,
 ) -> Result<Parts, OpenError> {
-    readiness.wait_for(follow::AWAITED, "the log of revocations is being replayed");
     let retention = Retention::default();
     let store = log::open(&config.store, &config.local, clock, readiness, &retention)?;
     // What was forgotten was forgotten under the old bound, even if the clock stepped back since.
@@ -87,37 +91,79 @@ pub fn open(
         terms_of(issuers, &lifetimes),
         config.retention.map_or(Duration::ZERO, |floor| floor.0),
     );
-    let index = Arc::new(Index::new(Arc::clone(&store.horizon)));
-    let feed = Arc::new(feed::FeedState::new(config.max_staleness.0));
-    let (applied, watcher) = watch::channel(None);
-    Ok(Parts {
-        writer: Writer {
-            log: Arc::clone(&store.log),
-            index: Arc::clone(&index),
-            retention: retention.clone(),
-            clock: clock.clone(),
-            applied: watcher,
-            sync_timeout: config.sync_timeout.0,
-        },
-        reader: Reader::new(Arc::clone(&index), Arc::clone(&feed), config.when_stale),
-        follower: Follower {
+    let core = Core::new(
+        config,
+        Base {
             log: store.log,
-            index: Arc::clone(&index),
+            horizon: Arc::clone(&store.horizon),
             retention: retention.clone(),
             clock: clock.clone(),
-            feed,
-            applied,
             readiness: readiness.clone(),
             metrics,
-            warn_live_per_shape: config.warn_live_per_shape,
-            warned: BTreeSet::new(),
         },
+    );
+    Ok(Parts {
+        writer: core.writer,
+        reader: core.reader,
+        follower: core.follower,
         keep: store.keep,
         horizon: store.horizon,
         lifetimes,
         retention,
-        index,
+        index: core.index,
     })
+}
+
+/// What the moving parts stand on.
+struct Base {
+    log: Arc<dyn Log>,
+    horizon: Arc<AtomicU64>,
+    retention: Retention,
+    clock: Clock,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+}
+
+/// The moving parts, over any log.
+struct Core {
+    writer: Writer,
+    reader: Reader,
+    follower: Follower,
+    index: Arc<Index>,
+}
+
+impl Core {
+    fn new(config: &Config, base: Base) -> Self {
+        base.readiness
+            .wait_for(follow::AWAITED, "the log of revocations is being replayed");
+        let index = Arc::new(Index::new(base.horizon));
+        let feed = Arc::new(feed::FeedState::new(config.max_staleness.0));
+        let (applied, watcher) = watch::channel(None);
+        Self {
+            writer: Writer {
+                log: Arc::clone(&base.log),
+                index: Arc::clone(&index),
+                retention: base.retention.clone(),
+                clock: base.clock.clone(),
+                applied: watcher,
+                sync_timeout: config.sync_timeout.0,
+            },
+            reader: Reader::new(Arc::clone(&index), Arc::clone(&feed), config.when_stale),
+            follower: Follower {
+                log: base.log,
+                index: Arc::clone(&index),
+                retention: base.retention,
+                clock: base.clock,
+                feed,
+                applied,
+                readiness: base.readiness,
+                metrics: base.metrics,
+                warn_live_per_shape: config.warn_live_per_shape,
+                warned: BTreeSet::new(),
+            },
+            index,
+        }
+    }
 }
 
 fn adopt_all(

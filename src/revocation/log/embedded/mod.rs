@@ -18,9 +18,6 @@ mod seal;
 mod tail;
 mod wal;
 
-#[cfg(test)]
-mod tests;
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;

@@ -16,7 +16,7 @@ use super::head::{Head, News};
 use super::seal::Seal;
 
 /// Records that are delivered at once.
-const BATCH: usize = 2048;
+const BATCH: usize = 512;
 
 /// How often a tail says that nothing came.
 const HEARTBEAT: Duration = Duration::from_secs(1);

@@ -1,0 +1,257 @@
+//! The parts together, over a log that the test plays.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use super::log::{AppendError, Cursor, Feed, Log};
+use super::*;
+use crate::verify::claims::Claims;
+
+const ISSUER: &str = "https://id.example.com";
+const NOW: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
+
+/// Takes every append, and delivers only what the test says.
+#[derive(Debug)]
+struct Played(Mutex<Option<mpsc::Receiver<Feed>>>);
+
+impl Log for Played {
+    fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>> {
+        Box::pin(async move { Ok(at(batch.len() as u128)) })
+    }
+
+    fn follow(&self, _from: Option<Cursor>) -> BoxStream<'static, Feed> {
+        let feed = self.0.lock().unwrap().take().expect("followed once");
+        Box::pin(ReceiverStream::new(feed))
+    }
+
+    fn failure(&self) -> Option<String> {
+        Some("the tape broke".to_owned())
+    }
+}
+
+fn at(position: u128) -> Cursor {
+    Cursor {
+        epoch: [7; 16],
+        position,
+    }
+}
+
+struct Stage {
+    feed: mpsc::Sender<Feed>,
+    writer: Writer,
+    reader: Reader,
+    readiness: Readiness,
+    index: Arc<Index>,
+    applied: watch::Receiver<Option<Cursor>>,
+    follower: JoinHandle<Result<(), String>>,
+    shutdown: CancellationToken,
+}
+
+impl Stage {
+    fn new(when_stale: WhenStale) -> Self {
+        let (feed, played) = mpsc::channel(8);
+        let log: Arc<dyn Log> = Arc::new(Played(Mutex::new(Some(played))));
+        let issuer = Issuer {
+            issuer: ISSUER.to_owned(),
+            max_token_lifetime: Duration::from_hours(1),
+            leeway: Duration::from_mins(1),
+        };
+        let config = Config {
+            when_stale,
+            ..Config::default()
+        };
+        let readiness = Readiness::default();
+        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
+        let retention = Retention::default();
+        retention.set(terms_of(&[issuer], &HashMap::new()), Duration::ZERO);
+        let base = Base {
+            log,
+            horizon: Arc::default(),
+            retention,
+            clock: Clock::manual(NOW),
+            readiness: readiness.clone(),
+            metrics,
+        };
+        let core = Core::new(&config, base);
+        let applied = core.writer.applied.clone();
+        let shutdown = CancellationToken::new();
+        Self {
+            feed,
+            writer: core.writer,
+            reader: core.reader,
+            index: core.index,
+            readiness,
+            applied,
+            follower: tokio::spawn(core.follower.run(shutdown.clone())),
+            shutdown,
+        }
+    }
+
+    async fn play(&mut self, feed: Feed) {
+        let (Feed::Records(_, cursor) | Feed::InSync(cursor)) = feed else {
+            panic!("nothing to wait for")
+        };
+        self.feed.send(feed).await.unwrap();
+        self.applied
+            .wait_for(|at| *at == Some(cursor))
+            .await
+            .unwrap();
+    }
+
+    fn standing(&self) -> Standing {
+        let all = [("sub".to_owned(), "a".into())].into_iter().collect();
+        self.reader.standing(&Claims {
+            issuer: ISSUER.into(),
+            subject: None,
+            client: None,
+            token_id: None,
+            issued_at: Some(NOW.seconds()),
+            counts_as_issued_at: NOW.seconds(),
+            expires_at: NOW.seconds() + 60,
+            all,
+        })
+    }
+}
+
+fn draft(issuer: &str, claim: &str) -> Draft {
+    Draft {
+        id: "1".to_owned(),
+        target: Target {
+            issuer: issuer.to_owned(),
+            matches: BTreeMap::from([(claim.to_owned(), "a".to_owned())]),
+        },
+        action: Action::Revoke,
+        issued_at_or_before: Some(NOW),
+        expires_at_or_before: None,
+        occurred_at: NOW,
+        source: "test".to_owned(),
+        cause: "lock".to_owned(),
+    }
+}
+
+fn record(claim: &str) -> Arc<Revocation> {
+    let terms = Terms {
+        longest_life: Duration::from_hours(1),
+        leeway: Duration::ZERO,
+    };
+    Arc::new(draft(ISSUER, claim).receive(NOW, &terms))
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_clear_before_the_replay_is_over() {
+    let mut stage = Stage::new(WhenStale::Deny);
+    assert!(matches!(stage.standing(), Standing::NotReady));
+    stage
+        .play(Feed::Records(vec![record("other")], at(1)))
+        .await;
+    assert!(matches!(stage.standing(), Standing::NotReady));
+    assert!(!stage.readiness.state().is_ready());
+    stage.play(Feed::InSync(at(1))).await;
+    stage.readiness.reached().await;
+    assert!(matches!(stage.standing(), Standing::Clear(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_feed_denies_and_what_is_revoked_stays_so() {
+    let mut stage = Stage::new(WhenStale::Deny);
+    stage.play(Feed::InSync(at(0))).await;
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert!(matches!(stage.standing(), Standing::Clear(_)));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(matches!(stage.standing(), Standing::Stale));
+    stage.play(Feed::Records(vec![record("sub")], at(1))).await;
+    assert!(matches!(stage.standing(), Standing::Revoked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_ends_the_silence() {
+    let mut stage = Stage::new(WhenStale::Deny);
+    stage.play(Feed::InSync(at(0))).await;
+    tokio::time::advance(Duration::from_mins(1)).await;
+    assert!(matches!(stage.standing(), Standing::Stale));
+    stage.play(Feed::InSync(at(1))).await;
+    assert!(matches!(stage.standing(), Standing::Clear(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_feed_is_tolerated_where_that_is_configured() {
+    let mut stage = Stage::new(WhenStale::Allow);
+    stage.play(Feed::InSync(at(0))).await;
+    tokio::time::advance(Duration::from_hours(1)).await;
+    assert!(matches!(stage.standing(), Standing::Clear(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_history_drops_nothing() {
+    let mut stage = Stage::new(WhenStale::Deny);
+    stage.play(Feed::Records(vec![record("sub")], at(1))).await;
+    stage.play(Feed::InSync(at(1))).await;
+    stage.feed.send(Feed::Lost("cut".to_owned())).await.unwrap();
+    stage.feed.send(Feed::Reset(at(0))).await.unwrap();
+    stage.play(Feed::InSync(at(5))).await;
+    assert!(matches!(stage.standing(), Standing::Revoked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_feed_is_an_error_and_shutdown_is_none() {
+    let stage = Stage::new(WhenStale::Deny);
+    drop(stage.feed);
+    assert_eq!(
+        stage.follower.await.unwrap(),
+        Err("the tape broke".to_owned())
+    );
+    let stage = Stage::new(WhenStale::Deny);
+    stage.shutdown.cancel();
+    assert_eq!(stage.follower.await.unwrap(), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_is_not_configured_is_rejected() {
+    let stage = Stage::new(WhenStale::Deny);
+    let other = "https://other.example.com";
+    let drafts = vec![draft(ISSUER, "sub"), draft(other, "sub")];
+    let rejected = stage.writer.record(drafts).await;
+    assert!(matches!(rejected, Err(AppendError::Rejected(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_shapes_and_too_long_records_are_rejected() {
+    let mut stage = Stage::new(WhenStale::Deny);
+    let crowd = (0..128).map(|i| record(&format!("claim-{i}"))).collect();
+    stage.play(Feed::Records(crowd, at(1))).await;
+    assert_eq!(stage.index.live().len(), 128);
+    let known = stage.writer.record(vec![draft(ISSUER, "claim-5")]).await;
+    assert_eq!(known, Ok(()));
+    let one_more = stage.writer.record(vec![draft(ISSUER, "claim-128")]).await;
+    assert!(matches!(one_more, Err(AppendError::Rejected(_))));
+    let mut long = draft(ISSUER, "claim-5");
+    long.id = "x".repeat(70_000);
+    let long = stage.writer.record(vec![long]).await;
+    assert!(matches!(long, Err(AppendError::Rejected(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_waits_for_enforcement_but_not_for_ever() {
+    let mut stage = Stage::new(WhenStale::Deny);
+    stage.play(Feed::InSync(at(0))).await;
+    let before = tokio::time::Instant::now();
+    // The log took it, but the feed is silent.
+    let recorded = stage.writer.record(vec![draft(ISSUER, "sub")]).await;
+    assert_eq!(recorded, Ok(()));
+    assert_eq!(before.elapsed(), Duration::from_secs(1));
+    let writer = stage.writer.clone();
+    let sender = tokio::spawn(async move { writer.record(vec![draft(ISSUER, "sub")]).await });
+    tokio::task::yield_now().await;
+    assert!(!sender.is_finished());
+    stage.play(Feed::Records(vec![record("sub")], at(1))).await;
+    assert_eq!(sender.await.unwrap(), Ok(()));
+    assert!(before.elapsed() < Duration::from_secs(2));
+}
