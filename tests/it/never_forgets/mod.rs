@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
-use std::collections::{BTreeMap, HashMap};
+mod steps;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,8 +21,9 @@ use portcullis::revocation::{
 };
 use portcullis::verify::Claims;
 use proptest::prelude::*;
-use proptest::sample::select;
 use serde_json::json;
+
+use steps::{Step, What, Who, steps};
 
 const ISSUER: &str = "https://id.example.com";
 const LEEWAY: Duration = Duration::from_mins(1);
@@ -29,119 +32,6 @@ const LEEWAY: Duration = Duration::from_mins(1);
 const LATEST: Duration = Duration::from_hours(70);
 
 const START: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
-
-/// One thing that happens. All times are in seconds.
-#[derive(Clone, Debug)]
-enum Step {
-    /// The issuer hands out a token that lives so long.
-    Issue {
-        who: Who,
-        has_iat: bool,
-        lives: u64,
-    },
-    /// An event comes, so long after it happened.
-    Event {
-        what: What,
-        late: u64,
-    },
-    /// An earlier event comes again.
-    Again(usize),
-    /// Time goes on.
-    Pass(u64),
-    /// The replica's clock is set wrong by so much.
-    Skew(i64),
-    Sweep,
-    Compact,
-    /// The index hears the whole log once more.
-    Replay,
-    /// The index is built from the log in an order that the number decides.
-    Reorder(u64),
-    /// The process starts again, with this `max_token_lifetime` in hours.
-    Restart(u64),
-}
-
-#[derive(Clone, Debug)]
-struct Who {
-    subject: &'static str,
-    audiences: Vec<&'static str>,
-    session: &'static str,
-}
-
-#[derive(Clone, Debug)]
-struct What {
-    matches: Vec<(&'static str, &'static str)>,
-    lift: bool,
-    cause: &'static str,
-    cut_off: bool,
-    grace: u64,
-    /// A cut-off for tokens without `iat`, so long after the event.
-    expiry: Option<u64>,
-}
-
-fn steps(clock_steps: bool) -> impl Strategy<Value = Vec<Step>> {
-    let who = (
-        select(vec!["ann", "bob"]),
-        prop::collection::vec(select(vec!["shop", "bank"]), 0..3),
-        select(vec!["s1", "s2"]),
-    );
-    let who = who.prop_map(|(subject, audiences, session)| Who {
-        subject,
-        audiences,
-        session,
-    });
-    let lives = prop_oneof![Just(3600), 1_u64..11_000];
-    let issue = (who, prop::bool::weighted(0.7), lives);
-    let issue = issue.prop_map(|(who, has_iat, lives)| Step::Issue {
-        who,
-        has_iat,
-        lives,
-    });
-    let late = prop_oneof![3 => Just(0_u64), 1 => 0_u64..7200];
-    let event = (what(), late).prop_map(|(what, late)| Step::Event { what, late });
-    let skews: Vec<i64> = if clock_steps {
-        vec![0, 0, 30, -30, 4000, -4000, 400_000, -400_000]
-    } else {
-        vec![0]
-    };
-    let step = prop_oneof![
-        8 => issue,
-        6 => event,
-        2 => (0_usize..64).prop_map(Step::Again),
-        4 => prop_oneof![0_u64..5, 0_u64..5000, Just(400_000)].prop_map(Step::Pass),
-        2 => select(skews).prop_map(Step::Skew),
-        3 => Just(Step::Sweep),
-        2 => Just(Step::Compact),
-        1 => Just(Step::Replay),
-        1 => any::<u64>().prop_map(Step::Reorder),
-        2 => (1_u64..4).prop_map(Step::Restart),
-    ];
-    prop::collection::vec(step, 1..60)
-}
-
-fn what() -> impl Strategy<Value = What> {
-    let matches = select(vec![
-        vec![],
-        vec![("sub", "ann")],
-        vec![("sub", "bob")],
-        vec![("sub", "ann"), ("client|aud", "shop")],
-        vec![("aud", "bank")],
-        vec![("sid", "s1")],
-    ]);
-    let expiry = prop::option::weighted(0.3, 0_u64..7200);
-    let causes = select(vec!["lock", "password"]);
-    let rest = (prop::bool::weighted(0.3), causes, any::<bool>());
-    let grace = prop_oneof![2 => Just(0_u64), 1 => 0_u64..10];
-    (matches, rest, grace, expiry).prop_map(|(matches, (lift, cause, cut_off), grace, expiry)| {
-        What {
-            matches,
-            lift,
-            cause,
-            cut_off,
-            grace,
-            expiry,
-        }
-    })
-}
 
 /// A token in somebody's hands.
 #[derive(Clone, Debug)]
@@ -426,10 +316,9 @@ impl World {
 }
 
 fn means(record: &Revocation, token: &Claims) -> bool {
-    let matches: &BTreeMap<_, _> = &record.target.matches;
-    let right_claims = matches
-        .iter()
-        .all(|(claim, value)| token.values(claim).iter().any(|held| held == value));
+    let mut matches = record.target.matches.iter();
+    let right_claims =
+        matches.all(|(claim, value)| token.values(claim).iter().any(|held| held == value));
     let in_time = match (record.issued_at_or_before, record.expires_at_or_before) {
         (None, _) => true,
         (Some(_), Some(expiry)) if token.issued_at.is_none() => {
