@@ -182,8 +182,9 @@ async fn two_processes_on_one_directory_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let mut other = Other::start(directory.path(), "");
     assert_eq!(other.answer().as_deref(), Some("ready"));
-    let Err(OpenError::Store(error @ log::OpenError::InUse { .. })) =
-        Running::start(directory.path())
+    let Err(OpenError::Store(log::OpenError::Embedded(
+        error @ log::embedded::OpenError::InUse { .. },
+    ))) = Running::start(directory.path())
     else {
         panic!("the directory is in use")
     };

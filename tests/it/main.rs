@@ -14,6 +14,8 @@ mod durability;
 mod fault;
 mod harness;
 mod log_contract;
+mod nats;
 mod never_forgets;
+mod redis;
 mod transfer;
 mod world;

@@ -83,7 +83,6 @@ async fn acknowledge(acknowledged: &AtomicUsize, more: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leaders_die_under_load_and_every_acknowledged_event_arrives() {
-    let _ = tracing_subscriber::fmt().with_env_filter("portcullis=trace,async_nats=debug").with_test_writer().try_init(); // DEBUG
     let mut cluster = Cluster::start(&Settings::default());
     let log = connect(&cluster);
     append(&log, vec![lasting("first")]).await;

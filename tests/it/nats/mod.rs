@@ -123,6 +123,7 @@ impl Reader {
             }
             Feed::InSync(cursor) => self.cursor = Some(*cursor),
             Feed::Lost(why) => self.losses.push(why.clone()),
+            Feed::Restored(_) => panic!("this log has no copy"),
             Feed::Reset(cursor) => {
                 self.resets += 1;
                 self.cursor = Some(*cursor);

@@ -134,6 +134,7 @@ impl Watch {
             }
             Feed::InSync(_) => return true,
             Feed::Lost(why) => self.losses.push(why),
+            Feed::Restored(_) => panic!("this log has no copy"),
             Feed::Reset(_) => {
                 self.resets += 1;
                 self.subjects.clear();

@@ -2,7 +2,9 @@
 //! its own, killed when it is dropped.
 //!
 //! `PORTCULLIS_REDIS_SERVER` names the program; else `redis-server` or `valkey-server` is taken
-//! from the path.
+//! from `.cache/tools/bin`, where `tools/setup stores` puts it, or from the path.
+
+#![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -94,7 +96,7 @@ impl Server {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .expect("a redis-server: install it, or name one in PORTCULLIS_REDIS_SERVER");
+            .expect("redis-server can be run");
         self.child = Some(child);
         let answering = async {
             while !self.answers().await {
@@ -161,14 +163,19 @@ async fn run_at<T: ::redis::FromRedisValue>(
         .await
 }
 
-fn program() -> String {
-    std::env::var("PORTCULLIS_REDIS_SERVER").unwrap_or_else(|_| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let is_there =
-            |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).exists());
-        let found = ["redis-server", "valkey-server"].into_iter().find(is_there);
-        found.unwrap_or("redis-server").to_owned()
-    })
+fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("PORTCULLIS_REDIS_SERVER") {
+        return path.into();
+    }
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/tools/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(ours).chain(std::env::split_paths(&path));
+    let programs =
+        folders.flat_map(|folder| ["redis-server", "valkey-server"].map(|name| folder.join(name)));
+    let mut found = programs.filter(|program| program.exists());
+    found
+        .next()
+        .expect("a redis-server: run tools/setup stores, or set PORTCULLIS_REDIS_SERVER")
 }
 
 /// What a [`Wire`] lets through.

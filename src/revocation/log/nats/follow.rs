@@ -20,7 +20,11 @@ use super::{Shared, Trouble, link, pause};
 const BEFORE_BELIEF: u32 = 3;
 
 /// After so many silences in a row another server is tried: the one in use may be cut off.
-const SILENCES: u32 = 3;
+const SILENCES: u32 = 5;
+
+/// Between two looks at the stream, when a connection is there to look through: what is acknowledged
+/// once the servers have recovered should not wait long for its followers.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A closed log passes on what it was acknowledged, if that is to be had in this time.
 const LAST_CALL: Duration = Duration::from_secs(2);
@@ -143,6 +147,7 @@ impl Follower {
                 (self.failures, self.silences, self.put_back) = (0, 0, 0);
                 self.ready.push_back(Feed::InSync(at.cursor()));
             }
+            News::Doubt(trouble) => self.report(trouble).await,
         }
         self.session = Some(session);
         Ok(())
@@ -187,6 +192,11 @@ impl Follower {
 
     async fn lost(&mut self, trouble: Trouble) {
         self.failures = self.failures.saturating_add(1);
+        self.report(trouble).await;
+    }
+
+    async fn report(&mut self, trouble: Trouble) {
+        tracing::debug!(why = trouble.message, "following JetStream");
         self.silences = if trouble.silence {
             self.silences + 1
         } else {
@@ -216,7 +226,7 @@ async fn wait(nats: &Shared, failures: u32) {
         }
     };
     tokio::select! {
-        () = sleep(pause(failures)) => {}
+        () = sleep(pause(failures).min(LONGEST_PAUSE)) => {}
         () = back => {}
     }
 }

@@ -11,6 +11,7 @@ mod durability;
 mod follow;
 mod link;
 mod session;
+mod settings;
 mod stream;
 
 use std::fmt;

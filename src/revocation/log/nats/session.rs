@@ -44,18 +44,23 @@ const SETUP: Duration = Duration::from_secs(5);
 /// Records that are handed on together.
 const MOST: usize = 1024;
 
+type Looked = Result<Option<Box<Info>>, Trouble>;
+
 type Ask = RawMessageBuilder<WithHeaders>;
 
 pub(super) enum News {
     Records(Vec<Arc<Revocation>>, At),
     InSync(At),
+    /// The stream's leader cannot be asked. The consumer lives on another server perhaps, and
+    /// goes on.
+    Doubt(Trouble),
 }
 
 pub(super) struct Session {
     nats: Shared,
     at: At,
     subscriber: Subscriber,
-    checks: BoxStream<'static, Result<Box<Info>, Trouble>>,
+    checks: BoxStream<'static, Looked>,
     link: watch::Receiver<Link>,
     losses: u64,
     /// Messages that the consumer has sent, by its own count.
@@ -64,13 +69,13 @@ pub(super) struct Session {
     progress: Instant,
     /// The stream's end at the last look: what must have been delivered to be in sync.
     target: Option<u64>,
-    /// A message that is still to be taken. Records before it go out first.
     replayed: bool,
+    /// What went wrong behind records that go out first.
     broken: Option<Trouble>,
 }
 
 enum Sign {
-    Look(Result<Box<Info>, Trouble>),
+    Look(Looked),
     Message(Box<Message>),
     Gone(&'static str),
 }
@@ -115,7 +120,9 @@ impl Session {
                 return Ok(News::InSync(self.at));
             }
             match self.sign().await {
-                Sign::Look(info) => self.compare(&*info?)?,
+                Sign::Look(Err(trouble)) => return Ok(News::Doubt(trouble)),
+                Sign::Look(Ok(None)) => return Err(Trouble::new("the stream is gone")),
+                Sign::Look(Ok(Some(info))) => self.compare(&info)?,
                 Sign::Gone(why) => return Err(Trouble::new(why)),
                 Sign::Message(message) => {
                     let records = self.take_all(*message).await;
@@ -300,14 +307,12 @@ async fn subscribe(nats: &Shared, place: Place) -> Result<Subscriber, Trouble> {
     Ok(subscriber)
 }
 
-/// Looks at the stream again and again. One that fails is the last but not the end.
-fn looks(nats: Shared) -> BoxStream<'static, Result<Box<Info>, Trouble>> {
+/// Looks at the stream again and again.
+fn looks(nats: Shared) -> BoxStream<'static, Looked> {
     let look = |nats: Shared| async move {
         sleep(nats.config.heartbeat.0).await;
         let looked = nats.look().await;
-        let missing = || Trouble::new("the stream is gone");
-        let info = looked.and_then(|info| info.map(Box::new).ok_or_else(missing));
-        Some((info, nats))
+        Some((looked.map(|info| info.map(Box::new)), nats))
     };
     stream::unfold(nats, look).boxed()
 }

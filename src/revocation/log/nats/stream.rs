@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use async_nats::datetime::parse_rfc3339;
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::CreateStreamErrorKind;
+use async_nats::jetstream::context::{CreateStreamErrorKind, RequestError};
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{
-    ClusterInfo, Config as StreamConfig, DiscardPolicy, Info, PersistenceMode, RetentionPolicy,
-    StorageType,
-};
+use async_nats::jetstream::stream::{ClusterInfo, Info, PeerInfo};
 use aws_lc_rs::digest;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
 use crate::clock::UnixMillis;
 
 use super::config::Config;
+use super::settings::{wanted, weaknesses};
 use super::{Shared, Trouble, durability, link};
 
 /// A leader that has heard from most of its followers within this time is still the leader: they
@@ -26,6 +26,9 @@ const LEASE: Duration = Duration::from_secs(3);
 
 /// How long a look at the stream may take.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// After so much silence the question is put again.
+const ASK_AGAIN: Duration = Duration::from_millis(400);
 
 /// The servers' write policy is read again after this time.
 const PROBE_AGAIN: Duration = Duration::from_mins(1);
@@ -57,86 +60,6 @@ pub(super) fn subject(config: &Config) -> String {
     format!("{}.v1", config.subject_prefix)
 }
 
-fn wanted(config: &Config) -> StreamConfig {
-    StreamConfig {
-        name: config.stream.clone(),
-        description: Some("Portcullis: tokens that are no longer good".to_owned()),
-        subjects: vec![format!("{}.>", config.subject_prefix)],
-        retention: RetentionPolicy::Limits,
-        storage: StorageType::File,
-        num_replicas: config.replicas,
-        discard: DiscardPolicy::New,
-        max_bytes: config
-            .max_bytes
-            .map_or(-1, |room| i64::try_from(room.0).unwrap_or(i64::MAX)),
-        max_messages: -1,
-        max_messages_per_subject: -1,
-        max_consumers: -1,
-        duplicate_window: Duration::from_mins(2),
-        allow_message_ttl: true,
-        deny_delete: true,
-        deny_purge: true,
-        ..StreamConfig::default()
-    }
-}
-
-/// Every way in which the stream could lose a revocation that it acknowledged, each with the fix.
-fn weaknesses(found: &StreamConfig, config: &Config) -> Vec<String> {
-    let replicas = config.replicas;
-    let checks = [
-        (
-            found.storage != StorageType::File,
-            "it is kept in memory: make it again with --storage file".to_owned(),
-        ),
-        (
-            found.num_replicas < replicas,
-            format!(
-                "it has {} copies instead of {replicas}: set --replicas {replicas}",
-                found.num_replicas
-            ),
-        ),
-        (
-            found.discard != DiscardPolicy::New,
-            "it drops old messages when it is full: set --discard new".to_owned(),
-        ),
-        (
-            !found.max_age.is_zero(),
-            "it drops messages by age: set --max-age 0; revocations bring their own time to live"
-                .to_owned(),
-        ),
-        (
-            found.max_messages_per_subject > 0,
-            "it drops old messages of a subject: set --max-msgs-per-subject -1".to_owned(),
-        ),
-        (
-            found.retention != RetentionPolicy::Limits,
-            "it drops messages once they were read: make it again with --retention limits"
-                .to_owned(),
-        ),
-        (
-            found.persist_mode == Some(PersistenceMode::Async),
-            "it acknowledges before it writes: make it again with --persist-mode default"
-                .to_owned(),
-        ),
-        (
-            found.no_ack,
-            "it acknowledges nothing: set --ack".to_owned(),
-        ),
-        (
-            !found.deny_purge || !found.deny_delete || found.allow_rollup,
-            "messages can be purged, deleted or rolled up: set --deny-purge --deny-delete \
-             --no-allow-rollup"
-                .to_owned(),
-        ),
-        (
-            !found.allow_message_ttl,
-            "messages cannot have a time to live: set --allow-msg-ttl".to_owned(),
-        ),
-    ];
-    let weak = checks.into_iter().filter(|(weak, _)| *weak);
-    weak.map(|(_, fix)| fix).collect()
-}
-
 /// Whether the answer comes from a leader that still is one. Only the leader of a stream answers
 /// for it, but one that was cut off from the others does not know yet that it was replaced.
 fn led(cluster: Option<&ClusterInfo>) -> Result<(), String> {
@@ -154,7 +77,7 @@ fn led(cluster: Option<&ClusterInfo>) -> Result<(), String> {
     ))
 }
 
-fn in_touch(peer: &async_nats::jetstream::stream::PeerInfo) -> bool {
+fn in_touch(peer: &PeerInfo) -> bool {
     !peer.offline && peer.active < LEASE
 }
 
@@ -187,10 +110,8 @@ impl Shared {
 
     /// The stream as its leader knows it; nothing is changed. `None` if there is none.
     pub(super) async fn look(&self) -> Result<Option<Info>, Trouble> {
-        let subject = format!("STREAM.INFO.{}", self.config.stream);
-        let asked = timeout(LOOK, self.jetstream.request(subject, &())).await;
-        let answer: Result<Response<Answer>, _> =
-            asked.map_err(|_| Trouble::silence("JetStream does not answer"))?;
+        let asked = timeout(LOOK, self.ask()).await;
+        let answer = asked.map_err(|_| Trouble::silence("JetStream does not answer"))?;
         match answer {
             Ok(Response::Ok(answer)) => {
                 led(answer.info.cluster.as_ref()).map_err(Trouble::new)?;
@@ -204,6 +125,19 @@ impl Shared {
             Err(_) => Err(Trouble::silence(
                 "no JetStream server answers for the stream",
             )),
+        }
+    }
+
+    /// A question that meets an election is never answered, so it is put again, beside the first:
+    /// a slow server may still answer that one.
+    async fn ask(&self) -> Result<Response<Answer>, RequestError> {
+        let mut asked = FuturesUnordered::new();
+        loop {
+            let subject = format!("STREAM.INFO.{}", self.config.stream);
+            asked.push(self.jetstream.request(subject, &()));
+            if let Ok(Some(answer)) = timeout(ASK_AGAIN, asked.next()).await {
+                return answer;
+            }
         }
     }
 
@@ -326,43 +260,9 @@ impl Checked {
 mod tests {
     use super::*;
 
-    fn config() -> Config {
-        Config::on(vec!["nats-1.example.com".to_owned()])
-    }
-
-    #[test]
-    fn what_we_make_is_not_weak() {
-        assert_eq!(
-            weaknesses(&wanted(&config()), &config()),
-            Vec::<String>::new()
-        );
-    }
-
-    #[test]
-    fn every_weaker_setting_is_seen() {
-        let weaken: [fn(&mut StreamConfig); 11] = [
-            |stream| stream.storage = StorageType::Memory,
-            |stream| stream.num_replicas = 2,
-            |stream| stream.discard = DiscardPolicy::Old,
-            |stream| stream.max_age = Duration::from_secs(1),
-            |stream| stream.max_messages_per_subject = 1,
-            |stream| stream.retention = RetentionPolicy::WorkQueue,
-            |stream| stream.persist_mode = Some(PersistenceMode::Async),
-            |stream| stream.no_ack = true,
-            |stream| stream.deny_purge = false,
-            |stream| stream.allow_rollup = true,
-            |stream| stream.allow_message_ttl = false,
-        ];
-        for (number, weaken) in weaken.iter().enumerate() {
-            let mut stream = wanted(&config());
-            weaken(&mut stream);
-            assert_eq!(weaknesses(&stream, &config()).len(), 1, "number {number}");
-        }
-    }
-
     #[test]
     fn a_leader_that_hears_nobody_is_not_believed() {
-        let peer = |active: u64, offline: bool| async_nats::jetstream::stream::PeerInfo {
+        let peer = |active: u64, offline: bool| PeerInfo {
             name: "n".to_owned(),
             current: true,
             active: Duration::from_millis(active),
