@@ -35,6 +35,10 @@ if #fresh > 0 then
   reply[#reply + 1] = id
 end
 
+if count == 0 then
+  reply[#reply + 1] = head
+end
+
 -- A write for the known ones too: WAIT counts from the connection's last write, and so covers an
 -- entry that another connection wrote.
 for _, key in ipairs(known) do

@@ -163,3 +163,64 @@ pub(super) fn epoch_from_hex(hex: &str) -> Option<[u8; 16]> {
     let number = well_formed.then(|| u128::from_str_radix(hex, 16).ok())?;
     number.map(u128::to_be_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::revocation::record::{Action, Target};
+
+    fn record(received_at: u64) -> Revocation {
+        Revocation {
+            id: "event".to_owned(),
+            target: Target {
+                issuer: "https://id.example.com".to_owned(),
+                matches: BTreeMap::from([("sub".to_owned(), "ana".to_owned())]),
+            },
+            action: Action::Revoke,
+            issued_at_or_before: None,
+            expires_at_or_before: None,
+            occurred_at: UnixMillis(1),
+            forget_after: UnixMillis(received_at + 1),
+            source: "test".to_owned(),
+            cause: "user.deactivate".to_owned(),
+            received_at: UnixMillis(received_at),
+        }
+    }
+
+    #[test]
+    fn what_is_framed_comes_back() {
+        let batch = [frame(&record(1)), frame(&record(2))].concat();
+        let read = unframe(&batch).unwrap();
+        assert_eq!(read, [Arc::new(record(1)), Arc::new(record(2))]);
+        assert!(unframe(&batch[..batch.len() - 1]).is_err());
+        assert!(unframe(b"\x12\x00").is_err());
+        assert!(unframe(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").is_err());
+    }
+
+    #[test]
+    fn only_the_receipt_does_not_matter_for_being_the_same() {
+        assert_eq!(fingerprint(&record(1)), fingerprint(&record(2)));
+        let mut other = record(1);
+        other.occurred_at = UnixMillis(2);
+        assert_ne!(fingerprint(&record(1)), fingerprint(&other));
+    }
+
+    #[test]
+    fn ids_are_ordered_like_positions() {
+        let id = |text: &str| EntryId::parse(text.as_bytes()).unwrap();
+        assert!(id("9-10").position() < id("10-9").position());
+        assert!(id("10-9").position() < id("10-10").position());
+        assert_eq!(EntryId::at(id("10-9").position()), id("10-9"));
+        assert_eq!(EntryId::parse(b"10"), None);
+        assert_eq!(EntryId::parse(b"10-x"), None);
+    }
+
+    #[test]
+    fn an_epoch_has_32_digits() {
+        assert_eq!(epoch_from_hex(&"0f".repeat(16)), Some([15; 16]));
+        assert_eq!(epoch_from_hex("0f"), None);
+        assert_eq!(epoch_from_hex(&"+f".repeat(16)), None);
+    }
+}

@@ -36,12 +36,15 @@ pub(super) struct Follower {
     backoff: Option<Backoff>,
     /// From the start of the log to its head, entries may be missing: those whose time was over.
     replaying: bool,
+    /// A new connection may lead to a server with other entries: the first one that it gives has to
+    /// follow what we have, in a replay too.
+    resumed: bool,
     /// The last read reached the head, so the next one may wait there.
     at_head: bool,
     ready: VecDeque<Feed>,
-    /// The log was closed; what was appended until then is still passed on.
-    closed: CancellationToken,
-    is_closing: bool,
+    /// Tells when the log is closed. `None` from then on: what was appended until then is still
+    /// passed on.
+    open: Option<CancellationToken>,
 }
 
 impl Follower {
@@ -62,10 +65,10 @@ impl Follower {
             session: None,
             backoff: None,
             replaying: from.is_none_or(|cursor| cursor.position == 0),
+            resumed: false,
             at_head: false,
             ready: VecDeque::new(),
-            closed,
-            is_closing: false,
+            open: Some(closed),
         }
     }
 
@@ -75,26 +78,27 @@ impl Follower {
             if let Some(feed) = self.ready.pop_front() {
                 return Some(feed);
             }
-            if self.is_closing && self.at_head {
+            if self.open.is_none() && self.at_head {
                 return None;
             }
-            let closed = self.closed.clone();
-            let outcome = tokio::select! {
-                outcome = self.pause_and_step() => outcome,
-                () = closed.cancelled(), if !self.is_closing => {
-                    // The connection may be in the middle of a read that waits.
-                    self.session = None;
-                    self.at_head = false;
-                    self.backoff = None;
-                    self.is_closing = true;
-                    continue;
-                }
+            let outcome = match self.open.clone() {
+                None => Some(self.pause_and_step().await),
+                Some(closed) => closed.run_until_cancelled(self.pause_and_step()).await,
+            };
+            let Some(outcome) = outcome else {
+                // The connection may be in the middle of a read that waits.
+                self.session = None;
+                self.at_head = false;
+                self.backoff = None;
+                self.open = None;
+                continue;
             };
             if let Err(fault) = outcome {
                 self.session = None;
                 self.at_head = false;
                 self.backoff.get_or_insert_default();
-                return (!self.is_closing).then(|| Feed::Lost(fault.to_string()));
+                self.open.as_ref()?;
+                return Some(Feed::Lost(fault.to_string()));
             }
         }
     }
@@ -131,6 +135,7 @@ impl Follower {
         )
         .await?;
         self.compare_epoch(session.head);
+        self.resumed = self.cursor.is_some_and(|cursor| cursor.position > 0);
         self.session = Some(session);
         self.at_head = false;
         Ok(())
@@ -149,6 +154,7 @@ impl Follower {
         let start = start_of(epoch);
         self.cursor = Some(start);
         self.replaying = true;
+        self.resumed = false;
         self.at_head = false;
         self.ready.push_back(Feed::Reset(start));
     }
@@ -188,7 +194,7 @@ impl Follower {
         };
         let end = head.last.position();
         let is_short = count < PAGE && cursor.position < end;
-        if is_short && self.replaying {
+        if is_short && self.replaying && !self.resumed {
             // The last entries are over and deleted.
             cursor.position = end;
         } else if is_short || (count == 0 && cursor.position > end) {
@@ -252,11 +258,13 @@ impl Follower {
                     break;
                 }
             };
-            if !self.replaying && entry.before.position() != cursor.position {
+            let must_follow = !self.replaying || self.resumed;
+            if must_follow && entry.before.position() != cursor.position {
                 tracing::warn!(entry = %entry.id, "entries before this one are missing");
                 self.reset(cursor.epoch);
                 return Ok(Took::Gap);
             }
+            self.resumed = false;
             cursor.position = entry.id.position();
             records.extend(entry.records);
         }
