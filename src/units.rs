@@ -18,9 +18,20 @@ impl Span {
     }
 }
 
+/// Days and less, as in `366d` and `1h 30m`: nobody knows how long a month is.
 impl std::fmt::Display for Span {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
+        const DAY: u64 = 24 * 3600;
+        let days = self.0.as_secs() / DAY;
+        let rest = self.0.saturating_sub(Duration::from_secs(days * DAY));
+        if days == 0 {
+            return humantime::format_duration(rest).fmt(f);
+        }
+        write!(f, "{days}d")?;
+        if rest.is_zero() {
+            return Ok(());
+        }
+        write!(f, " {}", humantime::format_duration(rest))
     }
 }
 
@@ -171,6 +182,14 @@ mod tests {
             "17179869184GiB",
         ] {
             assert_eq!(Bytes::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_read_back_as_written() {
+        for text in ["0s", "500ms", "1h 30m", "1d", "366d", "2d 1h 1m 1s"] {
+            let span: Span = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(span.to_string(), text);
         }
     }
 
