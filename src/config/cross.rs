@@ -1,6 +1,7 @@
 //! What the parts of a configuration mean together.
 
 use super::Config;
+use super::nearest::suggest;
 use crate::problem::Problems;
 
 /// Reports contradictions between sections. `sound` says whether a section stands as it was
@@ -8,6 +9,21 @@ use crate::problem::Problems;
 pub(super) fn check(config: &Config, sound: &dyn Fn(&str) -> bool, problems: &mut Problems) {
     if sound("listen") && sound("events") {
         heard(config, problems);
+    }
+    if sound("issuers") {
+        issuers_of_events(config, problems);
+    }
+}
+
+fn issuers_of_events(config: &Config, problems: &mut Problems) {
+    let known: Vec<&str> = config.issuers.iter().map(|one| &*one.issuer).collect();
+    for (i, source) in config.events.iter().enumerate() {
+        let issuer = source.issuer.as_str();
+        if !known.contains(&issuer) {
+            let hint = suggest(issuer, &known);
+            let message = format!("{issuer:?} is none of the configured issuers{hint}");
+            problems.push(&format!("events[{i}].issuer"), message);
+        }
     }
 }
 

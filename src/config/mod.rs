@@ -36,8 +36,8 @@ use crate::problem::Problems;
 use crate::units::Span;
 use crate::{events, policy, proxy, revocation, telemetry, token, verify};
 
-/// Everything that Portcullis can be told. A running process holds one of these and swaps it
-/// whole.
+// A running process holds one of these and swaps it whole.
+/// Everything that Portcullis can be told.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -65,7 +65,7 @@ pub struct Config {
     #[serde(default)]
     pub bypass: Vec<policy::Bypass>,
 
-    /// How revocations are kept, and what happens when they cannot be followed.
+    /// Where revocations are kept, for how long, and what happens when news of them stop coming.
     #[serde(default)]
     pub revocations: revocation::Config,
 
@@ -74,15 +74,16 @@ pub struct Config {
     #[serde(default)]
     pub events: Vec<events::SourceConfig>,
 
-    /// What senders of events may take.
+    /// How much time and room the senders of events get.
     #[serde(default)]
     pub event_listener: events::ListenerConfig,
 
-    /// What is answered: the headers that the service behind the proxy gets.
+    /// What is answered: the headers that the service behind the proxy gets, and how a refusal
+    /// looks.
     #[serde(default = "from_nothing::<proxy::Config>")]
     pub answer: proxy::Config,
 
-    /// How the doors serve proxies.
+    /// How `ext_authz` and `forward_auth` serve proxies.
     #[serde(default)]
     pub doors: proxy::serve::Config,
 
@@ -139,8 +140,7 @@ impl Config {
         problems.within("revocations", |problems| {
             self.revocations.check(problems, &self.lifetimes());
         });
-        let issuers: Vec<&str> = self.issuers.iter().map(|issuer| &*issuer.issuer).collect();
-        events::check(&self.events, &issuers, problems);
+        events::check(&self.events, problems);
         problems.within("event_listener", |problems| {
             self.event_listener.check(problems);
         });

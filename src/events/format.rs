@@ -18,6 +18,7 @@ use crate::problem::Problems;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
+    /// FusionAuth's webhooks.
     FusionAuth(fusionauth::Config),
 }
 

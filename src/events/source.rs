@@ -10,7 +10,7 @@ use super::format::{self, Format};
 use crate::problem::Problems;
 use crate::units::{Bytes, Span};
 
-/// The item of `events:`: one sender, which posts to `/events/<name>`.
+/// One sender of events, which posts to `/events/<name>`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
@@ -27,7 +27,7 @@ pub struct SourceConfig {
     pub auth: credentials::Config,
 }
 
-/// What `event_listener` limits.
+/// How much time and room the senders of events get, all of them together.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListenerConfig {
@@ -86,12 +86,12 @@ impl ListenerConfig {
     }
 }
 
-/// Reports what is wrong with the list `events`, with the whole file as the current place.
-/// `issuers` are the configured ones.
-pub fn check(sources: &[SourceConfig], issuers: &[&str], problems: &mut Problems) {
+/// Reports what is wrong with the list `events`, with the whole file as the current place. Whether
+/// the issuers are configured is checked where both lists are known.
+pub fn check(sources: &[SourceConfig], problems: &mut Problems) {
     let mut names = BTreeSet::new();
     problems.each("events", sources, |problems, source| {
-        source.check(issuers, problems);
+        source.check(problems);
         if !names.insert(source.name.clone()) {
             let message = format!("two sources are called {:?}", source.name);
             problems.push("name", message);
@@ -100,13 +100,9 @@ pub fn check(sources: &[SourceConfig], issuers: &[&str], problems: &mut Problems
 }
 
 impl SourceConfig {
-    fn check(&self, issuers: &[&str], problems: &mut Problems) {
+    fn check(&self, problems: &mut Problems) {
         if !is_name(&self.name) {
             problems.push("name", "a name has 1 to 64 characters of a-z, 0-9 and -");
-        }
-        if !issuers.contains(&self.issuer.as_str()) {
-            let message = format!("{:?} is none of the configured issuers", self.issuer);
-            problems.push("issuer", message);
         }
         problems.within("format", |problems| self.format.check(problems));
         problems.within("auth", |problems| self.auth.check(problems));

@@ -3,7 +3,7 @@ use crate::problem::Problems;
 
 fn problems_of(sources: &[SourceConfig]) -> Vec<String> {
     let mut problems = Problems::new();
-    check(sources, &[ISSUER], &mut problems);
+    check(sources, &mut problems);
     problems
         .into_vec()
         .iter()
@@ -142,16 +142,14 @@ fn unsound_sources_are_refused_with_reason() {
 }
 
 #[test]
-fn names_and_issuers_are_checked() {
+fn names_are_checked() {
     let mut wrong = basic_source();
     wrong.name = "Fusion_Auth".to_owned();
-    wrong.issuer = "https://id.example.com/".to_owned();
     let found = problems_of(&[wrong]);
     assert!(
-        found[0].starts_with("events[0].name: a name has") && found.len() == 2,
+        found[0].starts_with("events[0].name: a name has") && found.len() == 1,
         "{found:?}"
     );
-    assert!(found[1].starts_with("events[0].issuer: ") && found[1].ends_with("configured issuers"));
     let found = problems_of(&[basic_source(), basic_source()]);
     assert_eq!(
         found,
