@@ -125,7 +125,7 @@ mod tests {
             told.cancelled().await;
             Err("could not flush".to_owned())
         });
-        let said = tasks.stop(Duration::from_secs(60)).await;
+        let said = tasks.stop(Duration::from_mins(1)).await;
         assert_eq!(said, Err("bad: could not flush".to_owned()));
     }
 

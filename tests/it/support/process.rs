@@ -109,6 +109,10 @@ fn keep_lines(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>)
 }
 
 impl Drop for Process {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a failed test shows what its programs wrote"
+    )]
     fn drop(&mut self) {
         self.kill_9();
         if std::thread::panicking() {
