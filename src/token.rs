@@ -56,8 +56,8 @@ pub struct Source {
     /// The name of a request header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
-    /// The word before the token in that header, compared without case. Without it, the whole
-    /// value is the token. A value with another scheme counts as no token.
+    /// The word before the token in `header`, compared without case. Without it, the whole value
+    /// is the token. A value with another scheme counts as no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
     /// The name of a cookie.

@@ -17,7 +17,7 @@ pub struct Listen {
     /// Envoy's `ext_authz` over gRPC, with gRPC health checks. A unix socket costs Envoy the least.
     pub ext_authz: Option<Addresses>,
 
-    /// HTTP forward-auth for nginx, Traefik, Caddy and `HAProxy`, and Envoy's HTTP mode.
+    /// HTTP forward-auth for nginx, Traefik, Caddy and HAProxy, and Envoy's HTTP mode.
     pub forward_auth: Option<Addresses>,
 
     /// Webhooks: the one listener that identity providers have to reach.

@@ -88,9 +88,13 @@ impl<'s> Reference<'s> {
             heading: String::new(),
             rows: rows(schema),
         });
-        let mut tables: Vec<Table<'s>> = own.into_iter().collect();
         let mut choice = Vec::new();
-        for variant in variants(schema).into_iter().flatten() {
+        let branches = match own {
+            Some(_) => variants(schema).into_iter().flatten().collect(),
+            None => self.reader.alternatives(schema),
+        };
+        let mut tables: Vec<Table<'s>> = own.into_iter().collect();
+        for variant in branches {
             let leaf = self.reader.resolve(variant);
             let mut rows = rows(leaf);
             if let Some((key, value)) = constant(leaf) {
@@ -123,8 +127,11 @@ impl<'s> Reference<'s> {
                 _ => format!("{path}.{key}"),
             };
             let kind = self.kind(schema, &inside, children);
+            let sectioned = self.reader.resolve(schema).get("properties").is_some();
             let default = match schema.get("default") {
-                Some(default) if !default.is_null() => format!("`{}`", cell(&default.to_string())),
+                // Its keys say their defaults in their own section.
+                Some(_) if sectioned => String::new(),
+                Some(default) if !default.is_null() => format!("`{}`", cell(&yaml(default))),
                 _ if row.required => "**required**".to_owned(),
                 _ => String::new(),
             };
@@ -163,18 +170,25 @@ impl<'s> Reference<'s> {
     /// Whether this is an object with known keys, or a choice between such objects.
     fn has_section(&self, schema: &'s Json) -> bool {
         if schema.get("properties").is_some() {
-            return true;
+            return described(schema);
         }
         // An optional object is a choice between it and null, and no choice worth a section.
         let mut leaves = self.reader.alternatives(schema);
         leaves.retain(|leaf| leaf.get("type").is_none_or(|kind| kind != "null"));
         let choice = leaves.len() > 1 || schema.get("oneOf").is_some();
-        choice && leaves.iter().any(|leaf| leaf.get("properties").is_some())
+        choice && leaves.iter().any(|leaf| described(leaf))
     }
 
     fn leaf(&self, leaf: &'s Json, path: &str, children: &mut Vec<Child<'s>>) -> String {
-        if leaf.get("properties").is_some() {
+        if described(leaf) {
             return self.kind(leaf, path, children);
+        }
+        if let Some((_, values)) = properties(leaf).next() {
+            let keys: Vec<String> = properties(leaf)
+                .map(|(key, _)| format!("`{key}`"))
+                .collect();
+            let values = self.kind(values, path, children);
+            return format!("mapping of {} to {values}", keys.join(", "));
         }
         if let Some(listed) = listed(leaf) {
             return listed;
@@ -241,6 +255,13 @@ fn rows(leaf: &Json) -> Vec<Row<'_>> {
     rows
 }
 
+/// Whether an object has keys of which each says what it means. Otherwise it is a map with a closed
+/// set of names.
+fn described(leaf: &Json) -> bool {
+    properties(leaf)
+        .any(|(_, schema)| description(schema).is_some() || schema.get("$ref").is_some())
+}
+
 /// The texts that a leaf lists.
 fn listed(leaf: &Json) -> Option<String> {
     let names: Vec<String> = names(leaf).iter().map(|name| format!("`{name}`")).collect();
@@ -256,6 +277,25 @@ fn constant(leaf: &Json) -> Option<(&str, &str)> {
 fn description(schema: &Json) -> Option<String> {
     let text = schema.get("description")?.as_str()?;
     Some(text.replace("[`", "`").replace("`]", "`"))
+}
+
+/// A default as an operator would write it, on one line.
+fn yaml(value: &Json) -> String {
+    match value {
+        Json::String(text) if text.is_empty() => "\"\"".to_owned(),
+        Json::String(text) => text.clone(),
+        Json::Array(items) => {
+            let items: Vec<String> = items.iter().map(yaml).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Json::Object(entries) if entries.is_empty() => "{}".to_owned(),
+        Json::Object(entries) => {
+            let entry = |(key, value): (&String, &Json)| format!("{key}: {}", yaml(value));
+            let entries: Vec<String> = entries.iter().map(entry).collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Text inside one cell of a table.

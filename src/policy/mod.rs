@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::problem::Problems;
 use crate::request::Request;
 
-/// The item of `bypass:`: one route that needs no token. Give `exact` or `prefix`.
+/// One route that needs no token. Give `exact` or `prefix`.
 ///
 /// Paths are compared byte by byte, with case. A request whose path holds a percent sign, a
 /// semicolon, a backslash, an empty or all-dots segment or a byte outside printable ASCII is

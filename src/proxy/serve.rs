@@ -18,7 +18,8 @@ use crate::listen::{Connection, Listener};
 use crate::problem::Problems;
 use crate::units::{Bytes, Span};
 
-/// How the doors serve proxies. The defaults are tuned; change one only with a measurement.
+/// How `ext_authz` and `forward_auth` serve proxies. The defaults are tuned; change one only with
+/// a measurement.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -35,7 +36,8 @@ pub struct Config {
     pub max_message: Bytes,
     /// A check that takes longer is refused with 503.
     pub check_timeout: Span,
-    /// At shutdown, how long requests under way may take to end.
+    /// At shutdown, how long requests under way may take to end. `shutdown.drain_timeout` bounds
+    /// it, and the other parts, from outside.
     pub drain: Span,
 }
 

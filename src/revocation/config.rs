@@ -24,8 +24,7 @@ pub struct Config {
     /// missing. At least 3s, since the confirmations come once a second.
     #[serde(default = "default_max_staleness")]
     pub max_staleness: Span,
-    /// What happens to requests when the log has been silent for longer: `deny` refuses them with
-    /// 503, `allow` goes on with what is known.
+    /// What happens to requests when the log has been silent for longer than `max_staleness`.
     #[serde(default)]
     pub when_stale: WhenStale,
     /// Warn when more revocations than this match on the same set of claims.
@@ -45,10 +44,10 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenStale {
-    /// Refuse: a revocation that did not arrive cannot be enforced.
+    /// They are refused with 503: a revocation that did not arrive cannot be enforced.
     #[default]
     Deny,
-    /// Go on with the revocations that are known.
+    /// They are judged by the revocations that are known.
     Allow,
 }
 

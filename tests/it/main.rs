@@ -10,6 +10,7 @@ mod support;
 mod architecture;
 mod child;
 mod config;
+mod documents;
 mod durability;
 mod fault;
 mod harness;

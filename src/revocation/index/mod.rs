@@ -3,7 +3,7 @@
 //! It is a pure function of the set of records it was given: order and repetition do not matter.
 //! A token is revoked if and only if a revocation matches it that no lift of the same target and
 //! cause takes back. Nothing is ever evicted to make room; what cannot matter any more leaves
-//! through [`Index::sweep`]. `docs/decisions/0002-revocation-index.md` says why it is no cache.
+//! through [`Index::sweep`]. `docs/decisions/0008-the-index-is-no-cache.md` says why.
 
 mod shapes;
 mod slot;

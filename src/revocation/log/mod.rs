@@ -90,7 +90,7 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     fn failure(&self) -> Option<String>;
 }
 
-/// `revocations.store`: exactly one of the stores.
+/// The durable log of revocations.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Config {

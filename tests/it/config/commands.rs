@@ -149,6 +149,7 @@ fn undescribed(schema: &Value, path: &str, silent: &mut Vec<String>) {
     };
     let about_variant = object.contains_key("description") && path.contains("/oneOf/");
     let properties = object.get("properties").and_then(Value::as_object);
+    let properties = properties.filter(|properties| !is_map(properties));
     for (key, property) in properties.into_iter().flatten() {
         let constant = property.get("const").is_some();
         if property.get("description").is_none() && !about_variant && !constant {
@@ -158,6 +159,12 @@ fn undescribed(schema: &Value, path: &str, silent: &mut Vec<String>) {
     for (key, inner) in object {
         undescribed(inner, &format!("{path}/{key}"), silent);
     }
+}
+
+/// Whether these are no fields but the closed set of a map's keys: more than a few, all alike.
+fn is_map(properties: &serde_json::Map<String, Value>) -> bool {
+    let alike = |one: &Value| properties.values().all(|other| one == other);
+    properties.len() > 5 && properties.values().next().is_some_and(alike)
 }
 
 /// The generated files say what the types say.
