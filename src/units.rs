@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn lengths_of_time_read_back_as_written() {
         for text in ["0s", "500ms", "1h 30m", "1d", "366d", "2d 1h 1m 1s"] {
-            let span: Span = serde_json::from_value(text.into()).unwrap();
+            let span: Span = serde_json::from_str(&format!("{text:?}")).unwrap();
             assert_eq!(span.to_string(), text);
         }
     }
