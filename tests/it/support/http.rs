@@ -73,8 +73,14 @@ impl Call {
             let mut stream = TcpStream::connect(to).await?;
             stream.write_all(&self.bytes()).await?;
             let mut answer = Vec::new();
-            // A reset behind a complete answer is no failure; an incomplete one does not parse.
-            let _ = stream.read_to_end(&mut answer).await;
+            // Not until the end: after an error Envoy keeps the connection for another second. A
+            // reset behind a complete answer is no failure; an incomplete one does not parse.
+            while !Reply::is_complete(&answer)
+                && stream
+                    .read_buf(&mut answer)
+                    .await
+                    .is_ok_and(|read| read > 0)
+            {}
             Reply::parse(&answer).ok_or_else(|| {
                 let text = String::from_utf8_lossy(&answer).into_owned();
                 io::Error::new(io::ErrorKind::UnexpectedEof, format!("no answer: {text:?}"))
@@ -137,6 +143,14 @@ impl Reply {
     pub(crate) fn body_json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("not JSON ({error}): {:?}", self.text()))
+    }
+
+    /// Whether nothing more can come; an answer of unknown length ends with its connection.
+    fn is_complete(bytes: &[u8]) -> bool {
+        Self::parse(bytes).is_some_and(|reply| {
+            reply.header("transfer-encoding") == Some("chunked")
+                || reply.header("content-length").is_some()
+        })
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {

@@ -23,6 +23,8 @@ pub(crate) struct Portcullis {
     config: Value,
     home: PathBuf,
     doors: HashMap<String, String>,
+    /// Shell commands before its own; see [`Portcullis::start_behind`].
+    prelude: String,
 }
 
 impl Portcullis {
@@ -55,12 +57,18 @@ impl Portcullis {
 
     /// Starts it and waits until its doors are open; it need not be ready yet.
     pub(crate) async fn start(home: &Path, config: Value) -> Self {
-        let process = launch(home, &config);
+        Self::start_behind("", home, config).await
+    }
+
+    /// The same, in a shell that ran these commands before: `ulimit …;`.
+    pub(crate) async fn start_behind(prelude: &str, home: &Path, config: Value) -> Self {
+        let process = launch(prelude, home, &config);
         let mut portcullis = Self {
             process,
             config,
             home: home.to_owned(),
             doors: HashMap::new(),
+            prelude: prelude.to_owned(),
         };
         portcullis.learn_doors().await;
         portcullis
@@ -68,7 +76,7 @@ impl Portcullis {
 
     /// Starts it with a configuration or in a place that it must refuse; its end and its output.
     pub(crate) async fn fails_to_start(home: &Path, config: &Value) -> (ExitStatus, String) {
-        let mut process = launch(home, config);
+        let mut process = launch("", home, config);
         let status = process.ended().await;
         assert!(
             !status.success(),
@@ -186,7 +194,7 @@ impl Portcullis {
     /// Starts it again on the same files and ports, and waits until its doors are open.
     pub(crate) async fn restart(&mut self) {
         self.process.kill_9();
-        self.process = launch(&self.home, &self.config);
+        self.process = launch(&self.prelude, &self.home, &self.config);
         self.learn_doors().await;
     }
 
@@ -220,11 +228,18 @@ impl Portcullis {
     }
 }
 
-fn launch(home: &Path, config: &Value) -> Process {
+fn launch(prelude: &str, home: &Path, config: &Value) -> Process {
     let file = home.join("portcullis.yaml");
     // JSON is YAML.
     std::fs::write(&file, config.to_string()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    let binary = env!("CARGO_BIN_EXE_portcullis");
+    let mut command = if prelude.is_empty() {
+        Command::new(binary)
+    } else {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{prelude} exec \"$0\" \"$@\""), binary]);
+        shell
+    };
     command.arg("serve").arg("--config").arg(&file);
     Process::spawn("portcullis", &mut command)
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use super::wait::{PATIENCE, try_until};
 
@@ -10,6 +11,7 @@ pub(crate) struct Process {
     name: &'static str,
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    readers: [JoinHandle<()>; 2],
 }
 
 impl Process {
@@ -22,9 +24,16 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("{name} cannot be started: {error} ({command:?})"));
         let lines = Arc::new(Mutex::new(Vec::new()));
-        keep_lines(child.stdout.take().expect("stdout is piped"), &lines);
-        keep_lines(child.stderr.take().expect("stderr is piped"), &lines);
-        Self { name, child, lines }
+        let readers = [
+            keep_lines(child.stdout.take().expect("stdout is piped"), &lines),
+            keep_lines(child.stderr.take().expect("stderr is piped"), &lines),
+        ];
+        Self {
+            name,
+            child,
+            lines,
+            readers,
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -80,9 +89,16 @@ impl Process {
         );
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and until its last words are among the lines.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let ended = try_until(PATIENCE, async || self.child.try_wait().unwrap()).await;
+        let ended = try_until(PATIENCE, async || {
+            let status = self.child.try_wait().unwrap()?;
+            self.readers
+                .iter()
+                .all(JoinHandle::is_finished)
+                .then_some(status)
+        })
+        .await;
         ended.unwrap_or_else(|| panic!("{} does not end; it wrote:\n{}", self.name, self.tail()))
     }
 
@@ -97,7 +113,7 @@ impl Process {
     }
 }
 
-fn keep_lines(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) {
+fn keep_lines(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     let lines = Arc::clone(lines);
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n') {
@@ -105,9 +121,10 @@ fn keep_lines(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>)
             let line = String::from_utf8_lossy(&line).into_owned();
             lines.lock().unwrap().push(line);
         }
-    });
+    })
 }
 
+#[expect(clippy::print_stderr, reason = "seen only when the test fails")]
 impl Drop for Process {
     #[expect(
         clippy::print_stderr,
