@@ -12,6 +12,7 @@ mod child;
 mod config;
 mod documents;
 mod durability;
+mod edge;
 mod fault;
 mod harness;
 mod log_contract;

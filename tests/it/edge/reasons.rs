@@ -1,0 +1,166 @@
+//! Every reason for a refusal, on both doors: what the client sees, and what the operator sees.
+//!
+//! Two reasons are missing. Nothing asks for scopes yet, so `insufficient_scope` has no way to
+//! happen. `stale` needs a log that falls silent, and the embedded one lives in the same process.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{denials, logged, nothing_broke};
+use crate::support::{Call, Door, Kind, Mint, Reply, SigningKey, World};
+
+/// An issuer whose keys cannot be had.
+const GONE: &str = "https://gone.example.com";
+/// An issuer that lets one client in only. It uses the provider's keys.
+const PARTNER: &str = "https://partner.example.com";
+
+const BARE: Option<&str> = Some("Bearer realm=\"portcullis\"");
+const INVALID: Option<&str> = Some("Bearer realm=\"portcullis\", error=\"invalid_token\"");
+
+/// A refusal: the reason, the token if there is one, the client's status and challenge.
+type Case = (&'static str, Option<String>, u16, Option<&'static str>);
+
+async fn start() -> World {
+    let builder = World::builder().config(|config| {
+        let issuers = config["issuers"].as_array_mut().unwrap();
+        let uri = issuers[0]["jwks"]["uri"].clone();
+        issuers.push(json!({
+            "issuer": PARTNER,
+            "jwks": { "uri": uri },
+            "audiences": ["shop-api"],
+            "allowed_clients": ["web"],
+        }));
+        issuers.push(json!({
+            "issuer": GONE,
+            // Nobody listens on this port.
+            "jwks": { "uri": "http://127.0.0.1:1/keys" },
+            "audiences": ["shop-api"],
+        }));
+        config["keys"] = json!({ "startup_timeout": "1s" });
+    });
+    builder.start().await
+}
+
+fn invalid(reason: &'static str, token: String) -> Case {
+    (reason, Some(token), 401, INVALID)
+}
+
+async fn cases(world: &World) -> Vec<Case> {
+    let mint = || world.idp.token("eve");
+    let now = mint().value("iat").as_u64().unwrap();
+    let revoked = world.idp.token("mallory").sign();
+    world.deactivate("mallory").await;
+    let twice = |mint: &Mint| {
+        let payload = mint.payload_text().replacen('{', "{\"sub\":\"root\",", 1);
+        mint.sign_texts(&mint.header_text(), &payload)
+    };
+    let another = Arc::new(SigningKey::new(Kind::Es256, "another"));
+    let elsewhere = mint().claim("iss", "https://elsewhere.example.com").sign();
+    vec![
+        ("missing_token", None, 401, BARE),
+        invalid("malformed_token", twice(&mint())),
+        invalid("unknown_issuer", elsewhere),
+        invalid("unknown_key", mint().header("kid", "nobody").sign()),
+        invalid("unsupported_algorithm", mint().header("alg", "none").sign()),
+        invalid("bad_signature", mint().forged_with(another).sign()),
+        invalid("expired", mint().shifted(-3600).sign()),
+        invalid("not_yet_valid", mint().shifted(3600).sign()),
+        invalid("wrong_audience", mint().claim("aud", "bank-api").sign()),
+        invalid("wrong_type", mint().header("typ", "logout+jwt").sign()),
+        invalid("lifetime_exceeded", mint().claim("exp", now + 7200).sign()),
+        invalid("missing_claim", mint().without("exp").sign()),
+        invalid("revoked", revoked),
+        ("forbidden", Some(partner(mint())), 403, None),
+        (
+            "not_ready",
+            Some(mint().claim("iss", GONE).sign()),
+            503,
+            None,
+        ),
+    ]
+}
+
+fn partner(mint: Mint) -> String {
+    mint.claim("iss", PARTNER).claim("client_id", "tv").sign()
+}
+
+#[tokio::test]
+async fn every_reason_is_the_operators_and_none_is_the_clients() {
+    let world = start().await;
+    let cases = cases(&world).await;
+    for door in Door::ALL {
+        let mut seen = Vec::new();
+        for (reason, token, status, challenge) in &cases {
+            let before = denials(&world, reason).await;
+            let path = format!("/{door:?}/{}", seen.len());
+            let reply = send(&world, door, &path, token.as_deref()).await;
+            let challenges: Vec<_> = reply.all("www-authenticate").collect();
+            assert_eq!(reply.status, *status, "{door:?} {reason}");
+            assert_eq!(challenges, Vec::from_iter(*challenge), "{door:?} {reason}");
+            assert_eq!(reply.header("cache-control"), Some("no-store"), "{reason}");
+            let retry = (*status == 503).then_some("1");
+            assert_eq!(reply.header("retry-after"), retry, "{door:?} {reason}");
+            let counted = denials(&world, reason).await - before;
+            assert!((counted - 1.0).abs() < 0.5, "{door:?} {reason}: {counted}");
+            if door == Door::Envoy {
+                check_what_envoy_logs(&world, &path, reason, &reply).await;
+            }
+            seen.push((reason, *status, *challenge, visible(&reply)));
+        }
+        nothing_tells_apart(&seen);
+    }
+    for token in cases.iter().filter_map(|(_, token, ..)| token.as_deref()) {
+        world.portcullis.assert_never_logged(token);
+    }
+    nothing_broke(&world).await;
+}
+
+async fn send(world: &World, door: Door, path: &str, token: Option<&str>) -> Reply {
+    let call = Call::get(path);
+    let call = token.into_iter().fold(call, Call::bearer);
+    world.send(door, call).await
+}
+
+/// The body's decision id leads to the reason in Envoy's log and in Portcullis' own.
+async fn check_what_envoy_logs(world: &World, path: &str, reason: &str, reply: &Reply) {
+    let line = logged(world, path).await;
+    assert_eq!(line["reason"], reason, "{line}");
+    assert_eq!(line["status"], reply.status, "{line}");
+    assert_eq!(line["subject"], Value::Null, "unverified: {line}");
+    assert_eq!(
+        reply.header("content-type"),
+        Some("application/problem+json")
+    );
+    let body = reply.body_json();
+    assert_eq!(body["status"], reply.status);
+    assert_eq!(body["decision_id"], line["decision"]);
+    let id = body["decision_id"].as_str().unwrap();
+    assert_eq!(body["instance"], format!("urn:portcullis:decision:{id}"));
+    let own = world.portcullis.logs(id).await;
+    assert!(own.contains(&format!("\"reason\":\"{reason}\"")), "{own}");
+}
+
+/// The whole answer but for its date and the decision's id.
+fn visible(reply: &Reply) -> String {
+    let id = serde_json::from_slice::<Value>(&reply.body)
+        .ok()
+        .and_then(|body| Some(body["decision_id"].as_str()?.to_owned()));
+    let headers = reply.headers.iter().filter(|(name, _)| name != "date");
+    let text = format!("{:?} {}", headers.collect::<Vec<_>>(), reply.text());
+    match id {
+        Some(id) => text.replace(&id, "ID"),
+        None => text,
+    }
+}
+
+/// Answers of the same status and challenge are the same to the last byte.
+fn nothing_tells_apart(seen: &[(&&str, u16, Option<&str>, String)]) {
+    for (reason, status, challenge, text) in seen {
+        assert!(!text.contains(**reason), "{reason} stands in {text}");
+        for (other, other_status, other_challenge, other_text) in seen {
+            let alike = (status, challenge) == (other_status, other_challenge);
+            assert!(!alike || text == other_text, "{reason} and {other} differ");
+        }
+    }
+}
