@@ -8,7 +8,8 @@
 //!
 //! What the Envoy configuration has to do: `failure_mode_allow: false`; with `allowed_headers`,
 //! pass `authorization` (or wherever else tokens are sought), `content-type` (a gRPC client needs
-//! it to get a gRPC error) and `traceparent`.
+//! it to get a gRPC error), `traceparent` and, where paths are exempt, the headers that name another
+//! path or method to some servers, since `policy` looks at them; `envoy/envoy.yaml` has them all.
 
 use std::convert::Infallible;
 use std::pin::Pin;

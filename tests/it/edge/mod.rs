@@ -1,6 +1,7 @@
 //! The front door: what clients, operators and identity providers see of the real process behind
 //! the real Envoy and the real nginx.
 
+mod bypass;
 mod reasons;
 mod spoofing;
 
