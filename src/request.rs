@@ -94,12 +94,44 @@ impl Request<'_> {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
 
-    /// Whether the client speaks gRPC and so expects its errors as trailers.
+    /// Whether the client speaks gRPC and so expects its errors as trailers. This is Envoy's own
+    /// rule, since it is Envoy that makes them: `application/grpc-web`, for one, gets an HTTP error.
     #[must_use]
     pub fn is_grpc(&self) -> bool {
-        self.headers.text("content-type").is_some_and(|kind| {
-            kind.get(..16)
-                .is_some_and(|start| start.eq_ignore_ascii_case("application/grpc"))
-        })
+        let kind = self.headers.text("content-type");
+        let rest = kind.and_then(|kind| kind.strip_prefix("application/grpc"));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_grpc(kind: &str) -> bool {
+        let mut headers = Headers::new();
+        headers.push("content-type", kind.as_bytes());
+        let request = Request {
+            method: "POST",
+            target: "/",
+            headers,
+        };
+        request.is_grpc()
+    }
+
+    #[test]
+    fn what_only_begins_like_grpc_is_not_grpc() {
+        assert!(is_grpc("application/grpc"));
+        assert!(is_grpc("application/grpc+proto"));
+        for other in [
+            "",
+            "application/json",
+            "application/grp",
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/grpcx",
+        ] {
+            assert!(!is_grpc(other), "{other}");
+        }
     }
 }

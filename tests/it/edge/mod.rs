@@ -2,6 +2,7 @@
 //! the real Envoy and the real nginx.
 
 mod bypass;
+mod grpc;
 mod reasons;
 mod spoofing;
 
