@@ -3,6 +3,7 @@
 
 mod bypass;
 mod grpc;
+mod keys;
 mod reasons;
 mod spoofing;
 

@@ -1,0 +1,328 @@
+//! Keys come, go, are late, are rubbish: what that does to tokens on both doors.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{denials, nothing_broke};
+use crate::support::{Behaviour, Call, Door, Idp, Kind, World, fusionauth_event, until};
+
+/// Keys are fetched again at once, and then every second.
+fn eager(config: &mut Value) {
+    config["keys"] = json!({
+        "refresh": "1s",
+        "min_refresh": "1s",
+        "max_refresh": "1s",
+        "cooldown": "1s",
+    });
+}
+
+/// Only when a test makes it so.
+fn patient(config: &mut Value) {
+    config["keys"] = json!({ "refresh": "1h", "cooldown": "1s" });
+}
+
+async fn passes(world: &World, token: &str) {
+    for door in Door::ALL {
+        let reply = world.orders(door, token).await;
+        assert_eq!(reply.status, 200, "{door:?}: {}", reply.text());
+    }
+}
+
+async fn until_refused(world: &World, token: &str) {
+    for door in Door::ALL {
+        until("the token is refused", async || {
+            let status = world.orders(door, token).await.status;
+            assert!(matches!(status, 200 | 401), "{door:?}: {status}");
+            (status == 401).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn failed_fetches(world: &World) -> f64 {
+    let issuer = world.idp.issuer();
+    let sample = format!("portcullis_key_fetches_total{{issuer=\"{issuer}\",result=\"error\"}}");
+    world.portcullis.metric(&sample).await.unwrap()
+}
+
+/// Waits for the next failure.
+async fn until_fetches_fail(world: &World) {
+    let before = failed_fetches(world).await;
+    until("another fetch failed", async || {
+        (failed_fetches(world).await > before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_key_works_at_once_and_a_removed_one_no_longer_even_from_the_cache() {
+    let mut world = World::builder().config(patient).start().await;
+    let old = world.idp.token("alice").sign();
+    passes(&world, &old).await;
+    passes(&world, &old).await;
+
+    let fetches = world.idp.key_fetches();
+    world.idp.rotate(Kind::Rs256, "key-2");
+    let new = world.idp.token("alice").sign();
+    passes(&world, &new).await;
+    passes(&world, &old).await;
+    assert_eq!(world.idp.key_fetches(), fetches + 1, "one fetch for all");
+
+    world.idp.withdraw("key-1");
+    let event = fusionauth_event("jwt.public-key.update", json!({ "applicationIds": [] }));
+    assert_eq!(world.portcullis.webhook(&event).await.status, 200);
+    until_refused(&world, &old).await;
+    passes(&world, &new).await;
+    let before = denials(&world, "unknown_key").await;
+    for door in Door::ALL {
+        assert_eq!(world.orders(door, &old).await.status, 401, "{door:?}");
+    }
+    assert!(denials(&world, "unknown_key").await >= before + 2.0);
+}
+
+#[tokio::test]
+async fn a_key_under_an_old_name_replaces_the_old_one() {
+    let mut world = World::builder().config(eager).start().await;
+    let old = world.idp.token("alice").sign();
+    passes(&world, &old).await;
+    world.idp.withdraw("key-1");
+    world.idp.rotate(Kind::Es256, "key-1");
+    let new = world.idp.token("alice").sign();
+    until_refused(&world, &old).await;
+    passes(&world, &new).await;
+    assert!(denials(&world, "bad_signature").await >= 1.0);
+}
+
+#[tokio::test]
+async fn the_start_waits_for_every_issuer_and_then_serves_those_that_it_can() {
+    let mut dead = Idp::start();
+    dead.down();
+    let mut world = World::builder()
+        .config(|config| {
+            add_issuer(config, &dead);
+            config["keys"]["startup_timeout"] = json!("10m");
+        })
+        .unready()
+        .start()
+        .await;
+    let (theirs, ours) = (dead.token("bob").sign(), world.idp.token("alice").sign());
+    let awaited = format!("keys {}", dead.issuer());
+    until("only the dead issuer is awaited", async || {
+        let state = world.portcullis.readiness().await;
+        assert_eq!(state.status, 503);
+        let state = state.body_json();
+        let names = state["awaited"].as_object().unwrap();
+        assert!(names.contains_key(&awaited), "{state}");
+        (names.len() == 1).then_some(())
+    })
+    .await;
+    for door in Door::ALL {
+        assert_eq!(world.orders(door, &theirs).await.status, 503, "{door:?}");
+        assert_eq!(world.orders(door, &ours).await.status, 503, "{door:?}");
+    }
+
+    let short = |config: &mut Value| config["keys"]["startup_timeout"] = json!("1s");
+    world.portcullis.reconfigure(short);
+    world.portcullis.restart().await;
+    world.portcullis.ready().await;
+    for door in Door::ALL {
+        assert_eq!(world.orders(door, &theirs).await.status, 503, "{door:?}");
+        let forged = dead.token("bob").header("alg", "none").sign();
+        assert_eq!(world.orders(door, &forged).await.status, 401, "{door:?}");
+    }
+    passes(&world, &ours).await;
+    let state = world.portcullis.readiness().await.body_json();
+    assert!(state["degraded"].get(&awaited).is_some(), "{state}");
+
+    dead.up();
+    until("the late issuer's token passes", async || {
+        let status = world.orders(Door::Envoy, &theirs).await.status;
+        assert!(matches!(status, 200 | 503), "{status}");
+        (status == 200).then_some(())
+    })
+    .await;
+    passes(&world, &theirs).await;
+}
+
+fn add_issuer(config: &mut Value, idp: &Idp) {
+    config["issuers"].as_array_mut().unwrap().push(json!({
+        "issuer": idp.issuer(),
+        "jwks": { "uri": idp.jwks_uri() },
+        "audiences": ["shop-api"],
+    }));
+}
+
+#[tokio::test]
+async fn a_provider_that_goes_away_takes_nothing_with_it() {
+    let mut world = World::builder().config(eager).start().await;
+    world.idp.down();
+    until_fetches_fail(&world).await;
+    assert_eq!(world.portcullis.readiness().await.status, 200);
+    passes(&world, &world.idp.token("alice").sign()).await;
+
+    // Nor does a restart: the last good keys lie on the disk.
+    world.portcullis.kill_9();
+    world.portcullis.restart().await;
+    world.portcullis.ready().await;
+    world.portcullis.logs("keys restored").await;
+    passes(&world, &world.idp.token("alice").sign()).await;
+    let unknown = world.idp.token("alice").header("kid", "key-9").sign();
+    for door in Door::ALL {
+        assert_eq!(world.orders(door, &unknown).await.status, 401, "{door:?}");
+    }
+
+    world.idp.up();
+    world.idp.rotate(Kind::EdDsa, "key-2");
+    let new = world.idp.token("alice").sign();
+    until("the provider is back", async || {
+        (world.orders(Door::Envoy, &new).await.status == 200).then_some(())
+    })
+    .await;
+    let state = world.portcullis.readiness().await.body_json();
+    assert_eq!(state["degraded"], json!({}));
+}
+
+#[tokio::test]
+async fn rubbish_in_place_of_keys_changes_nothing() {
+    let world = World::builder()
+        .config(|config| {
+            eager(config);
+            config["keys"]["timeout"] = json!("1s");
+        })
+        .start()
+        .await;
+    let elsewhere = Idp::start();
+    for behaviour in [
+        Behaviour::Status(500),
+        Behaviour::Status(404),
+        Behaviour::Status(204),
+        Behaviour::Body(String::new()),
+        Behaviour::Body("<html>".to_owned()),
+        Behaviour::Body("{}".to_owned()),
+        Behaviour::Body(r#"{"keys":{}}"#.to_owned()),
+        Behaviour::Body(format!(r#"{{"keys":[],"x":"{}"}}"#, "x".repeat(2 << 20))),
+        Behaviour::Slow(Duration::from_hours(1)),
+        Behaviour::Redirect(elsewhere.jwks_uri().replace("127.0.0.1", "localhost")),
+    ] {
+        let what = format!("{behaviour:.40?}");
+        world.idp.behave(behaviour);
+        until_fetches_fail(&world).await;
+        let fresh = world.idp.token("alice").sign();
+        for door in Door::ALL {
+            assert_eq!(world.orders(door, &fresh).await.status, 200, "{what}");
+        }
+        // Before the next one: each failure in a row waits for longer.
+        world.idp.behave(Behaviour::Healthy);
+        until("the provider has recovered", async || {
+            let state = world.portcullis.readiness().await.body_json();
+            (state["degraded"] == json!({})).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(elsewhere.key_fetches(), 0, "a redirect was followed");
+    nothing_broke(&world).await;
+}
+
+#[tokio::test]
+async fn rubbish_at_the_start_is_waited_out() {
+    let world = World::builder()
+        .config(|config| config["keys"] = json!({ "startup_timeout": "10m", "cooldown": "1s" }))
+        .idp(|idp| idp.behave(Behaviour::Body("<html>".to_owned())))
+        .unready()
+        .start()
+        .await;
+    let token = world.idp.token("alice").sign();
+    until_fetches_fail(&world).await;
+    for door in Door::ALL {
+        assert_eq!(world.orders(door, &token).await.status, 503, "{door:?}");
+    }
+    world.idp.behave(Behaviour::Healthy);
+    world.portcullis.ready().await;
+    passes(&world, &token).await;
+}
+
+#[tokio::test]
+async fn one_bad_key_hurts_no_other() {
+    let world = World::builder()
+        .idp(|idp| {
+            idp.publish(json!(null));
+            idp.publish(json!({ "kty": "RSA", "kid": "short", "n": "AQAB", "e": "AQAB" }));
+            idp.publish(json!({ "kty": "EC", "crv": "P-521", "kid": "odd", "x": "", "y": "" }));
+            idp.publish(json!({ "kty": "oct", "kid": "secret", "k": "c2VjcmV0" }));
+        })
+        .start()
+        .await;
+    passes(&world, &world.idp.token("alice").sign()).await;
+    let issuer = world.idp.issuer();
+    let skipped = format!("portcullis_keys_skipped{{issuer=\"{issuer}\"}}");
+    assert_eq!(world.portcullis.metric(&skipped).await, Some(4.0));
+}
+
+/// How many unknown keys are named in the flood.
+const FLOOD: usize = 1000;
+/// How many clients send them.
+const CLIENTS: usize = 20;
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_costs_a_handful_of_fetches_and_no_good_request() {
+    let world = World::builder()
+        .config(|config| config["keys"] = json!({ "refresh": "1h", "cooldown": "1h" }))
+        .start()
+        .await;
+    let before = world.idp.key_fetches();
+    let clients = (0..CLIENTS).map(|client| flood(&world, client));
+    futures_util::future::join_all(clients).await;
+    let fetches = world.idp.key_fetches() - before;
+    assert!(fetches <= 3, "{fetches} fetches");
+    let unknown = denials(&world, "unknown_key").await;
+    assert!(unknown > 990.0, "{unknown} of {FLOOD}");
+    nothing_broke(&world).await;
+}
+
+/// Every tenth request is a good one.
+async fn flood(world: &World, client: usize) {
+    for i in 0..FLOOD / CLIENTS {
+        let kid = format!("k-{client}-{i}");
+        let unknown = world.idp.token("eve").header("kid", kid).sign();
+        let status = world.orders(Door::Envoy, &unknown).await.status;
+        assert_eq!(status, 401, "request {i} of client {client}");
+        if i % 10 == 0 {
+            let good = world.idp.token("alice").sign();
+            let status = world.orders(Door::Envoy, &good).await.status;
+            assert_eq!(status, 200, "request {i} of client {client}");
+        }
+    }
+}
+
+/// While the provider hangs, those who name an unknown key wait, and nobody else.
+#[tokio::test]
+async fn a_hanging_provider_holds_up_no_good_token() {
+    let world = World::builder()
+        .config(|config| config["keys"] = json!({ "refresh": "1h", "cooldown": "1h" }))
+        .start()
+        .await;
+    world.idp.behave(Behaviour::Slow(Duration::from_hours(1)));
+    let door = world.portcullis.forward_auth();
+    let ask = |token: &str| {
+        let call = Call::get("/authz/forward-auth").bearer(token);
+        let call = call.header("x-forwarded-method", "GET");
+        call.header("x-forwarded-uri", "/orders")
+    };
+    let unknown = world.idp.token("eve").header("kid", "nobody").sign();
+    let waiting: Vec<_> = (0..100)
+        .map(|_| {
+            let call = ask(&unknown);
+            tokio::spawn(async move { call.send(door).await.status })
+        })
+        .collect();
+    until("the fetch hangs", async || {
+        (world.idp.key_fetches() > 1).then_some(())
+    })
+    .await;
+    passes(&world, &world.idp.token("alice").sign()).await;
+    for waiter in waiting {
+        assert!(matches!(waiter.await.unwrap(), 401 | 503));
+    }
+    assert_eq!(world.idp.key_fetches(), 2);
+}
