@@ -6,6 +6,7 @@ mod grpc;
 mod keys;
 mod reasons;
 mod spoofing;
+mod startup;
 
 use serde_json::Value;
 
