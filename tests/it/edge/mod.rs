@@ -2,6 +2,7 @@
 //! the real Envoy and the real nginx.
 
 mod bypass;
+mod durable;
 mod grpc;
 mod keys;
 mod reasons;
