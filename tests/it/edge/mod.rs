@@ -4,6 +4,7 @@
 mod bypass;
 mod durable;
 mod grpc;
+mod hostile;
 mod keys;
 mod reasons;
 mod spoofing;
