@@ -3,6 +3,7 @@
 
 mod bypass;
 mod durable;
+mod events;
 mod grpc;
 mod hostile;
 mod keys;
