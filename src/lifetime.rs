@@ -3,8 +3,7 @@
 //! Call the bound `M`. A token with `exp − iat > M` is refused, so a token issued at or before a
 //! cut-off `c` is dead after `c + M + leeway`, and a revocation may be forgotten then. Raising `M`
 //! must not bring back a token whose revocation was already forgotten, so a raise holds only for
-//! tokens issued after it. Lowering `M` must not make a token that does not say when it was issued
-//! look younger than its revocation. That is why the history is durable.
+//! tokens issued after it. That is why the history is durable.
 
 use std::time::Duration;
 
@@ -12,14 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMillis;
 
-/// What one issuer's tokens were and are bound to.
+/// The bounds of one issuer, oldest first: lifetimes strictly rise and so do their starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lifetimes {
-    /// Oldest first: lifetimes strictly rise and so do their starts.
-    bounds: Vec<Bound>,
-    /// Longer bounds that were given up, while tokens of their time may live.
-    cuts: Vec<Cut>,
-}
+pub struct Lifetimes(Vec<Bound>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Bound {
@@ -29,111 +23,46 @@ struct Bound {
     lifetime: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Cut {
-    /// No token that was issued under the old bound expires later. Seconds since the epoch.
-    until: u64,
-    /// The old bound, in seconds.
-    lifetime: u64,
-}
-
-/// An issuer's clock is ahead by no more than this; `leeway` may not be longer.
-const FURTHEST_AHEAD: u64 = 600;
-
 impl Lifetimes {
     /// An issuer that was never seen before: the bound holds for all its tokens.
     #[must_use]
     pub fn new(lifetime: Duration) -> Self {
-        Self {
-            bounds: vec![Bound {
-                since: 0,
-                lifetime: lifetime.as_secs(),
-            }],
-            cuts: Vec::new(),
-        }
+        Self(vec![Bound {
+            since: 0,
+            lifetime: lifetime.as_secs(),
+        }])
     }
 
     /// Takes the configured bound over at `now`. A lower one holds at once and for every token; a
     /// higher one for tokens issued after `now`. Returns whether the history changed and has to
     /// be saved before any token is judged by it.
     pub fn adopt(&mut self, lifetime: Duration, now: UnixMillis) -> bool {
-        let (now, lifetime) = (now.seconds(), lifetime.as_secs());
-        let before = self.clone();
-        let longest = self.longest().as_secs();
-        self.cuts.retain(|cut| now <= cut.until);
-        if lifetime < longest {
-            self.cuts.push(Cut {
-                until: now.saturating_add(longest).saturating_add(FURTHEST_AHEAD),
-                lifetime: longest,
-            });
-        }
-        for bound in &mut self.bounds {
+        let lifetime = lifetime.as_secs();
+        let before = self.0.clone();
+        for bound in &mut self.0 {
             bound.lifetime = bound.lifetime.min(lifetime);
         }
-        self.bounds.dedup_by_key(|bound| bound.lifetime);
+        self.0.dedup_by_key(|bound| bound.lifetime);
         if self.longest().as_secs() < lifetime {
-            self.bounds.push(Bound {
-                since: now,
+            self.0.push(Bound {
+                since: now.seconds(),
                 lifetime,
             });
         }
-        *self != before
+        self.0 != before
     }
 
     /// The longest life that a token issued in second `issued_at` may have.
     #[must_use]
     pub fn of_token(&self, issued_at: u64) -> Duration {
-        let bound = self.bounds.iter().rev();
-        let bound = bound.clone().find(|bound| bound.since < issued_at);
-        let bound = bound.or(self.bounds.first());
-        Duration::from_secs(bound.map_or(0, |bound| bound.lifetime))
+        let bound = self.0.iter().rev().find(|bound| bound.since < issued_at);
+        Duration::from_secs(bound.or(self.0.first()).map_or(0, |bound| bound.lifetime))
     }
 
     /// The longest life that any token may have.
     #[must_use]
     pub fn longest(&self) -> Duration {
-        Duration::from_secs(self.bounds.last().map_or(0, |bound| bound.lifetime))
-    }
-
-    /// For how long after its cut-off a revocation may match a token that is still good. It is
-    /// more than [`Lifetimes::longest`] after the bound was lowered, because of tokens that do not
-    /// say when they were issued.
-    #[must_use]
-    pub fn remembered(&self) -> Duration {
-        let given_up = self
-            .cuts
-            .iter()
-            .map(|cut| Duration::from_secs(cut.lifetime));
-        given_up.fold(self.longest(), Duration::max)
-    }
-
-    /// The first second in which a token that expires at `expires_at` may have been issued, by the
-    /// bounds of today.
-    #[must_use]
-    pub fn earliest_issue(&self, expires_at: u64) -> u64 {
-        let possible = |second: u64| expires_at - second <= self.of_token(second).as_secs();
-        // Up to the first second that fits, none does; from there on, all do.
-        let mut low = expires_at.saturating_sub(self.longest().as_secs());
-        let mut high = expires_at;
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if possible(middle) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        high
-    }
-
-    /// When a token without `iat` counts as issued: the first second in which it may have been, by
-    /// the bounds of any time. A token of the time before a cut was, and its revocation must not
-    /// lose it because the bound was lowered since.
-    #[must_use]
-    pub fn counts_as_issued(&self, expires_at: u64) -> u64 {
-        let of_their_time = self.cuts.iter().filter(|cut| expires_at <= cut.until);
-        let earliest = of_their_time.map(|cut| expires_at.saturating_sub(cut.lifetime));
-        earliest.fold(self.earliest_issue(expires_at), u64::min)
+        Duration::from_secs(self.0.last().map_or(0, |bound| bound.lifetime))
     }
 
     /// As bytes for [`crate::keep::Keep`].
@@ -150,8 +79,11 @@ impl Lifetimes {
         let read: Self = serde_json::from_slice(bytes).map_err(|error| {
             format!("the kept history of max_token_lifetime is unreadable: {error}")
         })?;
-        let rises = |pair: &[Bound]| pair[0].lifetime < pair[1].lifetime;
-        match (read.bounds.is_empty(), read.bounds.windows(2).all(rises)) {
+        let rises = read
+            .0
+            .windows(2)
+            .all(|pair| pair[0].lifetime < pair[1].lifetime);
+        match (read.0.is_empty(), rises) {
             (false, true) => Ok(read),
             _ => Err("the kept history of max_token_lifetime is out of order".to_owned()),
         }
@@ -189,38 +121,6 @@ mod tests {
         lifetimes.adopt(HOUR * 2, UnixMillis::from_seconds(200));
         assert_eq!(lifetimes.of_token(150), HOUR);
         assert_eq!(lifetimes.of_token(201), HOUR * 2);
-    }
-
-    #[test]
-    fn a_cut_does_not_make_undated_tokens_younger() {
-        let mut lifetimes = Lifetimes::new(HOUR * 4);
-        let cut_at = 100_000;
-        // Issued at 90,000 under the old bound, and perhaps revoked since.
-        let expires_at = 90_000 + 4 * 3600;
-        assert_eq!(lifetimes.counts_as_issued(expires_at), 90_000);
-        lifetimes.adopt(HOUR, UnixMillis::from_seconds(cut_at));
-        assert_eq!(lifetimes.counts_as_issued(expires_at), 90_000);
-        assert_eq!(lifetimes.earliest_issue(expires_at), expires_at - 3600);
-        assert_eq!(lifetimes.remembered(), HOUR * 4);
-        assert_eq!(lifetimes.longest(), HOUR);
-        // What expires later was issued under the new bound.
-        let later = cut_at + 5 * 3600;
-        assert_eq!(lifetimes.counts_as_issued(later), later - 3600);
-        // And once nothing of that time can live, it is forgotten.
-        assert!(lifetimes.adopt(HOUR, UnixMillis::from_seconds(later)));
-        assert_eq!(lifetimes.remembered(), HOUR);
-    }
-
-    #[test]
-    fn the_earliest_issue_respects_every_bound() {
-        let mut lifetimes = Lifetimes::new(HOUR);
-        lifetimes.adopt(HOUR * 3, UnixMillis::from_seconds(50_000));
-        for expires_at in [0, 10, 3600, 50_000, 53_600, 53_601, 55_000, 60_801, 90_000] {
-            let earliest = lifetimes.earliest_issue(expires_at);
-            let fits = |second: u64| expires_at - second <= lifetimes.of_token(second).as_secs();
-            assert!(fits(earliest), "{expires_at}");
-            assert!(earliest == 0 || !fits(earliest - 1), "{expires_at}");
-        }
     }
 
     #[test]

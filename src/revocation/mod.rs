@@ -183,7 +183,7 @@ fn adopt_all(
 fn terms_of(issuers: &[Issuer], lifetimes: &HashMap<String, Lifetimes>) -> HashMap<String, Terms> {
     let terms = |issuer: &Issuer| {
         let history = lifetimes.get(&issuer.issuer);
-        let longest = history.map_or(issuer.max_token_lifetime, Lifetimes::remembered);
+        let longest = history.map_or(issuer.max_token_lifetime, Lifetimes::longest);
         let terms = Terms {
             longest_life: longest.max(issuer.max_token_lifetime),
             leeway: issuer.leeway,
