@@ -1,9 +1,15 @@
-//! The history of an issuer's `max_token_lifetime`, the bound that makes forgetting safe.
+//! The history of an issuer's `max_token_lifetime` and `leeway`, the bounds that make forgetting
+//! safe.
 //!
 //! Call the bound `M`. A token with `exp − iat > M` is refused, so a token issued at or before a
 //! cut-off `c` is dead after `c + M + leeway`, and a revocation may be forgotten then. Raising `M`
 //! must not bring back a token whose revocation was already forgotten, so a raise holds only for
 //! tokens issued after it. That is why the history is durable.
+//!
+//! The other ways to bring a token back are closed here too. Lowering `M` would date a token
+//! without `iat` (`exp − M`) later than before, behind the cut-off that revoked it: see
+//! [`Lifetimes::may_date_from`]. Raising the leeway would let a token in that was dead, and whose
+//! revocation was forgotten for that: see [`Lifetimes::dead_before`].
 
 use std::time::Duration;
 
@@ -11,9 +17,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMillis;
 
-/// The bounds of one issuer, oldest first: lifetimes strictly rise and so do their starts.
+/// The history of one issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lifetimes(Vec<Bound>);
+pub struct Lifetimes {
+    /// Oldest first: lifetimes strictly rise.
+    bounds: Vec<Bound>,
+    /// Bounds that were lowered.
+    cuts: Vec<Cut>,
+    /// The leeway in force, in milliseconds; `None` before the first was adopted.
+    leeway: Option<u64>,
+    /// See [`Lifetimes::dead_before`].
+    dead_before: u64,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Bound {
@@ -23,14 +38,31 @@ struct Bound {
     lifetime: u64,
 }
 
+/// A bound that was in force once. Tokens of that time may still be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Cut {
+    /// Seconds.
+    lifetime: u64,
+    /// The last second in which a token of that time can end.
+    until: u64,
+}
+
+/// Seconds. How far an issuer's clock may be ahead of ours at most, whatever its leeway is.
+const CLOCKS_DIFFER: u64 = 600;
+
 impl Lifetimes {
     /// An issuer that was never seen before: the bound holds for all its tokens.
     #[must_use]
     pub fn new(lifetime: Duration) -> Self {
-        Self(vec![Bound {
-            since: 0,
-            lifetime: lifetime.as_secs(),
-        }])
+        Self {
+            bounds: vec![Bound {
+                since: 0,
+                lifetime: lifetime.as_secs(),
+            }],
+            cuts: Vec::new(),
+            leeway: None,
+            dead_before: 0,
+        }
     }
 
     /// Takes the configured bound over at `now`. A lower one holds at once and for every token; a
@@ -38,31 +70,83 @@ impl Lifetimes {
     /// be saved before any token is judged by it.
     pub fn adopt(&mut self, lifetime: Duration, now: UnixMillis) -> bool {
         let lifetime = lifetime.as_secs();
-        let before = self.0.clone();
-        for bound in &mut self.0 {
+        let before = self.clone();
+        let longest = self.longest().as_secs();
+        if lifetime < longest {
+            self.cut(longest, now);
+        }
+        for bound in &mut self.bounds {
             bound.lifetime = bound.lifetime.min(lifetime);
         }
-        self.0.dedup_by_key(|bound| bound.lifetime);
+        self.bounds.dedup_by_key(|bound| bound.lifetime);
         if self.longest().as_secs() < lifetime {
-            self.0.push(Bound {
+            self.bounds.push(Bound {
                 since: now.seconds(),
                 lifetime,
             });
         }
-        self.0 != before
+        *self != before
+    }
+
+    fn cut(&mut self, lifetime: u64, now: UnixMillis) {
+        let until = now.seconds() + lifetime + CLOCKS_DIFFER;
+        self.cuts
+            .retain(|cut| cut.lifetime > lifetime || cut.until > until);
+        self.cuts.push(Cut { lifetime, until });
+    }
+
+    /// Takes the configured leeway over at `now`. Returns like [`Lifetimes::adopt`].
+    pub fn adopt_leeway(&mut self, leeway: Duration, now: UnixMillis) -> bool {
+        let millis = u64::try_from(leeway.as_millis()).unwrap_or(u64::MAX);
+        let earlier = self.leeway.replace(millis);
+        if let Some(earlier) = earlier.filter(|earlier| *earlier < millis) {
+            let dead = now.minus(Duration::from_millis(earlier)).seconds();
+            self.dead_before = self.dead_before.max(dead);
+        }
+        earlier != Some(millis)
+    }
+
+    /// Tokens that end (`exp`) before this second were dead, leeway included, before the leeway
+    /// was raised. Their revocations may be forgotten, so they stay dead.
+    #[must_use]
+    pub fn dead_before(&self) -> u64 {
+        self.dead_before
+    }
+
+    /// The earliest second in which a token that ends at `expires_at` may have been issued under a
+    /// bound that was lowered since; `None` when no such bound reaches it. A token without `iat`
+    /// counts as issued then at the latest, or the revocations that reached it yesterday would not
+    /// reach it today.
+    #[must_use]
+    pub fn may_date_from(&self, expires_at: u64) -> Option<u64> {
+        let cuts = self.cuts.iter().filter(|cut| expires_at <= cut.until);
+        cuts.map(|cut| expires_at.saturating_sub(cut.lifetime))
+            .min()
+    }
+
+    /// Until then tokens may be about that lowered bounds allowed, so nothing that might match
+    /// them is forgotten. The leeway comes on top.
+    #[must_use]
+    pub fn remember_until(&self) -> UnixMillis {
+        let last = self.cuts.iter().map(|cut| cut.until).max();
+        UnixMillis::from_seconds(last.unwrap_or(0))
     }
 
     /// The longest life that a token issued in second `issued_at` may have.
     #[must_use]
     pub fn of_token(&self, issued_at: u64) -> Duration {
-        let bound = self.0.iter().rev().find(|bound| bound.since < issued_at);
-        Duration::from_secs(bound.or(self.0.first()).map_or(0, |bound| bound.lifetime))
+        let bound = self
+            .bounds
+            .iter()
+            .rev()
+            .find(|bound| bound.since < issued_at);
+        Duration::from_secs(bound.or(self.bounds.first()).map_or(0, |bound| bound.lifetime))
     }
 
     /// The longest life that any token may have.
     #[must_use]
     pub fn longest(&self) -> Duration {
-        Duration::from_secs(self.0.last().map_or(0, |bound| bound.lifetime))
+        Duration::from_secs(self.bounds.last().map_or(0, |bound| bound.lifetime))
     }
 
     /// As bytes for [`crate::keep::Keep`].
@@ -80,10 +164,10 @@ impl Lifetimes {
             format!("the kept history of max_token_lifetime is unreadable: {error}")
         })?;
         let rises = read
-            .0
+            .bounds
             .windows(2)
             .all(|pair| pair[0].lifetime < pair[1].lifetime);
-        match (read.0.is_empty(), rises) {
+        match (read.bounds.is_empty(), rises) {
             (false, true) => Ok(read),
             _ => Err("the kept history of max_token_lifetime is out of order".to_owned()),
         }
@@ -124,9 +208,40 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_does_not_date_tokens_of_before_later() {
+        let mut lifetimes = Lifetimes::new(HOUR * 3);
+        assert_eq!(lifetimes.may_date_from(50_000), None);
+        lifetimes.adopt(HOUR, UnixMillis::from_seconds(40_000));
+        lifetimes.adopt(HOUR, UnixMillis::from_seconds(45_000));
+        let last = 40_000 + 3 * 3600 + CLOCKS_DIFFER;
+        assert_eq!(lifetimes.may_date_from(last), Some(last - 3 * 3600));
+        assert_eq!(lifetimes.may_date_from(last + 1), None);
+        assert_eq!(lifetimes.remember_until(), UnixMillis::from_seconds(last));
+        // A raise after it changes nothing for them.
+        lifetimes.adopt(HOUR * 2, UnixMillis::from_seconds(41_000));
+        assert_eq!(lifetimes.may_date_from(last), Some(last - 3 * 3600));
+    }
+
+    #[test]
+    fn a_raised_leeway_wakes_no_dead_token() {
+        let mut lifetimes = Lifetimes::new(HOUR);
+        let at = UnixMillis::from_seconds;
+        let (short, long) = (Duration::from_secs(30), Duration::from_secs(600));
+        assert!(lifetimes.adopt_leeway(short, at(1000)));
+        assert_eq!(lifetimes.dead_before(), 0);
+        assert!(lifetimes.adopt_leeway(long, at(5000)));
+        assert_eq!(lifetimes.dead_before(), 4970);
+        assert!(!lifetimes.adopt_leeway(long, at(9000)));
+        assert!(lifetimes.adopt_leeway(short, at(9000)));
+        assert_eq!(lifetimes.dead_before(), 4970);
+    }
+
+    #[test]
     fn bytes_read_back_and_nonsense_does_not() {
         let mut lifetimes = Lifetimes::new(HOUR);
         lifetimes.adopt(HOUR * 3, UnixMillis::from_seconds(7));
+        lifetimes.adopt(HOUR * 2, UnixMillis::from_seconds(8));
+        lifetimes.adopt_leeway(HOUR, UnixMillis::from_seconds(9));
         assert_eq!(Lifetimes::from_bytes(&lifetimes.to_bytes()), Ok(lifetimes));
         assert!(Lifetimes::from_bytes(b"[]").is_err());
         assert!(Lifetimes::from_bytes(b"{").is_err());

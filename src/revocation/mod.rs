@@ -172,7 +172,7 @@ fn adopt_all(
     now: UnixMillis,
 ) -> Result<HashMap<String, Lifetimes>, OpenError> {
     let adopt = |issuer: &Issuer| {
-        adopt_lifetimes(keep, &issuer.issuer, issuer.max_token_lifetime, now)
+        adopt_lifetimes(keep, issuer, now)
             .map(|lifetimes| (issuer.issuer.clone(), lifetimes))
             .map_err(OpenError::Lifetimes)
     };
@@ -187,6 +187,7 @@ fn terms_of(issuers: &[Issuer], lifetimes: &HashMap<String, Lifetimes>) -> HashM
         let terms = Terms {
             longest_life: longest.max(issuer.max_token_lifetime),
             leeway: issuer.leeway,
+            not_before: history.map_or(UnixMillis::default(), Lifetimes::remember_until),
         };
         (issuer.issuer.clone(), terms)
     };

@@ -88,6 +88,9 @@ pub struct Terms {
     pub longest_life: Duration,
     /// How far the clocks of issuer and replica may differ.
     pub leeway: Duration,
+    /// Until then tokens may end that were allowed to live longer than `longest_life`:
+    /// [`crate::lifetime::Lifetimes::remember_until`].
+    pub not_before: UnixMillis,
 }
 
 /// Times are compared in whole seconds, so a moment may stand for the second it begins.
@@ -113,7 +116,8 @@ impl Terms {
         };
         let by_issue = last_issued.plus(self.longest_life);
         let by_expiry = record.expires_at_or_before.unwrap_or_default();
-        by_issue.max(by_expiry).plus(self.leeway).plus(WHOLE_SECOND)
+        let last_end = by_issue.max(by_expiry).max(self.not_before);
+        last_end.plus(self.leeway).plus(WHOLE_SECOND)
     }
 }
 

@@ -94,6 +94,9 @@ impl Rules {
     fn times(&self, payload: &Map<String, Value>, now: UnixMillis) -> Result<Times, Reason> {
         let exp = number(payload, "exp")?.ok_or(Reason::MissingClaim)?;
         let expires_at = seconds(exp)?.floor;
+        if expires_at < self.lifetimes.dead_before() {
+            return Err(Reason::Expired);
+        }
         let not_before = seconds_of(payload, "nbf")?.map(|time| time.ceiling);
         let issued_at = seconds_of(payload, "iat")?.map(|time| time.floor);
         if self.config.require_iat && issued_at.is_none() {
@@ -128,7 +131,8 @@ impl Rules {
         if UnixMillis::from_seconds(earliest) > now.plus(self.config.leeway.0) {
             return Err(Reason::LifetimeExceeded);
         }
-        Ok(earliest)
+        let once = self.lifetimes.may_date_from(expires_at);
+        Ok(once.map_or(earliest, |once| once.min(earliest)))
     }
 
     fn check_audience(&self, payload: &Map<String, Value>) -> Result<(), Reason> {

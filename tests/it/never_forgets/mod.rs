@@ -17,7 +17,7 @@ use portcullis::readiness::Readiness;
 use portcullis::revocation::log::embedded::{self, Embedded};
 use portcullis::revocation::log::{Feed, Log};
 use portcullis::revocation::{
-    Action, Draft, Index, Retention, Revocation, Target, Terms, adopt_lifetimes,
+    Action, Draft, Index, Issuer, Retention, Revocation, Target, Terms, adopt_lifetimes,
 };
 use portcullis::verify::Claims;
 use proptest::prelude::*;
@@ -38,7 +38,22 @@ const START: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
 struct Token {
     issued_at: Option<u64>,
     expires_at: u64,
+    /// The longest life that was allowed when it was issued, in seconds.
+    bound: u64,
     who: Who,
+}
+
+impl Token {
+    /// A token without `iat` counts as issued when the bound of its own time says, whatever bounds
+    /// came later.
+    fn dated(&self, claims: &Claims) -> Claims {
+        let mut claims = claims.clone();
+        if self.issued_at.is_none() {
+            let of_its_time = self.expires_at.saturating_sub(self.bound);
+            claims.counts_as_issued_at = claims.counts_as_issued_at.max(of_its_time);
+        }
+        claims
+    }
 }
 
 /// A replica, the world around it, and the model.
@@ -95,7 +110,12 @@ impl World {
         let horizon = UnixMillis(self.log.horizon().load(Ordering::Acquire));
         let bound = Duration::from_hours(self.hours);
         let now = self.clock.now().max(horizon);
-        self.lifetimes = adopt_lifetimes(&self.log, ISSUER, bound, now).unwrap();
+        let issuer = Issuer {
+            issuer: ISSUER.to_owned(),
+            max_token_lifetime: bound,
+            leeway: LEEWAY,
+        };
+        self.lifetimes = adopt_lifetimes(&self.log, &issuer, now).unwrap();
         let terms = HashMap::from([(ISSUER.to_owned(), self.terms())]);
         self.retention.set(terms, Duration::ZERO);
     }
@@ -104,6 +124,7 @@ impl World {
         Terms {
             longest_life: self.lifetimes.longest(),
             leeway: LEEWAY,
+            not_before: self.lifetimes.remember_until(),
         }
     }
 
@@ -118,6 +139,7 @@ impl World {
                 self.tokens.push(Token {
                     issued_at: has_iat.then_some(issued_at),
                     expires_at: issued_at + lives,
+                    bound: self.lifetimes.longest().as_secs(),
                     who,
                 });
             }
@@ -247,6 +269,8 @@ impl World {
             .unwrap_or(token.expires_at.saturating_sub(longest));
         let lives = Duration::from_secs(token.expires_at.saturating_sub(counts));
         let horizon = self.log.horizon().load(Ordering::Acquire);
+        let once = self.lifetimes.may_date_from(token.expires_at);
+        let once = once.filter(|_| token.issued_at.is_none());
         let good = token.expires_at + leeway >= now
             && counts <= now + leeway
             && lives <= self.lifetimes.of_token(counts)
@@ -260,7 +284,7 @@ impl World {
             client: None,
             token_id: None,
             issued_at: token.issued_at,
-            counts_as_issued_at: counts,
+            counts_as_issued_at: once.map_or(counts, |once| once.min(counts)),
             expires_at: token.expires_at,
             all: all.as_object().unwrap().clone(),
         })
@@ -268,15 +292,15 @@ impl World {
 
     fn check(&self) {
         for token in &self.tokens {
-            // Without `iat` the bound is all that dates a token; see the test's documentation.
-            if token.issued_at.is_none() && !self.only_raised {
+            // Without `iat` the bound is all that dates a token, and the clock dates the bound.
+            if token.issued_at.is_none() && !self.only_raised && !self.honest {
                 continue;
             }
             let Some(claims) = self.verified(token) else {
                 continue;
             };
             let permitted = !self.index.is_revoked(&claims);
-            let must_deny = self.model(&claims, true);
+            let must_deny = self.model(&token.dated(&claims), true);
             assert!(
                 !(permitted && must_deny),
                 "permitted: {claims:?} {:?}",
