@@ -140,7 +140,11 @@ impl Lifetimes {
             .iter()
             .rev()
             .find(|bound| bound.since < issued_at);
-        Duration::from_secs(bound.or(self.bounds.first()).map_or(0, |bound| bound.lifetime))
+        Duration::from_secs(
+            bound
+                .or(self.bounds.first())
+                .map_or(0, |bound| bound.lifetime),
+        )
     }
 
     /// The longest life that any token may have.

@@ -301,6 +301,37 @@ mod tests {
         }
     }
 
+    fn judged(lifetimes: Lifetimes, claims: &Value, now: u64) -> Result<u64, Reason> {
+        let config = serde_json::json!({
+            "issuer": "https://id.example.com", "any_audience": true, "leeway": "10m",
+        });
+        let rules = Rules::new(&crate::verify::tests::read(&config), lifetimes);
+        let payload = claims.as_object().cloned().unwrap();
+        let judged = rules.judge(payload, UnixMillis::from_seconds(now));
+        judged.map(|(claims, _)| claims.counts_as_issued_at)
+    }
+
+    #[test]
+    fn a_raised_leeway_wakes_no_dead_token() {
+        let mut lifetimes = Lifetimes::new(HOUR);
+        lifetimes.adopt_leeway(Duration::from_secs(30), UnixMillis::from_seconds(1000));
+        lifetimes.adopt_leeway(Duration::from_mins(10), UnixMillis::from_seconds(9100));
+        let ended = |exp: u64| serde_json::json!({ "iat": exp - 3600, "exp": exp });
+        let judged = |exp| judged(lifetimes.clone(), &ended(exp), 9100);
+        assert_eq!(judged(9069), Err(Reason::Expired));
+        assert_eq!(judged(9070), Ok(9070 - 3600));
+    }
+
+    #[test]
+    fn after_a_cut_a_token_without_iat_is_as_old_as_before() {
+        let mut lifetimes = Lifetimes::new(HOUR * 3);
+        lifetimes.adopt(HOUR, UnixMillis::from_seconds(20_000));
+        let claims = serde_json::json!({ "exp": 30_000 });
+        let judged = |now| judged(lifetimes.clone(), &claims, now);
+        assert_eq!(judged(20_000), Err(Reason::LifetimeExceeded));
+        assert_eq!(judged(27_000), Ok(30_000 - 3 * 3600));
+    }
+
     #[test]
     fn dates_round_towards_refusal_and_stay_in_range() {
         let read = |text: &str| {

@@ -324,7 +324,10 @@ impl World {
         };
         let lifted = |record: &Revocation| {
             by(Action::Lift).any(|lift| {
-                lift.target == record.target
+                // A lift that is forgotten is missed when the revocation comes once more: days late.
+                let known = strict || self.retention.forget_after(lift) >= self.clock.now();
+                known
+                    && lift.target == record.target
                     && lift.cause == record.cause
                     && lift.occurred_at >= record.occurred_at
             })
@@ -379,6 +382,72 @@ fn cases(number: u32) -> ProptestConfig {
         max_shrink_iters: 400,
         ..ProptestConfig::default()
     }
+}
+
+fn event(lift: bool, cut_off: bool) -> Step {
+    let what = What {
+        matches: vec![("sub", "ann")],
+        lift,
+        cause: "lock",
+        cut_off,
+        grace: 0,
+        expiry: None,
+    };
+    Step::Event { what, late: 0 }
+}
+
+fn issue(lives: u64) -> Step {
+    let who = Who {
+        subject: "ann",
+        audiences: vec![],
+        session: "s1",
+    };
+    Step::Issue {
+        who,
+        has_iat: false,
+        lives,
+    }
+}
+
+#[test]
+fn a_lower_bound_brings_back_no_token_without_iat() {
+    run(vec![
+        Step::Restart(3),
+        issue(3 * 3600),
+        Step::Pass(10),
+        event(false, true),
+        Step::Restart(1),
+        // Now it counts as young by the lower bound.
+        Step::Pass(7300),
+        Step::Sweep,
+        Step::Compact,
+        Step::Restart(1),
+        Step::Restart(2),
+    ]);
+    run(vec![
+        Step::Restart(3),
+        issue(3 * 3600),
+        Step::Restart(1),
+        Step::Pass(10),
+        // Forgotten by the lower bound before the token ends.
+        event(false, true),
+        Step::Pass(3 * 3600 - 60),
+        Step::Sweep,
+        Step::Compact,
+        Step::Restart(1),
+    ]);
+}
+
+#[test]
+fn a_revocation_that_comes_again_after_its_lift_was_forgotten_may_only_deny() {
+    run(vec![
+        event(false, false),
+        event(true, false),
+        Step::Pass(400_000),
+        issue(3600),
+        Step::Sweep,
+        Step::Again(0),
+    ]);
 }
 
 #[test]
