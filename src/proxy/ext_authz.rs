@@ -87,7 +87,7 @@ async fn answer<C: Check>(doors: &Doors<C>, body: Incoming) -> http::Response<Re
                 return Err(fault);
             }
         };
-        check(doors, &message).await
+        Ok(check(doors, &message).await)
     };
     match guarded(work, doors.serve.check_timeout.0, failures, refuse).await {
         Ok(framed) => reply(framed),
@@ -95,18 +95,24 @@ async fn answer<C: Check>(doors: &Doors<C>, body: Incoming) -> http::Response<Re
     }
 }
 
-/// The heart of this door: read, ask, log, write.
-async fn check<C: Check>(doors: &Doors<C>, message: &[u8]) -> Result<Bytes, Fault> {
-    let request = wire::read(message).map_err(|wire::Malformed| {
+/// The heart of this door: read, ask, log, write. A message that does not read is a denial too: a
+/// client can cause one with a path that is no UTF-8.
+async fn check<C: Check>(doors: &Doors<C>, message: &[u8]) -> Bytes {
+    let Ok(request) = wire::read(message) else {
         doors.metrics.ext_authz.unreadable.inc();
-        Fault::new(tonic::Code::InvalidArgument, "not a CheckRequest")
-    })?;
+        let denial = Denial::because(Reason::MalformedToken);
+        tracing::debug!(decision_id = %denial.id, "a message that does not read is refused");
+        let answers = doors.answers.load();
+        return answers
+            .encoder
+            .encode(&answers, &Decision::Deny(denial), false);
+    };
     let decision = doors.check.check(&request).await;
     audit::decided(NAME, &request, &decision);
     let answers = doors.answers.load();
-    Ok(answers
+    answers
         .encoder
-        .encode(&answers, &decision, request.is_grpc()))
+        .encode(&answers, &decision, request.is_grpc())
 }
 
 /// A call that is no question, and so gets an error instead of an answer.

@@ -8,6 +8,7 @@ use envoy_types::pb::envoy::service::auth::v3::{
     AttributeContext, CheckRequest, CheckResponse, attribute_context,
 };
 use hyper_util::rt::TokioIo;
+use prost::Message as _;
 use serde_json::json;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
@@ -192,8 +193,13 @@ async fn a_message_that_is_too_large_is_a_denial_and_no_error() {
     assert!(parts.metrics().contains("failure=\"too_large\"} 1\n"));
 }
 
-/// The gRPC status of a call with these bytes as its body.
+/// The gRPC status of a call with these bytes as its body, and how long the answer is.
 async fn raw(channel: &Channel, body: &'static [u8]) -> (Option<String>, usize) {
+    let (status, answer) = answered(channel, body).await;
+    (status, answer.len())
+}
+
+async fn answered(channel: &Channel, body: &'static [u8]) -> (Option<String>, Bytes) {
     let request = http::Request::post(format!("http://authz{CHECK}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -210,7 +216,7 @@ async fn raw(channel: &Channel, body: &'static [u8]) -> (Option<String>, usize) 
     let body = response.into_body().collect().await.unwrap();
     let trailer = body.trailers().and_then(|t| t.get("grpc-status")).cloned();
     let status = status.or(trailer).map(|s| s.to_str().unwrap().to_owned());
-    (status, body.to_bytes().len())
+    (status, body.to_bytes())
 }
 
 #[tokio::test]
@@ -222,14 +228,12 @@ async fn what_is_no_question_gets_an_error_and_reaches_no_gate() {
         &serve::Config::default(),
     );
     let (channel, _served) = open(&parts).await;
-    let cases: [(&'static [u8], &str); 7] = [
+    let cases: [(&'static [u8], &str); 5] = [
         (b"", "13"),
         (b"\0\0\0", "13"),
         (b"\0\0\0\0\x05\0", "13"),
         (b"\0\0\0\0\0\0\0\0\0\0", "13"),
         (b"\x01\0\0\0\0", "12"),
-        (b"\0\0\0\0\x02\x0a\x05", "3"),
-        (b"\0\0\0\0\x01\xff", "3"),
     ];
     for (body, expected) in cases {
         let (status, length) = raw(&channel, body).await;
@@ -240,6 +244,31 @@ async fn what_is_no_question_gets_an_error_and_reaches_no_gate() {
     let (status, length) = raw(&channel, b"\0\0\0\0\0").await;
     assert_eq!((status.as_deref(), length > 5), (Some("0"), true));
     assert_eq!(script.count(), 1);
+}
+
+/// An Envoy with `failure_mode_allow` lets a request pass when it gets an error for an answer.
+#[tokio::test]
+async fn what_a_client_can_make_unreadable_is_denied_and_no_error() {
+    let script = Script::new(testing::bypass);
+    let parts = parts(
+        Arc::clone(&script),
+        &Config::default(),
+        &serve::Config::default(),
+    );
+    let (channel, _served) = open(&parts).await;
+    // The last one is a question about the path `/\xff`, with the fields that Envoy would send.
+    let cases: [&'static [u8]; 3] = [
+        b"\0\0\0\0\x02\x0a\x05",
+        b"\0\0\0\0\x01\xff",
+        b"\0\0\0\0\x0a\x0a\x08\x22\x06\x12\x04\x22\x02/\xff",
+    ];
+    for body in cases {
+        let (status, answer) = answered(&channel, body).await;
+        assert_eq!(status.as_deref(), Some("0"), "{body:?}");
+        let response = CheckResponse::decode(&answer[5..]).unwrap();
+        assert_eq!(self::status(&response), Some(401), "{body:?}");
+    }
+    assert_eq!(script.count(), 0);
 }
 
 #[tokio::test]

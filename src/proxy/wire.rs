@@ -14,8 +14,7 @@ use crate::request::{Headers, Request};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// Reads one message. Text that a client cannot choose freely, names and the path, must be UTF-8;
-/// Envoy sees to that.
+/// Reads one message. The method, the path and the names of headers must be UTF-8.
 pub(super) fn read(message: &[u8]) -> Result<Request<'_>, Malformed> {
     let mut request = Request {
         method: "",
