@@ -78,7 +78,7 @@ impl Feed {
             warn!(issuer, "{why}");
         }
         if !feed.is_loaded() {
-            let why = format!("its keys are being loaded from {}", feed.origin.name());
+            let why = format!("its keys are being loaded from {}", feed.origin.shown());
             feed.shared.readiness.wait_for(&feed.name, why);
         }
         feed

@@ -21,16 +21,43 @@ pub(super) struct Obtained {
     pub fresh_for: Option<Duration>,
 }
 
-/// The client for every issuer.
-///
-/// # Errors
-/// When TLS cannot be set up.
-pub(super) fn client() -> Result<Client, String> {
-    Client::builder()
-        .redirect(Policy::custom(follow))
-        .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| format!("the HTTP client cannot be set up: {error}"))
+/// The clients for every issuer.
+#[derive(Clone, Debug)]
+pub(super) struct Clients {
+    /// Goes through the proxy that `HTTPS_PROXY` and its like name.
+    usual: Client,
+    direct: Client,
+}
+
+impl Clients {
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub(super) fn new() -> Result<Self, String> {
+        let builder = || {
+            Client::builder()
+                .redirect(Policy::custom(follow))
+                .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
+        };
+        let sound = |error| format!("the HTTP client cannot be set up: {error}");
+        Ok(Self {
+            usual: builder().build().map_err(sound)?,
+            direct: builder().no_proxy().build().map_err(sound)?,
+        })
+    }
+
+    fn reach(&self, url: &Url) -> &Client {
+        if stays_here(url) {
+            &self.direct
+        } else {
+            &self.usual
+        }
+    }
+}
+
+/// Plain http to this very machine is safe only while it stays here: a proxy would send it over
+/// the network, and answer from its own loopback.
+fn stays_here(url: &Url) -> bool {
+    url.scheme() == "http" && is_loopback(url)
 }
 
 /// A redirect may change the path, and nothing about who answers.
@@ -51,9 +78,14 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 ///
 /// # Errors
 /// What went wrong, for people.
-pub(super) async fn fetch(client: &Client, url: Url, max_size: Bytes) -> Result<Obtained, String> {
+pub(super) async fn fetch(
+    clients: &Clients,
+    url: Url,
+    max_size: Bytes,
+) -> Result<Obtained, String> {
     let shown = without_query(&url);
-    let response = client
+    let response = clients
+        .reach(&url)
         .get(url)
         .header(ACCEPT, "application/jwk-set+json, application/json")
         .send()
@@ -110,7 +142,7 @@ fn freshness(directive: &str) -> Option<Duration> {
 }
 
 /// The query may hold an API key.
-fn without_query(url: &Url) -> String {
+pub(super) fn without_query(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.to_string()
@@ -152,6 +184,21 @@ fn is_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_http_to_this_machine_passes_no_proxy() {
+        let direct = |url: &str| stays_here(&Url::parse(url).unwrap());
+        for url in ["http://127.0.0.1:1/", "http://[::1]/", "http://localhost/"] {
+            assert!(direct(url), "{url}");
+        }
+        for url in [
+            "https://127.0.0.1/",
+            "https://id.example.com/",
+            "http://10.0.0.1/",
+        ] {
+            assert!(!direct(url), "{url}");
+        }
+    }
 
     #[test]
     fn cache_control_reads_as_it_is_written() {

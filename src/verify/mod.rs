@@ -129,7 +129,7 @@ impl Verifier {
             readiness,
         };
         let mut built = HashMap::new();
-        let client = LazyClient::new(fetch::client);
+        let client = LazyClient::new(fetch::Clients::new);
         problems.each("issuers", issuers, |problems, config| {
             let issuer = match lifetimes.remove(&config.issuer) {
                 Some(history) => Issuer::new(config, history, &client, &shared, &metrics),

@@ -4,18 +4,17 @@ use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::Client;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 use url::Url;
 
 use super::config::{JwksConfig, KeysConfig};
-use super::fetch::{Obtained, fetch, safe_url};
+use super::fetch::{Clients, Obtained, fetch, safe_url, without_query};
 use crate::units::Bytes;
 
 /// Set up when the first issuer needs it: files and inline sets work without any TLS roots.
-pub(super) type LazyClient = LazyCell<Result<Client, String>>;
+pub(super) type LazyClient = LazyCell<Result<Clients, String>>;
 
 /// A place that key sets come from.
 #[derive(Debug)]
@@ -27,14 +26,14 @@ pub(super) struct Origin {
 
 #[derive(Debug)]
 enum Place {
-    Jwks(Client, Url),
+    Jwks(Clients, Url),
     Discovery(Discovery),
     File(PathBuf),
 }
 
 #[derive(Debug)]
 struct Discovery {
-    client: Client,
+    client: Clients,
     issuer: String,
     url: Url,
     allow_http: bool,
@@ -83,6 +82,14 @@ impl Origin {
             Place::Jwks(_, url) => url.to_string(),
             Place::Discovery(discovery) => format!("discovery {}", discovery.issuer),
             Place::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// The place for people: a query may hold an API key.
+    pub(super) fn shown(&self) -> String {
+        match &self.place {
+            Place::Jwks(_, url) => without_query(url),
+            Place::Discovery(_) | Place::File(_) => self.name(),
         }
     }
 
@@ -177,6 +184,23 @@ async fn read_file(path: &Path, max_size: Bytes) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_in_the_query_is_not_shown() {
+        let config = JwksConfig {
+            uri: Some("https://id.example.com/keys?api_key=hunter2".to_owned()),
+            ..JwksConfig::default()
+        };
+        let client = LazyClient::new(Clients::new);
+        let keys = KeysConfig::default();
+        let origin = Origin::new("https://id.example.com", &config, &keys, &client);
+        let origin = origin.unwrap().unwrap();
+        assert_eq!(origin.shown(), "https://id.example.com/keys");
+        assert!(
+            origin.name().contains("hunter2"),
+            "another key is another place"
+        );
+    }
 
     #[test]
     fn both_kinds_of_metadata_are_sought_where_they_belong() {
