@@ -11,7 +11,7 @@ use crate::clock::Clock;
 
 use super::Index;
 use super::log::{AppendError, Cursor, Log};
-use super::record::{Draft, Revocation};
+use super::record::{Action, Draft, Revocation};
 use super::retention::Retention;
 
 /// A look-up costs one hash per set of claim names, so their number is limited.
@@ -40,16 +40,17 @@ impl Writer {
     /// configured. In every other case the sender must try again.
     pub async fn record(&self, drafts: Vec<Draft>) -> Result<(), AppendError> {
         let received = drafts.into_iter().map(|draft| self.receive(draft));
+        let received = received.filter_map(Result::transpose);
         let batch = received.collect::<Result<Vec<_>, _>>()?;
         if batch.is_empty() {
             return Ok(());
         }
         let cursor = self.log.append(batch).await?;
-        self.enforced(cursor).await;
-        Ok(())
+        self.enforced(cursor).await
     }
 
-    fn receive(&self, draft: Draft) -> Result<Arc<Revocation>, AppendError> {
+    /// Nothing for a draft that must not count.
+    fn receive(&self, draft: Draft) -> Result<Option<Arc<Revocation>>, AppendError> {
         let issuer = &draft.target.issuer;
         let Some(terms) = self.retention.terms(issuer) else {
             let message = format!("the issuer {issuer:?} is not configured");
@@ -63,27 +64,42 @@ impl Writer {
             );
             return Err(AppendError::Rejected(message));
         }
-        let record = draft.receive(self.clock.now(), &terms);
+        let now = self.clock.now();
+        if draft.action == Action::Lift && draft.occurred_at > now.plus(terms.leeway) {
+            // Its true place among the revocations is lost: clamped, it would take back what came
+            // after it, and more so each time it is sent again.
+            tracing::warn!(
+                source = draft.source,
+                "a lift from the future takes nothing back: the sender's clock is wrong, or ours"
+            );
+            return Ok(None);
+        }
+        let record = draft.receive(now, &terms);
         let length = record.encode().len();
         if length > LONGEST_RECORD {
             let message = format!("the record has {length} bytes, {LONGEST_RECORD} are allowed");
             return Err(AppendError::Rejected(message));
         }
-        Ok(Arc::new(record))
+        Ok(Some(Arc::new(record)))
     }
 
     /// Waits until the follower has come past `cursor`. If it does not in time, the records are
-    /// durable all the same, and the age of the feed tells that something is wrong.
-    async fn enforced(&self, cursor: Cursor) {
+    /// durable all the same, and the age of the feed tells that something is wrong. If it is gone,
+    /// nothing is enforced here any more, and nothing is acknowledged.
+    async fn enforced(&self, cursor: Cursor) -> Result<(), AppendError> {
         let mut applied = self.applied.clone();
         let past = |at: &Option<Cursor>| {
             at.is_some_and(|at| at.epoch == cursor.epoch && at.position >= cursor.position)
         };
-        if timeout(self.sync_timeout, applied.wait_for(past))
-            .await
-            .is_err()
-        {
-            tracing::warn!("an event is durable, but this replica does not enforce it yet");
+        match timeout(self.sync_timeout, applied.wait_for(past)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(AppendError::Unknown(
+                "this replica follows the log no more".to_owned(),
+            )),
+            Err(_) => {
+                tracing::warn!("an event is durable, but this replica does not enforce it yet");
+                Ok(())
+            }
         }
     }
 }
@@ -91,5 +107,105 @@ impl Writer {
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use prometheus_client::registry::Registry;
+    use serde_json::json;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::clock::UnixMillis;
+    use crate::readiness::Readiness;
+    use crate::revocation::{self, Issuer, Metrics, Parts, Standing, Target};
+    use crate::verify::Claims;
+
+    const ISSUER: &str = "https://id.example.com";
+    const NOW: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
+    const LEEWAY: Duration = Duration::from_secs(30);
+
+    fn open(directory: &tempfile::TempDir, clock: &Clock) -> Parts {
+        let config = json!({ "store": { "embedded": { "path": directory.path() } } });
+        let config: revocation::Config = serde_json::from_value(config).unwrap();
+        let issuer = Issuer {
+            issuer: ISSUER.to_owned(),
+            max_token_lifetime: Duration::from_hours(1),
+            leeway: LEEWAY,
+        };
+        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
+        revocation::open(&config, &[issuer], clock, &Readiness::default(), metrics).unwrap()
+    }
+
+    fn draft(action: Action, occurred_at: UnixMillis) -> Draft {
+        Draft {
+            id: format!("{action:?}"),
+            target: Target {
+                issuer: ISSUER.to_owned(),
+                matches: BTreeMap::from([("sub".to_owned(), "ann".to_owned())]),
+            },
+            action,
+            issued_at_or_before: (action == Action::Revoke).then_some(occurred_at),
+            expires_at_or_before: None,
+            occurred_at,
+            source: "test".to_owned(),
+            cause: "lock".to_owned(),
+        }
+    }
+
+    fn token() -> Claims {
+        Claims {
+            issuer: ISSUER.into(),
+            subject: Some("ann".into()),
+            client: None,
+            token_id: None,
+            issued_at: Some(NOW.seconds() - 60),
+            counts_as_issued_at: NOW.seconds() - 60,
+            expires_at: NOW.seconds() + 60,
+            all: json!({ "sub": "ann" }).as_object().unwrap().clone(),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_lift_from_the_future_does_not_take_back_what_came_after_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(NOW);
+        let parts = open(&directory, &clock);
+        let shutdown = CancellationToken::new();
+        let follower = tokio::spawn(parts.follower.run(shutdown.clone()));
+        let writer = &parts.writer;
+        let ahead = Duration::from_mins(10);
+        let lift = draft(Action::Lift, NOW.plus(ahead));
+        writer.record(vec![lift.clone()]).await.unwrap();
+        clock.advance(Duration::from_secs(10));
+        let revoke = draft(Action::Revoke, clock.now().plus(ahead));
+        writer.record(vec![revoke]).await.unwrap();
+        // The sender tries the lift again.
+        clock.advance(Duration::from_secs(10));
+        writer.record(vec![lift]).await.unwrap();
+        let standing = parts.reader.standing(&token());
+        assert!(matches!(standing, Standing::Revoked), "{standing:?}");
+
+        let honest = draft(Action::Lift, clock.now().plus(LEEWAY));
+        writer.record(vec![honest]).await.unwrap();
+        let standing = parts.reader.standing(&token());
+        assert!(matches!(standing, Standing::Clear(_)), "{standing:?}");
+        shutdown.cancel();
+        follower.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn without_a_follower_nothing_is_acknowledged() {
+        let directory = tempfile::tempdir().unwrap();
+        let parts = open(&directory, &Clock::manual(NOW));
+        drop(parts.follower);
+        let recorded = parts.writer.record(vec![draft(Action::Revoke, NOW)]).await;
+        assert!(
+            matches!(recorded, Err(AppendError::Unknown(_))),
+            "{recorded:?}"
+        );
     }
 }
