@@ -102,7 +102,9 @@ struct Walk {
 /// The first frame that SQLite will not take.
 struct Wrong {
     number: u64,
-    /// The transaction that it belongs to was seen to end: what follows was written later.
+    /// The transaction that it belongs to was seen to end. What follows was written later, or is
+    /// the rest of one that an earlier crash cut short, which this round writes over: SQLite goes
+    /// on behind the last commit. Such a rest holds no commit, so only a commit tells.
     ended: bool,
 }
 
@@ -137,10 +139,10 @@ impl Walk {
                 });
             }
             Some(wrong) if intact && current => {
-                if wrong.ended {
+                if wrong.ended && commits {
                     return Err(damage(wrong.number));
                 }
-                wrong.ended = commits;
+                wrong.ended |= commits;
                 self.found.torn += 1;
             }
             Some(_) => {}
@@ -217,5 +219,89 @@ fn is_zero(mut reader: impl BufRead) -> io::Result<bool> {
         }
         let length = buffer.len();
         reader.consume(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 512;
+    const SALTS: [u8; 8] = *b"saltsalt";
+
+    /// Writes a log as SQLite does.
+    struct Log {
+        bytes: Vec<u8>,
+        last: Sum,
+    }
+
+    impl Log {
+        fn new() -> Self {
+            let mut bytes = LITTLE_ENDIAN_SUMS.to_be_bytes().to_vec();
+            bytes.extend(3_007_000_u32.to_be_bytes());
+            bytes.extend(u32::try_from(PAGE).unwrap().to_be_bytes());
+            bytes.extend([0; 4]);
+            bytes.extend(SALTS);
+            let last = Sum::default().over(false, &bytes);
+            bytes.extend(last.0.to_be_bytes());
+            bytes.extend(last.1.to_be_bytes());
+            Self { bytes, last }
+        }
+
+        fn frame(&mut self, fill: u8, commits: bool) {
+            let page = [fill; PAGE];
+            let mut head = 1_u32.to_be_bytes().to_vec();
+            head.extend(u32::from(commits).to_be_bytes());
+            self.last = self.last.over(false, &head).over(false, &page);
+            head.extend(SALTS);
+            head.extend(self.last.0.to_be_bytes());
+            head.extend(self.last.1.to_be_bytes());
+            self.bytes.extend(head);
+            self.bytes.extend(page);
+        }
+
+        fn examine(&self) -> Result<Found, Damage> {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &self.bytes).unwrap();
+            examine(file.path()).unwrap()
+        }
+    }
+
+    /// A process died in the middle of a long transaction. The next one writes over its rest, and
+    /// dies between the header and the page of a frame that commits.
+    fn torn_over_a_rest() -> Log {
+        let mut rest = Log::new();
+        rest.frame(1, true);
+        for fill in 2..9 {
+            rest.frame(fill, false);
+        }
+        let mut log = Log::new();
+        log.frame(1, true);
+        log.frame(20, true);
+        log.frame(21, true);
+        let written = log.bytes.len() - PAGE;
+        log.bytes.truncate(written);
+        log.bytes.extend(&rest.bytes[written..]);
+        log
+    }
+
+    #[test]
+    fn a_torn_commit_in_front_of_an_older_rest_is_no_damage() {
+        let found = torn_over_a_rest().examine().unwrap();
+        assert_eq!((found.transactions, found.whole), (2, 2));
+    }
+
+    #[test]
+    fn a_wrong_frame_in_front_of_a_commit_is_damage() {
+        let mut log = Log::new();
+        for fill in 1..4 {
+            log.frame(fill, true);
+        }
+        for at in [HEADER + FRAME_HEADER, HEADER + 17] {
+            let mut damaged = Log::new();
+            damaged.bytes.clone_from(&log.bytes);
+            damaged.bytes[at] ^= 1;
+            assert!(damaged.examine().is_err(), "byte {at}");
+        }
     }
 }
