@@ -49,8 +49,7 @@ impl Token {
     fn dated(&self, claims: &Claims) -> Claims {
         let mut claims = claims.clone();
         if self.issued_at.is_none() {
-            let of_its_time = self.expires_at.saturating_sub(self.bound);
-            claims.counts_as_issued_at = claims.counts_as_issued_at.max(of_its_time);
+            claims.counts_as_issued_at = self.expires_at.saturating_sub(self.bound);
         }
         claims
     }
