@@ -231,6 +231,7 @@ mod tests {
     const TERMS: Terms = Terms {
         longest_life: Duration::from_hours(1),
         leeway: Duration::from_mins(1),
+        not_before: UnixMillis(0),
     };
 
     fn draft(occurred_at: u64, cut_off: Option<u64>) -> Draft {

@@ -141,6 +141,7 @@ fn record(claim: &str) -> Arc<Revocation> {
     let terms = Terms {
         longest_life: Duration::from_hours(1),
         leeway: Duration::ZERO,
+        not_before: UnixMillis(0),
     };
     Arc::new(draft(ISSUER, claim).receive(NOW, &terms))
 }

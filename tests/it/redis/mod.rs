@@ -32,6 +32,7 @@ const NOW: UnixMillis = UnixMillis::from_seconds(1_600_000_000);
 const TERMS: Terms = Terms {
     longest_life: Duration::from_hours(1),
     leeway: Duration::from_mins(1),
+    not_before: UnixMillis(0),
 };
 
 /// A configuration that lets no test wait for long.
