@@ -230,7 +230,7 @@ mod tests {
     fn a_raised_leeway_wakes_no_dead_token() {
         let mut lifetimes = Lifetimes::new(HOUR);
         let at = UnixMillis::from_seconds;
-        let (short, long) = (Duration::from_secs(30), Duration::from_secs(600));
+        let (short, long) = (Duration::from_secs(30), Duration::from_mins(10));
         assert!(lifetimes.adopt_leeway(short, at(1000)));
         assert_eq!(lifetimes.dead_before(), 0);
         assert!(lifetimes.adopt_leeway(long, at(5000)));

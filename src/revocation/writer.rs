@@ -130,7 +130,7 @@ mod tests {
 
     fn open(directory: &tempfile::TempDir, clock: &Clock) -> Parts {
         let config = json!({ "store": { "embedded": { "path": directory.path() } } });
-        let config: revocation::Config = serde_json::from_value(config).unwrap();
+        let config: revocation::Config = serde_saphyr::from_str(&config.to_string()).unwrap();
         let issuer = Issuer {
             issuer: ISSUER.to_owned(),
             max_token_lifetime: Duration::from_hours(1),
