@@ -77,9 +77,9 @@ pub fn adopt_lifetimes(
     now: UnixMillis,
 ) -> Result<Lifetimes, String> {
     let name = &*issuer.issuer;
-    let kept = keep
-        .load(Kind::Lifetimes, name)
-        .map_err(|error| format!("the lifetimes of {name} cannot be read: {error}"))?;
+    let kept = keep.load(Kind::Lifetimes, name).map_err(|error| {
+        format!("the lifetimes of {name} cannot be read: {error}; see docs/recovery.md")
+    })?;
     let (mut lifetimes, mut changed) = match kept {
         None => (Lifetimes::new(issuer.max_token_lifetime), true),
         Some(bytes) => {
