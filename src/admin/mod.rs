@@ -1,7 +1,9 @@
 //! The private side: health, readiness and metrics. The admin API joins them on this listener.
 
 use std::fmt;
+use std::future::IntoFuture;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -54,6 +56,10 @@ impl fmt::Debug for Metrics {
     }
 }
 
+/// How long requests under way may take after `shutdown`: all of them are answered at once, so what
+/// is left then is a client that never finished its question.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// Serves until `shutdown`, then ends the requests under way. Keep its listener private.
 ///
 /// # Errors
@@ -64,9 +70,16 @@ pub async fn serve(
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(readiness, metrics))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+    let served = axum::serve(listener, router(readiness, metrics))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let cut_off = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        ended = served.into_future() => ended,
+        () = cut_off => Ok(()),
+    }
 }
 
 /// The routes, for more to be merged in.

@@ -138,9 +138,16 @@ impl Parts {
         });
         let (readiness, shutdown) = (self.readiness.clone(), core.shutdown());
         core.spawn("readiness", async move {
-            readiness.reached().await;
-            tracing::info!("ready");
-            shutdown.cancelled().await;
+            // A process may be told to stop before it was ever ready.
+            let ready = async {
+                readiness.reached().await;
+                tracing::info!("ready");
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = ready => {}
+            }
             Ok(())
         });
         for listener in self.listeners.admin.drain(..) {

@@ -7,6 +7,7 @@ mod events;
 mod grpc;
 mod hostile;
 mod keys;
+mod limits;
 mod reasons;
 mod spoofing;
 mod startup;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, UnixStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -175,6 +176,44 @@ async fn told_to_stop_it_finishes_what_is_under_way() {
     );
     for door in Door::ALL {
         assert_eq!(world.orders(door, &old).await.status, 503, "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn told_to_stop_before_it_is_ready_it_stops() {
+    let mut world = World::builder()
+        .idp(|idp| idp.behave(Behaviour::Status(500)))
+        .config(|config| config["keys"] = json!({ "startup_timeout": "10m" }))
+        .unready()
+        .start()
+        .await;
+    let status = world.portcullis.terminate().await;
+    let said = world.portcullis.process.tail();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(!said.contains("still running"), "{said}");
+}
+
+/// Whoever opens a connection and says nothing more must not turn a stop into a failure.
+#[tokio::test]
+async fn half_open_connections_do_not_spoil_the_end() {
+    for door in ["forward_auth", "events", "admin"] {
+        for said in ["", "GET /healthz HTTP/1.1\r\nhost:"] {
+            let home = TempDir::new().unwrap();
+            let mut config = config(home.path());
+            config["doors"] = json!({ "drain": "1s" });
+            config["event_listener"] = json!({ "header_timeout": "1s" });
+            config["shutdown"] = json!({ "drain_timeout": "4s" });
+            let mut portcullis = Portcullis::start(home.path(), config).await;
+            portcullis.ready().await;
+            let mut open = TcpStream::connect(portcullis.door(door)).await.unwrap();
+            open.write_all(said.as_bytes()).await.unwrap();
+            // Once another one is answered, the first one was accepted.
+            let _ = Call::get("/healthz").send(portcullis.door(door)).await;
+            let status = portcullis.terminate().await;
+            let tail = portcullis.process.tail();
+            assert_eq!(status.code(), Some(0), "{door} {said:?}: {tail}");
+            drop(open);
+        }
     }
 }
 
