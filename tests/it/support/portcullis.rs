@@ -7,6 +7,7 @@ use std::process::{Command, ExitStatus};
 
 use portcullis::clock::Clock;
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use super::http::{Call, Reply};
 use super::process::Process;
@@ -25,6 +26,9 @@ pub(crate) struct Portcullis {
     doors: HashMap<String, String>,
     /// Shell commands before its own; see [`Portcullis::start_behind`].
     prelude: String,
+    /// Its ports while it is down, or somebody's outgoing connection might take one before it is
+    /// back. A bound socket that does not listen stands in no listener's way.
+    held: HashMap<SocketAddr, TcpSocket>,
 }
 
 impl Portcullis {
@@ -69,6 +73,7 @@ impl Portcullis {
             home: home.to_owned(),
             doors: HashMap::new(),
             prelude: prelude.to_owned(),
+            held: HashMap::new(),
         };
         portcullis.learn_doors().await;
         portcullis
@@ -189,11 +194,22 @@ impl Portcullis {
 
     pub(crate) fn kill_9(&mut self) {
         self.process.kill_9();
+        self.hold_ports();
+    }
+
+    fn hold_ports(&mut self) {
+        for address in self.doors.values().filter_map(|door| door.parse().ok()) {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            if !self.held.contains_key(&address) && socket.bind(address).is_ok() {
+                self.held.insert(address, socket);
+            }
+        }
     }
 
     /// Starts it again on the same files and ports, and waits until its doors are open.
     pub(crate) async fn restart(&mut self) {
-        self.process.kill_9();
+        self.kill_9();
         self.process = launch(&self.prelude, &self.home, &self.config);
         self.learn_doors().await;
     }
