@@ -74,7 +74,15 @@ impl Writer {
             );
             return Ok(None);
         }
+        let said = draft.occurred_at;
         let record = draft.receive(now, &terms);
+        if said > record.occurred_at {
+            tracing::warn!(
+                source = record.source,
+                ahead = ?said.since(now),
+                "an event from the future is counted as of now: the sender's clock is wrong, or ours"
+            );
+        }
         let length = record.encode().len();
         if length > LONGEST_RECORD {
             let message = format!("the record has {length} bytes, {LONGEST_RECORD} are allowed");

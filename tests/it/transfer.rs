@@ -27,14 +27,8 @@ async fn a_revocation_survives_the_move_to_another_store() {
     // The process that uses the store goes on.
     let exported = portcullis("export", &config, Stdio::null());
     assert!(exported.status.success(), "{exported:?}");
-    assert_eq!(
-        exported
-            .stdout
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count(),
-        1
-    );
+    let lines = String::from_utf8(exported.stdout.clone()).unwrap();
+    assert_eq!(lines.lines().count(), 1, "{lines}");
     let file = world.home.path().join("revocations.jsonl");
     std::fs::write(&file, &exported.stdout).unwrap();
 

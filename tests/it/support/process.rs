@@ -124,7 +124,6 @@ fn keep_lines(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>)
     })
 }
 
-#[expect(clippy::print_stderr, reason = "seen only when the test fails")]
 impl Drop for Process {
     #[expect(
         clippy::print_stderr,

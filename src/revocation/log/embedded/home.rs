@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::OpenError;
 use super::seal::Seal;
@@ -19,6 +21,22 @@ pub(super) struct Home {
     _lock: File,
 }
 
+/// A process that was killed a moment ago, or a child that was just forked, may hold the lock a
+/// little longer than it lives.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+fn take(lock: &File) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            taken_or_not => return taken_or_not,
+        }
+    }
+}
+
 impl Home {
     /// Makes the directory if it is not there, and takes its lock.
     pub(super) fn enter(path: &Path) -> Result<Self, OpenError> {
@@ -30,7 +48,7 @@ impl Home {
             .truncate(false)
             .open(&place)
             .map_err(OpenError::unusable(&place))?;
-        match lock.try_lock() {
+        match take(&lock) {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
                 _lock: lock,
