@@ -17,8 +17,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
-setup: ## fetch the real proxies that tests and demo run, into .cache/tools
-	tools/setup proxies
+setup: ## fetch the real proxies and engines that tests and demo run, into .cache/tools
+	tools/setup proxies stores
 
 .PHONY: build
 build: ## release build
