@@ -59,7 +59,7 @@ const QUEUE: usize = 4096;
 /// Deliveries that may wait for a follower.
 const FEED: usize = 8;
 
-/// The directory of the embedded store.
+/// A directory of this replica.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

@@ -72,7 +72,7 @@ pub struct Config {
 }
 
 /// At most one way to prove who this process is: `user` and a password, a token, a credentials
-/// file, or an `NKey` seed. Left out, none is used (or the client certificate alone).
+/// file, or an NKey seed. Left out, none is used (or the client certificate alone).
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
@@ -91,10 +91,10 @@ pub struct Auth {
     /// A file with a token.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
-    /// A `.creds` file: a user JWT and its `NKey` seed.
+    /// A `.creds` file: a user JWT and its NKey seed.
     #[serde(default)]
     pub creds_file: Option<PathBuf>,
-    /// A file with an `NKey` seed (`SU…`).
+    /// A file with an NKey seed (`SU…`).
     #[serde(default)]
     pub nkey_file: Option<PathBuf>,
 }
