@@ -18,7 +18,7 @@ use super::feed::FeedState;
 use super::log::{Cursor, Feed, Log};
 use super::record::Revocation;
 use super::retention::Retention;
-use super::{Index, Metrics};
+use super::{Index, Metrics, WhenStale};
 
 /// The name under which the replay is awaited.
 pub(super) const AWAITED: &str = "revocations";
@@ -40,6 +40,9 @@ pub struct Follower {
     pub(super) metrics: Arc<Metrics>,
     pub(super) warn_live_per_shape: usize,
     pub(super) warned: BTreeSet<String>,
+    pub(super) when_stale: WhenStale,
+    /// Whether proxies were told to go elsewhere because the feed is stale.
+    pub(super) withdrawn: bool,
 }
 
 impl Follower {
@@ -75,6 +78,7 @@ impl Follower {
                 self.applied.send_replace(Some(cursor));
                 self.feed_reaches(Duration::ZERO);
                 self.readiness.recover(AWAITED);
+                self.offer_or_withdraw();
             }
             Feed::Restored(at) => {
                 let age = self.clock.now().since(at);
@@ -132,11 +136,30 @@ impl Follower {
         if !self.feed.is_replayed() {
             return;
         }
+        self.offer_or_withdraw();
         let swept = self.index.sweep(self.clock.now(), SHARDS_PER_TICK);
         self.metrics.forgotten(swept.forgotten);
         if swept.round_is_over {
             self.metrics.index(&self.index);
             self.warn_of_crowds();
+        }
+    }
+
+    /// A stale replica that refuses everybody is of no use to a proxy that has others. It still
+    /// answers those who ask.
+    fn offer_or_withdraw(&mut self) {
+        let refuses = self.when_stale == WhenStale::Deny && self.feed.is_stale();
+        if refuses == self.withdrawn {
+            return;
+        }
+        self.withdrawn = refuses;
+        if refuses {
+            let why = "the log of revocations was not heard for longer than max_staleness";
+            tracing::error!("{why}: every request is refused");
+            self.readiness.wait_for(AWAITED, why);
+        } else {
+            tracing::info!("the log of revocations is heard again");
+            self.readiness.arrived(AWAITED);
         }
     }
 

@@ -160,6 +160,8 @@ impl Core {
                 metrics: base.metrics,
                 warn_live_per_shape: config.warn_live_per_shape,
                 warned: BTreeSet::new(),
+                when_stale: config.when_stale,
+                withdrawn: false,
             },
             index,
         }

@@ -191,6 +191,22 @@ async fn a_silent_feed_is_tolerated_where_that_is_configured() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn proxies_are_sent_elsewhere_only_while_everybody_is_refused() {
+    for (when_stale, offered) in [(WhenStale::Deny, false), (WhenStale::Allow, true)] {
+        let mut stage = Stage::new(when_stale);
+        stage.play(Feed::InSync(at(0))).await;
+        stage.readiness.reached().await;
+        assert!(stage.readiness.state().is_ready());
+        // Time flies here, and the follower's ticks with it.
+        tokio::time::sleep(Duration::from_secs(31)).await;
+        assert_eq!(stage.readiness.state().is_ready(), offered);
+        assert!(stage.readiness.knows(), "it still answers those who ask");
+        stage.play(Feed::InSync(at(1))).await;
+        assert!(stage.readiness.state().is_ready());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_history_drops_nothing() {
     let mut stage = Stage::new(WhenStale::Deny);
     stage.play(Feed::Records(vec![record("sub")], at(1))).await;
