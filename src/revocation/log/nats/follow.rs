@@ -155,6 +155,7 @@ impl Follower {
 
     async fn open(&mut self) -> Result<(), Trouble> {
         wait(&self.nats, self.failures).await;
+        let asked = Instant::now();
         let info = self.nats.stream().await?;
         let (epoch, last) = (epoch(&info), info.state.last_sequence);
         let at = match self.at {
@@ -177,7 +178,7 @@ impl Follower {
         };
         self.put_back = 0;
         self.at = Some(at);
-        self.session = Some(Session::open(&self.nats, at, last).await?);
+        self.session = Some(Session::open(&self.nats, at, last, asked).await?);
         Ok(())
     }
 

@@ -38,13 +38,18 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A consumer that does not deliver what the stream's leader has is in the wrong place.
 const STALLED: Duration = Duration::from_secs(5);
 
+/// What the leader said longer ago is no confirmation any more: this process may have stood still
+/// since, and what the stream took meanwhile waits unread.
+const FRESH: Duration = Duration::from_secs(3);
+
 /// How long the making of a consumer may take.
 const SETUP: Duration = Duration::from_secs(5);
 
 /// Records that are handed on together.
 const MOST: usize = 1024;
 
-type Looked = Result<Option<Box<Info>>, Trouble>;
+/// What the leader answered, and when it was asked.
+type Looked = (Result<Option<Box<Info>>, Trouble>, Instant);
 
 type Ask = RawMessageBuilder<WithHeaders>;
 
@@ -69,6 +74,8 @@ pub(super) struct Session {
     progress: Instant,
     /// The stream's end at the last look: what must have been delivered to be in sync.
     target: Option<u64>,
+    /// When that look began.
+    looked_at: Instant,
     replayed: bool,
     /// What went wrong behind records that go out first.
     broken: Option<Trouble>,
@@ -81,8 +88,14 @@ enum Sign {
 }
 
 impl Session {
-    /// `last` is the stream's end as of now: the first [`News::InSync`] tells that it was reached.
-    pub(super) async fn open(nats: &Shared, at: At, last: u64) -> Result<Self, Trouble> {
+    /// `last` is the stream's end as of `looked_at`: no [`News::InSync`] comes before it was
+    /// reached.
+    pub(super) async fn open(
+        nats: &Shared,
+        at: At,
+        last: u64,
+        looked_at: Instant,
+    ) -> Result<Self, Trouble> {
         let link = nats.link.clone();
         let losses = link.borrow().losses;
         let subscriber = timeout(SETUP, subscribe(nats, at.place)).await;
@@ -99,6 +112,7 @@ impl Session {
             heard: Instant::now(),
             progress: Instant::now(),
             target: Some(last),
+            looked_at,
             replayed: false,
             broken: None,
         })
@@ -117,12 +131,14 @@ impl Session {
                 self.target = None;
                 self.replayed = true;
                 self.progress = Instant::now();
-                return Ok(News::InSync(self.at));
+                if self.looked_at.elapsed() <= FRESH {
+                    return Ok(News::InSync(self.at));
+                }
             }
             match self.sign().await {
-                Sign::Look(Err(trouble)) => return Ok(News::Doubt(trouble)),
-                Sign::Look(Ok(None)) => return Err(Trouble::new("the stream is gone")),
-                Sign::Look(Ok(Some(info))) => self.compare(&info)?,
+                Sign::Look((Err(trouble), _)) => return Ok(News::Doubt(trouble)),
+                Sign::Look((Ok(None), _)) => return Err(Trouble::new("the stream is gone")),
+                Sign::Look((Ok(Some(info)), asked)) => self.compare(&info, asked)?,
                 Sign::Gone(why) => return Err(Trouble::new(why)),
                 Sign::Message(message) => {
                     let records = self.take_all(*message).await;
@@ -141,7 +157,7 @@ impl Session {
             _ = self.link.wait_for(|link| link.losses != losses) => {
                 Sign::Gone("the connection to NATS was lost")
             }
-            Some(info) = self.checks.next() => Sign::Look(info),
+            Some(looked) = self.checks.next() => Sign::Look(looked),
             message = self.subscriber.next() => match message {
                 Some(message) => Sign::Message(Box::new(message)),
                 None => Sign::Gone("the subscription ended"),
@@ -151,7 +167,7 @@ impl Session {
     }
 
     /// Holds what the stream's leader says against what was delivered.
-    fn compare(&mut self, info: &Info) -> Result<(), Trouble> {
+    fn compare(&mut self, info: &Info, asked: Instant) -> Result<(), Trouble> {
         let last = info.state.last_sequence;
         if epoch(info) != self.at.epoch {
             return Err(Trouble::new("the stream was made anew"));
@@ -169,6 +185,7 @@ impl Session {
         // Later ones are replaced, or what is behind by ever more would count as in sync.
         if self.replayed || self.target.is_none() {
             self.target = Some(last);
+            self.looked_at = asked;
         }
         Ok(())
     }
@@ -311,8 +328,9 @@ async fn subscribe(nats: &Shared, place: Place) -> Result<Subscriber, Trouble> {
 fn looks(nats: Shared) -> BoxStream<'static, Looked> {
     let look = |nats: Shared| async move {
         sleep(nats.config.heartbeat.0).await;
-        let looked = nats.look().await;
-        Some((looked.map(|info| info.map(Box::new)), nats))
+        let asked = Instant::now();
+        let looked = nats.look().await.map(|info| info.map(Box::new));
+        Some(((looked, asked), nats))
     };
     stream::unfold(nats, look).boxed()
 }
