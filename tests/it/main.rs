@@ -19,5 +19,6 @@ mod log_contract;
 mod nats;
 mod never_forgets;
 mod redis;
+mod replicas;
 mod transfer;
 mod world;

@@ -1,0 +1,137 @@
+//! The engine is gone: at the start of a replica, and while it runs.
+
+use serde_json::{Value, json};
+
+use super::site::{Replica, cluster, early_token, locked, on_nats};
+use crate::support::Idp;
+use crate::support::nats::{Server, Settings};
+
+/// The shortest that may be configured.
+const MAX_STALENESS: &str = "3s";
+
+fn with(mut revocations: Value, when_stale: &str) -> Value {
+    revocations["max_staleness"] = json!(MAX_STALENESS);
+    revocations["when_stale"] = json!(when_stale);
+    revocations["store"]["nats"]["publish_timeout"] = json!("1s");
+    revocations
+}
+
+#[tokio::test]
+async fn a_restart_without_the_engine_comes_up_with_what_was_known() {
+    let idp = Idp::start();
+    let mut server = Server::start(&Settings::default());
+    let store = on_nats(&[server.url()], 1);
+    let mut allowing = Replica::start(&idp, with(store.clone(), "allow")).await;
+    let mut denying = Replica::start(&idp, with(store.clone(), "deny")).await;
+    let (alice, bob) = (early_token(&idp, "alice"), early_token(&idp, "bob"));
+    for replica in [&allowing, &denying] {
+        replica.portcullis.ready().await;
+    }
+    allowing.doors().insist(&locked("alice")).await;
+    denying.says("told by the log", &alice, 401).await;
+
+    server.kill();
+    allowing.portcullis.restart().await;
+    denying.portcullis.restart().await;
+    let fresh = Replica::start(&idp, with(store, "allow")).await;
+
+    allowing.portcullis.ready().await;
+    assert_eq!(allowing.status(&alice).await, 401, "it knew that");
+    assert_eq!(allowing.status(&bob).await, 200, "when_stale: allow");
+    let (_, body) = allowing.readiness().await;
+    assert!(body["degraded"]["revocations"].is_string(), "{body}");
+
+    denying.portcullis.logs("is replayed").await;
+    denying.says("when_stale: deny", &bob, 503).await;
+    assert!(denying.denials("stale").await > 0.0);
+    assert_eq!(denying.status(&alice).await, 401, "it knew that too");
+    denying.withdrawn().await;
+
+    // It has looked for the engine, and still it does not guess.
+    fresh.portcullis.logs("out of reach").await;
+    assert_eq!(fresh.status(&bob).await, 503, "it knows nothing");
+    assert_eq!(fresh.status(&alice).await, 503);
+    let (status, body) = fresh.readiness().await;
+    assert_eq!(status, 503);
+    assert!(body["awaited"]["revocations"].is_string(), "{body}");
+
+    server.restart();
+    for replica in [&allowing, &denying, &fresh] {
+        replica.healthy().await;
+        replica.says("the engine is back", &bob, 200).await;
+        assert_eq!(replica.status(&alice).await, 401);
+    }
+}
+
+#[tokio::test]
+async fn without_a_majority_of_servers_the_feed_grows_stale_and_then_heals() {
+    let idp = Idp::start();
+    let mut cluster = cluster();
+    let store = on_nats(&cluster.urls(), 3);
+    let denying = Replica::start(&idp, with(store.clone(), "deny")).await;
+    let allowing = Replica::start(&idp, with(store, "allow")).await;
+    let (alice, bob) = (early_token(&idp, "alice"), early_token(&idp, "bob"));
+    for replica in [&denying, &allowing] {
+        replica.healthy().await;
+        assert_eq!(replica.status(&bob).await, 200);
+    }
+    denying.doors().insist(&locked("alice")).await;
+
+    cluster.servers[0].kill();
+    cluster.servers[1].kill();
+    denying.says("past max_staleness", &bob, 503).await;
+    assert!(denying.denials("stale").await > 0.0);
+    assert!(denying.denials("not_ready").await < 1.0);
+    assert_eq!(denying.status(&alice).await, 401, "known for certain");
+    let age = denying
+        .portcullis
+        .metric("portcullis_revocations_feed_age_seconds");
+    assert!(
+        age.await.unwrap() > 2.5,
+        "it is brought up to date now and then"
+    );
+    denying.withdrawn().await;
+    assert_eq!(allowing.status(&bob).await, 200, "when_stale: allow");
+    allowing.says("told by the log, before", &alice, 401).await;
+    let event = locked("carol");
+    for replica in [&denying, &allowing] {
+        assert!(!replica.doors().acknowledges(&event).await);
+    }
+
+    cluster.servers[0].restart();
+    denying.says("two of three are enough", &bob, 200).await;
+    denying.doors().insist(&event).await;
+    let carol = early_token(&idp, "carol");
+    for replica in [&denying, &allowing] {
+        replica.says("the event came through", &carol, 401).await;
+        replica.healthy().await;
+        assert_eq!(replica.status(&alice).await, 401);
+        assert_eq!(replica.status(&bob).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn events_are_refused_without_the_engine_and_taken_when_they_come_again() {
+    let idp = Idp::start();
+    let mut server = Server::start(&Settings::default());
+    let store = with(on_nats(&[server.url()], 1), "allow");
+    let replica = Replica::start(&idp, store).await;
+    replica.portcullis.ready().await;
+    server.kill();
+    let events: Vec<_> = (0..4).map(|user| locked(&format!("user-{user}"))).collect();
+    for event in &events {
+        let reply = replica.doors().deliver(event).await.unwrap();
+        assert_eq!(reply.status, 503, "{}", reply.text());
+        assert_eq!(reply.header("retry-after"), Some("1"));
+    }
+    for user in 0..4 {
+        let token = early_token(&idp, &format!("user-{user}"));
+        assert_eq!(replica.status(&token).await, 200, "nothing was promised");
+    }
+    server.restart();
+    for (user, event) in events.iter().enumerate() {
+        replica.doors().insist(event).await;
+        let token = early_token(&idp, &format!("user-{user}"));
+        assert_eq!(replica.status(&token).await, 401);
+    }
+}
