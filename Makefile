@@ -62,6 +62,10 @@ configs: setup ## load every shipped configuration into the program that it is f
 	$(TOOLS)/envoy --mode validate --log-level warn -c envoy/envoy.yaml
 	mkdir -p target/nginx && $(TOOLS)/nginx -t -q -p "$(CURDIR)/target/nginx" -c "$(CURDIR)/envoy/nginx.conf"
 	$(CARGO) test $(LOCKED) --quiet --test it the_shipped_example_works
+	tools/setup deploy
+	$(CARGO) build $(LOCKED) --quiet
+	PATH="$(CURDIR)/$(TOOLS):$$PATH" .cache/tools/venv/bin/python deploy/check.py \
+		--portcullis $(or $(CARGO_TARGET_DIR),target)/debug/portcullis $(if $(CI),,--lenient)
 
 .PHONY: demo
 demo: ## the whole story in a minute, on real proxies; KEEP=1 leaves it running
@@ -86,3 +90,9 @@ image-root: image-binary ## the files of the image, below target/image
 .PHONY: image
 image: ## the container image; needs docker
 	docker build -t portcullis .
+
+.PHONY: replicas
+replicas: ## three replicas on three NATS servers: what each does when one dies or is cut off
+	tools/setup demo stores
+	$(CARGO) build $(LOCKED) --release
+	.cache/tools/venv/bin/python demo/replicas.py

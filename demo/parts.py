@@ -33,10 +33,10 @@ class Broken(Exception):
     """Something that the demo needs is not there."""
 
 
-def free_ports() -> dict[str, int]:
+def free_ports(wishes: dict[str, int]) -> dict[str, int]:
     """The ports that are wished for, or others where those are taken. Held until all are found."""
     ports, held = {}, []
-    for name, wish in WISHES.items():
+    for name, wish in wishes.items():
         for port in (wish, 0):
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,11 +70,11 @@ def request(port: int, path: str, method: str = "GET", headers: dict | None = No
 class Parts:
     """Everything that runs. Leaving the `with` ends it all and removes its files."""
 
-    def __init__(self) -> None:
+    def __init__(self, wishes: dict[str, int] = WISHES) -> None:
         # Short, because the path of a unix socket has a limit.
         self.home = Path(tempfile.mkdtemp(prefix="portcullis-"))
         self.home.chmod(0o711)  # nginx's workers are another user
-        self.ports = free_ports()
+        self.ports = free_ports(wishes)
         self.password = secrets.token_urlsafe(24)
         self.running: dict[str, subprocess.Popen] = {}
 
