@@ -27,9 +27,13 @@ enum Fault {
     Silence(usize),
 }
 
-/// Past an election and past the staleness limit, and short of both.
+/// In milliseconds: short of an election and of the staleness limit, and past both.
 const SHORTEST: u64 = 300;
 const LONGEST: u64 = 6_000;
+
+/// Past the bound: a replica that does not hear from the log for so long, and does not notice,
+/// breaks the promise.
+const PAST_THE_BOUND: u64 = 12_000;
 
 fn draw(random: &mut Random) -> Fault {
     let which = random.below(3);
@@ -42,6 +46,15 @@ fn draw(random: &mut Random) -> Fault {
         6 => Fault::ReplicaPause(which),
         7 => Fault::Cut(which),
         _ => Fault::Silence(which),
+    }
+}
+
+impl Fault {
+    fn longest(self) -> u64 {
+        match self {
+            Self::ReplicaPause(_) | Self::Cut(_) | Self::Silence(_) => PAST_THE_BOUND,
+            _ => LONGEST,
+        }
     }
 }
 
@@ -58,7 +71,7 @@ impl Victims {
         let end = tokio::time::Instant::now() + time;
         while tokio::time::Instant::now() < end {
             let fault = draw(&mut random);
-            let lasts = Duration::from_millis(random.between(SHORTEST, LONGEST));
+            let lasts = Duration::from_millis(random.between(SHORTEST, fault.longest()));
             let calm = Duration::from_millis(random.between(SHORTEST, 2_000));
             let server = self.strike(fault).await;
             history.fault(format!("{fault:?} {server} for {lasts:?}"));
