@@ -38,13 +38,16 @@ const PACE: Duration = Duration::from_millis(20);
 const INNOCENT: usize = 20;
 
 /// As configured below.
+const MAX_STALENESS: Duration = Duration::from_secs(3);
 /// How long a leader that was replaced may believe that it still leads.
 const LEASE: Duration = Duration::from_secs(3);
 /// How old an answer of the leader may be when a replica takes it for a confirmation.
 const FRESH: Duration = Duration::from_secs(3);
 
 /// No request that is sent later than this after an acknowledged event is accepted by anybody.
-fn bound() -> Duration {}
+fn bound() -> Duration {
+    MAX_STALENESS + LEASE + FRESH
+}
 
 fn from_environment(name: &str, default: u64) -> u64 {
     let value = std::env::var(name).ok();
@@ -129,6 +132,7 @@ impl Run<'_> {
 async fn start(idp: &Idp) -> Victims {
     let cluster = cluster();
     let mut store = on_nats(&[], 3);
+    store["max_staleness"] = json!(format!("{}s", MAX_STALENESS.as_secs()));
     store["store"]["nats"]["publish_timeout"] = json!("2s");
     let mut replicas = Vec::new();
     for _ in 0..3 {
