@@ -63,7 +63,7 @@ const fn default_warn_live_per_shape() -> usize {
 }
 
 const fn default_sync_timeout() -> Span {
-    Span::secs(1)
+    Span::secs(5)
 }
 
 impl Default for Config {
