@@ -21,6 +21,7 @@ pub mod clock;
 pub mod keep;
 pub mod lifetime;
 pub mod problem;
+pub mod protobuf;
 pub mod reason;
 pub mod request;
 pub mod secret;

@@ -5,12 +5,13 @@
 //! same status, challenge and body, but for the decision's id. With it, an operator finds the
 //! reason in the log and in Envoy's access log.
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::config::Config;
 use super::encode::Encoder;
 use super::identity::Identity;
-use crate::gate::DecisionId;
+use crate::gate::{Decision, DecisionId};
 use crate::reason::Reason;
 
 /// How decisions are answered under one configuration.
@@ -37,6 +38,13 @@ impl Answers {
         };
         answers.encoder = Encoder::new(&answers);
         answers
+    }
+
+    /// A decision as a `CheckResponse`, framed for gRPC. `grpc` says whether the client behind the
+    /// proxy speaks gRPC and wants its error in that form.
+    #[must_use]
+    pub fn to_grpc(&self, decision: &Decision, grpc: bool) -> Bytes {
+        self.encoder.encode(self, decision, grpc)
     }
 
     /// The headers of a refusal, without `content-type`.

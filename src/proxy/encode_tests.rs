@@ -19,7 +19,7 @@ fn config(yaml: &str) -> Config {
 }
 
 fn encoded(answers: &Answers, decision: &Decision) -> CheckResponse {
-    decode(&answers.encoder.encode(answers, decision, false))
+    decode(&answers.to_grpc(decision, false))
 }
 
 fn ok(response: &CheckResponse) -> &OkHttpResponse {
@@ -204,7 +204,7 @@ fn a_grpc_client_gets_a_message_and_no_content_type() {
     let answers = Answers::new(&Config::default());
     for reason in Reason::ALL {
         let decision = testing::deny(reason);
-        let framed = answers.encoder.encode(&answers, &decision, true);
+        let framed = answers.to_grpc(&decision, true);
         let response = decode(&framed);
         let denied = denied(&response);
         assert!(

@@ -43,13 +43,18 @@ pub async fn serve<C: Check>(
     doors: Arc<Doors<C>>,
     shutdown: CancellationToken,
 ) {
-    let builder = doors.serve.grpc();
+    let config = doors.serve.clone();
     let drain = doors.serve.drain.0;
     let health = health::server(doors.readiness.clone(), shutdown.clone());
     let each = |connection| {
         let (doors, health) = (Arc::clone(&doors), health.clone());
-        let service = service_fn(move |request| route(Arc::clone(&doors), health.clone(), request));
-        serve::connection(builder.clone(), connection, service, shutdown.clone())
+        // A check's future holds a whole request. On its way to where it runs it is moved seven
+        // times, so it is put into a box first.
+        let service =
+            service_fn(move |request| Box::pin(route(Arc::clone(&doors), health.clone(), request)));
+        let config = config.clone();
+        let builder = move |batch| config.grpc(batch);
+        serve::connection(builder, connection, service, shutdown.clone())
     };
     serve::accept(listener, drain, shutdown.clone(), each).await;
 }
@@ -70,8 +75,7 @@ async fn answer<C: Check>(doors: &Doors<C>, body: Incoming) -> http::Response<Re
     let failures = &doors.metrics.ext_authz;
     let refuse = |denial| {
         let answers = doors.answers.load();
-        let decision = Decision::Deny(denial);
-        Ok(answers.encoder.encode(&answers, &decision, false))
+        Ok(answers.to_grpc(&Decision::Deny(denial), false))
     };
     let work = async {
         let message = match message(body, doors.serve.max_message.len()).await {
@@ -103,16 +107,12 @@ async fn check<C: Check>(doors: &Doors<C>, message: &[u8]) -> Bytes {
         let denial = Denial::because(Reason::MalformedToken);
         tracing::debug!(decision_id = %denial.id, "a message that does not read is refused");
         let answers = doors.answers.load();
-        return answers
-            .encoder
-            .encode(&answers, &Decision::Deny(denial), false);
+        return answers.to_grpc(&Decision::Deny(denial), false);
     };
     let decision = doors.check.check(&request).await;
     audit::decided(NAME, &request, &decision);
     let answers = doors.answers.load();
-    answers
-        .encoder
-        .encode(&answers, &decision, request.is_grpc())
+    answers.to_grpc(&decision, request.is_grpc())
 }
 
 /// A call that is no question, and so gets an error instead of an answer.

@@ -60,12 +60,14 @@ pub async fn serve<C: Check>(
     doors: Arc<Doors<C>>,
     shutdown: CancellationToken,
 ) {
-    let builder = doors.serve.http();
+    let config = doors.serve.clone();
     let drain = doors.serve.drain.0;
     let each = |connection| {
         let doors = Arc::clone(&doors);
         let service = service_fn(move |request| route(Arc::clone(&doors), request));
-        serve::connection(builder.clone(), connection, service, shutdown.clone())
+        let config = config.clone();
+        let builder = move |batch| config.http(batch);
+        serve::connection(builder, connection, service, shutdown.clone())
     };
     serve::accept(listener, drain, shutdown.clone(), each).await;
 }

@@ -6,6 +6,7 @@
 
 pub mod answer;
 mod audit;
+mod batch;
 pub mod config;
 mod encode;
 pub mod ext_authz;
@@ -15,7 +16,7 @@ mod health;
 pub mod identity;
 pub mod metrics;
 pub mod serve;
-mod wire;
+pub mod wire;
 
 #[cfg(test)]
 mod testing;

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::batch::Batch;
 use crate::listen::{Connection, Listener};
 use crate::problem::Problems;
 use crate::units::{Bytes, Span};
@@ -89,7 +90,7 @@ impl Config {
         }
     }
 
-    fn http2(&self, builder: &mut Builder<TokioExecutor>) {
+    fn http2(&self, builder: &mut Builder<Batch>) {
         let window = |bytes: Bytes| u32::try_from(bytes.0).unwrap_or(u32::MAX >> 1);
         builder
             .http2()
@@ -106,15 +107,15 @@ impl Config {
     }
 
     /// HTTP/2 only, as gRPC is.
-    pub(super) fn grpc(&self) -> Builder<TokioExecutor> {
-        let mut builder = Builder::new(TokioExecutor::new()).http2_only();
+    pub(super) fn grpc(&self, batch: Batch) -> Builder<Batch> {
+        let mut builder = Builder::new(batch).http2_only();
         self.http2(&mut builder);
         builder
     }
 
     /// HTTP/1.1 and HTTP/2.
-    pub(super) fn http(&self) -> Builder<TokioExecutor> {
-        let mut builder = Builder::new(TokioExecutor::new());
+    pub(super) fn http(&self, batch: Batch) -> Builder<Batch> {
+        let mut builder = Builder::new(batch);
         self.http2(&mut builder);
         builder
             .http1()
@@ -174,9 +175,10 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Serves one connection until it ends; after `shutdown` it takes no new request.
+/// Serves one connection until it ends; after `shutdown` it takes no new request. `builder` makes
+/// a server that runs its requests in the batch it is given.
 pub(super) async fn connection<S, B>(
-    builder: Builder<TokioExecutor>,
+    builder: impl FnOnce(Batch) -> Builder<Batch>,
     connection: Connection,
     service: S,
     shutdown: CancellationToken,
@@ -187,12 +189,14 @@ pub(super) async fn connection<S, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let batch = Batch::default();
+    let builder = builder(batch.clone());
     let mut served = pin!(builder.serve_connection(TokioIo::new(connection), service));
     let ended = tokio::select! {
-        ended = served.as_mut() => ended,
+        ended = batch.drive(served.as_mut()) => ended,
         () = shutdown.cancelled() => {
             served.as_mut().graceful_shutdown();
-            served.await
+            batch.drive(served).await
         }
     };
     // A proxy that goes away in the middle is everyday life.

@@ -13,6 +13,7 @@ const PURE: &[&str] = &[
     "keep",
     "lifetime",
     "problem",
+    "protobuf",
     "reason",
     "request",
     "secret",
