@@ -96,3 +96,28 @@ replicas: ## three replicas on three NATS servers: what each does when one dies 
 	tools/setup demo stores
 	$(CARGO) build $(LOCKED) --release
 	.cache/tools/venv/bin/python demo/replicas.py
+
+# The server is built on its own and last: built together with an example, it would get the
+# features that only tests ask of the runtime.
+.PHONY: bench
+bench: ## measure every promise about speed; writes docs/performance.md
+	tools/setup proxies bench
+	$(CARGO) build $(LOCKED) --release --example allow_all --example kit
+	$(CARGO) build $(LOCKED) --release --bin portcullis
+	python3 benches/run.py
+
+.PHONY: bench-steps
+bench-steps: ## time every step of a check on its own
+	$(CARGO) bench $(LOCKED) --bench steps
+
+.PHONY: instructions
+instructions: ## count the instructions of a check and hold them against the budget
+	tools/setup bench
+	tools/instructions
+
+.PHONY: soak
+soak: ## ten minutes at full load with events and key rotations
+	tools/setup bench
+	$(CARGO) build $(LOCKED) --release --example kit
+	$(CARGO) build $(LOCKED) --release --bin portcullis
+	python3 benches/soak.py

@@ -5,8 +5,20 @@
     reason = "in a test it says what failed, and where"
 )]
 
+#[allow(
+    dead_code,
+    reason = "shared with the bench's tool, which needs the frame too"
+)]
+#[path = "../../benches/kit/body.rs"]
+mod body;
 mod support;
+#[allow(dead_code, reason = "shared with the benches")]
+#[path = "../../benches/whole.rs"]
+mod whole;
 
+use support::keys;
+
+mod allocations;
 mod architecture;
 mod child;
 mod config;

@@ -19,7 +19,7 @@ mod backend;
 mod envoy;
 mod http;
 mod idp;
-mod keys;
+pub(crate) mod keys;
 mod mint;
 pub(crate) mod nats;
 mod nginx;

@@ -1,0 +1,170 @@
+//! A whole gate in this process, as the server builds it: real keys, a real log, live revocations
+//! in four shapes. For the benches, and for the test that counts allocations.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use portcullis::clock::Clock;
+use portcullis::gate::{self, Decision, Gate};
+use portcullis::policy::Policy;
+use portcullis::proxy::{Answers, wire};
+use portcullis::readiness::Readiness;
+use portcullis::revocation::log::{self, embedded};
+use portcullis::revocation::{Action, Draft, Issuer, Target};
+use portcullis::verify::Verifier;
+use portcullis::{revocation, token, verify};
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::keys::SigningKey;
+
+pub(crate) const ISSUER: &str = "https://id.example.com";
+const AUDIENCE: &str = "shop-api";
+
+/// Everything between a message and its answer.
+pub(crate) struct Whole {
+    pub(crate) gate: Gate,
+    pub(crate) answers: Answers,
+    pub(crate) runtime: Runtime,
+    _directory: TempDir,
+}
+
+impl Whole {
+    /// Ready: the log is replayed, the keys are loaded. `live` revocations match no token of
+    /// [`token`].
+    pub(crate) fn new(keys: &[&SigningKey], live: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime starts");
+        let directory = TempDir::new().expect("a directory can be made");
+        let gate = runtime.block_on(gate(&directory, keys, live));
+        Self {
+            gate,
+            answers: Answers::new(&config(json!({}))),
+            runtime,
+            _directory: directory,
+        }
+    }
+
+    /// All that our own code does for one `CheckRequest`.
+    pub(crate) async fn check(&self, message: &[u8]) -> (Decision, Bytes) {
+        let request = wire::read(message).expect("a good message");
+        let decision = self.gate.check(&request).await;
+        let answer = self.answers.to_grpc(&decision, request.is_grpc());
+        (decision, answer)
+    }
+}
+
+fn config<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_str(&value.to_string()).expect("a good configuration")
+}
+
+async fn gate(directory: &TempDir, keys: &[&SigningKey], live: usize) -> Gate {
+    let (clock, readiness) = (Clock::system(), Readiness::default());
+    let mut registry = Registry::default();
+    let mut revocations: revocation::Config = config(json!({}));
+    revocations.store = log::Config::Embedded(embedded::Config {
+        path: directory.path().join("data"),
+    });
+    let issuer = Issuer {
+        issuer: ISSUER.to_owned(),
+        max_token_lifetime: Duration::from_hours(1),
+        leeway: Duration::from_mins(1),
+    };
+    let parts = revocation::open(
+        &revocations,
+        &[issuer],
+        &clock,
+        &readiness,
+        Arc::new(revocation::Metrics::register(&mut registry)),
+    )
+    .expect("the log opens");
+    let jwks: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
+    let issuer = json!({
+        "issuer": ISSUER,
+        "audiences": [AUDIENCE],
+        "jwks": { "inline": { "keys": jwks } },
+    });
+    let verifier = Verifier::new(
+        &[config(issuer)],
+        &config(json!({})),
+        &config(json!({})),
+        parts.lifetimes,
+        parts.keep,
+        clock.clone(),
+        readiness.clone(),
+        parts.horizon,
+        Arc::new(verify::Metrics::register(&mut registry)),
+    )
+    .expect("the keys are good");
+    tokio::spawn(parts.follower.run(CancellationToken::new()));
+    readiness.reached().await;
+    for start in (0..live).step_by(1000) {
+        let numbers = start..live.min(start + 1000);
+        let drafts = numbers.map(|number| draft(number, &clock)).collect();
+        parts.writer.record(drafts).await.expect("the log takes it");
+    }
+    Gate {
+        readiness,
+        policy: Policy::new(&Vec::new()),
+        sources: token::Sources::new(&token::Config::default()),
+        verifier: Arc::new(verifier),
+        revocations: parts.reader,
+        metrics: Arc::new(gate::Metrics::register(&mut registry)),
+    }
+}
+
+/// The shapes take turns: a user, a user at a client, a session, a token.
+pub(crate) fn draft(number: usize, clock: &Clock) -> Draft {
+    let user = ("sub".to_owned(), format!("gone-{number}"));
+    let client = ("client_id".to_owned(), "storefront".to_owned());
+    let matches: BTreeMap<_, _> = match number % 4 {
+        0 => [user].into(),
+        1 => [user, client].into(),
+        2 => [("sid".to_owned(), format!("ended-{number}"))].into(),
+        _ => [("jti".to_owned(), format!("{number:032x}"))].into(),
+    };
+    Draft {
+        id: number.to_string(),
+        target: Target {
+            issuer: ISSUER.to_owned(),
+            matches,
+        },
+        action: Action::Revoke,
+        issued_at_or_before: None,
+        expires_at_or_before: None,
+        occurred_at: clock.now(),
+        source: "bench".to_owned(),
+        cause: "bench".to_owned(),
+    }
+}
+
+/// A good token, good for an hour, as identity providers make them.
+pub(crate) fn token(key: &SigningKey, number: usize) -> String {
+    let now = Clock::system().now().seconds();
+    let header = json!({ "alg": key.alg, "typ": "JWT", "kid": key.kid });
+    let payload = json!({
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": format!("alice-{number}"),
+        "iat": now,
+        "exp": now + 3600,
+        "jti": format!("f{number:031x}"),
+        "sid": format!("session-{number:012}"),
+        "client_id": "storefront",
+        "tid": "acme",
+        "scope": "openid profile orders:read orders:write",
+        "roles": ["customer", "beta"],
+    });
+    let part = |value: &Value| super::keys::base64url(value.to_string().as_bytes());
+    let signed = format!("{}.{}", part(&header), part(&payload));
+    let signature = super::keys::base64url(&key.sign(signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
