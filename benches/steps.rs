@@ -58,7 +58,7 @@ fn check(c: &mut Criterion) {
         b.iter(|| gate.sources.find(black_box(&request)).is_ok());
     });
     c.bench_function("verify: seen before", |b| {
-        b.iter(|| verify(black_box(&text)))
+        b.iter(|| verify(black_box(&text)));
     });
     let mut number = 1;
     for (name, key) in [("ES256", &ec), ("RS256", &rsa)] {

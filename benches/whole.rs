@@ -36,7 +36,7 @@ pub(crate) struct Whole {
 
 impl Whole {
     /// Ready: the log is replayed, the keys are loaded. `live` revocations match no token of
-    /// [`token`].
+    /// [`token()`].
     pub(crate) fn new(keys: &[&SigningKey], live: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -47,7 +47,7 @@ impl Whole {
         let gate = runtime.block_on(gate(&directory, keys, live));
         Self {
             gate,
-            answers: Answers::new(&config(json!({}))),
+            answers: Answers::new(&config(&json!({}))),
             runtime,
             _directory: directory,
         }
@@ -62,14 +62,14 @@ impl Whole {
     }
 }
 
-fn config<T: serde::de::DeserializeOwned>(value: Value) -> T {
+fn config<T: serde::de::DeserializeOwned>(value: &Value) -> T {
     serde_json::from_str(&value.to_string()).expect("a good configuration")
 }
 
 async fn gate(directory: &TempDir, keys: &[&SigningKey], live: usize) -> Gate {
     let (clock, readiness) = (Clock::system(), Readiness::default());
     let mut registry = Registry::default();
-    let mut revocations: revocation::Config = config(json!({}));
+    let mut revocations: revocation::Config = config(&json!({}));
     revocations.store = log::Config::Embedded(embedded::Config {
         path: directory.path().join("data"),
     });
@@ -93,9 +93,9 @@ async fn gate(directory: &TempDir, keys: &[&SigningKey], live: usize) -> Gate {
         "jwks": { "inline": { "keys": jwks } },
     });
     let verifier = Verifier::new(
-        &[config(issuer)],
-        &config(json!({})),
-        &config(json!({})),
+        &[config(&issuer)],
+        &config(&json!({})),
+        &config(&json!({})),
         parts.lifetimes,
         parts.keep,
         clock.clone(),
