@@ -4,9 +4,13 @@ use std::process::Command;
 
 use portcullis::revocation::log::redis::{Cluster, Sentinel, Tls};
 
-use super::durability::free_port;
 use super::*;
 use crate::support::redis::DURABLE;
+use crate::support::reserved_port;
+
+fn free_port() -> String {
+    reserved_port().to_string()
+}
 
 fn at(port: &str) -> Address {
     format!("127.0.0.1:{port}").parse().unwrap()

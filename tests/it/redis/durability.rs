@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::redis::DURABLE;
+use crate::support::reserved_port;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_and_restarted_with_its_file_it_goes_on_without_a_gap() {
@@ -115,7 +116,7 @@ async fn too_few_replicas_leave_the_outcome_open() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_confirms_and_is_not_written_to() {
-    let port = free_port();
+    let port = reserved_port().to_string();
     let arguments = ["--port", &port, "--repl-diskless-sync-delay", "0"];
     let primary = Server::start_with(&[&DURABLE[..], &arguments].concat()).await;
     let of = ["--replicaof", "127.0.0.1", &port];
@@ -126,9 +127,4 @@ async fn a_replica_confirms_and_is_not_written_to() {
     config.server = Some(Address::Unix(replica.socket()));
     let why = unavailable(append(&connect(&config), "b").await);
     assert!(why.contains("not a primary"), "{why}");
-}
-
-pub(super) fn free_port() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port().to_string()
 }

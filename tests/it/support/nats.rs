@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use super::port::reserved_port;
 
 /// A machine under load starts a server slowly.
 const START: Duration = Duration::from_secs(30);
@@ -59,7 +61,7 @@ impl Server {
 
     /// The files of a server that is not running yet.
     fn prepare(home: TempDir, name: &str, settings: &Settings, cluster: &str) -> Self {
-        let port = free_port();
+        let port = reserved_port();
         let store = home.path().join("store");
         let config = format!(
             "listen: 127.0.0.1:{port}\n\
@@ -197,7 +199,7 @@ impl Cluster {
     }
 
     fn prepare(settings: &Settings) -> Vec<Server> {
-        let ports: Vec<u16> = std::iter::repeat_with(free_port).take(3).collect();
+        let ports: Vec<u16> = std::iter::repeat_with(reserved_port).take(3).collect();
         let routes: Vec<String> = ports
             .iter()
             .map(|port| format!("nats://127.0.0.1:{port}"))
@@ -220,11 +222,6 @@ impl Cluster {
         let server = self.servers.iter_mut().find(|server| server.name() == name);
         server.expect("a server of this name")
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn binary() -> PathBuf {

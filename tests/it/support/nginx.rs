@@ -1,10 +1,11 @@
 //! The real nginx, on the configuration that is shipped.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
 use super::http::Call;
+use super::port::reserved_port;
 use super::process::Process;
 use super::tools::{shipped, tool};
 use super::wait::until;
@@ -21,7 +22,7 @@ impl Nginx {
     /// Starts it between `backend` and the forward-auth door `authz`.
     pub(crate) async fn start(home: &Path, authz: SocketAddr, backend: SocketAddr) -> Self {
         for _ in 0..ATTEMPTS {
-            let edge = free_port();
+            let edge = SocketAddr::from((Ipv4Addr::LOCALHOST, reserved_port()));
             let mut process = launch(home, edge, authz, backend);
             let call = Call::get("/nginx-health");
             let up = until("nginx answers or gives up", async || {
@@ -58,10 +59,4 @@ fn launch(home: &Path, edge: SocketAddr, authz: SocketAddr, backend: SocketAddr)
     // One process, so that killing it leaves no worker behind.
     command.args(["-g", "daemon off; master_process off;"]);
     Process::spawn("nginx", &mut command)
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap()
 }
