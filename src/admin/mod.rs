@@ -35,12 +35,6 @@ impl Metrics {
         }
     }
 
-    /// For parts that a new configuration adds.
-    pub fn register<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
-        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        register(&mut registry)
-    }
-
     fn text(&self) -> Result<String, fmt::Error> {
         self.refresh.iter().for_each(|refresh| refresh());
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);

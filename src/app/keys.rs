@@ -9,7 +9,7 @@ use crate::events::{self, SignatureError};
 use crate::reason::Reason;
 use crate::revocation::log::AppendError;
 use crate::revocation::{Draft, Writer};
-use crate::verify::{self, Verifier};
+use crate::verify::{Algorithm, Verifier};
 
 /// The issuers' keys, for events that are signed with them.
 pub(super) struct IssuerKeys(pub(super) Arc<Verifier>);
@@ -19,12 +19,10 @@ impl events::Keys for IssuerKeys {
         &'a self,
         issuer: &'a str,
         compact: &'a str,
-        algorithms: &'a [events::Algorithm],
+        algorithms: &'a [Algorithm],
     ) -> BoxFuture<'a, Result<Bytes, SignatureError>> {
         Box::pin(async move {
-            let named = algorithms.iter().map(|algorithm| algorithm.as_str());
-            let allowed: Vec<_> = named.filter_map(verify::Algorithm::named).collect();
-            let opened = self.0.open(issuer, compact, &allowed).await;
+            let opened = self.0.open(issuer, compact, algorithms).await;
             opened.map(Bytes::from).map_err(|reason| match reason {
                 Reason::NotReady => SignatureError::Unavailable(reason.to_string()),
                 _ => SignatureError::Bad,

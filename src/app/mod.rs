@@ -8,7 +8,6 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::telemetry;
@@ -38,10 +37,10 @@ pub fn run(config: &Config) -> Result<(), String> {
 
 async fn serve(config: &Config) -> Result<(), String> {
     let told_to_stop = stop_signal()?;
-    let mut parts = Parts::build(config).await?;
+    let parts = Parts::build(config).await?;
+    let readiness = parts.readiness.clone();
     // What the doors lean on goes last.
-    let mut core = Tasks::new(CancellationToken::new());
-    let mut doors = Tasks::new(CancellationToken::new());
+    let (mut core, mut doors) = (Tasks::default(), Tasks::default());
     parts.start(&mut core, &mut doors);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
     let failed = tokio::select! {
@@ -52,14 +51,13 @@ async fn serve(config: &Config) -> Result<(), String> {
         failed = core.first_failure() => Some(failed),
         failed = doors.first_failure() => Some(failed),
     };
-    parts.readiness.drain();
+    readiness.drain();
     if failed.is_none() {
         tokio::time::sleep(config.shutdown.delay.0).await;
     }
     let limit = config.shutdown.drain_timeout.0;
     let doors_stopped = doors.stop(limit).await;
     let core_stopped = core.stop(limit).await;
-    drop(parts);
     match failed {
         Some(died) => Err(format!("a part of the process died: {died}")),
         None => doors_stopped.and(core_stopped),

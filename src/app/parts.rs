@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
 
 use super::keys::{IssuerKeys, Recorder};
 use super::tasks::Tasks;
@@ -24,7 +25,7 @@ pub(super) struct Parts {
     doors: Arc<Doors<SharedGate>>,
     receiver: events::Current,
     verifier: Arc<Verifier>,
-    follower: Option<revocation::Follower>,
+    follower: revocation::Follower,
     metrics: admin::Metrics,
 }
 
@@ -115,42 +116,24 @@ impl Parts {
             doors,
             receiver: Arc::new(ArcSwap::from_pointee(receiver)),
             verifier,
-            follower: Some(revocations.follower),
+            follower: revocations.follower,
             metrics: admin::Metrics::new(registry, Vec::new()),
         })
     }
 
     /// Starts everything. Health answers from the first moment; requests are refused until
     /// nothing is awaited any more.
-    pub(super) fn start(&mut self, core: &mut Tasks, doors: &mut Tasks) {
-        self.start_core(core);
-        self.start_doors(doors);
-    }
-
-    fn start_core(&mut self, core: &mut Tasks) {
-        if let Some(follower) = self.follower.take() {
-            core.spawn("the follower of revocations", follower.run(core.shutdown()));
-        }
-        let (verifier, shutdown) = (Arc::clone(&self.verifier), core.shutdown());
-        core.spawn("the keeper of keys", async move {
-            verifier.run(shutdown).await;
-            Ok(())
-        });
-        let (readiness, shutdown) = (self.readiness.clone(), core.shutdown());
-        core.spawn("readiness", async move {
-            // A process may be told to stop before it was ever ready.
-            let ready = async {
-                readiness.reached().await;
-                tracing::info!("ready");
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = ready => {}
-            }
-            Ok(())
-        });
-        for listener in self.listeners.admin.drain(..) {
+    pub(super) fn start(self, core: &mut Tasks, doors: &mut Tasks) {
+        core.spawn(
+            "the follower of revocations",
+            self.follower.run(core.shutdown()),
+        );
+        core.spawn("the keeper of keys", ok(self.verifier.run(core.shutdown())));
+        core.spawn(
+            "readiness",
+            ok(announce(self.readiness.clone(), core.shutdown())),
+        );
+        for listener in self.listeners.admin {
             let (readiness, metrics) = (self.readiness.clone(), self.metrics.clone());
             let shutdown = core.shutdown();
             core.spawn("the admin listener", async move {
@@ -158,21 +141,28 @@ impl Parts {
                 served.map_err(|error| error.to_string())
             });
         }
+        for listener in self.listeners.ext_authz {
+            let served = ext_authz::serve(listener, Arc::clone(&self.doors), doors.shutdown());
+            doors.spawn("the ext_authz door", ok(served));
+        }
+        for listener in self.listeners.forward_auth {
+            let served = forward_auth::serve(listener, Arc::clone(&self.doors), doors.shutdown());
+            doors.spawn("the forward_auth door", ok(served));
+        }
+        for listener in self.listeners.events {
+            let served = events::serve(listener, Arc::clone(&self.receiver), doors.shutdown());
+            doors.spawn("the event listener", ok(served));
+        }
     }
+}
 
-    fn start_doors(&mut self, tasks: &mut Tasks) {
-        for listener in self.listeners.ext_authz.drain(..) {
-            let served = ext_authz::serve(listener, Arc::clone(&self.doors), tasks.shutdown());
-            tasks.spawn("the ext_authz door", ok(served));
-        }
-        for listener in self.listeners.forward_auth.drain(..) {
-            let served = forward_auth::serve(listener, Arc::clone(&self.doors), tasks.shutdown());
-            tasks.spawn("the forward_auth door", ok(served));
-        }
-        for listener in self.listeners.events.drain(..) {
-            let served = events::serve(listener, Arc::clone(&self.receiver), tasks.shutdown());
-            tasks.spawn("the event listener", ok(served));
-        }
+/// Opens the doors to requests once nothing is awaited any more. A process may be told to stop
+/// before that.
+async fn announce(readiness: Readiness, shutdown: CancellationToken) {
+    let reached = shutdown.run_until_cancelled(readiness.reached()).await;
+    if reached.is_some() {
+        tracing::info!("ready");
+        shutdown.cancelled().await;
     }
 }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// What a part says when it ends.
 pub(super) type Outcome = Result<(), String>;
 
+#[derive(Default)]
 pub(super) struct Tasks {
     running: JoinSet<Outcome>,
     names: HashMap<Id, String>,
@@ -18,14 +19,6 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    pub(super) fn new(shutdown: CancellationToken) -> Self {
-        Self {
-            running: JoinSet::new(),
-            names: HashMap::new(),
-            shutdown,
-        }
-    }
-
     /// Told to stop when the process shuts down.
     pub(super) fn shutdown(&self) -> CancellationToken {
         self.shutdown.clone()
@@ -97,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_part_that_dies_is_named() {
-        let mut tasks = Tasks::new(CancellationToken::new());
+        let mut tasks = Tasks::default();
         tasks.spawn("steady", std::future::pending());
         tasks.spawn("follower", async { panic!("torn apart") });
         let said = tasks.first_failure().await;
@@ -107,14 +100,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_part_that_only_ends_is_a_failure_too() {
-        let mut tasks = Tasks::new(CancellationToken::new());
+        let mut tasks = Tasks::default();
         tasks.spawn("listener", async { Ok(()) });
         assert_eq!(tasks.first_failure().await, "listener: it ended");
     }
 
     #[tokio::test]
     async fn stopping_waits_for_all_and_passes_errors_on() {
-        let mut tasks = Tasks::new(CancellationToken::new());
+        let mut tasks = Tasks::default();
         let told = tasks.shutdown();
         tasks.spawn("good", async move {
             told.cancelled().await;
@@ -131,7 +124,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_part_that_does_not_stop_is_named() {
-        let mut tasks = Tasks::new(CancellationToken::new());
+        let mut tasks = Tasks::default();
         tasks.spawn("deaf", std::future::pending());
         let said = tasks.stop(Duration::from_secs(5)).await;
         assert_eq!(said, Err("still running after 5s: deaf".to_owned()));

@@ -4,8 +4,8 @@ use std::io::{BufWriter, stdout};
 
 use clap::Args;
 
-use super::{ConfigFile, OK, blocking, complain};
-use crate::{config, revocation};
+use super::{ConfigFile, OK, blocking, complain, tell};
+use crate::revocation;
 
 const AFTER: &str = "\
 Writes a line of JSON for each record to the standard output; times are milliseconds since the Unix
@@ -25,14 +25,14 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(self) -> u8 {
-        let config = match config::load(&self.config.path) {
+        let config = match self.config.load() {
             Ok(config) => config,
-            Err(report) => return complain(&report.to_string()),
+            Err(code) => return code,
         };
         let mut out = BufWriter::new(stdout());
         match blocking(revocation::transfer::export(&config.revocations, &mut out)) {
             Ok(count) => {
-                complain(&format!("portcullis: {count} records exported"));
+                tell(&format!("portcullis: {count} records exported"));
                 OK
             }
             Err(error) => complain(&format!("portcullis: the export is not complete: {error}")),

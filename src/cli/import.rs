@@ -4,8 +4,8 @@ use std::io::{BufReader, stdin};
 
 use clap::Args;
 
-use super::{ConfigFile, OK, blocking, complain};
-use crate::{config, revocation};
+use super::{ConfigFile, OK, blocking, complain, tell};
+use crate::revocation;
 
 const AFTER: &str = "\
 Reads what `portcullis export` wrote from the standard input. A record that the store has already is
@@ -25,16 +25,16 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(self) -> u8 {
-        let config = match config::load(&self.config.path) {
+        let config = match self.config.load() {
             Ok(config) => config,
-            Err(report) => return complain(&report.to_string()),
+            Err(code) => return code,
         };
         let issuers = config.lifetimes();
         let mut input = BufReader::new(stdin());
         let imported = revocation::transfer::import(&config.revocations, &issuers, &mut input);
         match blocking(imported) {
             Ok(count) => {
-                complain(&format!("portcullis: {count} records imported"));
+                tell(&format!("portcullis: {count} records imported"));
                 OK
             }
             Err(error) => complain(&format!("portcullis: the import is not complete: {error}")),

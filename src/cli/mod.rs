@@ -12,6 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::{self, Config};
+
 /// Everything went well.
 const OK: u8 = 0;
 /// The configuration or the start failed. A wrong command line is 2, which clap sees to.
@@ -69,6 +71,13 @@ struct ConfigFile {
     path: PathBuf,
 }
 
+impl ConfigFile {
+    /// The configuration; or the exit code, once its mistakes were told.
+    fn load(&self) -> Result<Config, u8> {
+        config::load(&self.path).map_err(|report| complain(&report.to_string()))
+    }
+}
+
 /// How data is printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Output {
@@ -83,9 +92,14 @@ fn print(text: &str) -> u8 {
     written(writeln!(io::stdout().lock(), "{}", text.trim_end()))
 }
 
-/// Writes to the standard error stream.
+/// Tells what was done, where it does not mix with what was asked for.
+fn tell(text: &str) -> u8 {
+    written(writeln!(io::stderr().lock(), "{text}"))
+}
+
+/// Tells what went wrong.
 fn complain(text: &str) -> u8 {
-    written(writeln!(io::stderr().lock(), "{text}"));
+    tell(text);
     FAILED
 }
 

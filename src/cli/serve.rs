@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{ConfigFile, OK, complain};
-use crate::{app, config};
+use crate::app;
 
 const AFTER: &str = "\
 Ends with 0 after SIGTERM or SIGINT, once what was under way is answered; with 1 and a message when
@@ -23,9 +23,9 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> u8 {
-        let config = match config::load(&self.config.path) {
+        let config = match self.config.load() {
             Ok(config) => config,
-            Err(report) => return complain(&report.to_string()),
+            Err(code) => return code,
         };
         match app::run(&config) {
             Ok(()) => OK,

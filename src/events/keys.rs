@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::signature::Algorithm;
 use crate::revocation::Draft;
 use crate::revocation::log::AppendError;
+use crate::verify::Algorithm;
 
 /// Why a signature was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]

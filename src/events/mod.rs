@@ -31,5 +31,5 @@ pub use metrics::Metrics;
 pub use outcome::{Effect, Outcome, Rejection};
 pub use receiver::Receiver;
 pub use serve::{Current, router, serve};
-pub use signature::{Algorithm, Config as SignatureConfig};
+pub use signature::Config as SignatureConfig;
 pub use source::{ListenerConfig, Source, SourceConfig, check};

@@ -15,6 +15,7 @@ use super::json::{self, Place, Wanted};
 use super::keys::{Keys, SignatureError};
 use crate::problem::Problems;
 use crate::secret::Secret;
+use crate::verify::Algorithm;
 
 /// A signature over the raw body. Without a secret the keys of the issuer verify it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -31,64 +32,6 @@ pub struct Config {
     pub secret_file: Option<PathBuf>,
 }
 
-/// The name of a JWS algorithm (RFC 7518 §3.1, RFC 8037).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum Algorithm {
-    HS256,
-    HS384,
-    HS512,
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    ES384,
-    #[serde(rename = "EdDSA")]
-    EdDsa,
-}
-
-impl Algorithm {
-    /// The value of `alg`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::HS256 => "HS256",
-            Self::HS384 => "HS384",
-            Self::HS512 => "HS512",
-            Self::RS256 => "RS256",
-            Self::RS384 => "RS384",
-            Self::RS512 => "RS512",
-            Self::PS256 => "PS256",
-            Self::PS384 => "PS384",
-            Self::PS512 => "PS512",
-            Self::ES256 => "ES256",
-            Self::ES384 => "ES384",
-            Self::EdDsa => "EdDSA",
-        }
-    }
-
-    const fn hmac(self) -> Option<hmac::Algorithm> {
-        match self {
-            Self::HS256 => Some(hmac::HMAC_SHA256),
-            Self::HS384 => Some(hmac::HMAC_SHA384),
-            Self::HS512 => Some(hmac::HMAC_SHA512),
-            _ => None,
-        }
-    }
-
-    /// The shortest secret, in bytes: the length of the hash (RFC 7518 §3.2).
-    const fn shortest_secret(self) -> usize {
-        match self {
-            Self::HS256 => 32,
-            Self::HS384 => 48,
-            Self::HS512 => 64,
-            _ => 0,
-        }
-    }
-}
-
 impl Config {
     fn has_secret(&self) -> bool {
         self.secret.is_some() || self.secret_file.is_some()
@@ -100,17 +43,14 @@ impl Config {
             problems.push("algorithms", "name the algorithms that may sign");
         }
         for algorithm in &self.algorithms {
-            match (algorithm.hmac().is_some(), self.has_secret()) {
+            match (algorithm.is_hmac(), self.has_secret()) {
                 (true, false) => problems.push(
                     "algorithms",
-                    format!("{} needs secret or secret_file", algorithm.as_str()),
+                    format!("{algorithm:?} needs secret or secret_file"),
                 ),
                 (false, true) => problems.push(
                     "algorithms",
-                    format!(
-                        "{} uses the issuer's keys: drop the secret",
-                        algorithm.as_str()
-                    ),
+                    format!("{algorithm:?} uses the issuer's keys: drop the secret"),
                 ),
                 _ => {}
             }
@@ -174,7 +114,7 @@ impl Signature {
         if let Some(secret) = &secret {
             check_length(&config.algorithms, secret)?;
         }
-        let fits = |algorithm: &Algorithm| algorithm.hmac().is_some() == secret.is_some();
+        let fits = |algorithm: &Algorithm| algorithm.is_hmac() == secret.is_some();
         if config.algorithms.is_empty() || !config.algorithms.iter().all(fits) {
             return Err("signature: the algorithms do not fit the keys".to_owned());
         }
@@ -228,12 +168,9 @@ impl Signature {
         }
         let name = member("alg")?
             .text("an algorithm")
-            .map_err(|_| UNREADABLE)?
-            .to_owned();
-        let mut allowed = self.algorithms.iter();
-        let found = allowed.find(|algorithm| algorithm.as_str() == name);
-        found
-            .copied()
+            .map_err(|_| UNREADABLE)?;
+        Algorithm::named(name)
+            .filter(|algorithm| self.algorithms.contains(algorithm))
             .ok_or("the signature's algorithm is not allowed")
     }
 }

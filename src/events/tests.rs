@@ -24,6 +24,7 @@ use crate::clock::{Clock, UnixMillis};
 use crate::revocation::Draft;
 use crate::revocation::log::AppendError;
 use crate::secret::Secret;
+use crate::verify::Algorithm;
 
 const DEACTIVATE: &[u8] = include_bytes!("fusionauth/payloads/user.deactivate.json");
 const ISSUER: &str = "https://id.example.com";

@@ -57,8 +57,6 @@ pub struct Parts {
     pub horizon: Arc<AtomicU64>,
     /// By issuer: what `verify` must hold tokens against.
     pub lifetimes: HashMap<String, Lifetimes>,
-    pub retention: Retention,
-    pub index: Arc<Index>,
 }
 
 /// Why revocations cannot be served.
@@ -96,7 +94,7 @@ pub fn open(
         Base {
             log: store.log,
             horizon: Arc::clone(&store.horizon),
-            retention: retention.clone(),
+            retention,
             clock: clock.clone(),
             readiness: readiness.clone(),
             metrics,
@@ -109,8 +107,6 @@ pub fn open(
         keep: store.keep,
         horizon: store.horizon,
         lifetimes,
-        retention,
-        index: core.index,
     })
 }
 
@@ -129,7 +125,6 @@ struct Core {
     writer: Writer,
     reader: Reader,
     follower: Follower,
-    index: Arc<Index>,
 }
 
 impl Core {
@@ -151,7 +146,7 @@ impl Core {
             reader: Reader::new(Arc::clone(&index), Arc::clone(&feed), config.when_stale),
             follower: Follower {
                 log: base.log,
-                index: Arc::clone(&index),
+                index,
                 retention: base.retention,
                 clock: base.clock,
                 feed,
@@ -163,7 +158,6 @@ impl Core {
                 when_stale: config.when_stale,
                 withdrawn: false,
             },
-            index,
         }
     }
 }

@@ -85,9 +85,9 @@ impl Stage {
         let shutdown = CancellationToken::new();
         Self {
             feed,
+            index: Arc::clone(&core.writer.index),
             writer: core.writer,
             reader: core.reader,
-            index: core.index,
             readiness,
             applied,
             follower: tokio::spawn(core.follower.run(shutdown.clone())),

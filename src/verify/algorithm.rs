@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a token is signed: the values of the header's `alg`. `none` is not among them.
+/// How a JWS is signed: the values of the header's `alg`. `none` is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Algorithm {
     RS256,
@@ -88,17 +88,23 @@ impl Algorithm {
         }
     }
 
-    pub(super) fn is_hmac(self) -> bool {
-        matches!(self.family(), Family::Hmac(_))
+    /// The hash of an HMAC algorithm; `None` for the asymmetric ones.
+    pub(crate) fn hmac(self) -> Option<hmac::Algorithm> {
+        match self.family() {
+            Family::Hmac(hash) => Some(hash),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_hmac(self) -> bool {
+        self.hmac().is_some()
     }
 
     /// The shortest secret that carries the algorithm's strength (RFC 7518 §3.2), in bytes; zero
     /// for the asymmetric ones.
-    pub(super) fn shortest_secret(self) -> usize {
-        match self.family() {
-            Family::Hmac(hash) => hash.digest_algorithm().output_len(),
-            _ => 0,
-        }
+    pub(crate) fn shortest_secret(self) -> usize {
+        self.hmac()
+            .map_or(0, |hash| hash.digest_algorithm().output_len())
     }
 }
 

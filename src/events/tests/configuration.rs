@@ -1,5 +1,6 @@
 use super::*;
 use crate::problem::Problems;
+use crate::verify::Algorithm;
 
 fn problems_of(sources: &[SourceConfig]) -> Vec<String> {
     let mut problems = Problems::new();

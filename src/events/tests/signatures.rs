@@ -3,6 +3,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::*;
+use crate::verify::Algorithm;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -175,7 +176,7 @@ async fn a_signature_must_be_about_this_very_body() {
 }
 
 fn keys_door(answer: Option<Result<Bytes, SignatureError>>) -> Door {
-    let source = signed_source(&[Algorithm::EdDsa, Algorithm::ES256], None);
+    let source = signed_source(&[Algorithm::EdDSA, Algorithm::ES256], None);
     let door = door(&source, ListenerConfig::default(), FakeRecord::default());
     *door.keys.opens.lock().unwrap() = answer;
     door

@@ -3,6 +3,7 @@
 //! A replica that restarts while the engine is out of reach comes up with what it knew, and says
 //! how old that is. One that restarts while the engine is there asks it only for what is new.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,9 +172,9 @@ impl Mirror {
         };
         let copy = Arc::clone(&self.copy);
         let save = move || copy.save(Kind::Place, "", &place.to_bytes());
-        match tokio::task::spawn_blocking(save).await {
-            Ok(Ok(())) => self.saved = Some(place),
-            Ok(Err(error)) => tracing::warn!(%error, "the place in the log could not be kept"),
+        let saved = tokio::task::spawn_blocking(save).await;
+        match saved.map_err(io::Error::other).flatten() {
+            Ok(()) => self.saved = Some(place),
             Err(error) => tracing::warn!(%error, "the place in the log could not be kept"),
         }
     }

@@ -30,8 +30,7 @@ use futures_util::stream::BoxStream;
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::keep::{Keep, Kind};
@@ -49,15 +48,11 @@ use head::Head;
 use home::{Home, Witness};
 use recent::Recent;
 use seal::Seal;
-use tail::Tail;
 
 pub use error::OpenError;
 
 /// Batches that may wait for the writer. When there are more, senders are told to try again.
 const QUEUE: usize = 4096;
-
-/// Deliveries that may wait for a follower.
-const FEED: usize = 8;
 
 /// A directory of this replica.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -211,22 +206,7 @@ impl Log for Embedded {
     }
 
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed> {
-        let (feed, stream) = mpsc::channel(FEED);
-        let tail = Tail {
-            database: self.database.clone(),
-            seal: self.seal,
-            head: Arc::clone(&self.head),
-            feed,
-        };
-        let spawned = thread::Builder::new()
-            .name("log-tail".to_owned())
-            .spawn(move || tail.run(from));
-        if let Err(error) = spawned {
-            self.head
-                .fail(format!("no thread to read the log: {error}"));
-        }
-        // Without its thread the stream ends at once.
-        Box::pin(ReceiverStream::new(stream))
+        tail::start(self.database.clone(), self.seal, &self.head, from)
     }
 
     fn failure(&self) -> Option<String> {
@@ -279,15 +259,7 @@ pub fn snapshot(config: &Config) -> Result<BoxStream<'static, Feed>, OpenError> 
     let tally = tally.ok_or_else(wrong)?;
     let head = Head::new(tally.last_position.cast_unsigned());
     head.close();
-    let (feed, stream) = mpsc::channel(FEED);
-    let tail = Tail {
-        database,
-        seal: tally.seal,
-        head: Arc::new(head),
-        feed,
-    };
-    thread::spawn(move || tail.run(None));
-    Ok(Box::pin(ReceiverStream::new(stream)))
+    Ok(tail::start(database, tally.seal, &Arc::new(head), None))
 }
 
 fn cursor(tally: &Tally) -> Cursor {

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
 use rusqlite::{Connection, Row};
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{self, Sender};
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::revocation::record::Revocation;
 
@@ -21,11 +24,38 @@ const BATCH: usize = 512;
 /// How often a tail says that nothing came.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-pub(super) struct Tail {
-    pub(super) database: PathBuf,
-    pub(super) seal: Seal,
-    pub(super) head: Arc<Head>,
-    pub(super) feed: Sender<Feed>,
+/// Deliveries that may wait for a follower.
+const FEED: usize = 8;
+
+/// Reads the log in a thread of its own: everything after `from`, then what comes until `head` is
+/// closed. Without its thread the stream ends at once.
+pub(super) fn start(
+    database: PathBuf,
+    seal: Seal,
+    head: &Arc<Head>,
+    from: Option<Cursor>,
+) -> BoxStream<'static, Feed> {
+    let (feed, stream) = mpsc::channel(FEED);
+    let tail = Tail {
+        database,
+        seal,
+        head: Arc::clone(head),
+        feed,
+    };
+    let spawned = thread::Builder::new()
+        .name("log-tail".to_owned())
+        .spawn(move || tail.run(from));
+    if let Err(error) = spawned {
+        head.fail(format!("no thread to read the log: {error}"));
+    }
+    Box::pin(ReceiverStream::new(stream))
+}
+
+struct Tail {
+    database: PathBuf,
+    seal: Seal,
+    head: Arc<Head>,
+    feed: Sender<Feed>,
 }
 
 /// Why a tail stops.
@@ -48,7 +78,7 @@ impl From<rusqlite::Error> for End {
 }
 
 impl Tail {
-    pub(super) fn run(self, from: Option<Cursor>) {
+    fn run(self, from: Option<Cursor>) {
         if let Err(End::Failed(why)) = self.follow(from) {
             let place = self.database.display();
             self.head.fail(format!(
