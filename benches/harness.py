@@ -18,7 +18,6 @@ RELEASE = ROOT / "target/release"
 PASSWORD = "correct-horse-battery-staple"
 ISSUER = "https://id.example.com"
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def tool(name: str) -> str:
@@ -57,10 +56,10 @@ class Program:
         self.pid = self.process.pid
 
     def cpu(self) -> float:
-        """Seconds of processor time, in user and in system mode, of all threads so far."""
-        stat = Path(f"/proc/{self.pid}/stat").read_text()
-        fields = stat.rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """Seconds of processor time, in user and in system mode, of all threads so far. To the
+        nanosecond, where /proc/PID/stat counts in hundredths of a second."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
     def rss(self) -> int:
         """Bytes in memory."""

@@ -7,11 +7,7 @@
 )]
 #[path = "kit/body.rs"]
 mod body;
-#[allow(
-    dead_code,
-    clippy::unwrap_used,
-    reason = "shared with the tests, which use more of it"
-)]
+#[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests")]
 #[path = "../tests/it/support/keys.rs"]
 mod keys;
 #[allow(dead_code, reason = "shared with the other benches")]

@@ -48,7 +48,7 @@ def versions() -> str:
     rustc = " ".join(first_line("rustc", "--version").split()[:2])
     h2load = first_line(tool("h2load"), "--version")
     wrk = " ".join(first_line(tool("wrk"), "--version").split()[:2])
-    return f"portcullis {commit}, {rustc}, Envoy {envoy}, h2load {h2load}, {wrk}"
+    return f"portcullis {commit}, {rustc}, Envoy {envoy}, {h2load}, {wrk}"
 
 
 def table(rows: list[Row]) -> str:

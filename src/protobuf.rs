@@ -1,4 +1,4 @@
-//! Protocol Buffers as they are on the wire: fields that borrow from the message, for the
+//! Protocol Buffers as they are on the wire: fields that borrow from the message, for the two
 //! places where a generated decoder costs too much. A message that comes in several pieces is their
 //! union, as everywhere in protobuf. Groups, gone for many years, are malformed.
 
@@ -43,15 +43,24 @@ pub(crate) struct Fields<'a>(&'a [u8]);
 pub(crate) enum Value<'a> {
     /// Bytes, a text or a message.
     Bytes(&'a [u8]),
-    /// A number, which no field that is read here has.
-    Number,
+    /// An integer, a boolean or an enum.
+    Varint(u64),
+    /// A number of four or eight bytes, which no message here has.
+    Fixed,
 }
 
 impl<'a> Value<'a> {
     pub(crate) const fn bytes(&self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Number => Err(Malformed),
+            Self::Varint(_) | Self::Fixed => Err(Malformed),
+        }
+    }
+
+    pub(crate) const fn number(&self) -> Result<u64, Malformed> {
+        match self {
+            Self::Varint(number) => Ok(*number),
+            Self::Bytes(_) | Self::Fixed => Err(Malformed),
         }
     }
 
@@ -85,13 +94,13 @@ impl<'a> Fields<'a> {
         }
         let key = u32::try_from(self.varint()?).map_err(|_| Malformed)?;
         let value = match key & 7 {
-            0 => self.varint().map(|_| Value::Number)?,
-            1 => self.take(8).map(|_| Value::Number)?,
+            0 => Value::Varint(self.varint()?),
+            1 => self.take(8).map(|_| Value::Fixed)?,
             2 => {
                 let length = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
                 Value::Bytes(self.take(length)?)
             }
-            5 => self.take(4).map(|_| Value::Number)?,
+            5 => self.take(4).map(|_| Value::Fixed)?,
             _ => return Err(Malformed),
         };
         match key >> 3 {

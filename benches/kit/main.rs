@@ -8,9 +8,9 @@ mod fill;
 mod index;
 #[allow(
     dead_code,
+    clippy::unwrap_used,
     reason = "shared with the tests, which use more of it than the bench does"
 )]
-#[expect(clippy::unwrap_used, reason = "shared with the tests")]
 #[path = "../../tests/it/support/keys.rs"]
 mod keys;
 mod mint;

@@ -22,6 +22,13 @@ pub struct Stderr {
 /// How long the end waits for a reader that is stuck.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Bytes that are written at once.
+const BATCH: usize = 64 * 1024;
+
+/// Between two writes. With a write for each line, a flood of refusals costs a wake-up and a system
+/// call each, more than finding out that the token is bad.
+const PAUSE: Duration = Duration::from_millis(1);
+
 #[derive(Debug)]
 enum Message {
     Line(Vec<u8>),
@@ -82,15 +89,35 @@ impl Drop for Stderr {
 
 /// Nobody is left to tell when standard error cannot be written.
 fn write_all(waiting: &Receiver<Message>, shared: &Shared, mut out: impl Write) {
-    while let Some(line) = next(waiting, shared) {
-        let _ = out.write_all(&line);
+    let mut lines = Vec::with_capacity(BATCH);
+    while gather(waiting, shared, &mut lines) {
+        let _ = out.write_all(&lines);
+        lines.clear();
         let dropped = shared.dropped.swap(0, Ordering::Relaxed);
         if dropped != 0 {
             let message = format!("{dropped} log lines were dropped");
             let _ = writeln!(out, "{{\"level\":\"WARN\",\"message\":\"{message}\"}}");
         }
+        // What comes in the meantime wakes nobody and leaves with one write.
+        if !shared.ending.load(Ordering::Acquire) {
+            std::thread::sleep(PAUSE);
+        }
     }
     let _ = out.flush();
+}
+
+/// Takes the next line and what waits behind it, as far as a batch goes. False at the end.
+fn gather(waiting: &Receiver<Message>, shared: &Shared, lines: &mut Vec<u8>) -> bool {
+    let Some(first) = next(waiting, shared) else {
+        return false;
+    };
+    lines.extend_from_slice(&first);
+    while lines.len() < BATCH
+        && let Ok(Message::Line(line)) = waiting.try_recv()
+    {
+        lines.extend_from_slice(&line);
+    }
+    true
 }
 
 fn next(waiting: &Receiver<Message>, shared: &Shared) -> Option<Vec<u8>> {

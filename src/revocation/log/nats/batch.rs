@@ -8,6 +8,7 @@ use aws_lc_rs::digest;
 use prost::Message;
 
 use crate::clock::UnixMillis;
+use crate::protobuf::Messages;
 use crate::revocation::record::{Revocation, Unreadable};
 
 #[expect(unreachable_pub, reason = "generated from proto/portcullis/v1")]
@@ -16,6 +17,9 @@ mod wire {
 }
 
 use wire::Batch;
+
+/// The number of `Batch.revocations`.
+const REVOCATIONS: u32 = 1;
 
 /// A record that stands in the batch twice is written once.
 pub(super) fn encode(records: &[Arc<Revocation>]) -> Vec<u8> {
@@ -30,10 +34,8 @@ pub(super) fn encode(records: &[Arc<Revocation>]) -> Vec<u8> {
 /// The records of a message. An empty message holds none: such are the markers that a server
 /// may put where a message expired.
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Arc<Revocation>>, Unreadable> {
-    let batch = Batch::decode(bytes)?;
-    let records = batch.revocations.iter();
-    records
-        .map(|record| Revocation::decode(record).map(Arc::new))
+    Messages::of(bytes, REVOCATIONS)
+        .map(|record| Revocation::decode(record?).map(Arc::new))
         .collect()
 }
 
