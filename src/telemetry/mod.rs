@@ -4,6 +4,7 @@
 //! No code logs a header, a query, a body or an unverified claim; tokens and secrets are types
 //! that print as `***` if it happens all the same.
 
+mod json;
 mod writer;
 
 use std::io::IsTerminal;
@@ -104,14 +105,7 @@ where
         .with_writer(writer)
         .with_ansi(format == Format::Human && std::io::stderr().is_terminal());
     match format {
-        Format::Json => Box::new(
-            builder
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .with_span_list(false)
-                .finish(),
-        ),
+        Format::Json => Box::new(builder.event_format(json::Line).finish()),
         Format::Human => Box::new(builder.finish()),
     }
 }
@@ -137,23 +131,70 @@ mod tests {
         }
     }
 
-    #[test]
-    fn json_lines_are_flat_and_escaped() {
+    fn written(log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = subscriber(Format::Json, filter("info").unwrap(), move || {
             writer.clone()
         });
-        tracing::subscriber::with_default(subscriber, || {
+        tracing::subscriber::with_default(subscriber, log);
+        let lines = lines.0.lock().unwrap();
+        String::from_utf8(lines.clone()).unwrap()
+    }
+
+    #[test]
+    fn json_lines_are_flat_and_escaped() {
+        let written = written(|| {
             tracing::info!(path = "/a\n{\"level\":\"FAKE\"}", "request denied");
             tracing::debug!("not at this level");
         });
-        let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert_eq!(written.lines().count(), 1, "{written}");
         let line: serde_json::Value = serde_json::from_str(&written).unwrap();
         assert_eq!(line["message"], "request denied");
         assert_eq!(line["level"], "INFO");
         assert_eq!(line["path"], "/a\n{\"level\":\"FAKE\"}");
+        assert_eq!(line["target"], module_path!());
+        let at = line["timestamp"].as_str().unwrap();
+        assert!(humantime::parse_rfc3339(at).is_ok(), "{at}");
+    }
+
+    #[test]
+    fn every_kind_of_field_reads_back() {
+        let error: Box<dyn std::error::Error> = io::Error::other("disk \"full\"").into();
+        let all: String = (0..=0x2ff_u32).filter_map(char::from_u32).collect();
+        let written = written(|| {
+            tracing::info!(
+                whole = -3,
+                large = u64::MAX,
+                part = 0.5,
+                none = f64::NAN,
+                yes = true,
+                shown = %"a\tb",
+                debugged = ?["x\"y"],
+                error = &*error,
+                absent = None::<&str>,
+                all,
+                "{} of {}",
+                1,
+                2
+            );
+        });
+        let line: serde_json::Value = serde_json::from_str(&written).unwrap();
+        let mut line = line.as_object().unwrap().clone();
+        line.retain(|name, _| !["timestamp", "level", "target"].contains(&name.as_str()));
+        let expected = serde_json::json!({
+            "whole": -3,
+            "large": u64::MAX,
+            "part": 0.5,
+            "none": "NaN",
+            "yes": true,
+            "shown": "a\tb",
+            "debugged": "[\"x\\\"y\"]",
+            "error": "disk \"full\"",
+            "all": all,
+            "message": "1 of 2",
+        });
+        assert_eq!(serde_json::Value::from(line), expected);
     }
 
     #[test]

@@ -27,7 +27,7 @@ const BATCH: usize = 64 * 1024;
 
 /// Between two writes. With a write for each line, a flood of refusals costs a wake-up and a system
 /// call each, more than finding out that the token is bad.
-const PAUSE: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 enum Message {
@@ -185,7 +185,8 @@ mod tests {
         let stderr = Stderr::over(pipe.clone()).unwrap();
         let mut writer = stderr.writer();
         let stuck = pipe.0.lock().unwrap();
-        for _ in 0..WAITING + 100 {
+        // More than the queue and what the thread has in its hands.
+        for _ in 0..WAITING + BATCH {
             writer.write_all(b"line\n").unwrap();
         }
         drop(stuck);
