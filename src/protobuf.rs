@@ -2,6 +2,10 @@
 //! places where a generated decoder costs too much. A message that comes in several pieces is their
 //! union, as everywhere in protobuf. Groups, gone for many years, are malformed.
 
+mod output;
+
+pub(crate) use output::Output;
+
 /// The bytes are no such message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a sound protobuf message")]

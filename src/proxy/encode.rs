@@ -1,7 +1,7 @@
 //! `CheckResponse` messages, encoded once and stamped with a decision's id each time.
 //!
 //! Everything but the id depends on the reason alone, or on the token alone. So refusals are
-//! encoded when the configuration is read, and a permit when its token is first seen; it is kept
+//! encoded when the configuration is read, and a permit when its token is first seen; that is kept
 //! beside the verified claims ([`Verified::memo`]). What is left for each request is one copy.
 
 use std::collections::HashMap;
@@ -10,20 +10,20 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
-use envoy_types::pb::envoy::service::auth::v3::{
-    CheckResponse, DeniedHttpResponse, OkHttpResponse,
-};
+use envoy_types::pb::envoy::service::auth::v3::{CheckResponse, DeniedHttpResponse};
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{BoolValue, Struct, Value};
 use envoy_types::pb::google::rpc::Status;
+use memchr::memmem;
 use prost::Message;
 use smallvec::SmallVec;
 
 use super::answer::{Answers, PROBLEM, Refusal, digits};
+use super::permit;
 use crate::gate::{Decision, DecisionId};
 use crate::reason::Reason;
-use crate::verify::{Claims, Verified};
+use crate::verify::Verified;
 
 /// The flag and the length in front of every gRPC message.
 const FRAME: usize = 5;
@@ -43,11 +43,12 @@ impl Encoder {
     pub(super) fn new(answers: &Answers) -> Self {
         let place = Placeholder::random();
         let refusals = Reason::ALL.map(|reason| {
-            [false, true].map(|grpc| place.template(&refuse(answers, reason, grpc, place.text())))
+            [false, true]
+                .map(|grpc| place.template(framed(&refuse(answers, reason, grpc, place.text()))))
         });
         Self {
             mark: rand::random(),
-            bypass: place.template(&pass(answers, None, place.text())),
+            bypass: place.template(permit::encode(frame(), answers, None, place.text())),
             refusals: refusals.into(),
             place,
         }
@@ -66,8 +67,9 @@ impl Encoder {
 
     fn permit(&self, answers: &Answers, verified: &Verified, id: DecisionId) -> Bytes {
         let encode = || {
-            let message = pass(answers, Some(&verified.claims), self.place.text());
-            self.place.template(&message)
+            let claims = Some(&verified.claims);
+            let bytes = permit::encode(frame(), answers, claims, self.place.text());
+            self.place.template(bytes)
         };
         let memo = verified.memo.get_or_init(|| encode().to_memo(self.mark));
         match Template::stamp_memo(memo, self.mark, id) {
@@ -94,23 +96,31 @@ impl Placeholder {
         digits(&self.0)
     }
 
-    fn template(&self, message: &CheckResponse) -> Template {
-        let length = message.encoded_len();
-        let mut bytes = Vec::with_capacity(FRAME + length);
-        bytes.push(0);
-        let short = u32::try_from(length).expect("an answer is far below 4 GiB");
-        bytes.extend_from_slice(&short.to_be_bytes());
-        message.encode_raw(&mut bytes);
-        let found = bytes.windows(self.0.len()).enumerate();
-        let places = found
-            .filter(|(_, window)| *window == self.0)
-            .filter_map(|(place, _)| u32::try_from(place).ok())
+    /// `bytes` are an answer behind its frame, in which the length is yet to be written.
+    fn template(&self, mut bytes: Vec<u8>) -> Template {
+        let length = u32::try_from(bytes.len() - FRAME).expect("an answer is far below 4 GiB");
+        bytes[1..FRAME].copy_from_slice(&length.to_be_bytes());
+        let places = memmem::find_iter(&bytes, &self.0)
+            .filter_map(|place| u32::try_from(place).ok())
             .collect();
         Template {
             bytes: bytes.into(),
             places,
         }
     }
+}
+
+/// Room for the frame, with the flag of a message that is not compressed.
+fn frame() -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1024);
+    bytes.resize(FRAME, 0);
+    bytes
+}
+
+fn framed(message: &CheckResponse) -> Vec<u8> {
+    let mut bytes = frame();
+    message.encode_raw(&mut bytes);
+    bytes
 }
 
 /// An encoded answer with places for the id.
@@ -129,7 +139,9 @@ impl Template {
     fn to_memo(&self, mark: [u8; 8]) -> Bytes {
         let count = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
         let numbers = [count].into_iter().chain(self.places.iter().copied());
-        let mut memo = mark.to_vec();
+        let length = mark.len() + 4 * (1 + self.places.len()) + self.bytes.len();
+        let mut memo = Vec::with_capacity(length);
+        memo.extend_from_slice(&mark);
         memo.extend(numbers.flat_map(u32::to_le_bytes));
         memo.extend_from_slice(&self.bytes);
         memo.into()
@@ -141,19 +153,12 @@ impl Template {
         let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
         let (places, answer) = rest.split_at_checked(count.checked_mul(4)?)?;
         let (places, _) = places.as_chunks::<4>();
-        let answer = memo.slice_ref(answer);
-        Some(stamp(
-            &answer,
-            places.iter().map(|place| u32::from_le_bytes(*place)),
-            id,
-        ))
+        let places = places.iter().map(|place| u32::from_le_bytes(*place));
+        Some(stamp(answer, places, id))
     }
 }
 
-fn stamp(answer: &Bytes, places: impl ExactSizeIterator<Item = u32>, id: DecisionId) -> Bytes {
-    if places.len() == 0 {
-        return answer.clone();
-    }
+fn stamp(answer: &[u8], places: impl Iterator<Item = u32>, id: DecisionId) -> Bytes {
     let mut stamped = answer.to_vec();
     let hex = id.hex();
     for place in places {
@@ -166,32 +171,6 @@ fn stamp(answer: &Bytes, places: impl ExactSizeIterator<Item = u32>, id: Decisio
         }
     }
     stamped.into()
-}
-
-/// A request that may pass: with claims, or exempt. Envoy sets first and removes last, so no
-/// header is in both lists.
-fn pass(answers: &Answers, claims: Option<&Claims>, id: &str) -> CheckResponse {
-    let mut ok = OkHttpResponse::default();
-    for (name, value) in answers.identity.values(claims) {
-        match value {
-            Some(value) => ok.headers.push(set(name.as_str(), value)),
-            None => ok.headers_to_remove.push(name.as_str().to_owned()),
-        }
-    }
-    let look_alikes = answers.identity.look_alikes().iter().cloned();
-    ok.headers_to_remove.extend(look_alikes);
-    if answers.drop_authorization && claims.is_some() {
-        ok.headers_to_remove.push("authorization".to_owned());
-    }
-    let metadata = match claims {
-        Some(claims) => describe(claims),
-        None => vec![("outcome", string("bypass"))],
-    };
-    CheckResponse {
-        status: Some(Status::default()),
-        dynamic_metadata: answers.metadata.then(|| portcullis(metadata, id)),
-        http_response: Some(HttpResponse::OkResponse(ok)),
-    }
 }
 
 fn refuse(answers: &Answers, reason: Reason, grpc: bool, id: &str) -> CheckResponse {
@@ -249,27 +228,6 @@ fn set(name: &str, value: String) -> HeaderValueOption {
         append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
         keep_empty_value: false,
     }
-}
-
-fn describe(claims: &Claims) -> Vec<(&'static str, Value)> {
-    #[expect(clippy::cast_precision_loss, reason = "seconds stay far below 2^52")]
-    let expires_at = Value {
-        kind: Some(Kind::NumberValue(claims.expires_at as f64)),
-    };
-    let texts = [
-        ("subject", claims.subject.as_deref()),
-        ("client", claims.client.as_deref()),
-        ("token_id", claims.token_id.as_deref()),
-    ];
-    let present = texts
-        .into_iter()
-        .filter_map(|(name, text)| Some((name, string(text?))));
-    let always = [
-        ("outcome", string("permit")),
-        ("issuer", string(&claims.issuer)),
-        ("expires_at", expires_at),
-    ];
-    always.into_iter().chain(present).collect()
 }
 
 /// `{"portcullis": {…, "decision_id": id}}`; Envoy keeps it under `envoy.filters.http.ext_authz`.

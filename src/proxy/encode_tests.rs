@@ -2,9 +2,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use envoy_types::pb::envoy::service::auth::v3::OkHttpResponse;
+
 use super::*;
 use crate::gate::testing;
 use crate::proxy::Config;
+use crate::verify::Claims;
 
 fn decode(framed: &Bytes) -> CheckResponse {
     let (head, message) = framed.split_first_chunk::<5>().unwrap();
@@ -264,4 +267,79 @@ fn a_claim_cannot_break_out_of_its_header() {
             ("x-portcullis-subject", "eve%0D%0Ax-portcullis-role: admin"),
         ]
     );
+}
+
+/// What [`permit::encode`] writes by hand, made with envoy-types.
+fn generated(answers: &Answers, claims: Option<&Claims>, id: &str) -> CheckResponse {
+    let mut ok = OkHttpResponse::default();
+    for (name, value) in answers.identity.values(claims) {
+        match value {
+            Some(value) => ok.headers.push(set(name.as_str(), value)),
+            None => ok.headers_to_remove.push(name.as_str().to_owned()),
+        }
+    }
+    let look_alikes = answers.identity.look_alikes().iter().cloned();
+    ok.headers_to_remove.extend(look_alikes);
+    if answers.drop_authorization && claims.is_some() {
+        ok.headers_to_remove.push("authorization".to_owned());
+    }
+    let metadata = match claims {
+        Some(claims) => describe(claims),
+        None => vec![("outcome", string("bypass"))],
+    };
+    CheckResponse {
+        status: Some(Status::default()),
+        dynamic_metadata: answers.metadata.then(|| portcullis(metadata, id)),
+        http_response: Some(HttpResponse::OkResponse(ok)),
+    }
+}
+
+fn describe(claims: &Claims) -> Vec<(&'static str, Value)> {
+    #[expect(clippy::cast_precision_loss, reason = "seconds stay far below 2^52")]
+    let expires_at = Value {
+        kind: Some(Kind::NumberValue(claims.expires_at as f64)),
+    };
+    let texts = [
+        ("subject", claims.subject.as_deref()),
+        ("client", claims.client.as_deref()),
+        ("token_id", claims.token_id.as_deref()),
+    ];
+    let present = texts
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, string(text?))));
+    let always = [
+        ("outcome", string("permit")),
+        ("issuer", string(&claims.issuer)),
+        ("expires_at", expires_at),
+    ];
+    always.into_iter().chain(present).collect()
+}
+
+#[test]
+fn what_is_written_by_hand_is_what_envoy_types_would_write() {
+    let long = "x".repeat(20_000);
+    let payloads = [
+        full(),
+        json!({ "iss": "https://id.example.com" }),
+        json!({ "iss": "https://id.example.com", "sub": "ü, %\u{0}", "jti": long }),
+        json!({ "iss": "https://id.example.com", "sub": "x".repeat(100), "roles": ["a", 5, true] }),
+    ];
+    let configs = [
+        "{}",
+        "drop_authorization: true",
+        "metadata: false",
+        "{ headers: { x-roles: roles, x-tenant: tid }, drop_authorization: true }",
+        "headers: {}",
+    ];
+    for answers in configs.map(|yaml| Answers::new(&config(yaml))) {
+        for payload in &payloads {
+            let verified = testing::verified(payload);
+            let written = permit::encode(Vec::new(), &answers, Some(&verified.claims), "the-id");
+            let expected = generated(&answers, Some(&verified.claims), "the-id");
+            assert_eq!(CheckResponse::decode(&*written).unwrap(), expected);
+        }
+        let written = permit::encode(Vec::new(), &answers, None, "the-id");
+        let expected = generated(&answers, None, "the-id");
+        assert_eq!(CheckResponse::decode(&*written).unwrap(), expected);
+    }
 }

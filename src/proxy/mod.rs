@@ -15,6 +15,7 @@ mod guard;
 mod health;
 pub mod identity;
 pub mod metrics;
+mod permit;
 pub mod serve;
 pub mod wire;
 

@@ -1,0 +1,97 @@
+//! Writes messages field by field into one buffer, for answers that a generated encoder would first
+//! build as a tree of owned texts and maps.
+
+/// A message that is being written. Fields stand in the order of the calls, empty ones included.
+#[derive(Default)]
+pub(crate) struct Output(Vec<u8>);
+
+const VARINT: u32 = 0;
+const FIXED64: u32 = 1;
+const LENGTH_DELIMITED: u32 = 2;
+
+impl Output {
+    /// Goes on behind what `bytes` holds.
+    pub(crate) const fn behind(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    pub(crate) fn text(&mut self, number: u32, text: &str) {
+        self.key(number, LENGTH_DELIMITED);
+        self.varint(text.len() as u64);
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// An enum, or an integer that is not negative.
+    pub(crate) fn number(&mut self, number: u32, value: u64) {
+        self.key(number, VARINT);
+        self.varint(value);
+    }
+
+    pub(crate) fn double(&mut self, number: u32, value: f64) {
+        self.key(number, FIXED64);
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// A message within the message.
+    pub(crate) fn message(&mut self, number: u32, write: impl FnOnce(&mut Self)) {
+        self.key(number, LENGTH_DELIMITED);
+        // Its length comes in front of it and is known behind it. Most need one byte to say.
+        self.0.push(0);
+        let start = self.0.len();
+        write(self);
+        let length = self.0.len() - start;
+        if let Ok(short @ ..0x80) = u8::try_from(length) {
+            self.0[start - 1] = short;
+        } else {
+            let mut prefix = Self::default();
+            prefix.varint(length as u64);
+            self.0.splice(start - 1..start, prefix.0);
+        }
+    }
+
+    fn key(&mut self, number: u32, kind: u32) {
+        self.varint(u64::from(number << 3 | kind));
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value.to_le_bytes()[0] | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value.to_le_bytes()[0]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Fields;
+    use super::*;
+
+    #[test]
+    fn lengths_of_any_size_read_back() {
+        for length in [0, 1, 127, 128, 129, 16_383, 16_384, 70_000] {
+            let text = "x".repeat(length);
+            let mut output = Output::behind(vec![0xff]);
+            output.message(7, |outer| {
+                outer.message(200, |inner| inner.text(1, &text));
+                outer.number(2, u64::MAX);
+            });
+            let bytes = output.into_bytes();
+            let mut fields = Fields::of(&bytes[1..]);
+            let (number, outer) = fields.next().unwrap().unwrap();
+            assert_eq!(number, 7);
+            assert!(fields.next().unwrap().is_none());
+            let mut fields = Fields::of(outer.bytes().unwrap());
+            let (number, inner) = fields.next().unwrap().unwrap();
+            assert_eq!(number, 200);
+            let (_, value) = fields.next().unwrap().unwrap();
+            assert_eq!(value.number(), Ok(u64::MAX));
+            let (_, read) = Fields::of(inner.bytes().unwrap()).next().unwrap().unwrap();
+            assert_eq!(read.text().unwrap(), text);
+        }
+    }
+}
