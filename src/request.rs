@@ -23,9 +23,9 @@ pub enum Found<'a> {
     Several,
 }
 
-/// Header names and raw values. Names are compared without case (RFC 9110 §5.1).
+/// Raw names and values. Names are compared without case (RFC 9110 §5.1).
 #[derive(Default)]
-pub struct Headers<'a>(SmallVec<[(&'a str, &'a [u8]); 32]>);
+pub struct Headers<'a>(SmallVec<[(&'a [u8], &'a [u8]); 32]>);
 
 impl<'a> Headers<'a> {
     #[must_use]
@@ -33,8 +33,8 @@ impl<'a> Headers<'a> {
         Self::default()
     }
 
-    pub fn push(&mut self, name: &'a str, value: &'a [u8]) {
-        self.0.push((name, value));
+    pub fn push(&mut self, name: &'a (impl AsRef<[u8]> + ?Sized), value: &'a [u8]) {
+        self.0.push((name.as_ref(), value));
     }
 
     #[must_use]
@@ -48,7 +48,7 @@ impl<'a> Headers<'a> {
     }
 
     /// Every header, in the order received.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.0.iter().copied()
     }
 
@@ -56,7 +56,7 @@ impl<'a> Headers<'a> {
     pub fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.0
             .iter()
-            .filter(move |(held, _)| held.eq_ignore_ascii_case(name))
+            .filter(move |(held, _)| held.eq_ignore_ascii_case(name.as_bytes()))
             .map(|(_, value)| *value)
     }
 
@@ -74,7 +74,7 @@ impl<'a> Headers<'a> {
 impl std::fmt::Debug for Headers<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list()
-            .entries(self.0.iter().map(|(name, _)| name))
+            .entries(self.0.iter().map(|(name, _)| name.escape_ascii()))
             .finish()
     }
 }

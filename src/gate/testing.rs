@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Bypass, Decision, DecisionId, Denial, Permit};
 use crate::reason::Reason;
@@ -11,17 +11,17 @@ use crate::verify::{Claims, Verified};
 
 /// Verified claims with this payload; `client` is its `client_id`.
 pub(crate) fn verified(payload: &Value) -> Arc<Verified> {
-    let all: Map<String, Value> = payload.as_object().expect("claims are an object").clone();
-    let text = |name: &str| all.get(name).and_then(Value::as_str).map(Box::from);
+    let all = payload.as_object().expect("claims are an object");
+    let text = |name: &str| all.get(name).and_then(Value::as_str).map(Box::<str>::from);
     let claims = Claims {
-        issuer: text("iss").expect("iss is always there"),
+        issuer: text("iss").expect("iss is always there").into(),
         subject: text("sub"),
         client: text("client_id"),
         token_id: text("jti"),
         issued_at: Some(1_700_000_000),
         counts_as_issued_at: 1_700_000_000,
         expires_at: 1_700_003_600,
-        all,
+        all: all.into(),
     };
     Arc::new(Verified::assumed(claims))
 }

@@ -10,7 +10,8 @@
 use crate::protobuf::{Fields, Malformed, Messages};
 use crate::request::{Headers, Request};
 
-/// Reads one message. The method, the path and the names of headers must be UTF-8.
+/// Reads one message. The method and the path must be UTF-8. The name of a header need not be: it is
+/// only compared, and then it is no name that anybody asks for.
 ///
 /// # Errors
 /// When the bytes are no such message.
@@ -50,11 +51,11 @@ fn read_http<'a>(message: &'a [u8], request: &mut Request<'a>) -> Result<(), Mal
 
 /// An entry of the map `headers`, or a `HeaderValue`, which may have its value as bytes (3).
 fn read_header<'a>(message: &'a [u8], request: &mut Request<'a>) -> Result<(), Malformed> {
-    let (mut name, mut value) = ("", &b""[..]);
+    let (mut name, mut value) = (&b""[..], &b""[..]);
     let mut fields = Fields::of(message);
     while let Some((number, field)) = fields.next()? {
         match number {
-            1 => name = field.text()?,
+            1 => name = field.bytes()?,
             2 => value = field.bytes()?,
             3 if !field.bytes()?.is_empty() => value = field.bytes()?,
             _ => {}

@@ -67,7 +67,7 @@ prop_compose! {
 }
 
 /// Method, target, sorted headers.
-type Read = (String, String, Vec<(String, Vec<u8>)>);
+type Read = (String, String, Vec<(Vec<u8>, Vec<u8>)>);
 
 /// What the generated decoder says, in the form of ours.
 fn reference(message: &[u8]) -> Option<Read> {
@@ -75,14 +75,16 @@ fn reference(message: &[u8]) -> Option<Read> {
     let http = read.attributes.and_then(|a| a.request).and_then(|r| r.http);
     let http = http.unwrap_or_default();
     let named = http.headers.into_iter();
-    let mut headers: Vec<_> = named.map(|(k, v)| (k, v.into_bytes())).collect();
+    let mut headers: Vec<_> = named
+        .map(|(k, v)| (k.into_bytes(), v.into_bytes()))
+        .collect();
     for header in http.header_map.unwrap_or_default().headers {
         let value = if header.raw_value.is_empty() {
             header.value.into_bytes()
         } else {
             header.raw_value
         };
-        headers.push((header.key, value));
+        headers.push((header.key.into_bytes(), value));
     }
     headers.sort();
     Some((http.method, http.path, headers))

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use prometheus_client::registry::Registry;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -107,7 +108,6 @@ impl Stage {
     }
 
     fn standing(&self) -> Standing {
-        let all = [("sub".to_owned(), "a".into())].into_iter().collect();
         self.reader.standing(&Claims {
             issuer: ISSUER.into(),
             subject: None,
@@ -116,7 +116,7 @@ impl Stage {
             issued_at: Some(NOW.seconds()),
             counts_as_issued_at: NOW.seconds(),
             expires_at: NOW.seconds() + 60,
-            all,
+            all: json!({ "sub": "a" }).as_object().unwrap().into(),
         })
     }
 }

@@ -185,7 +185,7 @@ mod tests {
             issued_at: Some(NOW.seconds() - 60),
             counts_as_issued_at: NOW.seconds() - 60,
             expires_at: NOW.seconds() + 60,
-            all: json!({ "sub": "ann" }).as_object().unwrap().clone(),
+            all: json!({ "sub": "ann" }).as_object().unwrap().into(),
         }
     }
 

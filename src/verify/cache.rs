@@ -1,12 +1,12 @@
-//! Tokens that were verified before. A cache, and never the truth: whatever it holds is judged
-//! again by the clock, the horizon and the state of the key that verified it.
+//! Tokens that were seen before. A cache, and never the truth: whatever it holds of a good token is
+//! judged again by the clock, the horizon and the state of the key that verified it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{self, SHA256, SHA256_OUTPUT_LEN};
 use moka::Expiry;
 use moka::sync::Cache;
-use serde_json::Value;
 
 use super::Verified;
 use super::config::CacheConfig;
@@ -14,63 +14,105 @@ use crate::clock::{Clock, UnixMillis};
 use crate::reason::Reason;
 use crate::token::Token;
 
-/// Keyed by the whole text of the token, because anything less could be made to collide by those
-/// who send tokens. Bounded by bytes; a full cache costs signature checks and nothing else.
-pub(super) struct VerifiedTokens(Option<Cache<Box<str>, Arc<Verified>>>);
+/// Stands for the whole text of a token. Anything that is easier to collide would let those who
+/// send tokens be taken for somebody else; the text itself would be most of an entry.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct Fingerprint([u8; SHA256_OUTPUT_LEN]);
 
-impl VerifiedTokens {
+impl Fingerprint {
+    pub(super) fn of(token: Token<'_>) -> Self {
+        let digest = digest::digest(&SHA256, token.expose().as_bytes());
+        let bytes = digest.as_ref().first_chunk().copied();
+        Self(bytes.expect("SHA-256 has as many bytes"))
+    }
+}
+
+/// What is known of tokens by their fingerprints. Good ones are bounded by bytes; a full cache
+/// costs signature checks and nothing else. Refused ones are kept apart, so that bad tokens drive
+/// out no good ones.
+pub(super) struct KnownTokens(Option<Caches>);
+
+struct Caches {
+    good: Cache<Fingerprint, Arc<Verified>>,
+    refused: Cache<Fingerprint, Reason>,
+}
+
+/// Clients that do not notice a refusal ask again at once, so this is enough to spare their
+/// signatures. It is also how long a token stays refused whose key is replaced by the right one
+/// under the same name.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
+/// Some megabytes at most.
+const REFUSED_TOKENS: u64 = 10_000;
+
+impl KnownTokens {
     pub(super) fn new(config: &CacheConfig, clock: Clock) -> Self {
         if config.max_size.is_empty() {
             return Self(None);
         }
-        let cache = Cache::<Box<str>, Arc<Verified>>::builder()
+        let good = Cache::<Fingerprint, Arc<Verified>>::builder()
             .max_capacity(config.max_size.0)
-            .weigher(|token, verified| {
-                let weight = token.len() + verified.weight;
-                u32::try_from(weight).unwrap_or(u32::MAX)
-            })
+            .weigher(|_, verified| u32::try_from(weight(verified)).unwrap_or(u32::MAX))
             .expire_after(AtTheEnd(clock))
             .build();
-        Self(Some(cache))
+        let refused = Cache::builder()
+            .max_capacity(REFUSED_TOKENS)
+            .time_to_live(REFUSED_FOR)
+            .build();
+        Self(Some(Caches { good, refused }))
     }
 
-    /// A token that was verified before and still is, or the reason why time refuses it now.
-    /// `None` when it has to be verified, be it again.
+    /// A token that was verified before and still is, or the reason why it is refused now. `None`
+    /// when it has to be verified, be it again.
     pub(super) fn find(
         &self,
-        token: Token<'_>,
+        token: &Fingerprint,
         now: UnixMillis,
         horizon: UnixMillis,
     ) -> Option<Result<Arc<Verified>, Reason>> {
-        let verified = self.0.as_ref()?.get(token.expose())?;
+        let Caches { good, refused } = self.0.as_ref()?;
+        let Some(verified) = good.get(token) else {
+            return refused.get(token).map(Err);
+        };
         if !verified.key.is_good(now) {
-            self.forget(token);
+            good.invalidate(token);
             return None;
         }
         let admitted = verified.window.admits(now, horizon);
         Some(admitted.map(|()| verified))
     }
 
-    pub(super) fn insert(&self, token: Token<'_>, verified: &Arc<Verified>) {
-        if let Some(cache) = &self.0 {
-            cache.insert(token.expose().into(), Arc::clone(verified));
-        }
-    }
-
-    fn forget(&self, token: Token<'_>) {
-        if let Some(cache) = &self.0 {
-            cache.invalidate(token.expose());
+    pub(super) fn insert(&self, token: Fingerprint, examined: &Result<Arc<Verified>, Reason>) {
+        let Some(Caches { good, refused }) = &self.0 else {
+            return;
+        };
+        match examined {
+            Ok(verified) => good.insert(token, Arc::clone(verified)),
+            Err(reason) if is_lasting(*reason) => refused.insert(token, *reason),
+            Err(_) => {}
         }
     }
 }
 
-/// Frees the memory of a token that ended. That it ended is judged by [`VerifiedTokens::find`].
+/// Whether a refusal came at the price of a signature, and would come again whatever the time.
+const fn is_lasting(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::BadSignature
+            | Reason::Expired
+            | Reason::WrongAudience
+            | Reason::MissingClaim
+            | Reason::Forbidden
+    )
+}
+
+/// Frees the memory of a token that ended. That it ended is judged by [`KnownTokens::find`].
 struct AtTheEnd(Clock);
 
-impl Expiry<Box<str>, Arc<Verified>> for AtTheEnd {
+impl Expiry<Fingerprint, Arc<Verified>> for AtTheEnd {
     fn expire_after_create(
         &self,
-        _token: &Box<str>,
+        _token: &Fingerprint,
         verified: &Arc<Verified>,
         _created_at: Instant,
     ) -> Option<Duration> {
@@ -79,7 +121,7 @@ impl Expiry<Box<str>, Arc<Verified>> for AtTheEnd {
 
     fn expire_after_update(
         &self,
-        token: &Box<str>,
+        token: &Fingerprint,
         verified: &Arc<Verified>,
         updated_at: Instant,
         _left: Option<Duration>,
@@ -88,30 +130,13 @@ impl Expiry<Box<str>, Arc<Verified>> for AtTheEnd {
     }
 }
 
-/// What one entry takes besides its payload: the claims that were pulled out, the door's encoded
-/// answer and the cache's own bookkeeping.
-const PER_ENTRY: usize = 2048;
+/// What one entry takes besides its claims: the door's encoded answer and the cache's own
+/// bookkeeping.
+const PER_ENTRY: usize = 1280;
 
-/// About how many bytes verified claims take in memory, without the token's text.
-pub(super) fn weight(claims: &serde_json::Map<String, Value>) -> usize {
-    PER_ENTRY + members(claims)
-}
-
-fn members(map: &serde_json::Map<String, Value>) -> usize {
-    const PER_MEMBER: usize = size_of::<String>();
-    map.iter()
-        .map(|(name, value)| PER_MEMBER + name.len() + footprint(value))
-        .sum()
-}
-
-fn footprint(value: &Value) -> usize {
-    let inner = match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(footprint).sum(),
-        Value::Object(map) => members(map),
-    };
-    size_of::<Value>() + inner
+/// About how many bytes an entry takes.
+fn weight(verified: &Verified) -> usize {
+    PER_ENTRY + size_of::<Verified>() + verified.claims.footprint()
 }
 
 #[cfg(test)]
@@ -131,19 +156,27 @@ mod tests {
             issued_at: None,
             counts_as_issued_at: 0,
             expires_at: u64::MAX,
-            all,
+            all: (&all).into(),
         }))
+    }
+
+    fn fingerprint(text: &str) -> Fingerprint {
+        Fingerprint::of(Token::new(text))
+    }
+
+    fn find(cache: &KnownTokens, text: &str) -> Option<Result<Arc<Verified>, Reason>> {
+        let now = UnixMillis(1);
+        cache.find(&fingerprint(text), now, now)
     }
 
     #[test]
     fn the_cache_stays_within_its_bytes() {
         let max_size = Bytes::kib(256);
-        let cache = VerifiedTokens::new(&CacheConfig { max_size }, Clock::system());
+        let cache = KnownTokens::new(&CacheConfig { max_size }, Clock::system());
         for i in 0..1000 {
-            let token = format!("token-{i}");
-            cache.insert(Token::new(&token), &verified(4096));
+            cache.insert(fingerprint(&format!("token-{i}")), &Ok(verified(4096)));
         }
-        let held = cache.0.unwrap();
+        let held = cache.0.unwrap().good;
         held.run_pending_tasks();
         assert!(held.weighted_size() <= max_size.0);
         assert!(held.entry_count() * 4096 <= max_size.0);
@@ -152,15 +185,32 @@ mod tests {
 
     #[test]
     fn only_the_very_same_text_is_a_hit() {
-        let cache = VerifiedTokens::new(&CacheConfig::default(), Clock::system());
-        cache.insert(Token::new("a.b.c"), &verified(0));
-        let find = |text: &str| {
-            let now = UnixMillis(1);
-            cache.find(Token::new(text), now, now).is_some()
-        };
-        assert!(find("a.b.c"));
+        let cache = KnownTokens::new(&CacheConfig::default(), Clock::system());
+        cache.insert(fingerprint("a.b.c"), &Ok(verified(0)));
+        assert!(find(&cache, "a.b.c").unwrap().is_ok());
         for other in ["a.b.C", "a.b.c ", "a.b", ""] {
-            assert!(!find(other), "{other}");
+            assert!(find(&cache, other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn refused_tokens_drive_out_no_good_ones_and_only_lasting_refusals_are_kept() {
+        let max_size = Bytes::kib(256);
+        let cache = KnownTokens::new(&CacheConfig { max_size }, Clock::system());
+        cache.insert(fingerprint("good"), &Ok(verified(0)));
+        for i in 0..20_000 {
+            let refused = Err(Reason::BadSignature);
+            cache.insert(fingerprint(&format!("bad-{i}")), &refused);
+        }
+        assert!(find(&cache, "good").unwrap().is_ok());
+        let held = &cache.0.as_ref().unwrap().refused;
+        held.run_pending_tasks();
+        assert!(held.entry_count() <= REFUSED_TOKENS);
+        for reason in Reason::ALL {
+            cache.insert(fingerprint(reason.as_str()), &Err(reason));
+        }
+        for reason in [Reason::NotYetValid, Reason::NotReady, Reason::UnknownKey] {
+            assert!(find(&cache, reason.as_str()).is_none(), "{reason}");
         }
     }
 }

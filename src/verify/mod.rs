@@ -27,7 +27,7 @@ mod testing;
 mod tests;
 
 pub use algorithm::Algorithm;
-pub use claims::Claims;
+pub use claims::{Claims, Payload};
 pub use config::{CacheConfig, IssuerConfig, JwksConfig, KeysConfig, SecretConfig, check_issuers};
 pub use metrics::Metrics;
 
@@ -46,7 +46,7 @@ use crate::problem::Problems;
 use crate::readiness::Readiness;
 use crate::reason::Reason;
 use crate::token::Token;
-use cache::VerifiedTokens;
+use cache::{Fingerprint, KnownTokens};
 use feed::Shared;
 use issuer::Issuer;
 use jws::Jws;
@@ -62,8 +62,6 @@ pub struct Verified {
     pub memo: OnceLock<Bytes>,
     key: Arc<Key>,
     window: Window,
-    /// About how many bytes it takes in memory.
-    weight: usize,
 }
 
 #[cfg(test)]
@@ -73,7 +71,6 @@ impl Verified {
         let nothing = crate::secret::Secret::new("");
         let key = Key::from_secret(&nothing, None, std::iter::empty().collect());
         Self {
-            weight: cache::weight(&claims.all),
             claims,
             memo: OnceLock::new(),
             key: Arc::new(key),
@@ -88,7 +85,7 @@ impl Verified {
 /// Verifies tokens of every configured issuer.
 pub struct Verifier {
     issuers: HashMap<String, Arc<Issuer>>,
-    cache: VerifiedTokens,
+    cache: KnownTokens,
     clock: Clock,
     /// In milliseconds: see [`Verifier::new`].
     horizon: Arc<AtomicU64>,
@@ -145,7 +142,7 @@ impl Verifier {
         }
         Ok(Self {
             issuers: built,
-            cache: VerifiedTokens::new(cache, clock.clone()),
+            cache: KnownTokens::new(cache, clock.clone()),
             clock,
             horizon,
             metrics,
@@ -160,14 +157,15 @@ impl Verifier {
     /// The first check that failed.
     pub async fn verify(&self, token: Token<'_>) -> Result<Arc<Verified>, Reason> {
         let (now, horizon) = (self.clock.now(), self.horizon());
-        if let Some(found) = self.cache.find(token, now, horizon) {
+        let fingerprint = Fingerprint::of(token);
+        if let Some(found) = self.cache.find(&fingerprint, now, horizon) {
             self.metrics.hits.inc();
             return found;
         }
         self.metrics.misses.inc();
-        let verified = Arc::new(self.examine(token).await?);
-        self.cache.insert(token, &verified);
-        Ok(verified)
+        let examined = self.examine(token).await.map(Arc::new);
+        self.cache.insert(fingerprint, &examined);
+        examined
     }
 
     /// Verifies a compact JWS that is no token of a client, such as the signature of an event, with
@@ -199,10 +197,9 @@ impl Verifier {
         issuer.admit(&jws.header)?;
         let key = issuer.signer(&jws, &self.clock).await?;
         let now = self.clock.now();
-        let (claims, window) = issuer.rules.judge(jws.payload, now)?;
+        let (claims, window) = issuer.rules.judge(&jws.payload, now)?;
         window.admits(now, self.horizon())?;
         Ok(Verified {
-            weight: cache::weight(&claims.all),
             claims,
             memo: OnceLock::new(),
             key,

@@ -1,6 +1,8 @@
 //! What an issuer's tokens must say (RFC 7519 §4.1, RFC 8725 §3). Only called on claims whose
 //! signature was verified.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::claims::Claims;
@@ -16,6 +18,8 @@ const LAST_SECOND: u64 = 253_402_300_799;
 /// The terms of one issuer.
 #[derive(Debug)]
 pub(super) struct Rules {
+    /// Shared by the claims of all its tokens.
+    issuer: Arc<str>,
     config: IssuerConfig,
     lifetimes: Lifetimes,
 }
@@ -44,6 +48,7 @@ impl Window {
 impl Rules {
     pub(super) fn new(config: &IssuerConfig, lifetimes: Lifetimes) -> Self {
         Self {
+            issuer: config.issuer.as_str().into(),
             config: config.clone(),
             lifetimes,
         }
@@ -66,25 +71,25 @@ impl Rules {
     /// judges it again whenever the token comes back.
     pub(super) fn judge(
         &self,
-        payload: Map<String, Value>,
+        payload: &Map<String, Value>,
         now: UnixMillis,
     ) -> Result<(Claims, Window), Reason> {
-        let times = self.times(&payload, now)?;
-        self.check_audience(&payload)?;
-        let subject = text(&payload, "sub")?;
-        let token_id = text(&payload, "jti")?;
-        let client = self.client(&payload)?;
-        self.check_required(&payload)?;
+        let times = self.times(payload, now)?;
+        self.check_audience(payload)?;
+        let subject = text(payload, "sub")?;
+        let token_id = text(payload, "jti")?;
+        let client = self.client(payload)?;
+        self.check_required(payload)?;
         self.check_client(client.as_deref())?;
         let claims = Claims {
-            issuer: self.config.issuer.as_str().into(),
+            issuer: Arc::clone(&self.issuer),
             subject,
             client,
             token_id,
             issued_at: times.issued_at,
             counts_as_issued_at: times.counts_as_issued_at,
             expires_at: times.expires_at,
-            all: payload,
+            all: payload.into(),
         };
         Ok((claims, times.window(self.config.leeway.0)))
     }
@@ -306,7 +311,7 @@ mod tests {
             "issuer": "https://id.example.com", "any_audience": true, "leeway": "10m",
         });
         let rules = Rules::new(&crate::verify::tests::read(&config), lifetimes);
-        let payload = claims.as_object().cloned().unwrap();
+        let payload = claims.as_object().unwrap();
         let judged = rules.judge(payload, UnixMillis::from_seconds(now));
         judged.map(|(claims, _)| claims.counts_as_issued_at)
     }

@@ -123,6 +123,7 @@ pub(crate) fn draft(subject: &str) -> Draft {
 /// A token that was issued a minute ago.
 pub(crate) fn token(subject: &str) -> Claims {
     let issued_at = Clock::system().now().seconds() - 60;
+    let payload = serde_json::json!({ "sub": subject });
     Claims {
         issuer: ISSUER.into(),
         subject: Some(subject.into()),
@@ -131,7 +132,7 @@ pub(crate) fn token(subject: &str) -> Claims {
         issued_at: Some(issued_at),
         counts_as_issued_at: issued_at,
         expires_at: issued_at + 1800,
-        all: [("sub".to_owned(), subject.into())].into_iter().collect(),
+        all: payload.as_object().unwrap().into(),
     }
 }
 

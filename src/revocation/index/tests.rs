@@ -57,7 +57,7 @@ fn token(issued_at: u64, claims: Value) -> Claims {
         issued_at: Some(issued_at),
         counts_as_issued_at: issued_at,
         expires_at: issued_at + 3600,
-        all,
+        all: (&all).into(),
     }
 }
 
