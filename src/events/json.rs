@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use smallvec::SmallVec;
 
 use super::outcome::Rejection;
 
@@ -197,14 +198,21 @@ impl<'de> Visitor<'de> for Seed<'_> {
 /// A place in the tree, present or not, that knows its path.
 pub(super) struct Place<'a> {
     node: Option<&'a Node>,
-    path: String,
+    /// It is spelled out only for an error.
+    path: SmallVec<[Step<'a>; 4]>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Member(&'a str),
+    Item(usize),
 }
 
 impl<'a> Place<'a> {
     pub(super) const fn root(node: &'a Node) -> Self {
         Self {
             node: Some(node),
-            path: String::new(),
+            path: SmallVec::new_const(),
         }
     }
 
@@ -221,26 +229,26 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// When this is there and no object.
-    pub(super) fn member(&self, name: &str) -> Result<Self, Rejection> {
+    pub(super) fn member(&self, name: &'a str) -> Result<Self, Rejection> {
         let node = match self.node {
             None | Some(Node::Null) => None,
             Some(Node::Object(members)) => members.get(name),
             Some(_) => return Err(self.wrong("an object")),
         };
-        Ok(Self {
-            node,
-            path: member_path(&self.path, name),
-        })
+        Ok(self.at(node, Step::Member(name)))
+    }
+
+    fn at(&self, node: Option<&'a Node>, step: Step<'a>) -> Self {
+        let mut path = self.path.clone();
+        path.push(step);
+        Self { node, path }
     }
 
     pub(super) fn items(&self) -> Result<Vec<Self>, Rejection> {
         let Some(Node::List(items)) = self.node else {
             return Err(self.wrong("a list"));
         };
-        let place = |(index, node)| Self {
-            node: Some(node),
-            path: format!("{}[{index}]", self.path),
-        };
+        let place = |(index, node)| self.at(Some(node), Step::Item(index));
         Ok(items.iter().enumerate().map(place).collect())
     }
 
@@ -250,11 +258,7 @@ impl<'a> Place<'a> {
             return Err(self.wrong("an object"));
         };
         let place = |(name, node): (&'a String, &'a Node)| {
-            let place = Self {
-                node: Some(node),
-                path: member_path(&self.path, name),
-            };
-            (name.as_str(), place)
+            (name.as_str(), self.at(Some(node), Step::Member(name)))
         };
         Ok(members.iter().map(place).collect())
     }
@@ -300,6 +304,14 @@ impl<'a> Place<'a> {
         }
     }
 
+    fn path(&self) -> String {
+        let spell = |path: String, step: &Step<'_>| match step {
+            Step::Member(name) => member_path(&path, name),
+            Step::Item(index) => format!("{path}[{index}]"),
+        };
+        self.path.iter().fold(String::new(), spell)
+    }
+
     /// What is wrong here. Values are not repeated: they are about people.
     pub(super) fn wrong(&self, expected: &str) -> Rejection {
         let found = match self.node {
@@ -313,7 +325,7 @@ impl<'a> Place<'a> {
             Some(Node::Skipped) => "something else",
         };
         Rejection {
-            path: self.path.clone(),
+            path: self.path(),
             message: format!("expected {expected}, found {found}"),
         }
     }

@@ -37,6 +37,14 @@ pub struct Receiver {
     last_stranger: AtomicU64,
 }
 
+/// An event that was understood, and what came of it.
+struct Handled {
+    event: &'static str,
+    id: Option<String>,
+    ended: Ended,
+    revocations: usize,
+}
+
 impl Receiver {
     #[must_use]
     pub fn new(
@@ -77,9 +85,9 @@ impl Receiver {
             return answer::not_found();
         };
         let (ended, response) = match self.accept(source, request).await {
-            Ok(outcome) => {
-                let ended = self.note_success(source, &outcome);
-                (ended, answer::accepted())
+            Ok(event) => {
+                self.note_success(source, &event);
+                (event.ended, answer::accepted())
             }
             Err(failure) => {
                 self.note_failure(source, &failure);
@@ -92,7 +100,7 @@ impl Receiver {
 
     /// The whole story. The credentials in the headers come first, so that a stranger can neither
     /// make us read a body nor take a place from those who may send one.
-    async fn accept(&self, source: &Source, request: Request<Body>) -> Result<Outcome, Failure> {
+    async fn accept(&self, source: &Source, request: Request<Body>) -> Result<Handled, Failure> {
         let (head, body) = request.into_parts();
         if !source.credentials.admit(&head.headers) {
             return Err(Failure::Unauthenticated("the credentials do not match"));
@@ -109,13 +117,25 @@ impl Receiver {
             issuer: &source.issuer,
         };
         let outcome = source.format.revocations(&delivery, origin);
-        let outcome = outcome.map_err(Failure::Malformed)?;
-        match &outcome.effect {
-            Effect::Record(drafts) => self.make_durable(drafts.clone()).await?,
-            Effect::RefetchKeys => self.keys.refetch(&source.issuer),
-            Effect::Nothing => {}
-        }
-        Ok(outcome)
+        let Outcome { event, id, effect } = outcome.map_err(Failure::Malformed)?;
+        let (ended, revocations) = match effect {
+            Effect::Record(drafts) => {
+                let revocations = drafts.len();
+                self.make_durable(drafts).await?;
+                (Ended::Accepted, revocations)
+            }
+            Effect::RefetchKeys => {
+                self.keys.refetch(&source.issuer);
+                (Ended::Accepted, 0)
+            }
+            Effect::Nothing => (Ended::Ignored, 0),
+        };
+        Ok(Handled {
+            event,
+            id,
+            ended,
+            revocations,
+        })
     }
 
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
@@ -145,17 +165,13 @@ impl Receiver {
         }
     }
 
-    fn note_success(&self, source: &Source, outcome: &Outcome) -> Ended {
-        let (ended, revocations) = match &outcome.effect {
-            Effect::Record(drafts) => (Ended::Accepted, drafts.len()),
-            Effect::RefetchKeys => (Ended::Accepted, 0),
-            Effect::Nothing => (Ended::Ignored, 0),
-        };
-        self.metrics
-            .understood(&source.name, outcome.event, revocations);
-        let id = outcome.id.as_deref().unwrap_or_default();
-        let event = outcome.event;
-        if ended == Ended::Accepted {
+    fn note_success(&self, source: &Source, handled: &Handled) {
+        let Handled {
+            event, revocations, ..
+        } = *handled;
+        self.metrics.understood(&source.name, event, revocations);
+        let id = handled.id.as_deref().unwrap_or_default();
+        if handled.ended == Ended::Accepted {
             tracing::info!(
                 source = source.name,
                 event,
@@ -166,7 +182,6 @@ impl Receiver {
         } else {
             tracing::debug!(source = source.name, event, id, "event ignored");
         }
-        ended
     }
 
     fn note_failure(&self, source: &Source, failure: &Failure) {

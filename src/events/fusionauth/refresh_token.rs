@@ -43,9 +43,9 @@ pub(super) fn cuts(event: &Event<'_>) -> Result<Vec<Cut>, Rejection> {
 }
 
 /// A single sign-on token belongs to no application, so it counts for all that the event names.
-fn one_token(
-    event: &Event<'_>,
-    token: &Place<'_>,
+fn one_token<'a>(
+    event: &Event<'a>,
+    token: &Place<'a>,
     application: Option<&str>,
     lives: &Lives<'_>,
 ) -> Result<Vec<Cut>, Rejection> {
