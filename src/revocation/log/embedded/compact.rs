@@ -20,8 +20,10 @@ const DELETE: i64 = 128;
 /// Between two steps.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// After the end of the log was reached.
+/// After the end of the log was reached; longer and longer as long as rounds find nothing to do,
+/// because to look through a long log costs a percent of a core.
 const REST: Duration = Duration::from_secs(30);
+const LONGEST_REST: Duration = Duration::from_mins(8);
 
 pub(super) struct Compaction {
     retention: Retention,
@@ -31,6 +33,7 @@ pub(super) struct Compaction {
     position: i64,
     next: Instant,
     pause: Duration,
+    rest: Duration,
     at_rest: bool,
 }
 
@@ -52,6 +55,7 @@ impl Compaction {
             position: 0,
             next: Instant::now() + PAUSE,
             pause: PAUSE,
+            rest: REST / 2,
             at_rest: false,
         }
     }
@@ -84,10 +88,12 @@ impl Compaction {
         let expired = self.find(connection)?;
         if !expired.positions.is_empty() {
             self.delete(&expired, connection, tally)?;
+            self.rest = REST / 2;
         }
         self.position = expired.next.unwrap_or(0);
         if expired.next.is_none() {
-            self.next = Instant::now() + REST;
+            self.rest = (self.rest * 2).min(LONGEST_REST);
+            self.next = Instant::now() + self.rest;
             self.pause = PAUSE;
             self.at_rest = true;
         }
