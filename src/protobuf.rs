@@ -1,6 +1,7 @@
-//! Protocol Buffers as they are on the wire: fields that borrow from the message, for the two
-//! places where a generated decoder costs too much. A message that comes in several pieces is their
-//! union, as everywhere in protobuf. Groups, gone for many years, are malformed.
+//! Protocol Buffers as they are on the wire: fields that borrow from the message, and bytes written
+//! from what is borrowed, for the places where generated code costs too much. A message that comes
+//! in several pieces is their union, as everywhere in protobuf. Groups, gone for many years, are
+//! malformed.
 
 mod output;
 
@@ -134,4 +135,44 @@ impl<'a> Fields<'a> {
         }
         Err(Malformed)
     }
+}
+
+/// Writes a text, which is nothing at all when it is empty. Numbers of fields are below 16.
+pub(crate) fn put_text(out: &mut Vec<u8>, number: u8, text: &str) {
+    if !text.is_empty() {
+        put_message(out, number, text.len());
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Begins a message of `length` bytes, which follow.
+pub(crate) fn put_message(out: &mut Vec<u8>, number: u8, length: usize) {
+    out.push(number << 3 | 2);
+    put_varint(out, length as u64);
+}
+
+pub(crate) fn put_number(out: &mut Vec<u8>, number: u8, value: u64) {
+    out.push(number << 3);
+    put_varint(out, value);
+}
+
+/// The bytes that [`put_text`] writes.
+pub(crate) const fn text_len(text: &str) -> usize {
+    match text.len() {
+        0 => 0,
+        length => 1 + varint_len(length as u64) + length,
+    }
+}
+
+const fn varint_len(value: u64) -> usize {
+    let bits = u64::BITS - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
 }

@@ -15,8 +15,7 @@ use crate::clock::Clock;
 use crate::readiness::Readiness;
 
 use super::feed::FeedState;
-use super::log::{Cursor, Feed, Log};
-use super::record::Revocation;
+use super::log::{Cursor, Feed, Log, Records};
 use super::retention::Retention;
 use super::{Index, Metrics, WhenStale};
 
@@ -27,6 +26,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Once through the index in 51 seconds: a revocation that is over does no harm but takes room.
 const SHARDS_PER_TICK: usize = 2;
+
+/// See [`Follower::make_room`].
+const PART_THAT_TELLS: usize = 32;
 
 /// Follows the log until it is told to stop.
 pub struct Follower {
@@ -43,6 +45,9 @@ pub struct Follower {
     pub(super) when_stale: WhenStale,
     /// Whether proxies were told to go elsewhere because the feed is stale.
     pub(super) withdrawn: bool,
+    /// Records that the replay has delivered.
+    pub(super) replayed_so_far: usize,
+    pub(super) made_room: bool,
 }
 
 impl Follower {
@@ -96,14 +101,17 @@ impl Follower {
         Ok(())
     }
 
-    fn apply(&self, records: &[Arc<Revocation>]) -> Result<(), String> {
-        for record in records {
-            self.index
-                .apply(record, self.retention.forget_after(record))
-                .map_err(|error| error.to_string())?;
-        }
+    fn apply(&mut self, records: &Records) -> Result<(), String> {
+        let forget_after = self.retention.judge();
+        let with_times = records.iter().map(|record| {
+            let forget_after = forget_after(&record);
+            (record, forget_after)
+        });
+        let applied = self.index.apply_all(with_times);
+        applied.map_err(|error| error.to_string())?;
         if !self.feed.is_replayed() {
             self.metrics.replayed(records.len());
+            self.make_room(records);
             return Ok(());
         }
         let now = self.clock.now();
@@ -113,6 +121,20 @@ impl Follower {
                 .applied(since_receipt, now.since(record.occurred_at));
         }
         Ok(())
+    }
+
+    /// The first part of a long log tells how much of it is live, and so what the rest will take.
+    /// A log may well have many records that come to one entry.
+    fn make_room(&mut self, records: &Records) {
+        self.replayed_so_far += records.len();
+        let so_far = self.replayed_so_far;
+        let all = so_far + records.to_come();
+        if self.made_room || so_far < all / PART_THAT_TELLS {
+            return;
+        }
+        self.made_room = true;
+        let live = self.index.len();
+        self.index.reserve(live.saturating_mul(all) / so_far.max(1));
     }
 
     /// Notes that the index has everything that the log had so long `ago`.

@@ -157,6 +157,8 @@ impl Core {
                 warned: BTreeSet::new(),
                 when_stale: config.when_stale,
                 withdrawn: false,
+                replayed_so_far: 0,
+                made_room: false,
             },
         }
     }

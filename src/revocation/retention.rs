@@ -1,6 +1,6 @@
 //! How long revocations are remembered: the terms of every issuer, and the history behind them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::clock::UnixMillis;
 use crate::keep::{Keep, Kind};
 use crate::lifetime::Lifetimes;
 
-use super::record::{Revocation, Terms};
+use super::record::{Revocation, Terms, View};
 
 /// What retention depends on, as one issuer's configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,8 @@ pub struct Retention(Arc<ArcSwapOption<Rules>>);
 
 #[derive(Debug)]
 struct Rules {
-    terms: HashMap<String, Terms>,
+    /// By issuer. There are few: to compare is cheaper than to hash.
+    terms: BTreeMap<String, Terms>,
     /// Remember for at least this long after the receipt.
     floor: Duration,
 }
@@ -35,6 +36,7 @@ struct Rules {
 impl Retention {
     /// Puts the terms of every configured issuer in force. `floor` lengthens what they ask for.
     pub fn set(&self, terms: HashMap<String, Terms>, floor: Duration) {
+        let terms = terms.into_iter().collect();
         self.0.store(Some(Arc::new(Rules { terms, floor })));
     }
 
@@ -55,13 +57,24 @@ impl Retention {
     /// known.
     #[must_use]
     pub fn forget_after(&self, record: &Revocation) -> UnixMillis {
+        self.judge()(&record.into())
+    }
+
+    /// [`Retention::forget_after`] for many records, by the rules of this moment.
+    pub(super) fn judge(&self) -> impl Fn(&View<'_>) -> UnixMillis + use<> {
         let rules = self.0.load();
-        let Some(rules) = rules.as_ref() else {
-            return UnixMillis::MAX;
-        };
-        let terms = rules.terms.get(&record.target.issuer);
-        let today = terms.map_or(record.forget_after, |terms| terms.forget_after(record));
-        let floor = record.received_at.plus(rules.floor);
+        move |record| match rules.as_deref() {
+            Some(rules) => rules.forget_after(record),
+            None => UnixMillis::MAX,
+        }
+    }
+}
+
+impl Rules {
+    fn forget_after(&self, record: &View<'_>) -> UnixMillis {
+        let terms = self.terms.get(record.issuer);
+        let today = terms.map_or(record.forget_after, |terms| terms.forget_view_after(record));
+        let floor = record.received_at.plus(self.floor);
         record.forget_after.max(today).max(floor)
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::log::{AppendError, Cursor, Feed, Log};
+use super::log::{AppendError, Cursor, Feed, Log, Records};
 use super::*;
 use crate::verify::claims::Claims;
 
@@ -151,7 +151,7 @@ async fn nothing_is_clear_before_the_replay_is_over() {
     let mut stage = Stage::new(WhenStale::Deny);
     assert!(matches!(stage.standing(), Standing::NotReady));
     stage
-        .play(Feed::Records(vec![record("other")], at(1)))
+        .play(Feed::Records(vec![record("other")].into(), at(1)))
         .await;
     assert!(matches!(stage.standing(), Standing::NotReady));
     assert!(!stage.readiness.state().is_ready());
@@ -168,7 +168,9 @@ async fn a_silent_feed_denies_and_what_is_revoked_stays_so() {
     assert!(matches!(stage.standing(), Standing::Clear(_)));
     tokio::time::advance(Duration::from_millis(1)).await;
     assert!(matches!(stage.standing(), Standing::Stale));
-    stage.play(Feed::Records(vec![record("sub")], at(1))).await;
+    stage
+        .play(Feed::Records(vec![record("sub")].into(), at(1)))
+        .await;
     assert!(matches!(stage.standing(), Standing::Revoked));
 }
 
@@ -209,7 +211,9 @@ async fn proxies_are_sent_elsewhere_only_while_everybody_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn another_history_drops_nothing() {
     let mut stage = Stage::new(WhenStale::Deny);
-    stage.play(Feed::Records(vec![record("sub")], at(1))).await;
+    stage
+        .play(Feed::Records(vec![record("sub")].into(), at(1)))
+        .await;
     stage.play(Feed::InSync(at(1))).await;
     stage.feed.send(Feed::Lost("cut".to_owned())).await.unwrap();
     stage.feed.send(Feed::Reset(at(0))).await.unwrap();
@@ -242,8 +246,8 @@ async fn an_issuer_that_is_not_configured_is_rejected() {
 #[tokio::test(start_paused = true)]
 async fn too_many_shapes_and_too_long_records_are_rejected() {
     let mut stage = Stage::new(WhenStale::Deny);
-    let crowd = (0..128).map(|i| record(&format!("claim-{i}"))).collect();
-    stage.play(Feed::Records(crowd, at(1))).await;
+    let crowd: Vec<_> = (0..128).map(|i| record(&format!("claim-{i}"))).collect();
+    stage.play(Feed::Records(crowd.into(), at(1))).await;
     assert_eq!(stage.index.live().len(), 128);
     let known = stage.writer.record(vec![draft(ISSUER, "claim-5")]).await;
     assert_eq!(known, Ok(()));
@@ -269,7 +273,35 @@ async fn an_acknowledgement_waits_for_enforcement_but_not_for_ever() {
     let sender = tokio::spawn(async move { writer.record(vec![draft(ISSUER, "sub")]).await });
     tokio::task::yield_now().await;
     assert!(!sender.is_finished());
-    stage.play(Feed::Records(vec![record("sub")], at(1))).await;
+    stage
+        .play(Feed::Records(vec![record("sub")].into(), at(1)))
+        .await;
     assert_eq!(sender.await.unwrap(), Ok(()));
     assert!(before.elapsed() < 2 * patience);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_makes_room_for_what_is_live_and_not_for_every_record() {
+    const SEEN: usize = 40_000;
+    const TO_COME: usize = 960_000;
+    let one_entry = vec![record("sub"); SEEN];
+    let of_another = |number: usize| {
+        let mut record = (*record("sub")).clone();
+        record
+            .target
+            .matches
+            .insert("sub".to_owned(), number.to_string());
+        Arc::new(record)
+    };
+    let many_entries: Vec<_> = (0..SEEN).map(of_another).collect();
+    for (records, room) in [
+        (one_entry, 0..500_000),
+        (many_entries, 40_000_000..100_000_000),
+    ] {
+        let mut stage = Stage::new(WhenStale::Deny);
+        let records = Records::from(records).before(TO_COME);
+        stage.play(Feed::Records(records, at(1))).await;
+        let memory = stage.index.memory();
+        assert!(room.contains(&memory), "{memory} bytes");
+    }
 }

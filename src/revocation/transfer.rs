@@ -52,10 +52,10 @@ pub async fn export(config: &Config, out: &mut (dyn Write + Send)) -> Result<usi
         let next = tokio::time::timeout(PATIENCE, feed.next()).await;
         match next.map_err(|_| "the store does not answer".to_owned())? {
             Some(Feed::Records(records, _)) => {
-                for record in &records {
-                    write_line(out, record)?;
-                }
                 written += records.len();
+                for record in records {
+                    write_line(out, &record)?;
+                }
             }
             Some(Feed::InSync(_)) => break,
             Some(Feed::Reset(_) | Feed::Restored(_)) => {}

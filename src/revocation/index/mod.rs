@@ -11,7 +11,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -21,7 +21,7 @@ use hashbrown::HashTable;
 use crate::clock::UnixMillis;
 use crate::verify::claims::Claims;
 
-use super::record::{Action, Revocation, Target};
+use super::record::{Action, Revocation, Target, View};
 use shapes::{ByIssuer, Register, Shape};
 use slot::{Key, NAMELESS_CAUSE, Slot};
 
@@ -51,7 +51,7 @@ pub struct Index {
 #[derive(Debug)]
 struct Writing {
     register: Register,
-    causes: HashMap<Box<str>, u16>,
+    causes: BTreeMap<Box<str>, u16>,
     next_to_sweep: usize,
 }
 
@@ -72,7 +72,7 @@ impl Index {
             shapes: ArcSwap::default(),
             writing: Mutex::new(Writing {
                 register: Register::new(),
-                causes: HashMap::new(),
+                causes: BTreeMap::new(),
                 next_to_sweep: 0,
             }),
             horizon,
@@ -127,33 +127,57 @@ impl Index {
         record: &Revocation,
         forget_after: UnixMillis,
     ) -> Result<(), TooManyShapes> {
+        self.apply_all(std::iter::once((record.into(), forget_after)))
+    }
+
+    /// Takes records in one after the other, each with the time until which it is remembered.
+    ///
+    /// # Errors
+    /// At the first one that cannot be represented. The caller must not go on without it.
+    pub fn apply_all<'a>(
+        &self,
+        records: impl Iterator<Item = (View<'a>, UnixMillis)>,
+    ) -> Result<(), TooManyShapes> {
         let mut writing = self.writing();
-        let cause = writing.cause(&record.cause);
-        if cause == NAMELESS_CAUSE && record.action == Action::Lift {
-            return Ok(());
-        }
-        let shape = self.shape_for(&mut writing, &record.target)?;
-        let key = shape.key_of(&record.target.matches);
-        let new = Slot::new(key, shape.number, cause, record, forget_after);
-        let mut shard = write(self.shard(key));
-        match record.action {
-            Action::Revoke => revoke(&mut shard, &shape, new),
-            Action::Lift => lift(&mut shard, &shape, new),
+        let mut shapes = self.shapes.load();
+        for (record, forget_after) in records {
+            let cause = writing.cause(record.cause);
+            if cause == NAMELESS_CAUSE && record.action == Action::Lift {
+                continue;
+            }
+            let added;
+            let shape = if let Some(known) = shapes::find(&shapes, record.issuer, &names(&record)) {
+                known
+            } else {
+                added = writing.register.add(record.issuer, names(&record))?;
+                self.shapes.store(Arc::new(writing.register.by_issuer()));
+                shapes = self.shapes.load();
+                &added
+            };
+            self.take(shape, cause, &record, forget_after);
         }
         Ok(())
     }
 
-    fn shape_for(
-        &self,
-        writing: &mut Writing,
-        target: &Target,
-    ) -> Result<Arc<Shape>, TooManyShapes> {
-        if let Some(shape) = shapes::find(&self.shapes.load(), target) {
-            return Ok(Arc::clone(shape));
+    fn take(&self, shape: &Shape, cause: u16, record: &View<'_>, forget_after: UnixMillis) {
+        let key = shape.key_of(&record.matches);
+        let new = Slot::new(key, shape.number, cause, record, forget_after);
+        let mut shard = write(self.shard(key));
+        match record.action {
+            Action::Revoke => revoke(&mut shard, shape, new),
+            Action::Lift => lift(&mut shard, shape, new),
         }
-        let shape = writing.register.add(target)?;
-        self.shapes.store(Arc::new(writing.register.by_issuer()));
-        Ok(shape)
+    }
+
+    /// Makes room for so many entries in all. Tables that grow as entries come touch twice the
+    /// memory, and that is what a replay waits for.
+    pub fn reserve(&self, entries: usize) {
+        let each = entries / SHARDS;
+        for shard in &self.shards {
+            let mut shard = write(shard);
+            let more = each.saturating_sub(shard.len());
+            shard.reserve(more, |slot| hash(slot.key));
+        }
     }
 
     /// Looks through the next `shards` of the index (of [`Index::SHARDS`]) and forgets what cannot
@@ -209,6 +233,18 @@ impl Index {
         before - shard.len()
     }
 
+    /// Live entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let shapes = self.shapes.load();
+        shapes.values().flatten().map(|shape| shape.live()).sum()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Live entries by the claim names of their shape, over all issuers.
     #[must_use]
     pub fn live(&self) -> BTreeMap<String, usize> {
@@ -224,7 +260,11 @@ impl Index {
     pub fn shapes_of(&self, target: &Target) -> (usize, bool) {
         let shapes = self.shapes.load();
         let count = shapes.get(target.issuer.as_str()).map_or(0, Vec::len);
-        (count, shapes::find(&shapes, target).is_some())
+        let names = target.matches.keys().map(String::as_str);
+        (
+            count,
+            shapes::find(&shapes, &target.issuer, &names).is_some(),
+        )
     }
 
     /// The bytes that the entries take, allocated but free places included.
@@ -259,6 +299,11 @@ impl Writing {
             _ => NAMELESS_CAUSE,
         }
     }
+}
+
+/// The claim names, in their order.
+fn names<'a>(record: &View<'a>) -> impl ExactSizeIterator<Item = &'a str> + Clone {
+    record.matches.iter().map(|(claim, _)| *claim)
 }
 
 fn revoke(shard: &mut Shard, shape: &Shape, mut new: Slot) {

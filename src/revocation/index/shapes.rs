@@ -1,7 +1,7 @@
 //! Shapes: the sets of claim names that revocations use. A look-up asks once per live shape of the
 //! token's issuer, however many revocations there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,14 +11,13 @@ use std::hash::Hasher;
 
 use crate::verify::claims::{Claims, Values};
 
-use super::super::record::Target;
 use super::slot::Key;
 
 /// Combinations of array values looked up for one token and shape. A token with more is refused.
 const MOST_COMBINATIONS: usize = 4096;
 
-/// The shapes in use, by issuer.
-pub(super) type ByIssuer = HashMap<Box<str>, Vec<Arc<Shape>>>;
+/// The shapes in use, by issuer. There are few issuers: to compare is cheaper than to hash.
+pub(super) type ByIssuer = BTreeMap<Box<str>, Vec<Arc<Shape>>>;
 
 #[derive(Debug)]
 pub(super) struct Shape {
@@ -35,9 +34,10 @@ pub(super) struct Shape {
 pub(super) struct TooManyCombinations;
 
 impl Shape {
-    pub(super) fn key_of(&self, matches: &BTreeMap<String, String>) -> Key {
+    /// `matches` are of this shape, in the order of its names.
+    pub(super) fn key_of(&self, matches: &[(&str, &str)]) -> Key {
         let mut hasher = self.seeded;
-        for value in matches.values() {
+        for (_, value) in matches {
             feed(&mut hasher, value);
         }
         finish(&hasher)
@@ -135,26 +135,24 @@ impl Register {
         self.by_number.get(usize::from(number))?.as_ref()
     }
 
-    /// Makes a shape for the issuer and the claim names of `target`.
-    pub(super) fn add(&mut self, target: &Target) -> Result<Arc<Shape>, TooManyShapes> {
+    /// Makes a shape for the issuer and the claim names, which are in their order.
+    pub(super) fn add<'a>(
+        &mut self,
+        issuer: &str,
+        names: impl ExactSizeIterator<Item = &'a str>,
+    ) -> Result<Arc<Shape>, TooManyShapes> {
         let free = self.by_number.iter().position(Option::is_none);
         let place = free.unwrap_or(self.by_number.len());
         let number = u16::try_from(place).map_err(|_| TooManyShapes)?;
         let mut seeded = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
-        feed(&mut seeded, &target.issuer);
-        seeded.write(&(target.matches.len() as u64).to_le_bytes());
-        target
-            .matches
-            .keys()
-            .for_each(|claim| feed(&mut seeded, claim));
+        feed(&mut seeded, issuer);
+        seeded.write(&(names.len() as u64).to_le_bytes());
+        let claims: Box<[Box<str>]> = names.map(Into::into).collect();
+        claims.iter().for_each(|claim| feed(&mut seeded, claim));
         let shape = Arc::new(Shape {
             number,
-            issuer: target.issuer.as_str().into(),
-            claims: target
-                .matches
-                .keys()
-                .map(|claim| claim.as_str().into())
-                .collect(),
+            issuer: issuer.into(),
+            claims,
             seeded,
             live: AtomicUsize::new(0),
         });
@@ -187,11 +185,13 @@ impl Register {
     }
 }
 
-/// The shape of `target` among those in use.
-pub(super) fn find<'a>(shapes: &'a ByIssuer, target: &Target) -> Option<&'a Arc<Shape>> {
-    let of_issuer = shapes.get(target.issuer.as_str())?;
-    of_issuer.iter().find(|shape| {
-        let names = shape.claims.iter().map(AsRef::as_ref);
-        names.eq(target.matches.keys().map(String::as_str))
-    })
+/// The shape of the issuer's that has just these claim names, in their order.
+pub(super) fn find<'a, 'b>(
+    shapes: &'a ByIssuer,
+    issuer: &str,
+    names: &(impl Iterator<Item = &'b str> + Clone),
+) -> Option<&'a Arc<Shape>> {
+    let of_issuer = shapes.get(issuer)?;
+    let has = |shape: &&Arc<Shape>| shape.claims.iter().map(AsRef::as_ref).eq(names.clone());
+    of_issuer.iter().find(has)
 }

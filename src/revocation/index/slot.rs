@@ -3,7 +3,7 @@
 use crate::clock::UnixMillis;
 use crate::verify::claims::Claims;
 
-use super::super::record::{Action, Revocation};
+use super::super::record::{Action, View};
 
 /// The cut-off of a revocation that means every token.
 const EVERY_TOKEN: u32 = u32::MAX;
@@ -45,7 +45,7 @@ impl Slot {
         key: Key,
         shape: u16,
         cause: u16,
-        record: &Revocation,
+        record: &View<'_>,
         forget_after: UnixMillis,
     ) -> Self {
         let lift = match record.action {

@@ -325,3 +325,18 @@ fn an_entry_takes_less_than_a_hundred_bytes_at_any_size() {
     let empty_claims = Map::new();
     assert!(!index.is_revoked(&token(1, Value::Object(empty_claims))));
 }
+
+#[test]
+fn room_that_was_made_is_enough() {
+    let index = index();
+    index.reserve(250_000);
+    let before = index.memory();
+    for count in 0..250_000_u32 {
+        apply(&index, &revocation(target([("sub", &count.to_string())])));
+    }
+    assert_eq!(index.len(), 250_000);
+    assert_eq!(index.memory(), before);
+    assert!(before / 250_000 <= 100, "{before} bytes");
+    index.reserve(100);
+    assert_eq!(index.memory(), before);
+}

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::embedded::Embedded;
-use super::{AppendError, Cursor, Feed, Log};
+use super::{AppendError, Cursor, Feed, Log, Records};
 use crate::clock::{Clock, UnixMillis};
 use crate::keep::{Keep, Kind};
 use crate::revocation::record::Revocation;
@@ -149,8 +149,8 @@ impl Mirror {
         Ok(false)
     }
 
-    async fn copy(&mut self, records: &[Arc<Revocation>]) {
-        if let Err(error) = self.copy.append(records.to_vec()).await
+    async fn copy(&mut self, records: &Records) {
+        if let Err(error) = self.copy.append(records.clone().into_whole()).await
             && std::mem::replace(&mut self.is_whole, false)
         {
             tracing::error!(%error, "the local copy of the log is no longer complete; a restart \

@@ -6,6 +6,7 @@
 pub mod embedded;
 mod mirrored;
 pub mod nats;
+mod records;
 pub mod redis;
 
 use std::fmt;
@@ -30,6 +31,7 @@ use nats::Nats;
 use redis::Redis;
 
 pub use embedded::Embedded;
+pub use records::Records;
 
 /// A place in a log. Positions rise within an epoch; a new epoch is another history (a stream
 /// that was deleted and made again), in which old positions mean nothing.
@@ -61,7 +63,7 @@ pub enum AppendError {
 #[derive(Clone, Debug)]
 pub enum Feed {
     /// Records in log order, and the place behind the last of them.
-    Records(Vec<Arc<Revocation>>, Cursor),
+    Records(Records, Cursor),
     /// Everything up to here was delivered. The first one ends the replay; later ones are
     /// heartbeats, and their age is the age of the feed.
     InSync(Cursor),

@@ -118,7 +118,7 @@ impl Reader {
         match &feed {
             Feed::Records(records, cursor) => {
                 self.seen
-                    .extend(records.iter().map(|record| record.id.clone()));
+                    .extend(records.iter().map(|record| record.id.to_owned()));
                 self.cursor = Some(*cursor);
             }
             Feed::InSync(cursor) => self.cursor = Some(*cursor),

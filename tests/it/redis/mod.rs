@@ -130,7 +130,9 @@ impl Watch {
             .expect("it never ends")
         {
             Feed::Records(records, _) => {
-                let subjects = records.iter().map(|one| one.target.matches["sub"].clone());
+                let subjects = records
+                    .into_iter()
+                    .map(|one| one.target.matches["sub"].clone());
                 self.subjects.extend(subjects);
             }
             Feed::InSync(_) => return true,

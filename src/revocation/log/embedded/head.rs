@@ -1,8 +1,10 @@
 //! Where the log ends at the moment: the writer moves it, the tails wait for it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::revocation::record::Revocation;
 
@@ -13,7 +15,7 @@ const RECENT: usize = 8192;
 #[derive(Debug, Default)]
 pub(super) struct Head {
     state: Mutex<State>,
-    changed: Condvar,
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -49,13 +51,13 @@ impl Head {
         let surplus = state.recent.len().saturating_sub(RECENT);
         state.recent.drain(..surplus);
         state.position = position;
-        self.changed.notify_all();
+        self.changed.notify_waiters();
     }
 
     /// Nothing comes any more.
     pub(super) fn close(&self) {
         self.state().closed = true;
-        self.changed.notify_all();
+        self.changed.notify_waiters();
     }
 
     /// Nothing works any more. The first reason stays.
@@ -64,7 +66,7 @@ impl Head {
         let mut state = self.state();
         state.failed.get_or_insert(why);
         state.closed = true;
-        self.changed.notify_all();
+        self.changed.notify_waiters();
     }
 
     pub(super) fn failure(&self) -> Option<String> {
@@ -76,12 +78,23 @@ impl Head {
     }
 
     /// What comes after `position`; waits for it, but no longer than `patience`.
-    pub(super) fn after(&self, position: u64, patience: Duration) -> News {
-        let nothing = |state: &mut State| state.position <= position && !state.closed;
-        let waited = self
-            .changed
-            .wait_timeout_while(self.state(), patience, nothing);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    pub(super) async fn after(&self, position: u64, patience: Duration) -> News {
+        let news = async {
+            loop {
+                // It hears of what changes from here on, so nothing is missed after the look.
+                let changed = self.changed.notified();
+                match self.news(position) {
+                    News::Quiet => changed.await,
+                    news => return news,
+                }
+            }
+        };
+        let waited = tokio::time::timeout(patience, news).await;
+        waited.unwrap_or(News::Quiet)
+    }
+
+    fn news(&self, position: u64) -> News {
+        let state = self.state();
         let behind = state.position.saturating_sub(position);
         let held = state.recent.len();
         match usize::try_from(behind) {

@@ -1,7 +1,8 @@
 //! The embedded log: one SQLite file in a directory of this machine, for one replica. The same
 //! file keeps what [`crate::keep`] wants kept.
 //!
-//! One thread writes ([`commit`]), one thread per follower reads ([`tail`]). A transaction is
+//! One thread writes ([`commit`]); a follower gets what it wrote from memory, and has a thread read
+//! the disk when it begins or lags ([`tail`]). A transaction is
 //! synced to the disk before anybody is told that it is there. SQLite has no checksums of its
 //! pages and forgives a damaged write-ahead log, so [`seal`], [`wal`] and [`home`] see to it that
 //! damage is noticed before anything is served.

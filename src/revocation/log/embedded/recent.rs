@@ -31,17 +31,23 @@ pub(super) struct Recent {
 impl Recent {
     /// What the log ends with.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let mut recent = Self::default();
-        let sql = "SELECT digest, position, forget_after FROM
-                   (SELECT * FROM records ORDER BY position DESC LIMIT ?1) ORDER BY position";
+        let sql = "SELECT digest, position, forget_after
+                   FROM records ORDER BY position DESC LIMIT ?1";
         let mut statement = connection.prepare(sql)?;
-        let mut rows = statement.query([i64::try_from(EVENTS).unwrap_or(i64::MAX)])?;
-        while let Some(row) = rows.next()? {
+        let rows = statement.query_map([i64::try_from(EVENTS).unwrap_or(i64::MAX)], |row| {
             let place = Place {
                 position: row.get(1)?,
                 forget_after: row.get(2)?,
             };
-            recent.note(row.get(0)?, place);
+            Ok((row.get(0)?, place))
+        })?;
+        let newest_first = rows.collect::<rusqlite::Result<Vec<(Digest, Place)>>>()?;
+        let mut recent = Self {
+            places: HashMap::with_capacity(newest_first.len()),
+            order: VecDeque::with_capacity(newest_first.len()),
+        };
+        for (digest, place) in newest_first.into_iter().rev() {
+            recent.note(digest, place);
         }
         Ok(recent)
     }

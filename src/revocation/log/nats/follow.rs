@@ -138,7 +138,8 @@ impl Follower {
             News::Records(records, at) => {
                 self.at = Some(at);
                 if !records.is_empty() {
-                    self.ready.push_back(Feed::Records(records, at.cursor()));
+                    self.ready
+                        .push_back(Feed::Records(records.into(), at.cursor()));
                 }
             }
             News::InSync(at) => {

@@ -270,7 +270,7 @@ impl Follower {
         }
         self.cursor = Some(cursor);
         if !records.is_empty() {
-            self.ready.push_back(Feed::Records(records, cursor));
+            self.ready.push_back(Feed::Records(records.into(), cursor));
         }
         match stopped {
             // It is never skipped: what is not understood is not enforced.
