@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::answer::{self, Failure};
 use super::delivery::{Delivery, Unproven};
@@ -98,26 +98,11 @@ impl Receiver {
         response
     }
 
-    /// The whole story. The credentials in the headers come first, so that a stranger can neither
-    /// make us read a body nor take a place from those who may send one.
+    /// The whole story. Head and body are gone before the disk is waited for: as long as they live,
+    /// the connection needs new memory to read on.
     async fn accept(&self, source: &Source, request: Request<Body>) -> Result<Handled, Failure> {
-        let (head, body) = request.into_parts();
-        if !source.credentials.admit(&head.headers) {
-            return Err(Failure::Unauthenticated("the credentials do not match"));
-        }
-        let _place = self.in_flight.try_acquire().map_err(|_| Failure::Busy)?;
-        if !is_json(&head.headers) {
-            return Err(Failure::WrongType);
-        }
-        let body = self.read(&head.headers, body).await?;
-        let delivery = Delivery::new(head.headers, body, self.clock.now());
-        let delivery = delivery.authenticate(source, &*self.keys).await?;
-        let origin = Origin {
-            source: &source.name,
-            issuer: &source.issuer,
-        };
-        let outcome = source.format.revocations(&delivery, origin);
-        let Outcome { event, id, effect } = outcome.map_err(Failure::Malformed)?;
+        let (_place, outcome) = self.understand(source, request).await?;
+        let Outcome { event, id, effect } = outcome;
         let (ended, revocations) = match effect {
             Effect::Record(drafts) => {
                 let revocations = drafts.len();
@@ -136,6 +121,33 @@ impl Receiver {
             ended,
             revocations,
         })
+    }
+
+    /// What has to be done, and a place to do it in. The credentials in the headers come first, so
+    /// that a stranger can neither make us read a body nor take a place from those who may send
+    /// one.
+    async fn understand(
+        &self,
+        source: &Source,
+        request: Request<Body>,
+    ) -> Result<(SemaphorePermit<'_>, Outcome), Failure> {
+        let (head, body) = request.into_parts();
+        if !source.credentials.admit(&head.headers) {
+            return Err(Failure::Unauthenticated("the credentials do not match"));
+        }
+        let place = self.in_flight.try_acquire().map_err(|_| Failure::Busy)?;
+        if !is_json(&head.headers) {
+            return Err(Failure::WrongType);
+        }
+        let body = self.read(&head.headers, body).await?;
+        let delivery = Delivery::new(head.headers, body, self.clock.now());
+        let delivery = delivery.authenticate(source, &*self.keys).await?;
+        let origin = Origin {
+            source: &source.name,
+            issuer: &source.issuer,
+        };
+        let outcome = source.format.revocations(&delivery, origin);
+        Ok((place, outcome.map_err(Failure::Malformed)?))
     }
 
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
