@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::{Action, Revocation, Target, Unreadable, wire};
 use crate::clock::UnixMillis;
-use crate::protobuf::{Fields, Malformed, put_message, put_number, put_text, text_len};
+use crate::protobuf::{Fields, Malformed, Output};
 
 const REVOKE: u64 = wire::Action::Revoke as u64;
 const LIFT: u64 = wire::Action::Lift as u64;
@@ -95,31 +95,32 @@ impl<'a> View<'a> {
     /// The log's bytes (`proto/portcullis/v1/revocation.proto`).
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.room());
-        put_text(&mut out, 1, self.id);
-        put_text(&mut out, 2, self.issuer);
+        let mut out = Output::behind(Vec::with_capacity(self.room()));
+        put(&mut out, 1, self.id);
+        put(&mut out, 2, self.issuer);
         for (claim, value) in &self.matches {
-            put_message(&mut out, 3, text_len(claim) + text_len(value));
-            put_text(&mut out, 1, claim);
-            put_text(&mut out, 2, value);
+            out.message(3, |pair| {
+                put(pair, 1, claim);
+                put(pair, 2, value);
+            });
         }
         if let Some(at) = self.issued_at_or_before {
-            put_number(&mut out, 4, at.0);
+            out.number(4, at.0);
         }
         if let Some(at) = self.expires_at_or_before {
-            put_number(&mut out, 5, at.0);
+            out.number(5, at.0);
         }
         put_moment(&mut out, 6, self.occurred_at);
         put_moment(&mut out, 7, self.forget_after);
-        put_text(&mut out, 8, self.source);
-        put_text(&mut out, 9, self.cause);
+        put(&mut out, 8, self.source);
+        put(&mut out, 9, self.cause);
         put_moment(&mut out, 10, self.received_at);
         let action = match self.action {
             Action::Revoke => REVOKE,
             Action::Lift => LIFT,
         };
-        put_number(&mut out, 11, action);
-        out
+        out.number(11, action);
+        out.into_bytes()
     }
 
     /// No less than the bytes of the message.
@@ -175,10 +176,17 @@ impl<'a> From<&'a Revocation> for View<'a> {
     }
 }
 
-/// A moment that is zero is not written, as everywhere in protobuf.
-fn put_moment(out: &mut Vec<u8>, number: u8, at: UnixMillis) {
+/// A text that is empty is not written, as everywhere in protobuf.
+fn put(out: &mut Output, number: u32, text: &str) {
+    if !text.is_empty() {
+        out.text(number, text);
+    }
+}
+
+/// Nor is a moment that is zero.
+fn put_moment(out: &mut Output, number: u32, at: UnixMillis) {
     if at.0 != 0 {
-        put_number(out, number, at.0);
+        out.number(number, at.0);
     }
 }
 
