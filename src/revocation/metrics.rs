@@ -1,6 +1,7 @@
 //! What the event side of revocations counts.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ pub struct Metrics {
     live: Family<[(&'static str, String); 1], Gauge>,
     labels: Mutex<BTreeSet<String>>,
     memory: Gauge,
-    feed_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+    feed_age: Gauge<f64, AtomicU64>,
+    feed_lag: Gauge<f64, AtomicU64>,
     replayed: Counter,
     applied: Counter,
     forgotten: Counter,
@@ -40,12 +42,14 @@ impl Metrics {
             labels: Mutex::default(),
             memory: Gauge::default(),
             feed_age: Gauge::default(),
+            feed_lag: Gauge::default(),
             replayed: Counter::default(),
             applied: Counter::default(),
             forgotten: Counter::default(),
             received_to_enforced: Histogram::new(BUCKETS),
             event_to_enforced: Histogram::new(BUCKETS),
         };
+        metrics.feed_lag(None);
         metrics.register_gauges(registry);
         metrics.register_events(registry);
         metrics
@@ -68,6 +72,13 @@ impl Metrics {
             "Time since the log last said that everything was delivered",
             Unit::Seconds,
             self.feed_age.clone(),
+        );
+        registry.register_with_unit(
+            "feed_lag",
+            "Records that the log had, when it was last heard of, and this replica has not \
+             applied; an engine's events count once each; NaN while it cannot be told",
+            Unit::Other("records".to_owned()),
+            self.feed_lag.clone(),
         );
     }
 
@@ -118,6 +129,12 @@ impl Metrics {
 
     pub(super) fn feed_age(&self, age: Duration) {
         self.feed_age.set(age.as_secs_f64());
+    }
+
+    pub(super) fn feed_lag(&self, records: Option<u64>) {
+        #[expect(clippy::cast_precision_loss, reason = "nobody is 2^53 records behind")]
+        let records = records.map_or(f64::NAN, |records| records as f64);
+        self.feed_lag.set(records);
     }
 
     /// Costs a look at every shard: for once in a while.

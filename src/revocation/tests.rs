@@ -33,6 +33,10 @@ impl Log for Played {
         Box::pin(ReceiverStream::new(feed))
     }
 
+    fn behind(&self, at: Cursor) -> Option<u64> {
+        u64::try_from(at.position).ok()
+    }
+
     fn failure(&self) -> Option<String> {
         Some("the tape broke".to_owned())
     }

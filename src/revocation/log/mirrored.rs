@@ -54,6 +54,10 @@ impl Log for Mirrored {
         Box::pin(ReceiverStream::new(stream))
     }
 
+    fn behind(&self, at: Cursor) -> Option<u64> {
+        self.engine.behind(at)
+    }
+
     fn failure(&self) -> Option<String> {
         self.copy.failure().or_else(|| self.engine.failure())
     }

@@ -88,6 +88,10 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// the log is closed or has failed for good.
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed>;
 
+    /// How many records the log had, when it was last heard of, behind `at`. Where an engine keeps
+    /// an event's records together, they count as one. `None` when it cannot tell.
+    fn behind(&self, at: Cursor) -> Option<u64>;
+
     /// Why the log cannot be used any more, if it cannot.
     fn failure(&self) -> Option<String>;
 }

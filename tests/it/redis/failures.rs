@@ -40,7 +40,7 @@ async fn wrong_credentials_are_named_and_tried_again() {
 /// What `docs/stores/redis.md` tells operators to allow.
 const ALLOWED: &str = "~{portcullis}* +role +config|get +wait +script|load +eval +evalsha \
                        +exists +get +set +pexpire +time +xadd +xread +xrange +xdel \
-                       +xgroup|create +xgroup|setid +xinfo|groups";
+                       +xgroup|create +xgroup|setid +xinfo|groups +xinfo|stream";
 
 /// The configuration for an ACL user who may do so much.
 async fn as_user(server: &Server, rules: &str) -> Config {

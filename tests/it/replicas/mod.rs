@@ -4,6 +4,7 @@
 mod checker;
 mod cut;
 mod elections;
+mod lag;
 mod moving;
 mod outage;
 mod redis;

@@ -210,6 +210,12 @@ impl Log for Embedded {
         tail::start(self.database.clone(), self.seal, &self.head, from)
     }
 
+    /// Positions of records that were forgotten are counted too.
+    fn behind(&self, at: Cursor) -> Option<u64> {
+        let position = u64::try_from(at.position).ok()?;
+        (at.epoch == self.seal.epoch).then(|| self.head.position().saturating_sub(position))
+    }
+
     fn failure(&self) -> Option<String> {
         self.head.failure()
     }

@@ -56,6 +56,8 @@ struct Shared {
     /// The history in use; `None` until the stream was found fit.
     epoch: Arc<ArcSwapOption<[u8; 16]>>,
     checked: Arc<Mutex<stream::Checked>>,
+    /// The stream at the last look.
+    seen: Arc<ArcSwapOption<stream::Seen>>,
     /// The highest sequence number that this process was acknowledged.
     appended: Arc<AtomicU64>,
     horizon: Arc<AtomicU64>,
@@ -115,6 +117,7 @@ impl Nats {
             retention: retention.clone(),
             epoch: Arc::default(),
             checked: Arc::default(),
+            seen: Arc::default(),
             appended: Arc::default(),
             horizon: Arc::default(),
             closed: closed.clone(),
@@ -147,6 +150,10 @@ impl Log for Nats {
 
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed> {
         follow::follow(self.shared.clone(), from)
+    }
+
+    fn behind(&self, at: Cursor) -> Option<u64> {
+        self.shared.seen.load().as_ref()?.behind(at)
     }
 
     /// Whatever is wrong may pass: servers come back, streams are mended.

@@ -1,5 +1,6 @@
 //! The stream: made as it must be, or checked against what it must be.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -15,7 +16,9 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
 use crate::clock::UnixMillis;
+use crate::revocation::log::Cursor;
 
+use super::batch::Place;
 use super::config::Config;
 use super::settings::{wanted, weaknesses};
 use super::{Shared, Trouble, durability, link};
@@ -38,6 +41,34 @@ const PROBE_AGAIN: Duration = Duration::from_mins(1);
 pub(super) struct Checked {
     said: Vec<String>,
     probed: Option<Instant>,
+}
+
+/// How much was in the stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    epoch: [u8; 16],
+    messages: u64,
+    first: u64,
+    last: u64,
+}
+
+impl Seen {
+    fn of(info: &Info) -> Self {
+        Self {
+            epoch: epoch(info),
+            messages: info.state.messages,
+            first: info.state.first_sequence,
+            last: info.state.last_sequence,
+        }
+    }
+
+    /// Messages behind this place. Those that expired between others may be counted as well.
+    pub(super) fn behind(&self, at: Cursor) -> Option<u64> {
+        let passed = Place::of_position(at.position).sequence;
+        let passed = passed.max(self.first.saturating_sub(1));
+        let behind = self.last.saturating_sub(passed).min(self.messages);
+        (at.epoch == self.epoch).then_some(behind)
+    }
 }
 
 #[derive(Deserialize)]
@@ -116,6 +147,7 @@ impl Shared {
             Ok(Response::Ok(answer)) => {
                 led(answer.info.cluster.as_ref()).map_err(Trouble::new)?;
                 self.raise_horizon(&answer);
+                self.seen.store(Some(Arc::new(Seen::of(&answer.info))));
                 Ok(Some(answer.info))
             }
             Ok(Response::Err { error }) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
@@ -259,6 +291,24 @@ impl Checked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_behind_a_place_is_counted_where_there_is_something() {
+        let seen = Seen {
+            epoch: [7; 16],
+            messages: 30,
+            first: 51,
+            last: 100,
+        };
+        let behind = |epoch, sequence| {
+            let position = Place::unseen(sequence).position();
+            seen.behind(Cursor { epoch, position })
+        };
+        assert_eq!(behind([7; 16], 0), Some(30), "the rest expired");
+        assert_eq!(behind([7; 16], 90), Some(10));
+        assert_eq!(behind([7; 16], 101), Some(0), "it came after the look");
+        assert_eq!(behind([8; 16], 90), None, "another history");
+    }
 
     #[test]
     fn a_leader_that_hears_nobody_is_not_believed() {

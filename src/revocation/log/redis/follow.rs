@@ -26,11 +26,38 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The name that `head.lua` gives the group that marks the head.
 const GROUP: &str = "portcullis:";
 
+/// Entries of the log that were not handed on yet; [`Behind::UNKNOWN`] before that can be told.
+#[derive(Debug)]
+pub(super) struct Behind(AtomicU64);
+
+impl Behind {
+    const UNKNOWN: u64 = u64::MAX;
+
+    pub(super) fn entries(&self) -> Option<u64> {
+        let entries = self.0.load(Ordering::Relaxed);
+        (entries != Self::UNKNOWN).then_some(entries)
+    }
+
+    fn set(&self, entries: u64) {
+        self.0.store(entries, Ordering::Relaxed);
+    }
+}
+
+impl Default for Behind {
+    fn default() -> Self {
+        Self(AtomicU64::new(Self::UNKNOWN))
+    }
+}
+
 pub(super) struct Follower {
     config: Arc<Config>,
     dialer: Arc<Dialer>,
     scripts: Arc<Scripts>,
     horizon: Arc<AtomicU64>,
+    behind: Arc<Behind>,
+    /// How many entries were ever added up to our place, as far as that is known: a place that was
+    /// resumed from is not known by its number.
+    passed: Option<u64>,
     cursor: Option<Cursor>,
     session: Option<Session>,
     backoff: Option<Backoff>,
@@ -53,6 +80,7 @@ impl Follower {
         dialer: Arc<Dialer>,
         scripts: Arc<Scripts>,
         horizon: Arc<AtomicU64>,
+        behind: Arc<Behind>,
         closed: CancellationToken,
         from: Option<Cursor>,
     ) -> Self {
@@ -61,6 +89,8 @@ impl Follower {
             dialer,
             scripts,
             horizon,
+            behind,
+            passed: None,
             cursor: from,
             session: None,
             backoff: None,
@@ -154,6 +184,7 @@ impl Follower {
         let start = start_of(epoch);
         self.cursor = Some(start);
         self.replaying = true;
+        self.passed = None;
         self.resumed = false;
         self.at_head = false;
         self.ready.push_back(Feed::Reset(start));
@@ -167,9 +198,10 @@ impl Follower {
         let mut questions = pipe();
         questions
             .add_command(cmd("XINFO").arg("GROUPS").arg(&self.config.key).take())
+            .add_command(cmd("XINFO").arg("STREAM").arg(&self.config.key).take())
             .add_command(self.read(cursor, None))
             .add_command(cmd("GET").arg(self.config.beside("horizon")).take());
-        let (groups, entries, horizon): (Value, Value, Option<u64>) = questions
+        let (groups, stream, entries, horizon): (Value, Value, Value, Option<u64>) = questions
             .query_async(&mut session.connection.clone())
             .await
             .map_err(|error| Fault::in_use(&session.place, &error))?;
@@ -181,10 +213,30 @@ impl Follower {
             self.reset(head.epoch);
             return Ok(());
         }
-        if self.take(&entries, cursor)? == Took::All {
+        let added = number_among(&stream, b"entries-added").unwrap_or(0);
+        if cursor == start_of(cursor.epoch) {
+            let there = number_among(&stream, b"length").unwrap_or(0);
+            self.passed = Some(added.saturating_sub(there));
+        }
+        let took = self.take(&entries, cursor);
+        if matches!(took, Ok(Took::All)) {
             self.compare_head(head, page_of(&entries).len());
         }
-        Ok(())
+        self.count(added);
+        took.map(drop)
+    }
+
+    /// Keeps account of what is still to come, of so many entries that were ever `added`.
+    fn count(&mut self, added: u64) {
+        let passed = if self.at_head {
+            Some(added.max(self.passed.unwrap_or(0)))
+        } else {
+            self.passed
+        };
+        self.passed = passed;
+        if let Some(passed) = passed {
+            self.behind.set(added.saturating_sub(passed));
+        }
     }
 
     /// Are we where the log ends? `count` entries were read on the way.
@@ -226,6 +278,7 @@ impl Follower {
     fn reached(&mut self, cursor: Cursor) {
         self.replaying = false;
         self.at_head = true;
+        self.behind.set(0);
         self.backoff = None;
         self.ready.push_back(Feed::InSync(cursor));
     }
@@ -266,6 +319,7 @@ impl Follower {
             }
             self.resumed = false;
             cursor.position = entry.id.position();
+            self.passed = self.passed.map(|passed| passed + 1);
             records.extend(entry.records);
         }
         self.cursor = Some(cursor);
@@ -327,6 +381,17 @@ fn head_among(groups: &Value) -> Option<Head> {
             epoch: epoch_from_hex(name.strip_prefix(GROUP)?)?,
             last: EntryId::parse(last)?,
         })
+    })
+}
+
+/// A number in the answer to `XINFO STREAM`, a flat list of names and values.
+fn number_among(stream: &Value, name: &[u8]) -> Option<u64> {
+    let Value::Array(fields) = stream else {
+        return None;
+    };
+    fields.chunks_exact(2).find_map(|pair| match pair {
+        [Value::BulkString(key), Value::Int(value)] if key == name => u64::try_from(*value).ok(),
+        _ => None,
     })
 }
 

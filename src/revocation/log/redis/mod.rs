@@ -40,7 +40,7 @@ pub use config::{Cluster, Config, Sentinel, Tls};
 use append::Writer;
 use compact::Compaction;
 use dial::Dialer;
-use follow::Follower;
+use follow::{Behind, Follower};
 use script::Scripts;
 
 /// Why the store cannot even be tried: a file is missing or unusable.
@@ -56,6 +56,8 @@ pub struct Redis {
     scripts: Arc<Scripts>,
     writer: Writer,
     horizon: Arc<AtomicU64>,
+    /// What the follower has not handed on yet.
+    behind: Arc<Behind>,
     clock: Clock,
     closed: CancellationToken,
     _close_on_drop: DropGuard,
@@ -90,6 +92,7 @@ impl Redis {
             scripts,
             writer,
             horizon: Arc::default(),
+            behind: Arc::default(),
             clock: clock.clone(),
         })
     }
@@ -130,6 +133,7 @@ impl Log for Redis {
             Arc::clone(&self.dialer),
             Arc::clone(&self.scripts),
             Arc::clone(&self.horizon),
+            Arc::clone(&self.behind),
             self.closed.clone(),
             from,
         );
@@ -140,6 +144,11 @@ impl Log for Redis {
         let upkeep = stream::once(self.compaction().run(self.closed.clone()));
         let upkeep = upkeep.filter_map(|()| std::future::ready(None));
         stream::select(feed, upkeep).boxed()
+    }
+
+    /// Ids of entries cannot be counted, so this is what was not handed on yet.
+    fn behind(&self, _at: Cursor) -> Option<u64> {
+        self.behind.entries()
     }
 
     fn failure(&self) -> Option<String> {
