@@ -11,18 +11,27 @@ pub(super) fn check(config: &Config, sound: &dyn Fn(&str) -> bool, problems: &mu
         heard(config, problems);
     }
     if sound("issuers") {
-        issuers_of_events(config, problems);
+        let events = config.events.iter().map(|source| &*source.issuer);
+        known_issuers(config, "events", events, problems);
+        let exceptions = config.revocations.issuers.iter();
+        let exceptions = exceptions.map(|exception| &*exception.issuer);
+        known_issuers(config, "revocations.issuers", exceptions, problems);
     }
 }
 
-fn issuers_of_events(config: &Config, problems: &mut Problems) {
+/// What items of the list `place` name as their issuer.
+fn known_issuers<'c>(
+    config: &Config,
+    place: &str,
+    named: impl Iterator<Item = &'c str>,
+    problems: &mut Problems,
+) {
     let known: Vec<&str> = config.issuers.iter().map(|one| &*one.issuer).collect();
-    for (i, source) in config.events.iter().enumerate() {
-        let issuer = source.issuer.as_str();
+    for (i, issuer) in named.enumerate() {
         if !known.contains(&issuer) {
             let hint = suggest(issuer, &known);
             let message = format!("{issuer:?} is none of the configured issuers{hint}");
-            problems.push(&format!("events[{i}].issuer"), message);
+            problems.push(&format!("{place}[{i}].issuer"), message);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `revocations:` in the configuration file.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,10 @@ pub struct Config {
     /// What happens to requests when the log has been silent for longer than `max_staleness`.
     #[serde(default)]
     pub when_stale: WhenStale,
+    /// The issuers for whose tokens `max_staleness` or `when_stale` differ. This is about logs on
+    /// an engine: the embedded log is on the same machine and does not fall silent.
+    #[serde(default)]
+    pub issuers: Vec<Exception>,
     /// Warn when more revocations than this match on the same set of claims.
     #[serde(default = "default_warn_live_per_shape")]
     pub warn_live_per_shape: usize,
@@ -38,6 +44,20 @@ pub struct Config {
     /// is durable before that and is acknowledged in either case.
     #[serde(default = "default_sync_timeout")]
     pub sync_timeout: Span,
+}
+
+/// How one issuer's tokens are treated when news of revocations stop coming.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exception {
+    /// One of the configured issuers.
+    pub issuer: String,
+    /// In place of the common `max_staleness`.
+    #[serde(default)]
+    pub max_staleness: Option<Span>,
+    /// In place of the common `when_stale`.
+    #[serde(default)]
+    pub when_stale: Option<WhenStale>,
 }
 
 /// See [`Config::when_stale`].
@@ -73,6 +93,7 @@ impl Default for Config {
             local: log::embedded::Config::default(),
             max_staleness: default_max_staleness(),
             when_stale: WhenStale::default(),
+            issuers: Vec::new(),
             warn_live_per_shape: default_warn_live_per_shape(),
             retention: None,
             sync_timeout: default_sync_timeout(),
@@ -85,17 +106,10 @@ impl Config {
     pub fn check(&self, problems: &mut Problems, issuers: &[Issuer]) {
         problems.within("store", |problems| self.store.check(problems));
         problems.within("local", |problems| self.local.check(problems));
-        if self.max_staleness < SHORTEST_STALENESS {
-            problems.push(
-                "max_staleness",
-                format!(
-                    "{} is too short: the log confirms once a second that nothing is missing, so \
-                     requests would be refused now and then for nothing; use at least \
-                     {SHORTEST_STALENESS}",
-                    self.max_staleness
-                ),
-            );
-        }
+        check_staleness(problems, self.max_staleness);
+        problems.each("issuers", &self.issuers, |problems, exception| {
+            self.check_exception(problems, exception);
+        });
         if self.warn_live_per_shape == 0 {
             problems.push(
                 "warn_live_per_shape",
@@ -104,6 +118,43 @@ impl Config {
         }
         for issuer in issuers {
             self.check_retention(problems, issuer);
+        }
+    }
+
+    fn check_exception(&self, problems: &mut Problems, exception: &Exception) {
+        let issuer = &exception.issuer;
+        if self
+            .issuers
+            .iter()
+            .filter(|one| one.issuer == *issuer)
+            .count()
+            > 1
+        {
+            problems.push("issuer", "this issuer stands here twice");
+        }
+        let Some(own) = exception.max_staleness else {
+            if exception.when_stale.is_none() {
+                problems.push("", "give max_staleness or when_stale, or remove this");
+            }
+            return;
+        };
+        check_staleness(problems, own);
+        if self.patience(issuer).is_none() {
+            problems.push(
+                "max_staleness",
+                "has no effect, since when_stale is allow for this issuer; add when_stale: deny",
+            );
+        }
+    }
+
+    /// How old the feed may be before this issuer's tokens are refused; `None`: any age.
+    pub(super) fn patience(&self, issuer: &str) -> Option<Duration> {
+        let own = self.issuers.iter().find(|one| one.issuer == issuer);
+        let when_stale = own.and_then(|own| own.when_stale);
+        let max_staleness = own.and_then(|own| own.max_staleness);
+        match when_stale.unwrap_or(self.when_stale) {
+            WhenStale::Deny => Some(max_staleness.unwrap_or(self.max_staleness).0),
+            WhenStale::Allow => None,
         }
     }
 
@@ -125,10 +176,21 @@ impl Config {
     }
 }
 
+fn check_staleness(problems: &mut Problems, span: Span) {
+    if span < SHORTEST_STALENESS {
+        problems.push(
+            "max_staleness",
+            format!(
+                "{span} is too short: the log confirms once a second that nothing is missing, so \
+                 requests would be refused now and then for nothing; use at least \
+                 {SHORTEST_STALENESS}"
+            ),
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn problems_of(yaml: &str) -> Vec<String> {
@@ -159,6 +221,19 @@ mod tests {
     #[test]
     fn a_staleness_below_the_heartbeat_is_refused() {
         assert_eq!(problems_of("max_staleness: 500ms").len(), 1);
+    }
+
+    #[test]
+    fn an_exception_that_changes_nothing_is_a_mistake() {
+        let exceptions = |list: &str| problems_of(&format!("issuers: [{list}]"));
+        let allow = "{ issuer: a, when_stale: allow }";
+        assert!(exceptions(allow).is_empty());
+        assert!(exceptions("{ issuer: a, max_staleness: 1m }").is_empty());
+        assert_eq!(exceptions("{ issuer: a, max_staleness: 1s }").len(), 1);
+        assert_eq!(exceptions("{ issuer: a }").len(), 1);
+        assert_eq!(exceptions(&format!("{allow}, {allow}")).len(), 2);
+        let idle = "{ issuer: a, max_staleness: 1m, when_stale: allow }";
+        assert!(exceptions(idle)[0].starts_with("issuers[0].max_staleness: has no effect"));
     }
 
     #[test]

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct FeedState {
     started: Instant,
-    max_staleness: Duration,
     /// Milliseconds after `started`, negative before it; [`NEVER`] until the replay is over.
     in_sync: AtomicI64,
 }
@@ -18,10 +17,9 @@ pub(super) struct FeedState {
 const NEVER: i64 = i64::MIN;
 
 impl FeedState {
-    pub(super) fn new(max_staleness: Duration) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             started: Instant::now(),
-            max_staleness,
             in_sync: AtomicI64::new(NEVER),
         }
     }
@@ -34,10 +32,6 @@ impl FeedState {
 
     pub(super) fn is_replayed(&self) -> bool {
         self.in_sync.load(Ordering::Acquire) != NEVER
-    }
-
-    pub(super) fn is_stale(&self) -> bool {
-        self.age() > self.max_staleness
     }
 
     /// Since the log last said that everything was delivered; since the start before that.

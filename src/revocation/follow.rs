@@ -16,8 +16,9 @@ use crate::readiness::Readiness;
 
 use super::feed::FeedState;
 use super::log::{Cursor, Feed, Log, Records};
+use super::patience::Patience;
 use super::retention::Retention;
-use super::{Index, Metrics, WhenStale};
+use super::{Index, Metrics};
 
 /// The name under which the replay is awaited.
 pub(super) const AWAITED: &str = "revocations";
@@ -42,7 +43,7 @@ pub struct Follower {
     pub(super) metrics: Arc<Metrics>,
     pub(super) warn_live_per_shape: usize,
     pub(super) warned: BTreeSet<String>,
-    pub(super) when_stale: WhenStale,
+    pub(super) patience: Arc<Patience>,
     /// Whether proxies were told to go elsewhere because the feed is stale.
     pub(super) withdrawn: bool,
     /// Records that the replay has delivered.
@@ -172,7 +173,7 @@ impl Follower {
     /// A stale replica that refuses everybody is of no use to a proxy that has others. It still
     /// answers those who ask.
     fn offer_or_withdraw(&mut self) {
-        let refuses = self.when_stale == WhenStale::Deny && self.feed.is_stale();
+        let refuses = self.patience.is_over_for_all(self.feed.age());
         if refuses == self.withdrawn {
             return;
         }

@@ -11,6 +11,7 @@ pub mod follow;
 pub mod index;
 pub mod log;
 mod metrics;
+mod patience;
 pub mod reader;
 pub mod record;
 pub mod retention;
@@ -20,7 +21,7 @@ pub mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, WhenStale};
+pub use config::{Config, Exception, WhenStale};
 pub use follow::Follower;
 pub use index::Index;
 pub use metrics::Metrics;
@@ -42,6 +43,7 @@ use crate::lifetime::Lifetimes;
 use crate::readiness::Readiness;
 
 use log::Log;
+use patience::Patience;
 
 /// Everything that the rest of the program needs of revocations.
 pub struct Parts {
@@ -91,6 +93,7 @@ pub fn open(
     );
     let core = Core::new(
         config,
+        issuers,
         Base {
             log: store.log,
             horizon: Arc::clone(&store.horizon),
@@ -128,11 +131,12 @@ struct Core {
 }
 
 impl Core {
-    fn new(config: &Config, base: Base) -> Self {
+    fn new(config: &Config, issuers: &[Issuer], base: Base) -> Self {
         base.readiness
             .wait_for(follow::AWAITED, "the log of revocations is being replayed");
         let index = Arc::new(Index::new(base.horizon));
-        let feed = Arc::new(feed::FeedState::new(config.max_staleness.0));
+        let feed = Arc::new(feed::FeedState::new());
+        let patience = Arc::new(Patience::new(config, issuers));
         let (applied, watcher) = watch::channel(None);
         Self {
             writer: Writer {
@@ -143,7 +147,7 @@ impl Core {
                 applied: watcher,
                 sync_timeout: config.sync_timeout.0,
             },
-            reader: Reader::new(Arc::clone(&index), Arc::clone(&feed), config.when_stale),
+            reader: Reader::new(Arc::clone(&index), Arc::clone(&feed), Arc::clone(&patience)),
             follower: Follower {
                 log: base.log,
                 index,
@@ -155,7 +159,7 @@ impl Core {
                 metrics: base.metrics,
                 warn_live_per_shape: config.warn_live_per_shape,
                 warned: BTreeSet::new(),
-                when_stale: config.when_stale,
+                patience,
                 withdrawn: false,
                 replayed_so_far: 0,
                 made_room: false,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::verify::claims::Claims;
 
 use super::Index;
-use super::config::WhenStale;
 use super::feed::FeedState;
+use super::patience::Patience;
 
 /// What the revocations say about a token. [`Standing::Clear`] carries a witness that only this
 /// module can make, so nothing can be permitted that was not looked up.
@@ -18,7 +18,7 @@ pub enum Standing {
     Revoked,
     /// The log was not replayed to its head yet.
     NotReady,
-    /// The feed is older than `max_staleness`, and `when_stale` is `deny`.
+    /// The feed is older than the issuer's `max_staleness`, and its `when_stale` is `deny`.
     Stale,
 }
 
@@ -31,15 +31,15 @@ pub struct Clear(());
 pub struct Reader {
     index: Arc<Index>,
     feed: Arc<FeedState>,
-    when_stale: WhenStale,
+    patience: Arc<Patience>,
 }
 
 impl Reader {
-    pub(super) fn new(index: Arc<Index>, feed: Arc<FeedState>, when_stale: WhenStale) -> Self {
+    pub(super) fn new(index: Arc<Index>, feed: Arc<FeedState>, patience: Arc<Patience>) -> Self {
         Self {
             index,
             feed,
-            when_stale,
+            patience,
         }
     }
 
@@ -51,7 +51,7 @@ impl Reader {
         } else if self.index.is_revoked(claims) {
             // Also when the feed is stale: what is known to be revoked stays so.
             Standing::Revoked
-        } else if self.when_stale == WhenStale::Deny && self.feed.is_stale() {
+        } else if self.patience.is_over(&claims.issuer, || self.feed.age()) {
             Standing::Stale
         } else {
             Standing::Clear(Clear(()))
@@ -63,7 +63,7 @@ impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader")
             .field("feed", &self.feed)
-            .field("when_stale", &self.when_stale)
+            .field("patience", &self.patience)
             .finish_non_exhaustive()
     }
 }

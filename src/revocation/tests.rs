@@ -76,7 +76,10 @@ impl Stage {
         let readiness = Readiness::default();
         let metrics = Arc::new(Metrics::register(&mut Registry::default()));
         let retention = Retention::default();
-        retention.set(terms_of(&[issuer], &HashMap::new()), Duration::ZERO);
+        retention.set(
+            terms_of(std::slice::from_ref(&issuer), &HashMap::new()),
+            Duration::ZERO,
+        );
         let base = Base {
             log,
             horizon: Arc::default(),
@@ -85,7 +88,7 @@ impl Stage {
             readiness: readiness.clone(),
             metrics,
         };
-        let core = Core::new(&config, base);
+        let core = Core::new(&config, std::slice::from_ref(&issuer), base);
         let applied = core.writer.applied.clone();
         let shutdown = CancellationToken::new();
         Self {

@@ -196,6 +196,13 @@ fn sections_that_contradict_each_other_are_told() {
         ],
     );
     refused(
+        format!("{SMALLEST}  issuers: [{{ issuer: https://id.example.co, when_stale: allow }}]\n"),
+        &[
+            "19:23: revocations.issuers[0].issuer: \"https://id.example.co\" is none of the \
+           configured issuers; did you mean \"https://id.example.com\"?",
+        ],
+    );
+    refused(
         with("127.0.0.1:9194", "0.0.0.0:9191"),
         &["5:10: listen.admin: 0.0.0.0:9191 is taken by listen.ext_authz"],
     );

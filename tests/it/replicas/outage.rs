@@ -135,3 +135,33 @@ async fn events_are_refused_without_the_engine_and_taken_when_they_come_again() 
         assert_eq!(replica.status(&token).await, 401);
     }
 }
+
+#[tokio::test]
+async fn each_issuer_is_treated_as_it_was_told_while_the_engine_is_gone() {
+    let (strict, lenient) = (Idp::start(), Idp::start());
+    let mut server = Server::start(&Settings::default());
+    let mut revocations = with(on_nats(&[server.url()], 1), "deny");
+    revocations["issuers"] = json!([{ "issuer": lenient.issuer(), "when_stale": "allow" }]);
+    let replica = Replica::start_trusting(&[&strict, &lenient], revocations).await;
+    let [alice, bob] = ["alice", "bob"].map(|subject| early_token(&strict, subject));
+    let guest = early_token(&lenient, "guest");
+    replica.healthy().await;
+    replica.doors().insist(&locked("alice")).await;
+    for token in [&bob, &guest] {
+        assert_eq!(replica.status(token).await, 200);
+    }
+
+    server.kill();
+    replica.says("when_stale: deny", &bob, 503).await;
+    assert_eq!(replica.status(&guest).await, 200, "when_stale: allow");
+    assert_eq!(replica.status(&alice).await, 401, "known for certain");
+    // It is of use to some, so proxies go on asking it.
+    let (status, body) = replica.readiness().await;
+    assert_eq!(status, 200, "{body}");
+    assert!(body["degraded"]["revocations"].is_string(), "{body}");
+
+    server.restart();
+    replica.healthy().await;
+    replica.says("the engine is back", &bob, 200).await;
+    assert_eq!(replica.status(&guest).await, 200);
+}

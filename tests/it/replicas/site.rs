@@ -56,10 +56,21 @@ pub(super) enum Verdict {
 impl Replica {
     /// Starts it with this `revocations:`, to which its own directory is added. It need not be
     /// ready.
-    pub(super) async fn start(idp: &Idp, mut revocations: Value) -> Self {
+    pub(super) async fn start(idp: &Idp, revocations: Value) -> Self {
+        Self::start_trusting(&[idp], revocations).await
+    }
+
+    /// The same, for several issuers. Events are the first one's.
+    pub(super) async fn start_trusting(idps: &[&Idp], mut revocations: Value) -> Self {
         let home = TempDir::new().unwrap();
         revocations["local"] = json!({ "path": home.path().join("local") });
-        let mut config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
+        let config = |idp: &Idp| Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
+        let issuers: Vec<_> = idps
+            .iter()
+            .map(|idp| config(idp)["issuers"][0].clone())
+            .collect();
+        let mut config = config(idps[0]);
+        config["issuers"] = json!(issuers);
         config["revocations"] = revocations;
         Self {
             portcullis: Portcullis::start(home.path(), config).await,

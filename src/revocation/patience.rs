@@ -1,0 +1,103 @@
+//! How old the feed may be before tokens are refused, by issuer.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::{Config, Issuer};
+
+/// Ages of the feed; `None` is one that it never reaches.
+#[derive(Debug)]
+pub(super) struct Patience {
+    of: HashMap<String, Option<Duration>>,
+    /// Up to this age nobody is refused, so nobody needs to be looked up.
+    shortest: Option<Duration>,
+    /// Beyond this age everybody is refused.
+    longest: Option<Duration>,
+}
+
+impl Patience {
+    pub(super) fn new(config: &Config, issuers: &[Issuer]) -> Self {
+        let issuers = issuers.iter().map(|issuer| &issuer.issuer);
+        let of: HashMap<_, _> = issuers
+            .map(|issuer| (issuer.clone(), config.patience(issuer)))
+            .collect();
+        let longest: Option<Vec<Duration>> = of.values().copied().collect();
+        Self {
+            shortest: of.values().copied().flatten().min(),
+            longest: longest.and_then(|all| all.into_iter().max()),
+            of,
+        }
+    }
+
+    /// Whether this issuer's tokens are refused for the age of the feed.
+    pub(super) fn is_over(&self, issuer: &str, age: impl FnOnce() -> Duration) -> bool {
+        let Some(shortest) = self.shortest else {
+            return false;
+        };
+        let age = age();
+        age > shortest && self.of.get(issuer).is_none_or(|own| is_over(*own, age))
+    }
+
+    /// Whether the tokens of every issuer are.
+    pub(super) fn is_over_for_all(&self, age: Duration) -> bool {
+        is_over(self.longest, age)
+    }
+}
+
+fn is_over(patience: Option<Duration>, age: Duration) -> bool {
+    patience.is_some_and(|patience| age > patience)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Of the issuers `a` and `b`; `c` is not configured.
+    fn patience(yaml: &str) -> Patience {
+        let config: Config = serde_saphyr::from_str(yaml).unwrap();
+        let issuers = ["a", "b"].map(|issuer| Issuer {
+            issuer: issuer.to_owned(),
+            max_token_lifetime: Duration::from_hours(1),
+            leeway: Duration::ZERO,
+        });
+        Patience::new(&config, &issuers)
+    }
+
+    fn refused(patience: &Patience, seconds: u32) -> String {
+        let age = SECOND * seconds;
+        let over = |issuer: &&str| patience.is_over(issuer, || age);
+        let mut refused: String = ["a", "b", "c"].into_iter().filter(over).collect();
+        if patience.is_over_for_all(age) {
+            refused.push('*');
+        }
+        refused
+    }
+
+    #[test]
+    fn every_issuer_has_the_common_patience_unless_it_has_its_own() {
+        let patience =
+            patience("{ max_staleness: 9s, issuers: [{ issuer: b, max_staleness: 5s }] }");
+        assert_eq!(refused(&patience, 5), "");
+        assert_eq!(refused(&patience, 6), "bc");
+        assert_eq!(refused(&patience, 9), "bc");
+        assert_eq!(refused(&patience, 10), "abc*");
+    }
+
+    #[test]
+    fn while_one_issuer_is_judged_by_what_is_known_not_everybody_is_refused() {
+        let patience = patience("issuers: [{ issuer: b, when_stale: allow }]");
+        assert_eq!(refused(&patience, 30), "");
+        assert_eq!(refused(&patience, 31), "ac");
+    }
+
+    #[test]
+    fn an_issuer_can_be_stricter_than_the_others() {
+        let patience =
+            patience("{ when_stale: allow, issuers: [{ issuer: b, when_stale: deny }] }");
+        assert_eq!(refused(&patience, 31), "bc");
+        let all = super::Patience::new(&Config::default(), &[]);
+        assert!(!all.is_over_for_all(SECOND), "there is nobody");
+    }
+}
