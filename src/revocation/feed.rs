@@ -24,10 +24,10 @@ impl FeedState {
         }
     }
 
-    /// Everything that the log had so long `ago` is in the index.
+    /// Everything that the log had so long `ago` is in the index. What was known once stays known.
     pub(super) fn was_in_sync(&self, ago: Duration) {
         let at = self.since_start().saturating_sub(millis(ago));
-        self.in_sync.store(at.max(NEVER + 1), Ordering::Release);
+        self.in_sync.fetch_max(at.max(NEVER + 1), Ordering::Release);
     }
 
     pub(super) fn is_replayed(&self) -> bool {

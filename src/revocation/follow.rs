@@ -80,9 +80,9 @@ impl Follower {
                 self.apply(&records)?;
                 self.applied.send_replace(Some(cursor));
             }
-            Feed::InSync(cursor) => {
+            Feed::InSync(cursor, asked) => {
                 self.applied.send_replace(Some(cursor));
-                self.feed_reaches(Duration::ZERO);
+                self.feed_reaches(asked.elapsed());
                 self.readiness.recover(AWAITED);
                 self.offer_or_withdraw();
             }

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,10 @@ fn at(position: u128) -> Cursor {
         epoch: [7; 16],
         position,
     }
+}
+
+fn in_sync(position: u128) -> Feed {
+    Feed::InSync(at(position), Instant::now())
 }
 
 struct Stage {
@@ -104,7 +109,7 @@ impl Stage {
     }
 
     async fn play(&mut self, feed: Feed) {
-        let (Feed::Records(_, cursor) | Feed::InSync(cursor)) = feed else {
+        let (Feed::Records(_, cursor) | Feed::InSync(cursor, _)) = feed else {
             panic!("nothing to wait for")
         };
         self.feed.send(feed).await.unwrap();
@@ -162,7 +167,7 @@ async fn nothing_is_clear_before_the_replay_is_over() {
         .await;
     assert!(matches!(stage.standing(), Standing::NotReady));
     assert!(!stage.readiness.state().is_ready());
-    stage.play(Feed::InSync(at(1))).await;
+    stage.play(in_sync(1)).await;
     stage.readiness.reached().await;
     assert!(matches!(stage.standing(), Standing::Clear(_)));
 }
@@ -170,7 +175,7 @@ async fn nothing_is_clear_before_the_replay_is_over() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_feed_denies_and_what_is_revoked_stays_so() {
     let mut stage = Stage::new(WhenStale::Deny);
-    stage.play(Feed::InSync(at(0))).await;
+    stage.play(in_sync(0)).await;
     tokio::time::advance(Duration::from_secs(30)).await;
     assert!(matches!(stage.standing(), Standing::Clear(_)));
     tokio::time::advance(Duration::from_millis(1)).await;
@@ -184,17 +189,31 @@ async fn a_silent_feed_denies_and_what_is_revoked_stays_so() {
 #[tokio::test(start_paused = true)]
 async fn a_heartbeat_ends_the_silence() {
     let mut stage = Stage::new(WhenStale::Deny);
-    stage.play(Feed::InSync(at(0))).await;
+    stage.play(in_sync(0)).await;
     tokio::time::advance(Duration::from_mins(1)).await;
     assert!(matches!(stage.standing(), Standing::Stale));
-    stage.play(Feed::InSync(at(1))).await;
+    stage.play(in_sync(1)).await;
+    assert!(matches!(stage.standing(), Standing::Clear(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_waited_to_be_read_is_as_old_as_its_question() {
+    let mut stage = Stage::new(WhenStale::Deny);
+    stage.play(in_sync(0)).await;
+    let asked = Instant::now();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    stage.play(Feed::InSync(at(1), asked)).await;
+    assert!(matches!(stage.standing(), Standing::Stale));
+    stage.play(in_sync(2)).await;
+    // One that was asked before and answered after takes nothing back.
+    stage.play(Feed::InSync(at(3), asked)).await;
     assert!(matches!(stage.standing(), Standing::Clear(_)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_feed_is_tolerated_where_that_is_configured() {
     let mut stage = Stage::new(WhenStale::Allow);
-    stage.play(Feed::InSync(at(0))).await;
+    stage.play(in_sync(0)).await;
     tokio::time::advance(Duration::from_hours(1)).await;
     assert!(matches!(stage.standing(), Standing::Clear(_)));
 }
@@ -203,14 +222,14 @@ async fn a_silent_feed_is_tolerated_where_that_is_configured() {
 async fn proxies_are_sent_elsewhere_only_while_everybody_is_refused() {
     for (when_stale, offered) in [(WhenStale::Deny, false), (WhenStale::Allow, true)] {
         let mut stage = Stage::new(when_stale);
-        stage.play(Feed::InSync(at(0))).await;
+        stage.play(in_sync(0)).await;
         stage.readiness.reached().await;
         assert!(stage.readiness.state().is_ready());
         // Time flies here, and the follower's ticks with it.
         tokio::time::sleep(Duration::from_secs(31)).await;
         assert_eq!(stage.readiness.state().is_ready(), offered);
         assert!(stage.readiness.knows(), "it still answers those who ask");
-        stage.play(Feed::InSync(at(1))).await;
+        stage.play(in_sync(1)).await;
         assert!(stage.readiness.state().is_ready());
     }
 }
@@ -221,10 +240,10 @@ async fn another_history_drops_nothing() {
     stage
         .play(Feed::Records(vec![record("sub")].into(), at(1)))
         .await;
-    stage.play(Feed::InSync(at(1))).await;
+    stage.play(in_sync(1)).await;
     stage.feed.send(Feed::Lost("cut".to_owned())).await.unwrap();
     stage.feed.send(Feed::Reset(at(0))).await.unwrap();
-    stage.play(Feed::InSync(at(5))).await;
+    stage.play(in_sync(5)).await;
     assert!(matches!(stage.standing(), Standing::Revoked));
 }
 
@@ -269,7 +288,7 @@ async fn too_many_shapes_and_too_long_records_are_rejected() {
 #[tokio::test(start_paused = true)]
 async fn an_acknowledgement_waits_for_enforcement_but_not_for_ever() {
     let mut stage = Stage::new(WhenStale::Deny);
-    stage.play(Feed::InSync(at(0))).await;
+    stage.play(in_sync(0)).await;
     let before = tokio::time::Instant::now();
     // The log took it, but the feed is silent.
     let recorded = stage.writer.record(vec![draft(ISSUER, "sub")]).await;

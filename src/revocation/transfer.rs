@@ -57,7 +57,7 @@ pub async fn export(config: &Config, out: &mut (dyn Write + Send)) -> Result<usi
                     write_line(out, &record)?;
                 }
             }
-            Some(Feed::InSync(_)) => break,
+            Some(Feed::InSync(..)) => break,
             Some(Feed::Reset(_) | Feed::Restored(_)) => {}
             Some(Feed::Lost(why)) => return Err(why),
             None => return Err("the store cannot be read to its end".to_owned()),

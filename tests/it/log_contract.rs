@@ -96,7 +96,7 @@ async fn up_to_sync(feed: &mut BoxStream<'static, Feed>) -> (Vec<Arc<Revocation>
     loop {
         match feed.next().await.expect("the feed goes on") {
             Feed::Records(records, _) => seen.extend(records),
-            Feed::InSync(cursor) => return (seen, cursor),
+            Feed::InSync(cursor, _) => return (seen, cursor),
             Feed::Lost(why) => panic!("{why}"),
             Feed::Reset(_) | Feed::Restored(_) => panic!("the log is the same"),
         }

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::embedded::Embedded;
@@ -125,9 +126,9 @@ impl Mirror {
         while let Some(feed) = news.next().await {
             match &feed {
                 Feed::Records(records, _) => self.copy(records).await,
-                Feed::InSync(cursor) => {
+                Feed::InSync(cursor, asked) => {
                     known_until = None;
-                    self.move_place(*cursor).await;
+                    self.move_place(*cursor, *asked).await;
                 }
                 Feed::Lost(_) => {
                     if let Some(at) = known_until.take() {
@@ -145,7 +146,7 @@ impl Mirror {
     async fn replay_copy(&self) -> Result<bool, Gone> {
         let mut copy = self.copy.follow(None);
         while let Some(feed) = copy.next().await {
-            if let Feed::InSync(_) = feed {
+            if let Feed::InSync(..) = feed {
                 return Ok(true);
             }
             self.send(feed).await?;
@@ -162,18 +163,15 @@ impl Mirror {
         }
     }
 
-    async fn move_place(&mut self, cursor: Cursor) {
-        let now = self.clock.now();
+    async fn move_place(&mut self, cursor: Cursor, asked: Instant) {
+        let in_sync_at = self.clock.now().minus(asked.elapsed());
         let is_due = self.saved.is_none_or(|saved| {
-            saved.cursor != cursor || now.since(saved.in_sync_at) >= PLACE_EVERY
+            saved.cursor != cursor || in_sync_at.since(saved.in_sync_at) >= PLACE_EVERY
         });
         if !is_due || !self.is_whole {
             return;
         }
-        let place = Place {
-            cursor,
-            in_sync_at: now,
-        };
+        let place = Place { cursor, in_sync_at };
         let copy = Arc::clone(&self.copy);
         let save = move || copy.save(Kind::Place, "", &place.to_bytes());
         let saved = tokio::task::spawn_blocking(save).await;

@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::clock::{Clock, UnixMillis};
 use crate::keep::Keep;
@@ -64,9 +65,10 @@ pub enum AppendError {
 pub enum Feed {
     /// Records in log order, and the place behind the last of them.
     Records(Records, Cursor),
-    /// Everything up to here was delivered. The first one ends the replay; later ones are
-    /// heartbeats, and their age is the age of the feed.
-    InSync(Cursor),
+    /// Everything that the log had at this moment, up to this place, was delivered. The first one
+    /// ends the replay; later ones are heartbeats. The age of the feed is counted from the moment,
+    /// which is when the log was asked: its answer may have waited long to be read.
+    InSync(Cursor, Instant),
     /// What was delivered so far comes from this replica's own disk and was complete at that
     /// moment; the log itself cannot be reached.
     Restored(UnixMillis),

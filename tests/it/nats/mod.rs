@@ -121,7 +121,7 @@ impl Reader {
                     .extend(records.iter().map(|record| record.id.to_owned()));
                 self.cursor = Some(*cursor);
             }
-            Feed::InSync(cursor) => self.cursor = Some(*cursor),
+            Feed::InSync(cursor, _) => self.cursor = Some(*cursor),
             Feed::Lost(why) => self.losses.push(why.clone()),
             Feed::Restored(_) => panic!("this log has no copy"),
             Feed::Reset(cursor) => {
@@ -144,7 +144,7 @@ impl Reader {
     }
 
     async fn in_sync(&mut self) {
-        self.until(|_, feed| matches!(feed, Feed::InSync(_))).await;
+        self.until(|_, feed| matches!(feed, Feed::InSync(..))).await;
     }
 
     async fn sees(&mut self, id: &str) {

@@ -219,7 +219,7 @@ impl World {
         loop {
             match feed.next().await.unwrap() {
                 Feed::Records(records, _) => seen.extend(records),
-                Feed::InSync(_) => return seen,
+                Feed::InSync(..) => return seen,
                 other => panic!("{other:?}"),
             }
         }

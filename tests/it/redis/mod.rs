@@ -135,7 +135,7 @@ impl Watch {
                     .map(|one| one.target.matches["sub"].clone());
                 self.subjects.extend(subjects);
             }
-            Feed::InSync(_) => return true,
+            Feed::InSync(..) => return true,
             Feed::Lost(why) => self.losses.push(why),
             Feed::Restored(_) => panic!("this log has no copy"),
             Feed::Reset(_) => {

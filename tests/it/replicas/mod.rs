@@ -9,6 +9,7 @@ mod moving;
 mod outage;
 mod redis;
 mod site;
+mod slow;
 mod wire;
 
 use site::{Replica, cluster, early_token, locked, on_nats};

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::stream::{self, BoxStream};
 use rusqlite::{Connection, Row};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::Instant;
 
 use crate::revocation::record::View;
 
@@ -68,8 +69,10 @@ struct Tail {
 enum Next {
     /// The follower's place means nothing here: it begins anew.
     Reset,
-    Disk(Receiver<Read>),
-    InSync,
+    /// What the thread finds, and when it was sent.
+    Disk(Receiver<Read>, Instant),
+    /// Everything that the log had at this moment was delivered.
+    InSync(Instant),
     News,
 }
 
@@ -91,26 +94,32 @@ impl Tail {
                     return Some(Feed::Reset(self.cursor()));
                 }
                 // Without its last word the reading has failed.
-                Next::Disk(read) => match read.recv().await? {
+                Next::Disk(read, sent) => match read.recv().await? {
                     Read::Records(records, last) => return Some(self.deliver(records, last)),
                     Read::All(last) => {
+                        self.next = Next::InSync(*sent);
                         self.position = last;
-                        self.next = Next::InSync;
                     }
                 },
-                Next::InSync => {
+                Next::InSync(asked) => {
+                    let (asked, now) = (*asked, Instant::now());
                     self.next = Next::News;
-                    return Some(Feed::InSync(self.cursor()));
+                    let still_all = self.head.position() == self.position;
+                    let asked = if still_all { now } else { asked };
+                    return Some(Feed::InSync(self.cursor(), asked));
                 }
-                Next::News => match self.head.after(self.position, HEARTBEAT).await {
-                    News::Records(records, last) => {
-                        self.next = Next::InSync;
-                        return Some(self.deliver(records.into(), last));
+                Next::News => {
+                    let asked = Instant::now();
+                    match self.head.after(self.position, HEARTBEAT).await {
+                        News::Records(records, last) => {
+                            self.next = Next::InSync(asked);
+                            return Some(self.deliver(records.into(), last));
+                        }
+                        News::OnDisk => self.next = self.read_disk(),
+                        News::Quiet => self.next = Next::InSync(asked),
+                        News::Closed => return None,
                     }
-                    News::OnDisk => self.next = self.read_disk(),
-                    News::Quiet => self.next = Next::InSync,
-                    News::Closed => return None,
-                },
+                }
             }
         }
     }
@@ -122,6 +131,7 @@ impl Tail {
 
     /// Has a thread read what comes after the place of this tail.
     fn read_disk(&self) -> Next {
+        let sent = Instant::now();
         let (feed, read) = mpsc::channel(READ_AHEAD);
         let reading = Reading {
             database: self.database.clone(),
@@ -137,7 +147,7 @@ impl Tail {
             let why = format!("no thread to read the log: {error}");
             self.head.fail(why);
         }
-        Next::Disk(read)
+        Next::Disk(read, sent)
     }
 
     fn cursor(&self) -> Cursor {
@@ -311,8 +321,8 @@ mod tests {
                     seen.extend(records.iter().map(|one| one.id.parse::<usize>().unwrap()));
                     assert_eq!(cursor.position, seen.len() as u128);
                 }
-                Feed::InSync(cursor) if cursor.position > last as u128 => return,
-                Feed::InSync(cursor) => assert_eq!(cursor.position, seen.len() as u128),
+                Feed::InSync(cursor, _) if cursor.position > last as u128 => return,
+                Feed::InSync(cursor, _) => assert_eq!(cursor.position, seen.len() as u128),
                 other => panic!("{other:?}"),
             }
         }

@@ -142,11 +142,11 @@ impl Follower {
                         .push_back(Feed::Records(records.into(), at.cursor()));
                 }
             }
-            News::InSync(at) => {
+            News::InSync(at, asked) => {
                 self.at = Some(at);
                 self.reported = None;
                 (self.failures, self.silences, self.put_back) = (0, 0, 0);
-                self.ready.push_back(Feed::InSync(at.cursor()));
+                self.ready.push_back(Feed::InSync(at.cursor(), asked));
             }
             News::Doubt(trouble) => self.report(trouble).await,
         }

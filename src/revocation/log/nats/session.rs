@@ -55,7 +55,8 @@ type Ask = RawMessageBuilder<WithHeaders>;
 
 pub(super) enum News {
     Records(Vec<Arc<Revocation>>, At),
-    InSync(At),
+    /// As of when the stream's leader was asked.
+    InSync(At, Instant),
     /// The stream's leader cannot be asked. The consumer lives on another server perhaps, and
     /// goes on.
     Doubt(Trouble),
@@ -132,7 +133,7 @@ impl Session {
                 self.replayed = true;
                 self.progress = Instant::now();
                 if self.looked_at.elapsed() <= FRESH {
-                    return Ok(News::InSync(self.at));
+                    return Ok(News::InSync(self.at, self.looked_at));
                 }
             }
             match self.sign().await {

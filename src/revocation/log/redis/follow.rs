@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::{Cmd, Value, cmd, pipe};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Cursor, Feed};
@@ -195,6 +196,7 @@ impl Follower {
     /// the entries lack. (A transaction would be refused by a server that is full.)
     async fn read_on(&mut self, session: &Session) -> Result<(), Fault> {
         let cursor = self.cursor_or_start(session);
+        let asked = Instant::now();
         let mut questions = pipe();
         questions
             .add_command(cmd("XINFO").arg("GROUPS").arg(&self.config.key).take())
@@ -220,7 +222,7 @@ impl Follower {
         }
         let took = self.take(&entries, cursor);
         if matches!(took, Ok(Took::All)) {
-            self.compare_head(head, page_of(&entries).len());
+            self.compare_head(head, page_of(&entries).len(), asked);
         }
         self.count(added);
         took.map(drop)
@@ -240,7 +242,7 @@ impl Follower {
     }
 
     /// Are we where the log ends? `count` entries were read on the way.
-    fn compare_head(&mut self, head: Head, count: usize) {
+    fn compare_head(&mut self, head: Head, count: usize, asked: Instant) {
         let Some(cursor) = &mut self.cursor else {
             return;
         };
@@ -255,32 +257,34 @@ impl Follower {
         }
         if cursor.position >= end {
             let cursor = *cursor;
-            self.reached(cursor);
+            self.reached(cursor, asked);
         }
     }
 
     /// Waits at the head for the next entry.
     async fn await_news(&mut self, session: &Session) -> Result<(), Fault> {
         let cursor = self.cursor_or_start(session);
+        let asked = Instant::now();
         let entries: Value = session.run(&self.read(cursor, Some(HEARTBEAT))).await?;
         let count = page_of(&entries).len();
         if self.take(&entries, cursor)? == Took::Gap {
             return Ok(());
         }
         match self.cursor {
-            // The read was not cut short, so it went up to the head of this moment.
-            Some(cursor) if count > 0 && count < PAGE => self.reached(cursor),
+            // The read was not cut short, so it went up to the head of some moment since it began.
+            // Which one is not known: the answer may have waited long for this process.
+            Some(cursor) if count > 0 && count < PAGE => self.reached(cursor, asked),
             _ => self.at_head = false,
         }
         Ok(())
     }
 
-    fn reached(&mut self, cursor: Cursor) {
+    fn reached(&mut self, cursor: Cursor, asked: Instant) {
         self.replaying = false;
         self.at_head = true;
         self.behind.set(0);
         self.backoff = None;
-        self.ready.push_back(Feed::InSync(cursor));
+        self.ready.push_back(Feed::InSync(cursor, asked));
     }
 
     fn read(&self, cursor: Cursor, wait: Option<Duration>) -> Cmd {

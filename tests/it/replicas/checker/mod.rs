@@ -41,12 +41,10 @@ const INNOCENT: usize = 20;
 const MAX_STALENESS: Duration = Duration::from_secs(3);
 /// How long a leader that was replaced may believe that it still leads.
 const LEASE: Duration = Duration::from_secs(3);
-/// How old an answer of the leader may be when a replica takes it for a confirmation.
-const FRESH: Duration = Duration::from_secs(3);
 
 /// No request that is sent later than this after an acknowledged event is accepted by anybody.
 fn bound() -> Duration {
-    MAX_STALENESS + LEASE + FRESH
+    MAX_STALENESS + LEASE
 }
 
 fn from_environment(name: &str, default: u64) -> u64 {
