@@ -81,7 +81,8 @@ pub enum Feed {
 
 /// A durable, ordered, append-only log of revocations.
 pub trait Log: fmt::Debug + Send + Sync + 'static {
-    /// Makes a batch durable, all of it or nothing. Returns the place behind the batch once no
+    /// Makes a batch durable, all of it or nothing, unless it is too long for the store to take at
+    /// once: then what was not acknowledged may be there in part. Returns the place behind the batch once no
     /// crash of this process or, where the store says so, of its machine can lose it. A record
     /// that is in the log already counts as appended.
     fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>>;

@@ -122,16 +122,41 @@ async fn a_full_stream_says_so_and_drops_nothing() {
     assert_eq!(reader.seen, kept);
 }
 
-#[tokio::test]
-async fn an_event_larger_than_a_message_is_rejected_whole() {
-    let server = Server::start(&Settings {
+fn small_messages() -> Server {
+    Server::start(&Settings {
         more: "max_payload: 16KB".to_owned(),
         ..Settings::default()
-    });
+    })
+}
+
+#[tokio::test]
+async fn an_event_larger_than_a_message_takes_several_and_keeps_its_order() {
+    let server = small_messages();
     let log = connect(&server);
     append(&log, vec![lasting("small")]).await;
     let large: Vec<_> = (0..1000).map(|n| lasting(&format!("large{n}"))).collect();
-    let error = log.append(large).await.unwrap_err();
+    let place = append(&log, large.clone()).await;
+    let stream = operator(&server).await.get_stream(STREAM).await.unwrap();
+    let messages = stream.get_info().await.unwrap().state.messages;
+    assert!(messages > 5, "{messages}");
+    // The sender did not hear and tries again.
+    assert_eq!(append(&log, large).await, place);
+    assert_eq!(stream.get_info().await.unwrap().state.messages, messages);
+    let mut reader = Reader::new(&log, None);
+    reader.in_sync().await;
+    let large = (0..1000).map(|n| format!("large{n}"));
+    let all: Vec<_> = std::iter::once("small".to_owned()).chain(large).collect();
+    assert_eq!(reader.seen, all);
+    assert_eq!(reader.cursor, Some(place));
+}
+
+#[tokio::test]
+async fn a_record_larger_than_a_message_is_rejected() {
+    let server = small_messages();
+    let log = connect(&server);
+    append(&log, vec![lasting("small")]).await;
+    let large = lasting(&"large".repeat(4000));
+    let error = log.append(vec![large]).await.unwrap_err();
     assert!(matches!(error, AppendError::Rejected(_)), "{error:?}");
     let mut reader = Reader::new(&log, None);
     reader.in_sync().await;

@@ -1,4 +1,5 @@
-//! Appending: one message, and its acknowledgement by most of the stream's servers.
+//! Appending: a message, and its acknowledgement by most of the stream's servers. What is too long
+//! for one message takes several, and counts as appended once all of them are acknowledged.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,15 +40,26 @@ pub(super) async fn append(
         let position = Place::START.position();
         return Ok(Cursor { epoch, position });
     }
-    let payload = Bytes::from(batch::encode(&records));
-    let headers = headers(nats, &records, &payload);
-    let acknowledged = publish(nats, headers, payload.clone(), deadline).await?;
-    nats.appended
-        .fetch_max(acknowledged.sequence, Ordering::AcqRel);
+    let mut position = Place::START.position();
+    // One after the other, so that they lie in the order of the records.
+    for (payload, records) in batch::messages(&records, room(nats)) {
+        let headers = headers(nats, records, &payload);
+        let acknowledged = publish(nats, headers, payload.clone(), deadline).await?;
+        nats.appended
+            .fetch_max(acknowledged.sequence, Ordering::AcqRel);
+        // A message that the stream had already may lie behind the one before it.
+        let place = Place::behind(acknowledged.sequence, &payload);
+        position = position.max(place.position());
+    }
     // A stream made anew in between has another epoch.
     let epoch = nats.epoch.load().as_deref().copied().unwrap_or(epoch);
-    let position = Place::behind(acknowledged.sequence, &payload).position();
     Ok(Cursor { epoch, position })
+}
+
+/// How long the payload of a message may be; its headers count as well.
+fn room(nats: &Shared) -> usize {
+    const HEADERS: usize = 1024;
+    nats.client.max_payload().saturating_sub(HEADERS)
 }
 
 /// The history in use; the first append checks the stream or makes it.
@@ -150,7 +162,7 @@ fn unanswered(error: &async_nats::client::RequestError) -> Failure {
         }
         RequestErrorKind::TimedOut => Failure::Lost(SILENCE.to_owned()),
         RequestErrorKind::MaxPayloadExceeded => {
-            let message = format!("the event is larger than the servers' max_payload: {error}");
+            let message = format!("a record is larger than the servers' max_payload: {error}");
             Failure::Final(AppendError::Rejected(message))
         }
         _ => Failure::Lost(error.to_string()),

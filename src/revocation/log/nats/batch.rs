@@ -1,10 +1,11 @@
-//! One event, one message: how records lie in the stream, and where in it they are.
+//! One event, one message, or several if it is long: how records lie in the stream, and where in it they are.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use bytes::Bytes;
 use prost::Message;
 
 use crate::clock::UnixMillis;
@@ -29,6 +30,21 @@ pub(super) fn encode(records: &[Arc<Revocation>]) -> Vec<u8> {
         .filter(|record| seen.insert(record.clone()))
         .collect();
     Batch { revocations }.encode_to_vec()
+}
+
+/// The records as messages of at most `most` bytes, each with the records in it. Only a record that
+/// is too long on its own makes a longer one. The same records are always cut in the same places,
+/// so that the stream knows the messages again.
+pub(super) fn messages(
+    records: &[Arc<Revocation>],
+    most: usize,
+) -> Vec<(Bytes, &[Arc<Revocation>])> {
+    let payload = encode(records);
+    if payload.len() <= most || records.len() < 2 {
+        return vec![(payload.into(), records)];
+    }
+    let (first, second) = records.split_at(records.len() / 2);
+    [messages(first, most), messages(second, most)].concat()
 }
 
 /// The records of a message. An empty message holds none: such are the markers that a server
@@ -149,6 +165,23 @@ mod tests {
     fn a_record_that_is_there_twice_is_written_once() {
         let read = decode(&encode(&[record("a"), record("b"), record("a")]));
         assert_eq!(read.unwrap(), [record("a"), record("b")]);
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_in_order_and_always_in_the_same_places() {
+        let records: Vec<_> = (0..100).map(|n| record(&n.to_string())).collect();
+        assert_eq!(messages(&records, usize::MAX).len(), 1);
+        let cut = messages(&records, 1000);
+        assert!(cut.len() > 10);
+        assert!(cut.iter().all(|(payload, _)| payload.len() <= 1000));
+        let read = cut.iter().map(|(payload, _)| decode(payload).unwrap());
+        assert_eq!(read.collect::<Vec<_>>().concat(), records);
+        assert_eq!(messages(&records, 1000), cut);
+        assert_eq!(
+            messages(&records[..1], 10).len(),
+            1,
+            "that is for the server to refuse"
+        );
     }
 
     #[test]
