@@ -13,7 +13,7 @@ use crate::support::nats::{Server, Settings};
 
 use super::open as connect;
 
-fn refusal(config: &Config) -> String {
+pub(super) fn refusal(config: &Config) -> String {
     let opened = Nats::connect(config, &Clock::system(), &Retention::default());
     opened.unwrap_err().to_string()
 }
@@ -28,7 +28,7 @@ async fn reason(reader: &mut Reader) -> String {
     }
 }
 
-async fn refused(config: &Config) -> String {
+pub(super) async fn refused(config: &Config) -> String {
     let log = connect(config);
     let mut reader = Reader::new(&log, None);
     let why = reason(&mut reader).await;

@@ -6,6 +6,7 @@ mod append;
 mod cluster;
 mod config;
 mod follow;
+mod login;
 pub(crate) mod place;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,13 +1,14 @@
 //! The connection: how it is made, and what is known about its state.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use futures_util::FutureExt;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::secret::Secret;
 
@@ -21,6 +22,9 @@ const PING: Duration = Duration::from_secs(5);
 /// fewer places than this a replay of small messages would lose some and begin again.
 const WAITING: usize = 256 * 1024;
 
+/// The reason of a failure is sought no more often than this.
+const SEEK_AGAIN: Duration = Duration::from_secs(30);
+
 /// What the connection went through.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Link {
@@ -29,13 +33,20 @@ pub(super) struct Link {
     up: bool,
     /// The last complaint since it was last up.
     pub(super) trouble: Option<String>,
+    /// When the reason of a failure was last sought.
+    sought: Option<Instant>,
 }
 
 /// Begins to connect, and goes on in the background for ever.
 pub(super) fn connect(config: &Config) -> Result<(Client, watch::Receiver<Link>), OpenError> {
     let (sender, receiver) = watch::channel(Link::default());
+    let sender = Arc::new(sender);
+    let asked = config.clone();
     let on_event = move |event: Event| {
         sender.send_modify(|link| note(link, &event));
+        if matches!(event, Event::ClientError(_)) {
+            seek_reason(&asked, &sender);
+        }
         std::future::ready(())
     };
     let options = options(config, &config.auth)?
@@ -64,15 +75,58 @@ fn note(link: &mut Link, event: &Event) {
         Event::Connected => {
             link.up = true;
             link.trouble = None;
+            link.sought = None;
         }
         Event::Disconnected => {
             link.up = false;
             link.losses += 1;
         }
         Event::ServerError(error) => link.trouble = Some(error.to_string()),
-        Event::ClientError(error) => link.trouble = Some(error.to_string()),
         _ => {}
     }
+}
+
+/// The client tells no more than the kind of a failed attempt, such as "IO error". One more
+/// attempt beside it tells the reason, such as a certificate that is not trusted.
+fn seek_reason(config: &Config, link: &Arc<watch::Sender<Link>>) {
+    let is_due = |link: &mut Link| {
+        let due = link.sought.is_none_or(|at| at.elapsed() >= SEEK_AGAIN);
+        if due {
+            link.sought = Some(Instant::now());
+        }
+        due
+    };
+    if !link.send_if_modified(is_due) {
+        return;
+    }
+    let (config, link) = (config.clone(), Arc::clone(link));
+    tokio::spawn(async move {
+        let Some(reason) = reason(&config).await else {
+            return;
+        };
+        link.send_modify(|link| {
+            if !link.up {
+                link.trouble = Some(reason);
+            }
+        });
+    });
+}
+
+/// Why no server takes us; `None` when one does.
+async fn reason(config: &Config) -> Option<String> {
+    let options = options(config, &config.auth).map_err(|error| error.0);
+    let (options, servers) = match (options, addresses(config)) {
+        (Ok(options), Ok(servers)) => (options, servers),
+        (Err(why), _) | (_, Err(OpenError(why))) => return Some(why),
+    };
+    let failed = options.connect(servers).await.err()?.to_string();
+    // What rustls says of an answer in the clear.
+    let is_clear = failed.contains("InvalidContentType");
+    Some(if is_clear {
+        format!("the server does not encrypt: {failed}")
+    } else {
+        failed
+    })
 }
 
 pub(super) fn addresses(config: &Config) -> Result<Vec<ServerAddr>, OpenError> {
@@ -127,8 +181,9 @@ fn authenticate(options: ConnectOptions, auth: &Auth) -> Result<ConnectOptions, 
     }
     if let Some(file) = &auth.creds_file {
         let creds = text(&Secret::from_file(file)?)?;
+        // The client looks for the end of the last line, which may have been dropped.
         return options
-            .credentials(&creds)
+            .credentials(&format!("{creds}\n"))
             .map_err(|_| unusable(file, "credentials file with a user JWT and an NKey seed"));
     }
     if let Some(file) = &auth.nkey_file {
