@@ -78,8 +78,29 @@ pub(super) struct Session {
     /// When that look began.
     looked_at: Instant,
     replayed: bool,
+    beyond: Beyond,
     /// What went wrong behind records that go out first.
     broken: Option<Trouble>,
+}
+
+/// A place that the leader's answer did not reach, and when that was noticed. The answer may only
+/// be older than the place, which moves on while the leader answers.
+#[derive(Default)]
+struct Beyond(Option<(Instant, u64)>);
+
+impl Beyond {
+    /// Whether the stream ends before `place`: when an answer to a later question says so of an
+    /// earlier place.
+    fn is_certain(&mut self, place: u64, last: u64, asked: Instant) -> bool {
+        match self.0 {
+            Some((noticed, _)) if asked <= noticed => false,
+            Some((_, earlier)) if last < earlier => true,
+            _ => {
+                self.0 = Some((Instant::now(), place));
+                false
+            }
+        }
+    }
 }
 
 enum Sign {
@@ -115,6 +136,7 @@ impl Session {
             target: Some(last),
             looked_at,
             replayed: false,
+            beyond: Beyond::default(),
             broken: None,
         })
     }
@@ -174,8 +196,13 @@ impl Session {
             return Err(Trouble::new("the stream was made anew"));
         }
         if last < self.at.place.sequence {
-            return Err(Trouble::new("the stream ends before our place"));
+            let place = self.at.place.sequence;
+            if self.beyond.is_certain(place, last, asked) {
+                return Err(Trouble::new("the stream ends before our place"));
+            }
+            return Ok(());
         }
+        self.beyond = Beyond::default();
         if !self.nats.still_fit(info) {
             return Err(Trouble::new("the stream's settings were changed"));
         }
@@ -364,5 +391,25 @@ impl Shared {
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(Trouble::new(error.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_answer_does_not_put_a_busy_stream_before_our_place() {
+        let second = Duration::from_secs(1);
+        let mut beyond = Beyond::default();
+        let first = Instant::now();
+        tokio::time::advance(second).await;
+        assert!(!beyond.is_certain(100, 90, first), "we moved on meanwhile");
+        assert!(!beyond.is_certain(120, 90, first), "it was asked before");
+        tokio::time::advance(second).await;
+        let second = Instant::now();
+        assert!(!beyond.is_certain(250, 240, second), "it has 100 by now");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(beyond.is_certain(250, 240, Instant::now()), "it lacks 250");
     }
 }
