@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -22,6 +23,9 @@ use crate::revocation::record::Revocation;
 
 /// Deliveries that may wait for the follower.
 const FEED: usize = 8;
+
+/// Records of a replay that are written to the copy at once.
+const REPLAYED: usize = 16 * 1024;
 
 /// How often the place is written down when nothing came. It tells how old the copy is.
 const PLACE_EVERY: Duration = Duration::from_secs(5);
@@ -49,6 +53,9 @@ impl Log for Mirrored {
             feed,
             saved: None,
             is_whole: true,
+            replaying: true,
+            waiting: Vec::new(),
+            writing: None,
         };
         // If this task dies, the stream ends, and with it the process.
         tokio::spawn(mirror.run());
@@ -104,6 +111,12 @@ struct Mirror {
     /// Whether the copy has every record that was delivered. When one could not be written, the
     /// place is not moved any more, so the next start asks the engine for it again.
     is_whole: bool,
+    /// Until the log was read to its end once, or is given up for now. Nothing is enforced before
+    /// that, so the copy may lag behind, and be written in few large pieces while more is read.
+    replaying: bool,
+    /// Records of the replay that are not being written yet.
+    waiting: Vec<Arc<Revocation>>,
+    writing: Option<JoinHandle<Result<Cursor, AppendError>>>,
 }
 
 /// The follower went away: there is nobody to mirror for.
@@ -128,10 +141,13 @@ impl Mirror {
                 Feed::Records(records, _) => self.copy(records).await,
                 Feed::InSync(cursor, asked) => {
                     known_until = None;
+                    self.end_replay().await;
                     self.move_place(*cursor, *asked).await;
                 }
                 Feed::Lost(_) => {
                     if let Some(at) = known_until.take() {
+                        // What was read so far is enforced from now on.
+                        self.end_replay().await;
                         self.send(Feed::Restored(at)).await?;
                     }
                 }
@@ -154,8 +170,44 @@ impl Mirror {
         Ok(false)
     }
 
+    /// In a replay some of it later. Otherwise nothing is passed on that the copy does not have:
+    /// what was refused once is refused after a crash, too.
     async fn copy(&mut self, records: &Records) {
-        if let Err(error) = self.copy.append(records.clone().into_whole()).await
+        if !self.replaying {
+            let written = self.copy.append(records.clone().into_whole()).await;
+            return self.note(written.map(drop));
+        }
+        self.waiting.extend(records.clone());
+        if self.waiting.len() >= REPLAYED {
+            self.write_waiting().await;
+        }
+    }
+
+    async fn end_replay(&mut self) {
+        if self.replaying {
+            self.write_waiting().await;
+            self.written().await;
+            self.replaying = false;
+        }
+    }
+
+    async fn write_waiting(&mut self) {
+        self.written().await;
+        let (copy, records) = (Arc::clone(&self.copy), std::mem::take(&mut self.waiting));
+        self.writing = Some(tokio::spawn(async move { copy.append(records).await }));
+    }
+
+    async fn written(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            let written = writing
+                .await
+                .unwrap_or_else(|died| Err(AppendError::Unknown(died.to_string())));
+            self.note(written.map(drop));
+        }
+    }
+
+    fn note(&mut self, written: Result<(), AppendError>) {
+        if let Err(error) = written
             && std::mem::replace(&mut self.is_whole, false)
         {
             tracing::error!(%error, "the local copy of the log is no longer complete; a restart \
