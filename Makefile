@@ -106,6 +106,13 @@ bench: ## measure every promise about speed; writes docs/performance.md
 	$(CARGO) build $(LOCKED) --release --bin portcullis
 	python3 benches/run.py
 
+.PHONY: bench-replicas
+bench-replicas: ## measure three replicas on three NATS servers; writes docs/performance.md
+	tools/setup stores
+	$(CARGO) build $(LOCKED) --release --example kit
+	$(CARGO) build $(LOCKED) --release --bin portcullis
+	python3 benches/propagation.py
+
 .PHONY: bench-steps
 bench-steps: ## time every step of a check on its own
 	$(CARGO) bench $(LOCKED) --bench steps

@@ -37,8 +37,15 @@ def free_port() -> int:
 def kit(*args: object) -> dict:
     """Runs a probe of the bench's own tool and reads its answer."""
     command = [str(RELEASE / "examples/kit"), *map(str, args)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-2000:]}")
     return json.loads(done.stdout) if done.stdout.startswith("{") else {}
+
+
+def cpu_of(pid: int) -> float:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 class Program:
@@ -58,8 +65,7 @@ class Program:
     def cpu(self) -> float:
         """Seconds of processor time, in user and in system mode, of all threads so far. To the
         nanosecond, where /proc/PID/stat counts in hundredths of a second."""
-        tasks = Path(f"/proc/{self.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+        return cpu_of(self.pid)
 
     def rss(self) -> int:
         """Bytes in memory."""

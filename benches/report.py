@@ -51,18 +51,22 @@ def versions() -> str:
     return f"portcullis {commit}, {rustc}, Envoy {envoy}, {h2load}, {wrk}"
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[Row], with_versions=versions) -> str:
     head = ["case", "baseline", "ours", "ratio", "target", "holds"]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     lines += [f"| {' | '.join(row.cells())} |" for row in rows]
     day = datetime.datetime.now(datetime.timezone.utc).date()
-    note = f"{day}, on {machine()}; {versions()}."
+    note = f"{day}, on {machine()}; {with_versions()}."
     return "\n".join([note, "", *lines])
 
 
 def write(path: Path, rows: list[Row]) -> None:
+    replace(path, BEGIN, END, table(rows))
+
+
+def replace(path: Path, begin: str, end: str, new: str) -> None:
     """Replaces what stands between the marks."""
     text = path.read_text()
-    before, rest = text.split(BEGIN, 1)
-    _, after = rest.split(END, 1)
-    path.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{after}")
+    before, rest = text.split(begin, 1)
+    _, after = rest.split(end, 1)
+    path.write_text(f"{before}{begin}\n\n{new}\n\n{end}{after}")

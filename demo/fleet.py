@@ -34,27 +34,37 @@ WISHES = {
 
 
 class Fleet(Parts):
-    def __init__(self) -> None:
+    """`changes` are made to what each replica runs."""
+
+    def __init__(self, changes: dict[str, str] | None = None) -> None:
         super().__init__(WISHES)
+        self.changes = changes or {}
         self.authorization = "Basic " + base64.b64encode(f"hooks:{self.password}".encode()).decode()
 
     def start_all(self) -> None:
         ports, python = self.ports, [sys.executable, "-u"]
         self.start("idp", [*python, ROOT / "demo/idp.py", ports["idp"]])
         self.start("backend", [*python, ROOT / "demo/backend.py", ports["backend"]])
-        for number in NUMBERS:
-            self.start_nats(number)
         pairs = [f"{ports[f'wire-{n}']}={ports[f'nats-{n}']}" for n in NUMBERS]
         self.start("wire", [*python, ROOT / "demo/wire.py", *pairs])
         self.wait("idp", ports["idp"], "/jwks.json")
         self.wait("backend", ports["backend"], "/")
+        self.start_engine()
+        self.start_replicas()
+        self.start_envoy()
+
+    def start_engine(self) -> None:
+        for number in NUMBERS:
+            self.start_nats(number)
+        for number in NUMBERS:
+            self.wait(f"nats-{number}", self.ports[f"monitor-{number}"], "/healthz")
+
+    def start_replicas(self) -> None:
         self.write("hook-password", self.password)
         for number in NUMBERS:
-            self.wait(f"nats-{number}", ports[f"monitor-{number}"], "/healthz")
             self.launch_replica(number)
         for number in NUMBERS:
             self.wait_for_replica(number)
-        self.start_envoy()
 
     def start_nats(self, number: int) -> None:
         ports, name = self.ports, f"nats-{number}"
@@ -75,6 +85,7 @@ cluster {{ name: demo, listen: "127.0.0.1:{ports[f"route-{number}"]}", routes: [
         way = "wire" if number == CUT_OFF else "nats"
         servers = ", ".join(f'"nats://127.0.0.1:{ports[f"{way}-{n}"]}"' for n in NUMBERS)
         self.shipped("demo/replica.yaml", {
+            **self.changes,
             "@HOME@": self.home, "@IDP@": ports["idp"], "@NUMBER@": number, "@SERVERS@": servers,
             **{f"@{door.upper()}@": ports[f"{door}-{number}"]
                for door in ("ext_authz", "forward_auth", "events", "admin")},

@@ -4,7 +4,9 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool answers on stdout")]
 
 mod body;
+mod deliver;
 mod fill;
+mod http;
 mod index;
 #[allow(
     dead_code,
@@ -14,6 +16,7 @@ mod index;
 #[path = "../../tests/it/support/keys.rs"]
 mod keys;
 mod mint;
+mod propagate;
 mod refusal;
 mod sync;
 mod verify;
@@ -36,6 +39,9 @@ enum Command {
     Verify(verify::Args),
     Sync(sync::Args),
     Refusal(refusal::Args),
+    Propagate(propagate::Args),
+    Deliver(deliver::Args),
+    FillStream(deliver::FillArgs),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -47,6 +53,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         Command::Verify(args) => verify::run(&args),
         Command::Sync(args) => sync::run(&args),
         Command::Refusal(args) => refusal::run(&args),
+        Command::Propagate(args) => propagate::run(&args),
+        Command::Deliver(args) => deliver::run(&args),
+        Command::FillStream(args) => deliver::fill(&args),
     }
 }
 

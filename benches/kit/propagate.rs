@@ -1,0 +1,193 @@
+//! Events at a steady rate, taken by all replicas in turn: how long until every replica refuses
+//! the user's token.
+
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use serde_json::json;
+
+use super::http::Connection;
+use super::percentile;
+
+/// Locks users at a steady rate, and watches those of `event.txt` among them at every replica.
+#[derive(Parser)]
+pub(crate) struct Args {
+    directory: PathBuf,
+    #[arg(long, value_delimiter = ',')]
+    events: Vec<SocketAddr>,
+    #[arg(long, value_delimiter = ',')]
+    forward_auth: Vec<SocketAddr>,
+    #[arg(long)]
+    credentials: String,
+    /// Events per second.
+    #[arg(long)]
+    rate: f64,
+    #[arg(long)]
+    count: usize,
+    /// Of so many events one is watched.
+    #[arg(long, default_value_t = 1)]
+    watch: usize,
+    /// The first user of `event.txt` that is not locked yet.
+    #[arg(long, default_value_t = 0)]
+    from: usize,
+}
+
+/// Connections that deliver events: enough that none waits for another's acknowledgement.
+const SENDERS: usize = 48;
+
+/// Threads that watch each replica.
+const WATCHERS: usize = 6;
+
+/// Between two looks: what is measured is longer than the truth by at most this and one request.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// Nothing takes so long unless it never comes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A token that is about to be revoked.
+struct Watched {
+    token: String,
+    sent: Instant,
+    /// Replicas that refuse it.
+    refused: AtomicUsize,
+}
+
+type Queue = Arc<Mutex<Receiver<Arc<Watched>>>>;
+
+struct Run<'a> {
+    args: &'a Args,
+    tokens: Vec<&'a str>,
+    next: AtomicUsize,
+    began: Instant,
+    milliseconds: Mutex<Vec<f64>>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let text = fs::read_to_string(args.directory.join("event.txt"))?;
+    let run = Run {
+        args,
+        tokens: text.lines().skip(args.from).collect(),
+        next: AtomicUsize::new(0),
+        began: Instant::now(),
+        milliseconds: Mutex::default(),
+    };
+    for door in &args.forward_auth {
+        let status = Connection::open(*door)?.ask(run.tokens[0])?;
+        if status != 200 {
+            return Err(format!("a good token got {status}").into());
+        }
+    }
+    let seconds = thread::scope(|scope| {
+        let mut replicas = Vec::new();
+        for door in &args.forward_auth {
+            let (replica, watched) = channel();
+            let watched = Arc::new(Mutex::new(watched));
+            for _ in 0..WATCHERS {
+                let (run, watched) = (&run, Arc::clone(&watched));
+                scope.spawn(move || run.watch(*door, &watched).expect("a replica answers"));
+            }
+            replicas.push(replica);
+        }
+        let senders = (0..SENDERS).map(|sender| {
+            let (run, replicas) = (&run, replicas.clone());
+            scope.spawn(move || run.send(sender, &replicas).expect("events are taken"))
+        });
+        let senders: Vec<_> = senders.collect();
+        for sender in senders {
+            sender.join().expect("a sender does not panic");
+        }
+        run.began.elapsed().as_secs_f64()
+    });
+    run.report(seconds)
+}
+
+impl Run<'_> {
+    /// Takes the next event when it is due, until there are no more.
+    fn send(&self, sender: usize, replicas: &[Sender<Arc<Watched>>]) -> io::Result<()> {
+        let address = self.args.events[sender % self.args.events.len()];
+        let mut events = Connection::open(address)?;
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.args.count {
+                return Ok(());
+            }
+            thread::sleep(self.due(number).saturating_duration_since(Instant::now()));
+            let user = self.announce(number, replicas);
+            let status = events.lock(&user, &self.args.credentials)?;
+            if status / 100 != 2 {
+                return Err(io::Error::other(format!("an event got {status}")));
+            }
+        }
+    }
+
+    fn due(&self, number: usize) -> Instant {
+        #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+        let after = number as f64 / self.args.rate;
+        self.began + Duration::from_secs_f64(after)
+    }
+
+    /// Tells the watchers of a token that will be revoked now, if it is one to be watched.
+    fn announce(&self, number: usize, replicas: &[Sender<Arc<Watched>>]) -> String {
+        if !number.is_multiple_of(self.args.watch) {
+            return format!("unwatched-{}-{number}", self.args.from);
+        }
+        let place = number / self.args.watch;
+        let watched = Arc::new(Watched {
+            token: self.tokens[place].to_owned(),
+            sent: Instant::now(),
+            refused: AtomicUsize::new(0),
+        });
+        for replica in replicas {
+            replica.send(Arc::clone(&watched)).expect("a watcher");
+        }
+        format!("locked-{}", self.args.from + place)
+    }
+
+    fn watch(&self, door: SocketAddr, queue: &Queue) -> io::Result<()> {
+        let mut door = Connection::open(door)?;
+        loop {
+            let next = queue.lock().expect("no watcher panics").recv();
+            let Ok(watched) = next else {
+                return Ok(());
+            };
+            while door.ask(&watched.token)? != 401 {
+                if watched.sent.elapsed() > PATIENCE {
+                    return Err(io::Error::other("a revoked token is not refused"));
+                }
+                thread::sleep(PAUSE);
+            }
+            let took = watched.sent.elapsed().as_secs_f64() * 1000.0;
+            let before = watched.refused.fetch_add(1, Ordering::Relaxed);
+            if before + 1 == self.args.forward_auth.len() {
+                let mut all = self.milliseconds.lock().expect("no watcher panics");
+                all.push(took);
+            }
+        }
+    }
+
+    fn report(self, seconds: f64) -> Result<(), Box<dyn Error>> {
+        let mut milliseconds = self.milliseconds.into_inner()?;
+        milliseconds.sort_by(f64::total_cmp);
+        #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+        let rate = self.args.count as f64 / seconds;
+        println!(
+            "{}",
+            json!({
+                "watched": milliseconds.len(),
+                "per_second": rate,
+                "p50_ms": percentile(&milliseconds, 0.5),
+                "p99_ms": percentile(&milliseconds, 0.99),
+            })
+        );
+        Ok(())
+    }
+}
