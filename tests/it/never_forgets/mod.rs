@@ -38,18 +38,19 @@ const START: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
 struct Token {
     issued_at: Option<u64>,
     expires_at: u64,
-    /// The longest life that was allowed when it was issued, in seconds.
-    bound: u64,
+    /// The first second in which a token that ends then may have been issued, by the bounds of
+    /// their times.
+    dates_from: u64,
     who: Who,
 }
 
 impl Token {
-    /// A token without `iat` counts as issued when the bound of its own time says, whatever bounds
-    /// came later.
+    /// A token without `iat` counts as issued as early as the bounds of its own time allow, whatever
+    /// bounds came later.
     fn dated(&self, claims: &Claims) -> Claims {
         let mut claims = claims.clone();
         if self.issued_at.is_none() {
-            claims.counts_as_issued_at = self.expires_at.saturating_sub(self.bound);
+            claims.counts_as_issued_at = self.dates_from;
         }
         claims
     }
@@ -65,6 +66,8 @@ struct World {
     /// The clock was never wrong.
     honest: bool,
     hours: u64,
+    /// Every bound on lifetimes there was, and since when: in seconds.
+    bounds: Vec<(u64, u64)>,
     lifetimes: Lifetimes,
     /// No bound was ever lowered.
     only_raised: bool,
@@ -93,6 +96,7 @@ impl World {
             skew: 0,
             honest: true,
             hours: 1,
+            bounds: vec![(0, 3600)],
             only_raised: true,
             retention,
             log,
@@ -135,10 +139,11 @@ impl World {
                 lives,
             } => {
                 let issued_at = self.time.seconds();
+                let expires_at = issued_at + lives;
                 self.tokens.push(Token {
                     issued_at: has_iat.then_some(issued_at),
-                    expires_at: issued_at + lives,
-                    bound: self.lifetimes.longest().as_secs(),
+                    expires_at,
+                    dates_from: self.earliest(expires_at),
                     who,
                 });
             }
@@ -245,9 +250,22 @@ impl World {
         }
     }
 
+    /// The first second in which a token that ends at `expires_at` would have been within the bound
+    /// of that second.
+    fn earliest(&self, expires_at: u64) -> u64 {
+        let starts = self.bounds.iter();
+        let ends = self.bounds.iter().skip(1).map(|(since, _)| *since);
+        let periods = starts.zip(ends.chain([u64::MAX]));
+        periods
+            .map(|((since, bound), end)| (expires_at.saturating_sub(*bound).max(*since), end))
+            .find(|(first, end)| first < end)
+            .map_or(expires_at, |(first, _)| first)
+    }
+
     async fn restart(&mut self, hours: u64) {
         self.only_raised &= hours >= self.hours;
         self.hours = hours;
+        self.bounds.push((self.time.seconds(), hours * 3600));
         // Closes the old one first: one process at a time.
         let elsewhere = tempfile::tempdir().unwrap();
         self.log = open(&elsewhere, &self.clock, &Retention::default());
@@ -429,6 +447,19 @@ fn a_lower_bound_brings_back_no_token_without_iat() {
         Step::Pass(3 * 3600 - 60),
         Step::Sweep,
         Step::Compact,
+        Step::Restart(1),
+    ]);
+}
+
+#[test]
+fn a_token_of_a_raised_bound_does_not_date_from_before_the_raise() {
+    run(vec![
+        event(false, false),
+        Step::Pass(3722),
+        // Forgotten: by the bound of its time no token before it can be good any more.
+        Step::Compact,
+        Step::Restart(3),
+        issue(3600),
         Step::Restart(1),
     ]);
 }

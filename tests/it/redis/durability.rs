@@ -99,6 +99,8 @@ async fn too_few_replicas_leave_the_outcome_open() {
     let server = Server::start().await;
     let mut config = config(server.socket());
     config.wait_replicas = 1;
+    // Of which a tenth is left for the answer to arrive, also on a busy machine.
+    config.append_timeout = Span::secs(4);
     let log = connect(&config);
     let refused = append(&log, "a").await;
     let Err(AppendError::Unknown(why)) = &refused else {
