@@ -27,8 +27,12 @@ const FEED: usize = 8;
 /// Records of a replay that are written to the copy at once.
 const REPLAYED: usize = 16 * 1024;
 
-/// How often the place is written down when nothing came. It tells how old the copy is.
-const PLACE_EVERY: Duration = Duration::from_secs(5);
+/// How often the place is written down at most. After a restart the engine is asked for what came
+/// since, which the copy has already.
+const PLACE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often when nothing came. The place tells how old the copy is.
+const QUIET_PLACE_EVERY: Duration = Duration::from_secs(5);
 
 /// An engine's log and the local copy of it.
 #[derive(Debug)]
@@ -218,7 +222,12 @@ impl Mirror {
     async fn move_place(&mut self, cursor: Cursor, asked: Instant) {
         let in_sync_at = self.clock.now().minus(asked.elapsed());
         let is_due = self.saved.is_none_or(|saved| {
-            saved.cursor != cursor || in_sync_at.since(saved.in_sync_at) >= PLACE_EVERY
+            let pause = if saved.cursor == cursor {
+                QUIET_PLACE_EVERY
+            } else {
+                PLACE_EVERY
+            };
+            in_sync_at.since(saved.in_sync_at) >= pause
         });
         if !is_due || !self.is_whole {
             return;
