@@ -129,6 +129,10 @@ fn text(values: impl IntoIterator<Item = impl AsRef<str>>) -> Option<String> {
 
 fn encode(value: &str, into: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let is_plain = |byte| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'%' | b',');
+    if value.bytes().all(is_plain) {
+        return into.push_str(value);
+    }
     let last = value.len().saturating_sub(1);
     for (i, byte) in value.bytes().enumerate() {
         match byte {
