@@ -117,7 +117,7 @@ impl Parts {
             receiver: Arc::new(ArcSwap::from_pointee(receiver)),
             verifier,
             follower: revocations.follower,
-            metrics: admin::Metrics::new(registry, Vec::new()),
+            metrics: admin::Metrics::new(registry, vec![revocations.refresh]),
         })
     }
 

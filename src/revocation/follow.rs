@@ -150,7 +150,6 @@ impl Follower {
     fn replayed(&self, age: Duration) {
         let live: usize = self.index.live().values().sum();
         tracing::info!(live, ?age, "the log of revocations is replayed");
-        self.metrics.index(&self.index);
         self.readiness.arrived(AWAITED);
     }
 
@@ -165,7 +164,6 @@ impl Follower {
         let swept = self.index.sweep(self.clock.now(), SHARDS_PER_TICK);
         self.metrics.forgotten(swept.forgotten);
         if swept.round_is_over {
-            self.metrics.index(&self.index);
             self.warn_of_crowds();
         }
     }

@@ -137,7 +137,7 @@ impl Metrics {
         self.feed_lag.set(records);
     }
 
-    /// Costs a look at every shard: for once in a while.
+    /// Costs a look at every shard, so it is done when somebody reads the metrics.
     pub(super) fn index(&self, index: &Index) {
         self.memory
             .set(i64::try_from(index.memory()).unwrap_or(i64::MAX));

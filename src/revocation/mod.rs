@@ -53,6 +53,8 @@ pub struct Parts {
     pub reader: Reader,
     /// To be run as a task.
     pub follower: Follower,
+    /// To be called before the metrics are read: what the index holds is counted then.
+    pub refresh: Box<dyn Fn() + Send + Sync>,
     pub keep: Arc<dyn Keep>,
     /// Milliseconds since the epoch: tokens that were good until before it (`exp` + leeway) must
     /// be refused, whatever the clock says. See [`Index::horizon`].
@@ -100,10 +102,12 @@ pub fn open(
             retention,
             clock: clock.clone(),
             readiness: readiness.clone(),
-            metrics,
+            metrics: Arc::clone(&metrics),
         },
     );
+    let index = Arc::clone(&core.writer.index);
     Ok(Parts {
+        refresh: Box::new(move || metrics.index(&index)),
         writer: core.writer,
         reader: core.reader,
         follower: core.follower,

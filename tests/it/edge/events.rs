@@ -308,3 +308,23 @@ async fn judges(portcullis: &Portcullis, idp: &Idp, locked: &[String]) {
     }
     assert_eq!(ask(&idp.token("alice").sign()).await, 200);
 }
+
+#[tokio::test]
+async fn what_is_live_is_counted_when_somebody_asks() {
+    let world = World::start().await;
+    let live = async |count: f64| {
+        let sample = "portcullis_revocations_live{claims=\"sub\"}";
+        assert_eq!(world.portcullis.metric(sample).await, Some(count));
+        let memory = world
+            .portcullis
+            .metric("portcullis_revocations_memory_bytes");
+        memory.await.unwrap()
+    };
+    let user = |subject: &str| json!({ "user": { "id": subject } });
+    accepted(&world, "user.deactivate", user("alice")).await;
+    let little = live(1.0).await;
+    for number in 0..200 {
+        accepted(&world, "user.deactivate", user(&number.to_string())).await;
+    }
+    assert!(live(201.0).await > little);
+}
