@@ -17,6 +17,7 @@ TOOLS = ROOT / ".cache/tools/bin"
 RELEASE = ROOT / "target/release"
 PASSWORD = "correct-horse-battery-staple"
 ISSUER = "https://id.example.com"
+SHORT_LIVED = "https://short.example.com"
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
 
 
@@ -126,6 +127,7 @@ class Portcullis(Program):
         data: Path,
         cache: str = "64MiB",
         workers: int | None = 1,
+        short_lived: bool = False,
     ) -> None:
         self.ports = {door: free_port() for door in ("ext_authz", "forward_auth", "events", "admin")}
         self.port = self.ports["ext_authz"]
@@ -156,6 +158,11 @@ class Portcullis(Program):
                 "warn_live_per_shape": 100_000_000,
             },
         }
+        if short_lived:
+            # Events are about the tokens of another issuer, and are forgotten within minutes.
+            issuer = {"issuer": SHORT_LIVED, "jwks": {"file": str(jwks)}, "audiences": ["shop-api"]}
+            config["issuers"].append(issuer | {"max_token_lifetime": "30s", "leeway": "1s"})
+            config["events"][0]["issuer"] = SHORT_LIVED
         file = work / f"{name}.yaml"
         file.write_text(json.dumps(config))
         started = time.monotonic()
