@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::push::OrderedConfig;
-use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy};
+use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, Stream};
 use async_nats::jetstream::{self, Context};
 use clap::Parser;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -16,7 +16,7 @@ use portcullis::revocation::log::{AppendError, Log};
 use portcullis::revocation::{Retention, Revocation};
 use serde_json::json;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::{fill, percentile};
 
@@ -104,13 +104,24 @@ async fn measure(args: &Args) -> Result<serde_json::Value, Failed> {
     }))
 }
 
+/// A server may hear of a new stream a moment after the one that made it.
+async fn made(context: &Context, name: &str) -> Result<Stream, Failed> {
+    for _ in 0..50 {
+        if let Ok(stream) = context.get_stream(name).await {
+            return Ok(stream);
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(context.get_stream(name).await?)
+}
+
 /// Notes when each message came, by the number in it.
 async fn subscribe(
     context: &Context,
     name: &str,
     count: usize,
 ) -> Result<JoinHandle<Result<Vec<Instant>, Failed>>, Failed> {
-    let stream = context.get_stream(name).await?;
+    let stream = made(context, name).await?;
     let config = OrderedConfig {
         deliver_subject: context.client().new_inbox(),
         ..OrderedConfig::default()
