@@ -148,7 +148,7 @@ impl Follower {
     }
 
     fn replayed(&self, age: Duration) {
-        let live: usize = self.index.live().values().sum();
+        let live = self.index.len();
         tracing::info!(live, ?age, "the log of revocations is replayed");
         self.readiness.arrived(AWAITED);
     }

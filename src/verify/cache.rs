@@ -141,23 +141,15 @@ fn weight(verified: &Verified) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::units::Bytes;
     use crate::verify::Claims;
 
     fn verified(filler: usize) -> Arc<Verified> {
-        let mut all = serde_json::Map::new();
-        all.insert("filler".to_owned(), "x".repeat(filler).into());
-        Arc::new(Verified::assumed(Claims {
-            issuer: "https://id.example.com".into(),
-            subject: None,
-            client: None,
-            token_id: None,
-            issued_at: None,
-            counts_as_issued_at: 0,
-            expires_at: u64::MAX,
-            all: (&all).into(),
-        }))
+        let payload = json!({ "filler": "x".repeat(filler) });
+        Arc::new(Verified::assumed(Claims::with_payload(&payload)))
     }
 
     fn fingerprint(text: &str) -> Fingerprint {

@@ -27,7 +27,7 @@ mod testing;
 mod tests;
 
 pub use algorithm::Algorithm;
-pub use claims::{Claims, Payload};
+pub use claims::Claims;
 pub use config::{CacheConfig, IssuerConfig, JwksConfig, KeysConfig, SecretConfig, check_issuers};
 pub use metrics::Metrics;
 
