@@ -50,6 +50,9 @@ const WATCHERS: usize = 6;
 /// Between two looks: what is measured is longer than the truth by at most this and one request.
 const PAUSE: Duration = Duration::from_micros(200);
 
+/// Until the first event is due, everybody is connected.
+const LEAD: Duration = Duration::from_millis(500);
+
 /// Nothing takes so long unless it never comes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -73,24 +76,25 @@ struct Run<'a> {
 
 pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let text = fs::read_to_string(args.directory.join("event.txt"))?;
-    let run = Run {
-        args,
-        tokens: text.lines().skip(args.from).collect(),
-        next: AtomicUsize::new(0),
-        began: Instant::now(),
-        milliseconds: Mutex::default(),
-    };
+    let tokens: Vec<_> = text.lines().skip(args.from).collect();
     for door in &args.forward_auth {
         // Also so that nobody is busy with signatures while an event is on its way.
         let mut connection = Connection::open(*door)?;
         let watched = args.count.div_ceil(args.watch);
-        for token in run.tokens.iter().take(watched) {
+        for token in tokens.iter().take(watched) {
             let status = connection.ask(token)?;
             if status != 200 {
                 return Err(format!("a good token got {status}").into());
             }
         }
     }
+    let run = Run {
+        args,
+        tokens,
+        next: AtomicUsize::new(0),
+        began: Instant::now() + LEAD,
+        milliseconds: Mutex::default(),
+    };
     let seconds = thread::scope(|scope| {
         let mut replicas = Vec::new();
         for door in &args.forward_auth {

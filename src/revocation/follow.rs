@@ -52,7 +52,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Runs until `shutdown`.
+    /// Runs until `shutdown`, and until what it enforces is on this replica's own disk.
     ///
     /// # Errors
     /// When the log ended or failed. Nothing is enforced any more that comes from now on, so the
@@ -64,7 +64,7 @@ impl Follower {
         loop {
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return Ok(()),
+                () = shutdown.cancelled() => break,
                 _ = tick.tick() => self.sweep(),
                 next = feed.next() => match next {
                     Some(next) => self.take(next)?,
@@ -72,6 +72,11 @@ impl Follower {
                 },
             }
         }
+        let applied = *self.applied.borrow();
+        if let Some(at) = applied {
+            self.log.kept(at).await;
+        }
+        Ok(())
     }
 
     fn take(&mut self, feed: Feed) -> Result<(), String> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::watch::{self, error::RecvError};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
@@ -33,7 +33,8 @@ pub struct Writer {
 
 impl Writer {
     /// Makes all of an event's drafts durable, or none. Returns once they are, and once this
-    /// replica enforces them; for the latter it waits no longer than `sync_timeout`.
+    /// replica enforces them and has them on its own disk; for the latter two it waits no longer
+    /// than `sync_timeout`.
     ///
     /// # Errors
     /// [`AppendError::Rejected`] for what would be refused again, such as an issuer that is not
@@ -96,11 +97,14 @@ impl Writer {
     /// nothing is enforced here any more, and nothing is acknowledged.
     async fn enforced(&self, cursor: Cursor) -> Result<(), AppendError> {
         let mut applied = self.applied.clone();
-        let past = |at: &Option<Cursor>| {
-            at.is_some_and(|at| at.epoch == cursor.epoch && at.position >= cursor.position)
+        let enforced = async {
+            let past = |at: &Option<Cursor>| at.is_some_and(|at| at.has_passed(cursor));
+            applied.wait_for(past).await?;
+            self.log.kept(cursor).await;
+            Ok::<_, RecvError>(())
         };
-        match timeout(self.sync_timeout, applied.wait_for(past)).await {
-            Ok(Ok(_)) => Ok(()),
+        match timeout(self.sync_timeout, enforced).await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(AppendError::Unknown(
                 "this replica follows the log no more".to_owned(),
             )),

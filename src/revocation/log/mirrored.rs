@@ -2,6 +2,8 @@
 //!
 //! A replica that restarts while the engine is out of reach comes up with what it knew, and says
 //! how old that is. One that restarts while the engine is there asks it only for what is new.
+//!
+//! What comes is enforced first and copied next, see decision 0010: the engine has it already.
 
 use std::io;
 use std::sync::Arc;
@@ -10,9 +12,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::embedded::Embedded;
@@ -24,8 +25,11 @@ use crate::revocation::record::Revocation;
 /// Deliveries that may wait for the follower.
 const FEED: usize = 8;
 
-/// Records of a replay that are written to the copy at once.
-const REPLAYED: usize = 16 * 1024;
+/// Records that may wait for the disk. When there are more, reading on waits.
+const WAITING: usize = 65_536;
+
+/// Between two writes, so that what comes in a stream shares syncs.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// How often the place is written down at most. After a restart the engine is asked for what came
 /// since, which the copy has already.
@@ -37,9 +41,21 @@ const QUIET_PLACE_EVERY: Duration = Duration::from_secs(5);
 /// An engine's log and the local copy of it.
 #[derive(Debug)]
 pub(super) struct Mirrored {
-    pub(super) engine: Arc<dyn Log>,
-    pub(super) copy: Arc<Embedded>,
-    pub(super) clock: Clock,
+    engine: Arc<dyn Log>,
+    copy: Arc<Embedded>,
+    clock: Clock,
+    reach: watch::Sender<Reach>,
+}
+
+impl Mirrored {
+    pub(super) fn new(engine: Arc<dyn Log>, copy: Arc<Embedded>, clock: Clock) -> Self {
+        Self {
+            engine,
+            copy,
+            clock,
+            reach: watch::Sender::new(Reach::Nothing),
+        }
+    }
 }
 
 impl Log for Mirrored {
@@ -54,16 +70,20 @@ impl Log for Mirrored {
             engine: Arc::clone(&self.engine),
             copy: Arc::clone(&self.copy),
             clock: self.clock.clone(),
+            reach: self.reach.clone(),
             feed,
-            saved: None,
-            is_whole: true,
-            replaying: true,
-            waiting: Vec::new(),
-            writing: None,
         };
         // If this task dies, the stream ends, and with it the process.
         tokio::spawn(mirror.run());
         Box::pin(ReceiverStream::new(stream))
+    }
+
+    fn kept(&self, at: Cursor) -> BoxFuture<'_, ()> {
+        let mut reach = self.reach.subscribe();
+        Box::pin(async move {
+            // This log holds the other end, so there is always one.
+            let _ = reach.wait_for(|reach| reach.covers(at)).await;
+        })
     }
 
     fn behind(&self, at: Cursor) -> Option<u64> {
@@ -72,6 +92,26 @@ impl Log for Mirrored {
 
     fn failure(&self) -> Option<String> {
         self.copy.failure().or_else(|| self.engine.failure())
+    }
+}
+
+/// How much of what was delivered the copy has.
+#[derive(Clone, Copy, Debug)]
+enum Reach {
+    Nothing,
+    UpTo(Cursor),
+    /// Something could not be written. The place is not moved any more, so that the next start
+    /// asks the engine for it again; until then there is nothing to wait for.
+    Torn,
+}
+
+impl Reach {
+    fn covers(self, at: Cursor) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::UpTo(cursor) => cursor.has_passed(at),
+            Self::Torn => true,
+        }
     }
 }
 
@@ -104,142 +144,98 @@ impl Place {
             in_sync_at: UnixMillis(u64::from_be_bytes(rest.try_into().ok()?)),
         })
     }
+
+    /// Whether this one is worth writing, when that one is on the disk.
+    fn is_due_after(self, saved: Self) -> bool {
+        let pause = if saved.cursor == self.cursor {
+            QUIET_PLACE_EVERY
+        } else {
+            PLACE_EVERY
+        };
+        self.in_sync_at.since(saved.in_sync_at) >= pause
+    }
 }
 
+/// Passes on what comes, first from the copy and then from the engine.
 struct Mirror {
     engine: Arc<dyn Log>,
     copy: Arc<Embedded>,
     clock: Clock,
+    reach: watch::Sender<Reach>,
     feed: mpsc::Sender<Feed>,
-    saved: Option<Place>,
-    /// Whether the copy has every record that was delivered. When one could not be written, the
-    /// place is not moved any more, so the next start asks the engine for it again.
-    is_whole: bool,
-    /// Until the log was read to its end once, or is given up for now. Nothing is enforced before
-    /// that, so the copy may lag behind, and be written in few large pieces while more is read.
-    replaying: bool,
-    /// Records of the replay that are not being written yet.
-    waiting: Vec<Arc<Revocation>>,
-    writing: Option<JoinHandle<Result<Cursor, AppendError>>>,
 }
 
-/// The follower went away: there is nobody to mirror for.
+/// The follower went away, and there is nobody to mirror for; or the copier died.
 struct Gone;
 
 impl Mirror {
-    async fn run(mut self) {
+    async fn run(self) {
         // What ends this is seen by the follower: its stream ends.
         let _ = self.mirror().await;
     }
 
-    async fn mirror(&mut self) -> Result<(), Gone> {
+    async fn mirror(&self) -> Result<(), Gone> {
         if !self.replay_copy().await? {
             return Ok(());
         }
-        self.saved = self.load_place().await;
-        let mut known_until = self.saved.map(|place| place.in_sync_at);
-        let from = self.saved.map(|place| place.cursor);
+        let saved = self.load_place().await;
+        let mut known_until = saved.map(|place| place.in_sync_at);
+        let from = saved.map(|place| place.cursor);
+        let (queue, queued) = mpsc::unbounded_channel();
+        tokio::spawn(self.copier(saved).run(queued));
+        let room = Arc::new(Semaphore::new(WAITING));
         let mut news = self.engine.follow(from);
         while let Some(feed) = news.next().await {
-            match &feed {
-                Feed::Records(records, _) => self.copy(records).await,
-                Feed::InSync(cursor, asked) => {
-                    known_until = None;
-                    self.end_replay().await;
-                    self.move_place(*cursor, *asked).await;
-                }
+            if let Some(entry) = self.entry(&feed, &room).await {
+                queue.send(entry).map_err(|_| Gone)?;
+            }
+            match feed {
+                Feed::InSync(..) => known_until = None,
                 Feed::Lost(_) => {
                     if let Some(at) = known_until.take() {
                         // What was read so far is enforced from now on.
-                        self.end_replay().await;
                         self.send(Feed::Restored(at)).await?;
                     }
                 }
-                Feed::Reset(_) | Feed::Restored(_) => {}
+                _ => {}
             }
             self.send(feed).await?;
         }
         Ok(())
     }
 
+    /// What the copy has to learn of a delivery.
+    async fn entry(&self, feed: &Feed, room: &Arc<Semaphore>) -> Option<Entry> {
+        let (records, cursor, in_sync_at) = match feed {
+            Feed::Records(records, cursor) => (records.clone(), *cursor, None),
+            Feed::InSync(cursor, asked) => {
+                let at = self.clock.now().minus(asked.elapsed());
+                (Records::default(), *cursor, Some(at))
+            }
+            Feed::Reset(cursor) => (Records::default(), *cursor, None),
+            Feed::Restored(_) | Feed::Lost(_) => return None,
+        };
+        let wanted = u32::try_from(records.len().min(WAITING)).expect("far below 2^32");
+        let room = Arc::clone(room).acquire_many_owned(wanted).await;
+        Some(Entry {
+            records,
+            cursor,
+            in_sync_at,
+            _room: room.expect("nobody closes it"),
+        })
+    }
+
     /// Delivers what the copy has. `false` when it cannot be read to its end.
     async fn replay_copy(&self) -> Result<bool, Gone> {
         let mut copy = self.copy.follow(None);
         while let Some(feed) = copy.next().await {
-            if let Feed::InSync(..) = feed {
+            if let Feed::InSync(cursor, _) = feed {
+                self.reach.send_replace(Reach::UpTo(cursor));
                 return Ok(true);
             }
             self.send(feed).await?;
         }
         Ok(false)
-    }
-
-    /// In a replay some of it later. Otherwise nothing is passed on that the copy does not have:
-    /// what was refused once is refused after a crash, too.
-    async fn copy(&mut self, records: &Records) {
-        if !self.replaying {
-            let written = self.copy.append(records.clone().into_whole()).await;
-            return self.note(written.map(drop));
-        }
-        self.waiting.extend(records.clone());
-        if self.waiting.len() >= REPLAYED {
-            self.write_waiting().await;
-        }
-    }
-
-    async fn end_replay(&mut self) {
-        if self.replaying {
-            self.write_waiting().await;
-            self.written().await;
-            self.replaying = false;
-        }
-    }
-
-    async fn write_waiting(&mut self) {
-        self.written().await;
-        let (copy, records) = (Arc::clone(&self.copy), std::mem::take(&mut self.waiting));
-        self.writing = Some(tokio::spawn(async move { copy.append(records).await }));
-    }
-
-    async fn written(&mut self) {
-        if let Some(writing) = self.writing.take() {
-            let written = writing
-                .await
-                .unwrap_or_else(|died| Err(AppendError::Unknown(died.to_string())));
-            self.note(written.map(drop));
-        }
-    }
-
-    fn note(&mut self, written: Result<(), AppendError>) {
-        if let Err(error) = written
-            && std::mem::replace(&mut self.is_whole, false)
-        {
-            tracing::error!(%error, "the local copy of the log is no longer complete; a restart \
-                will ask the engine for what is missing");
-        }
-    }
-
-    async fn move_place(&mut self, cursor: Cursor, asked: Instant) {
-        let in_sync_at = self.clock.now().minus(asked.elapsed());
-        let is_due = self.saved.is_none_or(|saved| {
-            let pause = if saved.cursor == cursor {
-                QUIET_PLACE_EVERY
-            } else {
-                PLACE_EVERY
-            };
-            in_sync_at.since(saved.in_sync_at) >= pause
-        });
-        if !is_due || !self.is_whole {
-            return;
-        }
-        let place = Place { cursor, in_sync_at };
-        let copy = Arc::clone(&self.copy);
-        let save = move || copy.save(Kind::Place, "", &place.to_bytes());
-        let saved = tokio::task::spawn_blocking(save).await;
-        match saved.map_err(io::Error::other).flatten() {
-            Ok(()) => self.saved = Some(place),
-            Err(error) => tracing::warn!(%error, "the place in the log could not be kept"),
-        }
     }
 
     /// Without a place everything is asked for again, which costs time and loses nothing.
@@ -250,8 +246,91 @@ impl Mirror {
         Place::from_bytes(&loaded.ok()??)
     }
 
+    fn copier(&self, saved: Option<Place>) -> Copier {
+        Copier {
+            copy: Arc::clone(&self.copy),
+            reach: self.reach.clone(),
+            saved,
+            is_torn: false,
+        }
+    }
+
     async fn send(&self, feed: Feed) -> Result<(), Gone> {
         self.feed.send(feed).await.map_err(|_| Gone)
+    }
+}
+
+/// What waits for the disk.
+struct Entry {
+    records: Records,
+    /// The place behind them.
+    cursor: Cursor,
+    /// Everything up to here was known at this moment.
+    in_sync_at: Option<UnixMillis>,
+    /// Given back once it is written.
+    _room: OwnedSemaphorePermit,
+}
+
+/// Writes the copy, all that waits at once.
+struct Copier {
+    copy: Arc<Embedded>,
+    reach: watch::Sender<Reach>,
+    saved: Option<Place>,
+    is_torn: bool,
+}
+
+impl Copier {
+    async fn run(mut self, mut queued: mpsc::UnboundedReceiver<Entry>) {
+        let mut entries = Vec::new();
+        while queued.recv_many(&mut entries, usize::MAX).await > 0 {
+            self.write(&entries).await;
+            entries.clear();
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn write(&mut self, entries: &[Entry]) {
+        let records = entries.iter().map(|entry| entry.records.clone());
+        let records: Vec<_> = records.flatten().collect();
+        if !records.is_empty()
+            && let Err(error) = self.copy.append(records).await
+        {
+            self.tear(&error);
+        }
+        if self.is_torn {
+            return;
+        }
+        if let Some(last) = entries.last() {
+            self.reach.send_replace(Reach::UpTo(last.cursor));
+        }
+        let place = entries.iter().rev().find_map(|entry| {
+            let (cursor, in_sync_at) = (entry.cursor, entry.in_sync_at?);
+            Some(Place { cursor, in_sync_at })
+        });
+        if let Some(place) = place {
+            self.move_place(place).await;
+        }
+    }
+
+    fn tear(&mut self, error: &AppendError) {
+        if !std::mem::replace(&mut self.is_torn, true) {
+            tracing::error!(%error, "the local copy of the log is no longer complete; a restart \
+                will ask the engine for what is missing");
+            self.reach.send_replace(Reach::Torn);
+        }
+    }
+
+    async fn move_place(&mut self, place: Place) {
+        if self.saved.is_some_and(|saved| !place.is_due_after(saved)) {
+            return;
+        }
+        let copy = Arc::clone(&self.copy);
+        let save = move || copy.save(Kind::Place, "", &place.to_bytes());
+        let saved = tokio::task::spawn_blocking(save).await;
+        match saved.map_err(io::Error::other).flatten() {
+            Ok(()) => self.saved = Some(place),
+            Err(error) => tracing::warn!(%error, "the place in the log could not be kept"),
+        }
     }
 }
 

@@ -42,6 +42,14 @@ pub struct Cursor {
     pub position: u128,
 }
 
+impl Cursor {
+    /// Whether everything up to `other` lies before this place. Never true in another history.
+    #[must_use]
+    pub fn has_passed(self, other: Self) -> bool {
+        self.epoch == other.epoch && self.position >= other.position
+    }
+}
+
 /// Why an append was not acknowledged. The sender is told to try again in every case but
 /// [`AppendError::Rejected`]; records are idempotent, so trying again is always safe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +98,12 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// Everything after `from`, or from the start; then what comes. The stream ends only when
     /// the log is closed or has failed for good.
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed>;
+
+    /// Returns once a restart of this replica would bring back what was delivered up to `at`, even
+    /// if nothing but its own disk were there; at once where it has no disk of its own.
+    fn kept(&self, _at: Cursor) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// How many records the log had, when it was last heard of, behind `at`. Where an engine keeps
     /// an event's records together, they count as one. `None` when it cannot tell.
@@ -172,11 +186,7 @@ pub fn open(
     let keep = Arc::clone(&embedded) as _;
     let log: Arc<dyn Log> = match engine {
         None => embedded,
-        Some(engine) => Arc::new(Mirrored {
-            engine,
-            copy: embedded,
-            clock: clock.clone(),
-        }),
+        Some(engine) => Arc::new(Mirrored::new(engine, embedded, clock.clone())),
     };
     Ok(Store { log, keep, horizon })
 }

@@ -68,6 +68,12 @@ impl Records {
     }
 }
 
+impl Default for Records {
+    fn default() -> Self {
+        Vec::new().into()
+    }
+}
+
 impl From<Vec<Arc<Revocation>>> for Records {
     fn from(records: Vec<Arc<Revocation>>) -> Self {
         Self {

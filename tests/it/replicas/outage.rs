@@ -1,5 +1,6 @@
 //! The engine is gone: at the start of a replica, and while it runs.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::site::{Replica, cluster, early_token, locked, on_nats};
@@ -64,6 +65,63 @@ async fn a_restart_without_the_engine_comes_up_with_what_was_known() {
         replica.healthy().await;
         replica.says("the engine is back", &bob, 200).await;
         assert_eq!(replica.status(&alice).await, 401);
+    }
+}
+
+/// What comes is enforced before it is on this replica's own disk, but it is acknowledged after.
+#[tokio::test]
+async fn what_a_replica_acknowledged_it_knows_after_a_kill_without_the_engine() {
+    let idp = Idp::start();
+    let mut server = Server::start(&Settings::default());
+    let store = with(on_nats(&[server.url()], 1), "allow");
+    let mut replica = Replica::start(&idp, store).await;
+    replica.portcullis.ready().await;
+    let users: Vec<_> = (0..40).map(|user| format!("user-{user}")).collect();
+    let doors = replica.doors();
+    let locking = users
+        .iter()
+        .map(async |user| doors.insist(&locked(user)).await);
+    join_all(locking).await;
+
+    replica.portcullis.kill_9();
+    server.kill();
+    replica.portcullis.restart().await;
+    replica.portcullis.ready().await;
+    for user in &users {
+        let token = early_token(&idp, user);
+        assert_eq!(replica.status(&token).await, 401, "{user}");
+    }
+    let bob = early_token(&idp, "bob");
+    assert_eq!(replica.status(&bob).await, 200, "when_stale: allow");
+}
+
+/// Told to stop, a replica first writes down what it enforces, also what others acknowledged.
+#[tokio::test]
+async fn what_a_replica_enforced_it_knows_after_a_restart_without_the_engine() {
+    let idp = Idp::start();
+    let mut server = Server::start(&Settings::default());
+    let store = with(on_nats(&[server.url()], 1), "allow");
+    let mut hearing = Replica::start(&idp, store.clone()).await;
+    let taking = Replica::start(&idp, store).await;
+    for replica in [&hearing, &taking] {
+        replica.portcullis.ready().await;
+    }
+    let last = early_token(&idp, "user-19");
+    for user in 0..20 {
+        taking
+            .doors()
+            .insist(&locked(&format!("user-{user}")))
+            .await;
+    }
+    hearing.says("told by the log", &last, 401).await;
+    assert!(hearing.portcullis.terminate().await.success());
+
+    server.kill();
+    hearing.portcullis.restart().await;
+    hearing.portcullis.ready().await;
+    for user in 0..20 {
+        let token = early_token(&idp, &format!("user-{user}"));
+        assert_eq!(hearing.status(&token).await, 401, "user {user}");
     }
 }
 

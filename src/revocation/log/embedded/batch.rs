@@ -9,13 +9,7 @@ use crate::revocation::record::Revocation;
 
 use super::database::Tally;
 use super::recent::{Digest, Place, Recent};
-
-/// A record, ready to be written.
-pub(super) struct Row {
-    pub(super) record: Arc<Revocation>,
-    pub(super) digest: Digest,
-    pub(super) bytes: Vec<u8>,
-}
+use super::seal::Seal;
 
 pub(super) struct Batch<'a> {
     connection: &'a Connection,
@@ -37,10 +31,15 @@ impl<'a> Batch<'a> {
 
     /// A record that is there already counts as appended. If it has to be remembered for longer
     /// than the earlier one, it takes its place, at the end of the log.
-    pub(super) fn append(&mut self, tally: &mut Tally, row: &Row) -> rusqlite::Result<()> {
-        let forget_after = i64::try_from(row.record.forget_after.0).unwrap_or(i64::MAX);
-        let ours = self.places.get(&row.digest).copied();
-        if let Some(earlier) = ours.or_else(|| self.recent.find(&row.digest)) {
+    pub(super) fn append(
+        &mut self,
+        tally: &mut Tally,
+        record: &Arc<Revocation>,
+    ) -> rusqlite::Result<()> {
+        let digest = tally.seal.digest(record);
+        let forget_after = i64::try_from(record.forget_after.0).unwrap_or(i64::MAX);
+        let ours = self.places.get(&digest).copied();
+        if let Some(earlier) = ours.or_else(|| self.recent.find(&digest)) {
             if earlier.forget_after >= forget_after && self.is_there(earlier)? {
                 return Ok(());
             }
@@ -50,11 +49,11 @@ impl<'a> Batch<'a> {
             position: tally.last_position + 1,
             forget_after,
         };
-        self.insert(tally, row, place)?;
+        self.insert(tally.seal, &digest, &record.encode(), place)?;
         tally.last_position = place.position;
         tally.records += 1;
-        self.written.push(Arc::clone(&row.record));
-        self.places.insert(row.digest, place);
+        self.written.push(Arc::clone(record));
+        self.places.insert(digest, place);
         Ok(())
     }
 
@@ -76,17 +75,22 @@ impl<'a> Batch<'a> {
         Ok(i64::from(statement.execute([place.position])? == 1))
     }
 
-    fn insert(&self, tally: &Tally, row: &Row, place: Place) -> rusqlite::Result<()> {
+    fn insert(
+        &self,
+        seal: Seal,
+        digest: &Digest,
+        record: &[u8],
+        place: Place,
+    ) -> rusqlite::Result<()> {
         let Place {
             position,
             forget_after,
         } = place;
-        let seal = tally.seal;
-        let sum = seal.of_row(position, &row.digest, forget_after, &row.bytes);
+        let sum = seal.of_row(position, digest, forget_after, record);
         let sql = "INSERT INTO records (position, digest, forget_after, sum, record)
                    VALUES (?1, ?2, ?3, ?4, ?5)";
         let mut statement = self.connection.prepare_cached(sql)?;
-        statement.execute(params![position, row.digest, forget_after, sum, row.bytes])?;
+        statement.execute(params![position, digest, forget_after, sum, record])?;
         Ok(())
     }
 }

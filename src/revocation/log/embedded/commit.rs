@@ -14,7 +14,7 @@ use crate::readiness::Readiness;
 use crate::revocation::record::Revocation;
 
 use super::super::{AppendError, Cursor};
-use super::batch::{Batch, Row};
+use super::batch::Batch;
 use super::compact::Compaction;
 use super::database::{self, Tally};
 use super::error::{is_damage, refusal};
@@ -35,7 +35,7 @@ const DEGRADED: &str = "store";
 
 pub(super) enum Job {
     Append {
-        rows: Vec<Row>,
+        records: Vec<Arc<Revocation>>,
         reply: oneshot::Sender<Result<Cursor, AppendError>>,
     },
     Save {
@@ -114,9 +114,9 @@ impl Committer {
         let mut batch = Batch::new(&transaction, &self.recent);
         for job in jobs {
             match job {
-                Job::Append { rows, .. } => {
-                    for row in rows {
-                        batch.append(&mut tally, row)?;
+                Job::Append { records, .. } => {
+                    for record in records {
+                        batch.append(&mut tally, record)?;
                     }
                 }
                 Job::Save {
@@ -211,7 +211,7 @@ fn gather(first: Job, jobs: &Receiver<Job>) -> Vec<Job> {
 impl Job {
     fn records(&self) -> usize {
         match self {
-            Self::Append { rows, .. } => rows.len(),
+            Self::Append { records, .. } => records.len(),
             Self::Save { .. } | Self::Compact { .. } => 1,
         }
     }

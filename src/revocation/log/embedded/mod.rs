@@ -41,7 +41,6 @@ use crate::revocation::record::Revocation;
 use crate::revocation::retention::Retention;
 
 use super::{AppendError, Cursor, Feed, Log};
-use batch::Row;
 use commit::{Committer, Job};
 use compact::Compaction;
 use database::Tally;
@@ -170,14 +169,6 @@ impl Embedded {
         answer.recv().map_err(lost)?
     }
 
-    fn row(&self, record: Arc<Revocation>) -> Row {
-        Row {
-            digest: self.seal.digest(&record),
-            bytes: record.encode(),
-            record,
-        }
-    }
-
     fn send(&self, job: Job) -> Result<(), AppendError> {
         let jobs = self.jobs.as_ref().expect("there until this is dropped");
         jobs.try_send(job).map_err(|error| {
@@ -197,9 +188,9 @@ impl Embedded {
 impl Log for Embedded {
     fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>> {
         Box::pin(async move {
-            let rows = batch.into_iter().map(|record| self.row(record)).collect();
             let (reply, answer) = oneshot::channel();
-            self.send(Job::Append { rows, reply })?;
+            let records = batch;
+            self.send(Job::Append { records, reply })?;
             // The writer died between taking the job and answering.
             let lost = |_| AppendError::Unknown(self.why_not());
             answer.await.map_err(lost)?

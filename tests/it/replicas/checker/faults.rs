@@ -73,6 +73,9 @@ impl Victims {
             let fault = draw(&mut random);
             let lasts = Duration::from_millis(random.between(SHORTEST, fault.longest()));
             let calm = Duration::from_millis(random.between(SHORTEST, 2_000));
+            if let Fault::Replica(which) = fault {
+                history.kills(which);
+            }
             let server = self.strike(fault).await;
             history.fault(format!("{fault:?} {server} for {lasts:?}"));
             tokio::time::sleep(lasts).await;

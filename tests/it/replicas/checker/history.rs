@@ -33,6 +33,8 @@ struct Inner {
     /// Those for which an event was sent at all.
     attempted: Vec<Subject>,
     decisions: Vec<Decision>,
+    /// Replicas that were killed, and when.
+    kills: Vec<(usize, Instant)>,
     faults: Vec<(Instant, String)>,
 }
 
@@ -74,6 +76,11 @@ impl History {
         self.inner().decisions.push(decision);
     }
 
+    /// To be called before the replica is killed.
+    pub(super) fn kills(&self, replica: usize) {
+        self.inner().kills.push((replica, Instant::now()));
+    }
+
     pub(super) fn fault(&self, what: String) {
         self.inner().faults.push((Instant::now(), what));
     }
@@ -101,7 +108,8 @@ impl History {
 
     /// Holds every decision against three rules:
     /// 1. No request that was sent later than `bound` after an acknowledged event is accepted.
-    /// 2. A replica that once refused a token never accepts it again, whatever happens to it.
+    /// 2. A replica that once refused a token never accepts it again, unless it was killed since:
+    ///    what it enforces may then not be on its own disk yet (decision 0010).
     /// 3. Nobody is refused for whom no event was sent.
     pub(super) fn judge(&self, bound: Duration) -> Report {
         let inner = self.inner();
@@ -127,7 +135,9 @@ impl History {
                             self.tell(decision)
                         ));
                     }
-                    if let Some(before) = refused_before.get(&pair) {
+                    if let Some(before) = refused_before.get(&pair)
+                        && !inner.was_killed_between(before, decision)
+                    {
                         report.violation(&format!(
                             "accepted, although it refused before: {}; {}",
                             self.tell(before),
@@ -169,6 +179,14 @@ impl History {
     }
 }
 
+impl Inner {
+    fn was_killed_between(&self, first: &Decision, second: &Decision) -> bool {
+        self.kills.iter().any(|(replica, at)| {
+            *replica == first.replica && (first.sent..second.sent).contains(at)
+        })
+    }
+}
+
 impl Report {
     fn count(&mut self, verdict: Verdict) {
         *match verdict {
@@ -201,7 +219,12 @@ mod tests {
     }
 
     fn judged(decisions: &[Decision]) -> usize {
+        judged_after(|_| {}, decisions)
+    }
+
+    fn judged_after(happens: impl FnOnce(&History), decisions: &[Decision]) -> usize {
         let history = History::begin();
+        happens(&history);
         history.attempts(1);
         history.acknowledged(1);
         for decision in decisions {
@@ -232,6 +255,24 @@ mod tests {
             ..accepted
         };
         assert_eq!(judged(&[refused, elsewhere]), 0);
+    }
+
+    #[test]
+    fn a_kill_excuses_its_replica_and_only_for_the_time_before_it() {
+        let refused = decision(1, Instant::now(), Verdict::Refused);
+        let kill = |replica| {
+            let kill = move |history: &History| history.kills(replica);
+            let later = Instant::now() + Duration::from_secs(1);
+            let accepted = decision(1, later, Verdict::Accepted);
+            judged_after(kill, &[refused, accepted])
+        };
+        assert_eq!(kill(0), 0);
+        assert_eq!(kill(1), 1);
+        let after = |history: &History| history.kills(0);
+        let late = Instant::now() + Duration::from_secs(1);
+        let refused = decision(1, late, Verdict::Refused);
+        let accepted = decision(1, late + Duration::from_secs(1), Verdict::Accepted);
+        assert_eq!(judged_after(after, &[refused, accepted]), 1);
     }
 
     #[test]

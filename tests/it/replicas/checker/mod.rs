@@ -173,7 +173,8 @@ async fn no_history_breaks_a_promise() {
 #[expect(clippy::print_stdout, reason = "the numbers are what a run is for")]
 async fn judge(run: &Run<'_>, victims: &Victims, seed: u64) {
     join_all(victims.replicas.iter().map(Replica::healthy)).await;
-    let at_last = join_all((0..3).map(|replica| ask_again(run, replica))).await;
+    let replicas = victims.replicas.iter().enumerate();
+    let at_last = join_all(replicas.map(|(number, replica)| ask_again(run, number, replica))).await;
     let report = run.history.judge(bound());
     println!(
         "seed {seed}: {} events acknowledged; checks: {} accepted, {} refused, {} stale or not \
@@ -202,17 +203,22 @@ async fn judge(run: &Run<'_>, victims: &Victims, seed: u64) {
 }
 
 /// What a replica that is well gets wrong.
-async fn ask_again(run: &Run<'_>, replica: usize) -> Vec<String> {
+async fn ask_again(run: &Run<'_>, number: usize, replica: &Replica) -> Vec<String> {
     let locked = run.history.locked().into_iter();
     let expected = locked
         .map(|subject| (subject, Verdict::Refused))
         .chain((0..INNOCENT).map(|subject| (subject, Verdict::Accepted)));
     let mut wrong = Vec::new();
     for (subject, expected) in expected {
-        let verdict = run.check(replica, subject).await;
+        let mut verdict = run.check(number, subject).await;
+        if verdict == Verdict::Unavailable {
+            // On a busy machine it may have become stale once more, which it has to say.
+            replica.healthy().await;
+            verdict = run.check(number, subject).await;
+        }
         if verdict != expected {
             wrong.push(format!(
-                "at last: replica {replica} user {subject}: {verdict:?}"
+                "at last: replica {number} user {subject}: {verdict:?}"
             ));
         }
     }
