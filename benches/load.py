@@ -83,9 +83,11 @@ def paced_requests(port: int, token: str, rate: float, seconds: float) -> list[f
     return paced(arguments, f"http://127.0.0.1:{port}{PATH}", rate, seconds, 8)
 
 
-def wrk(script: str, url: str, connections: int, arguments: list[str], seconds: float = 120) -> dict:
+def wrk(
+    script: str, url: str, connections: int, arguments: list[str], seconds: float = 120, nice: int = 0
+) -> dict:
     """Runs a script that prints one JSON object at the end."""
-    command = [tool("wrk"), "-t", "1", "-c", str(connections), "-d", f"{seconds:.0f}s"]
+    command = ["nice", "-n", str(nice), tool("wrk"), "-t", "1", "-c", str(connections), "-d", f"{seconds:.0f}s"]
     command += ["--timeout", "10s", "-s", str(SCRIPTS / script), url, "--", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         wake_when_done(process)
@@ -130,11 +132,11 @@ def tokens(port: int, file: Path, first: int, count: int, status: int, forwarded
     return done
 
 
-def events(port: int, senders: int, seconds: float, first: int, pause_ms: int = 0) -> dict:
+def events(port: int, senders: int, seconds: float, first: int, pause_ms: int = 0, nice: int = 0) -> dict:
     """Events about one new user each, `senders` at once."""
     url = f"http://127.0.0.1:{port}/events/fusionauth"
     arguments = [str(first), PASSWORD, str(pause_ms)]
-    done = wrk("events.lua", url, senders, arguments, seconds)
+    done = wrk("events.lua", url, senders, arguments, seconds, nice)
     if done["refused"]:
         raise Failed(f"events were refused: {done}")
     return done

@@ -22,7 +22,7 @@ END = "<!-- replicas: end -->"
 JOINS = 2  # the replica that joins
 
 # Events per second, how many of them, and of how many one is watched.
-RATES = ((1, 30, 1), (100, 1000, 1), (2000, 20_000, 40))
+RATES = ((1, 60, 1), (100, 1000, 1), (2000, 20_000, 100))
 ROUNDS = 3
 
 

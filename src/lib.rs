@@ -31,6 +31,7 @@ pub mod units;
 // Level 1: state, and what every level above needs to run. `verify` and `revocation` do not know
 // each other, but for the pure `verify::claims`.
 pub mod listen;
+pub mod precedence;
 pub mod readiness;
 pub mod revocation;
 pub mod verify;

@@ -1,4 +1,4 @@
-//! What the disk allows: one small append and one sync, again and again.
+//! What the disk allows: one small append and one sync, again and again, or now and then.
 
 use std::error::Error;
 use std::fs::File;
@@ -17,6 +17,9 @@ pub(crate) struct Args {
     directory: PathBuf,
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// Milliseconds of quiet before each: a disk that was left alone takes longer.
+    #[arg(long, default_value_t = 0)]
+    pause: u64,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
@@ -24,6 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut file = File::create(&path)?;
     let (started, mut times) = (Instant::now(), Vec::new());
     while started.elapsed() < Duration::from_secs_f64(args.seconds) {
+        std::thread::sleep(Duration::from_millis(args.pause));
         let before = Instant::now();
         file.write_all(&[7; 256])?;
         file.sync_data()?;

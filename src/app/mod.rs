@@ -7,10 +7,11 @@ mod tasks;
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::telemetry;
+use crate::{precedence, telemetry};
 use parts::Parts;
 use tasks::Tasks;
 
@@ -20,28 +21,37 @@ use tasks::Tasks;
 /// What could not be started, or which part died and why.
 pub fn run(config: &Config) -> Result<(), String> {
     let log = telemetry::init(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let cannot = |error| format!("the runtime cannot be started: {error}");
+    let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("portcullis")
         .build()
-        .map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let result = runtime.block_on(serve(config));
+        .map_err(cannot)?;
+    // For what gives way to checks.
+    let yielding = Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("events")
+        .on_thread_start(precedence::give_way)
+        .build()
+        .map_err(cannot)?;
+    let result = runtime.block_on(serve(config, yielding.handle()));
     if let Err(error) = &result {
         tracing::error!(error, "stopped");
     }
     // Blocking work that nobody waits for, such as a key set that is being saved, may finish.
     runtime.shutdown_timeout(Duration::from_secs(5));
+    yielding.shutdown_background();
     drop(log);
     result
 }
 
-async fn serve(config: &Config) -> Result<(), String> {
+async fn serve(config: &Config, yielding: &Handle) -> Result<(), String> {
     let told_to_stop = stop_signal()?;
     let parts = Parts::build(config).await?;
     let readiness = parts.readiness.clone();
     // What the doors lean on goes last.
     let (mut core, mut doors) = (Tasks::default(), Tasks::default());
-    parts.start(&mut core, &mut doors);
+    parts.start(&mut core, &mut doors, yielding);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
     let failed = tokio::select! {
         name = told_to_stop => {

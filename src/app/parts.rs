@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::keys::{IssuerKeys, Recorder};
@@ -123,7 +124,7 @@ impl Parts {
 
     /// Starts everything. Health answers from the first moment; requests are refused until
     /// nothing is awaited any more.
-    pub(super) fn start(self, core: &mut Tasks, doors: &mut Tasks) {
+    pub(super) fn start(self, core: &mut Tasks, doors: &mut Tasks, yielding: &Handle) {
         core.spawn(
             "the follower of revocations",
             self.follower.run(core.shutdown()),
@@ -151,7 +152,7 @@ impl Parts {
         }
         for listener in self.listeners.events {
             let served = events::serve(listener, Arc::clone(&self.receiver), doors.shutdown());
-            doors.spawn("the event listener", ok(served));
+            doors.spawn_on("the event listener", ok(served), yielding);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +30,17 @@ impl Tasks {
         name: impl Into<String>,
         part: impl Future<Output = Outcome> + Send + 'static,
     ) {
-        let id = self.running.spawn(part).id();
+        self.spawn_on(name, part, &Handle::current());
+    }
+
+    /// On the threads of another runtime.
+    pub(super) fn spawn_on(
+        &mut self,
+        name: impl Into<String>,
+        part: impl Future<Output = Outcome> + Send + 'static,
+        runtime: &Handle,
+    ) {
+        let id = self.running.spawn_on(part, runtime).id();
         self.names.insert(id, name.into());
     }
 

@@ -27,8 +27,9 @@ const PURE: &[&str] = &[
 const TABLE: &[(&str, &[&str])] = &[
     ("readiness", &[]),
     ("listen", &[]),
+    ("precedence", &[]),
     ("verify", &["readiness", "listen"]),
-    ("revocation", &["readiness", "listen"]),
+    ("revocation", &["readiness", "listen", "precedence"]),
     ("policy", &[]),
     ("gate", &["policy", "verify", "revocation", "readiness"]),
     ("events", &["verify", "revocation", "readiness", "listen"]),
