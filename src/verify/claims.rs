@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use smallvec::SmallVec;
 
 /// The claims of one token. A value of this type exists only after every check of `verify` passed.
@@ -56,6 +56,7 @@ impl Claims {
 /// It lies in two blocks of memory, because a look-up reads it on every check, and of a hundred
 /// thousand tokens most are in no processor cache.
 #[derive(Clone)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct Payload {
     /// All texts, one behind the other.
     text: Box<str>,
@@ -64,6 +65,7 @@ pub struct Payload {
 
 /// Where a text ends that begins where the one before it ended, and whether it is a name.
 #[derive(Clone, Copy)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
 struct Piece(u32);
 
 impl Piece {
@@ -98,33 +100,46 @@ impl Payload {
     }
 }
 
-impl From<&Map<String, Value>> for Payload {
-    fn from(members: &Map<String, Value>) -> Self {
-        // As much as a usual token needs, so that hardly anything is moved.
-        let mut writing = Writing {
-            text: String::with_capacity(32 * members.len()),
-            pieces: Vec::with_capacity(2 * members.len() + 2),
-        };
-        for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
-            writing.piece(name, Piece::NAME);
-            match value {
-                Value::Array(items) => items.iter().for_each(|item| writing.scalar(item)),
-                value => writing.scalar(value),
-            }
-        }
-        Self {
-            text: writing.text.into(),
-            pieces: writing.pieces.into(),
-        }
-    }
-}
-
-struct Writing {
+/// A payload that is being written, member by member.
+pub(super) struct Writing {
     text: String,
     pieces: Vec<Piece>,
 }
 
 impl Writing {
+    /// Room for that many bytes of text and that many names and values, so that nothing is moved.
+    pub(super) fn with_room(bytes: usize, pieces: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            pieces: Vec::with_capacity(pieces),
+        }
+    }
+
+    /// Begins a member. Its values follow.
+    pub(super) fn name(&mut self, name: &str) {
+        self.piece(name, Piece::NAME);
+    }
+
+    pub(super) fn value(&mut self, text: &str) {
+        self.piece(text, 0);
+    }
+
+    pub(super) fn number(&mut self, number: &Number) {
+        let _ = write!(self.text, "{number}");
+        self.end_piece(0);
+    }
+
+    pub(super) fn flag(&mut self, flag: bool) {
+        self.value(if flag { "true" } else { "false" });
+    }
+
+    pub(super) fn finish(self) -> Payload {
+        Payload {
+            text: self.text.into(),
+            pieces: self.pieces.into(),
+        }
+    }
+
     fn piece(&mut self, text: &str, flag: u32) {
         self.text.push_str(text);
         self.end_piece(flag);
@@ -138,14 +153,26 @@ impl Writing {
     /// A scalar as text: `5` and `"5"` are the same tenant to an operator.
     fn scalar(&mut self, value: &Value) {
         match value {
-            Value::String(text) => self.piece(text, 0),
-            Value::Number(number) => {
-                let _ = write!(self.text, "{number}");
-                self.end_piece(0);
-            }
-            Value::Bool(flag) => self.piece(if *flag { "true" } else { "false" }, 0),
+            Value::String(text) => self.value(text),
+            Value::Number(number) => self.number(number),
+            Value::Bool(flag) => self.flag(*flag),
             Value::Null | Value::Array(_) | Value::Object(_) => {}
         }
+    }
+}
+
+/// For claims that come from no token.
+impl From<&Map<String, Value>> for Payload {
+    fn from(members: &Map<String, Value>) -> Self {
+        let mut writing = Writing::with_room(32 * members.len(), 2 * members.len() + 2);
+        for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+            writing.name(name);
+            match value {
+                Value::Array(items) => items.iter().for_each(|item| writing.scalar(item)),
+                value => writing.scalar(value),
+            }
+        }
+        writing.finish()
     }
 }
 

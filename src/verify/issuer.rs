@@ -64,7 +64,7 @@ impl Issuer {
     }
 
     /// What the header alone can decide.
-    pub(super) fn admit(&self, header: &Header) -> Result<(), Reason> {
+    pub(super) fn admit(&self, header: &Header<'_>) -> Result<(), Reason> {
         if !self.algorithms.contains(header.algorithm) {
             return Err(Reason::UnsupportedAlgorithm);
         }
@@ -77,11 +77,11 @@ impl Issuer {
         let candidates = self.candidates(&jws.header, clock).await?;
         candidates
             .into_iter()
-            .find(|key| key.verifies(jws.header.algorithm, jws.signed, &jws.signature))
+            .find(|key| key.verifies(jws.header.algorithm, jws.signed, jws.signature))
             .ok_or(Reason::BadSignature)
     }
 
-    async fn candidates(&self, header: &Header, clock: &Clock) -> Result<Candidates, Reason> {
+    async fn candidates(&self, header: &Header<'_>, clock: &Clock) -> Result<Candidates, Reason> {
         if header.algorithm.is_hmac() {
             return self.secret_for(header);
         }
@@ -101,12 +101,12 @@ impl Issuer {
         }
     }
 
-    fn public(&self, header: &Header, now: UnixMillis) -> Result<Candidates, NoKey> {
+    fn public(&self, header: &Header<'_>, now: UnixMillis) -> Result<Candidates, NoKey> {
         let kid = header.kid.as_deref();
         self.keyring.find(kid, header.algorithm, now)
     }
 
-    fn secret_for(&self, header: &Header) -> Result<Candidates, Reason> {
+    fn secret_for(&self, header: &Header<'_>) -> Result<Candidates, Reason> {
         let secret = self.secret.as_ref().ok_or(Reason::UnsupportedAlgorithm)?;
         let kid = header.kid.as_deref().filter(|_| secret.named);
         let found = secret.set.find(kid, header.algorithm);

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
 use smallvec::SmallVec;
 
 use super::algorithm::{Algorithm, Algorithms};
-use super::json;
+use super::json::{self, Json};
 use super::key::{Key, Lease, Unusable};
 
 /// More keys than this under one `kid` are skipped: each costs a signature check per token.
@@ -45,7 +44,7 @@ impl KeySet {
         lease: &Arc<Lease>,
     ) -> Result<Self, String> {
         let members = json::object(text).map_err(|error| format!("the key set is {error}"))?;
-        let Some(Value::Array(items)) = members.get("keys") else {
+        let Some(Json::List(items)) = members.get("keys") else {
             return Err("the key set has no list `keys`".to_owned());
         };
         let mut set = Self::default();
@@ -65,11 +64,13 @@ impl KeySet {
 
     fn take(
         &mut self,
-        item: &Value,
+        item: &Json<'_>,
         allowed: Algorithms,
         lease: &Arc<Lease>,
     ) -> Result<(), Unusable> {
-        let jwk = item.as_object().ok_or("it is no object")?;
+        let Json::Object(jwk) = item else {
+            return Err("it is no object");
+        };
         let key = Key::from_jwk(jwk, allowed, lease)?;
         let same_name = |held: &&Arc<Key>| held.kid() == key.kid();
         if key.kid().is_some() && self.keys.iter().filter(same_name).count() >= MOST_PER_KID {

@@ -1,11 +1,12 @@
 //! Reading a compact JWS (RFC 7515 §3.1, §7.1) strictly, before anything in it is believed.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
-use super::json;
+use super::json::{self, Json, Object};
 use crate::reason::Reason;
 use crate::token;
 
@@ -14,11 +15,13 @@ const LONGEST_KID: usize = 256;
 
 /// A token that reads well. Nothing in it is verified.
 pub(super) struct Jws<'a> {
-    pub header: Header,
-    pub payload: Map<String, Value>,
+    pub header: Header<'a>,
+    pub payload: Object<'a>,
+    /// The payload as it was signed.
+    pub payload_bytes: &'a [u8],
     /// `BASE64URL(header) || '.' || BASE64URL(payload)`, the text that is signed.
     pub signed: &'a [u8],
-    pub signature: Vec<u8>,
+    pub signature: &'a [u8],
 }
 
 /// The parts of the header that matter.
@@ -28,21 +31,20 @@ pub(super) struct Jws<'a> {
 /// kind of token (RFC 9449) or an attack, and everything that changes how the rest is to be read:
 /// `crit` and `b64` (RFC 7515 §4.1.11, RFC 7797), `zip` and `enc` (RFC 7516), and `cty: JWT`, a
 /// token within a token (RFC 7519 §5.2).
-pub(super) struct Header {
+pub(super) struct Header<'a> {
     pub algorithm: Algorithm,
-    pub kid: Option<String>,
-    pub typ: Option<String>,
+    pub kid: Option<Cow<'a, str>>,
+    pub typ: Option<Cow<'a, str>>,
 }
 
-const CHANGES_THE_READING: [&str; 5] = ["crit", "b64", "zip", "enc", "jwk"];
-
 impl<'a> Jws<'a> {
-    /// Exactly three parts, canonical base64url without padding, two strict JSON objects.
+    /// Exactly three parts, canonical base64url without padding, two strict JSON objects. `space`
+    /// takes what the parts decode to; the rest borrows from it.
     ///
     /// # Errors
     /// [`Reason::MalformedToken`], or [`Reason::UnsupportedAlgorithm`] when the header reads well
     /// and names no algorithm of ours.
-    pub(super) fn parse(token: &'a str) -> Result<Self, Reason> {
+    pub(super) fn parse(token: &'a str, space: &'a mut Vec<u8>) -> Result<Self, Reason> {
         if token.len() > token::LONGEST.len() {
             return Err(Reason::MalformedToken);
         }
@@ -52,59 +54,62 @@ impl<'a> Jws<'a> {
         else {
             return Err(Reason::MalformedToken);
         };
-        let header = Header::parse(&decode(header)?)?;
+        // Text takes more room than the bytes that it stands for.
+        space.resize(token.len(), 0);
+        let (header, space) = decode_into(header, space)?;
+        let header = Header::parse(header)?;
+        let (payload_bytes, space) = decode_into(payload, space)?;
+        let payload = json::object(payload_bytes).map_err(|_| Reason::MalformedToken)?;
         let signed = &token.as_bytes()[..token.len() - signature.len() - 1];
+        let (signature, _) = decode_into(signature, space)?;
         Ok(Self {
             header,
-            payload: json::object(&decode(payload)?).map_err(|_| Reason::MalformedToken)?,
+            payload,
+            payload_bytes,
             signed,
-            signature: decode(signature)?,
+            signature,
         })
-    }
-
-    /// The payload as it was signed.
-    pub(super) fn payload_bytes(&self) -> Result<Vec<u8>, Reason> {
-        let text = std::str::from_utf8(self.signed).map_err(|_| Reason::MalformedToken)?;
-        let (_header, payload) = text.split_once('.').ok_or(Reason::MalformedToken)?;
-        decode(payload)
     }
 
     /// The issuer that the token claims to be from; good for choosing whose keys to try.
     pub(super) fn issuer(&self) -> Option<&str> {
-        self.payload.get("iss")?.as_str()
+        match self.payload.get("iss")? {
+            Json::Text(name) => Some(name),
+            _ => None,
+        }
     }
 }
 
-impl Header {
-    fn parse(text: &[u8]) -> Result<Self, Reason> {
-        let members = json::object(text).map_err(|_| Reason::MalformedToken)?;
-        if CHANGES_THE_READING
-            .iter()
-            .any(|name| members.contains_key(*name))
-        {
+impl<'a> Header<'a> {
+    fn parse(text: &'a [u8]) -> Result<Self, Reason> {
+        let (mut alg, mut kid, mut typ) = (None, None, None);
+        let object = json::object(text).map_err(|_| Reason::MalformedToken)?;
+        for (name, value) in object.into_members() {
+            match &*name {
+                "alg" => alg = Some(as_text(value)?),
+                "kid" => kid = Some(as_text(value)?),
+                "typ" => typ = Some(as_text(value)?),
+                "cty" if same_type(&as_text(value)?, "JWT") => return Err(Reason::MalformedToken),
+                "crit" | "b64" | "zip" | "enc" | "jwk" => return Err(Reason::MalformedToken),
+                _ => {}
+            }
+        }
+        if kid.as_ref().is_some_and(|kid| kid.len() > LONGEST_KID) {
             return Err(Reason::MalformedToken);
         }
-        let kid = text_member(&members, "kid")?;
-        let typ = text_member(&members, "typ")?;
-        let cty = text_member(&members, "cty")?;
-        let too_long = kid.is_some_and(|kid| kid.len() > LONGEST_KID);
-        if too_long || cty.is_some_and(|cty| same_type(cty, "JWT")) {
-            return Err(Reason::MalformedToken);
-        }
-        let name = text_member(&members, "alg")?.ok_or(Reason::MalformedToken)?;
+        let alg = alg.ok_or(Reason::MalformedToken)?;
         Ok(Self {
-            algorithm: Algorithm::named(name).ok_or(Reason::UnsupportedAlgorithm)?,
-            kid: kid.map(str::to_owned),
-            typ: typ.map(str::to_owned),
+            algorithm: Algorithm::named(&alg).ok_or(Reason::UnsupportedAlgorithm)?,
+            kid,
+            typ,
         })
     }
 }
 
-fn text_member<'m>(members: &'m Map<String, Value>, name: &str) -> Result<Option<&'m str>, Reason> {
-    match members.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(Reason::MalformedToken),
+fn as_text(value: Json<'_>) -> Result<Cow<'_, str>, Reason> {
+    match value {
+        Json::Text(text) => Ok(text),
+        _ => Err(Reason::MalformedToken),
     }
 }
 
@@ -122,10 +127,22 @@ fn short_type(name: &str) -> &str {
     }
 }
 
+pub(super) fn decode(part: &str) -> Result<Vec<u8>, Reason> {
+    let mut space = vec![0; part.len()];
+    let length = decode_into(part, &mut space)?.0.len();
+    space.truncate(length);
+    Ok(space)
+}
+
+/// Decodes to the beginning of `space`, which is at least as long as the text, and gives back what
+/// is left of it.
+///
 /// This engine refuses padding, whitespace, the other alphabet and set trailing bits, so every
 /// byte string has exactly one text.
-pub(super) fn decode(part: &str) -> Result<Vec<u8>, Reason> {
-    URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| Reason::MalformedToken)
+fn decode_into<'s>(part: &str, space: &'s mut [u8]) -> Result<(&'s [u8], &'s mut [u8]), Reason> {
+    let length = URL_SAFE_NO_PAD
+        .decode_slice(part, space)
+        .map_err(|_| Reason::MalformedToken)?;
+    let (decoded, rest) = space.split_at_mut(length);
+    Ok((decoded, rest))
 }

@@ -8,9 +8,9 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
     RsaPublicKeyComponents,
 };
-use serde_json::{Map, Value};
 
 use super::algorithm::{Algorithm, Algorithms, Family};
+use super::json::{Json, Object};
 use super::jws;
 use crate::clock::UnixMillis;
 use crate::secret::Secret;
@@ -57,7 +57,7 @@ impl Key {
     /// Reads a public JWK. It gets the algorithms that `allowed`, its type and its own `alg`
     /// share.
     pub(super) fn from_jwk(
-        jwk: &Map<String, Value>,
+        jwk: &Object<'_>,
         allowed: Algorithms,
         lease: &Arc<Lease>,
     ) -> Result<Self, Unusable> {
@@ -152,8 +152,8 @@ impl std::fmt::Debug for Key {
 }
 
 /// RFC 7517 §4.2 and §4.3. A private or symmetric key in a published set is no secret any more.
-fn is_for_verifying(jwk: &Map<String, Value>) -> Result<(), Unusable> {
-    if jwk.contains_key("d") || jwk.contains_key("k") {
+fn is_for_verifying(jwk: &Object<'_>) -> Result<(), Unusable> {
+    if jwk.get("d").is_some() || jwk.get("k").is_some() {
         return Err("it is private or symmetric");
     }
     if text(jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
@@ -161,9 +161,13 @@ fn is_for_verifying(jwk: &Map<String, Value>) -> Result<(), Unusable> {
     }
     match jwk.get("key_ops") {
         None => Ok(()),
-        Some(Value::Array(operations)) if operations.iter().any(|one| one == "verify") => Ok(()),
+        Some(Json::List(operations)) if operations.iter().any(is_to_verify) => Ok(()),
         Some(_) => Err("its key_ops lack verify"),
     }
+}
+
+fn is_to_verify(operation: &Json<'_>) -> bool {
+    matches!(operation, Json::Text(name) if name == "verify")
 }
 
 /// The public part as the JWK gives it (RFC 7518 §6, RFC 8037 §2).
@@ -179,7 +183,7 @@ enum Public {
 }
 
 impl Public {
-    fn from_jwk(jwk: &Map<String, Value>) -> Result<Self, Unusable> {
+    fn from_jwk(jwk: &Object<'_>) -> Result<Self, Unusable> {
         match (text(jwk, "kty")?, text(jwk, "crv")?) {
             (Some("RSA"), _) => Self::rsa(jwk),
             (Some("EC"), Some("P-256")) => Ok(Self::P256(point(jwk, 32)?)),
@@ -189,7 +193,7 @@ impl Public {
         }
     }
 
-    fn rsa(jwk: &Map<String, Value>) -> Result<Self, Unusable> {
+    fn rsa(jwk: &Object<'_>) -> Result<Self, Unusable> {
         let n = without_leading_zeros(bytes(jwk, "n")?);
         let e = without_leading_zeros(bytes(jwk, "e")?);
         let spare = n.first().map_or(0, |first| first.leading_zeros() as usize);
@@ -236,20 +240,20 @@ fn odd(number: &[u8]) -> bool {
     number.last().is_some_and(|last| last % 2 == 1)
 }
 
-fn point(jwk: &Map<String, Value>, size: usize) -> Result<Vec<u8>, Unusable> {
+fn point(jwk: &Object<'_>, size: usize) -> Result<Vec<u8>, Unusable> {
     const UNCOMPRESSED: u8 = 4;
     let (x, y) = (sized(jwk, "x", size)?, sized(jwk, "y", size)?);
     Ok([&[UNCOMPRESSED], x.as_slice(), &y].concat())
 }
 
-fn sized(jwk: &Map<String, Value>, name: &str, size: usize) -> Result<Vec<u8>, Unusable> {
+fn sized(jwk: &Object<'_>, name: &str, size: usize) -> Result<Vec<u8>, Unusable> {
     let bytes = bytes(jwk, name)?;
     (bytes.len() == size)
         .then_some(bytes)
         .ok_or("a coordinate has the wrong length")
 }
 
-fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, Unusable> {
+fn bytes(jwk: &Object<'_>, name: &str) -> Result<Vec<u8>, Unusable> {
     let encoded = text(jwk, name)?.ok_or("a member is missing")?;
     jws::decode(encoded).map_err(|_| "a member is not base64url")
 }
@@ -258,10 +262,10 @@ fn without_leading_zeros(bytes: Vec<u8>) -> Vec<u8> {
     bytes.into_iter().skip_while(|byte| *byte == 0).collect()
 }
 
-fn text<'m>(jwk: &'m Map<String, Value>, name: &str) -> Result<Option<&'m str>, Unusable> {
+fn text<'m>(jwk: &'m Object<'_>, name: &str) -> Result<Option<&'m str>, Unusable> {
     match jwk.get(name) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Json::Text(text)) => Ok(Some(text)),
         Some(_) => Err("a member is not text"),
     }
 }

@@ -181,17 +181,19 @@ impl Verifier {
         compact: &str,
         allowed: &[Algorithm],
     ) -> Result<Vec<u8>, Reason> {
-        let jws = Jws::parse(compact)?;
+        let mut space = Vec::new();
+        let jws = Jws::parse(compact, &mut space)?;
         if !allowed.contains(&jws.header.algorithm) {
             return Err(Reason::UnsupportedAlgorithm);
         }
         let issuer = self.issuers.get(issuer).ok_or(Reason::UnknownIssuer)?;
         issuer.signer(&jws, &self.clock).await?;
-        jws.payload_bytes()
+        Ok(jws.payload_bytes.to_vec())
     }
 
     async fn examine(&self, token: Token<'_>) -> Result<Verified, Reason> {
-        let jws = Jws::parse(token.expose())?;
+        let mut space = Vec::new();
+        let jws = Jws::parse(token.expose(), &mut space)?;
         let issuer = jws.issuer().and_then(|name| self.issuers.get(name));
         let issuer = issuer.ok_or(Reason::UnknownIssuer)?;
         issuer.admit(&jws.header)?;

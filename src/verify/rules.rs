@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Number;
 
-use super::claims::Claims;
+use super::claims::{Claims, Payload, Writing};
 use super::config::IssuerConfig;
+use super::json::{Json, Object};
 use super::jws::same_type;
 use crate::clock::UnixMillis;
 use crate::lifetime::Lifetimes;
@@ -71,7 +72,7 @@ impl Rules {
     /// judges it again whenever the token comes back.
     pub(super) fn judge(
         &self,
-        payload: &Map<String, Value>,
+        payload: &Object<'_>,
         now: UnixMillis,
     ) -> Result<(Claims, Window), Reason> {
         let times = self.times(payload, now)?;
@@ -89,14 +90,14 @@ impl Rules {
             issued_at: times.issued_at,
             counts_as_issued_at: times.counts_as_issued_at,
             expires_at: times.expires_at,
-            all: payload.into(),
+            all: flat(payload),
         };
         Ok((claims, times.window(self.config.leeway.0)))
     }
 
     /// `exp` and `iat` are rounded down: a token ends a little early and counts as issued a little
     /// early, so neither its life nor the reach of a revocation is ever judged too kindly.
-    fn times(&self, payload: &Map<String, Value>, now: UnixMillis) -> Result<Times, Reason> {
+    fn times(&self, payload: &Object<'_>, now: UnixMillis) -> Result<Times, Reason> {
         let exp = number(payload, "exp")?.ok_or(Reason::MissingClaim)?;
         let expires_at = seconds(exp)?.floor;
         if expires_at < self.lifetimes.dead_before() {
@@ -140,16 +141,17 @@ impl Rules {
         Ok(once.map_or(earliest, |once| once.min(earliest)))
     }
 
-    fn check_audience(&self, payload: &Map<String, Value>) -> Result<(), Reason> {
+    fn check_audience(&self, payload: &Object<'_>) -> Result<(), Reason> {
         let listed = |audience: &str| {
             self.config.any_audience || self.config.audiences.iter().any(|one| one == audience)
         };
         let meant_for_us = match payload.get("aud") {
             None => self.config.any_audience,
-            Some(Value::String(audience)) => listed(audience),
-            Some(Value::Array(audiences)) => {
-                let texts: Option<Vec<_>> = audiences.iter().map(Value::as_str).collect();
-                texts.is_some_and(|texts| texts.into_iter().any(listed))
+            Some(Json::Text(audience)) => listed(audience),
+            Some(Json::List(audiences)) => {
+                let is_text = |one: &Json<'_>| matches!(one, Json::Text(_));
+                let is_listed = |one: &Json<'_>| matches!(one, Json::Text(text) if listed(text));
+                audiences.iter().all(is_text) && audiences.iter().any(is_listed)
             }
             Some(_) => false,
         };
@@ -157,15 +159,15 @@ impl Rules {
     }
 
     /// The first claim that is there decides, as it does for a revocation by client.
-    fn client(&self, payload: &Map<String, Value>) -> Result<Option<Box<str>>, Reason> {
+    fn client(&self, payload: &Object<'_>) -> Result<Option<Box<str>>, Reason> {
         let mut names = self.config.client_claims.iter();
-        let held = names.find(|name| payload.get(*name).is_some_and(|value| !value.is_null()));
+        let held = names.find(|name| is_there(payload, name));
         held.map_or(Ok(None), |name| text(payload, name))
     }
 
-    fn check_required(&self, payload: &Map<String, Value>) -> Result<(), Reason> {
+    fn check_required(&self, payload: &Object<'_>) -> Result<(), Reason> {
         let mut required = self.config.required_claims.iter();
-        let there = required.all(|name| payload.get(name).is_some_and(|value| !value.is_null()));
+        let there = required.all(|name| is_there(payload, name));
         there.then_some(()).ok_or(Reason::MissingClaim)
     }
 
@@ -226,17 +228,17 @@ struct Seconds {
     ceiling: u64,
 }
 
-fn seconds_of(payload: &Map<String, Value>, name: &str) -> Result<Option<Seconds>, Reason> {
+fn seconds_of(payload: &Object<'_>, name: &str) -> Result<Option<Seconds>, Reason> {
     match payload.get(name) {
         None => Ok(None),
-        Some(Value::Number(date)) => seconds(date).map(Some),
+        Some(Json::Number(date)) => seconds(date).map(Some),
         Some(_) => Err(Reason::MalformedToken),
     }
 }
 
 /// A `NumericDate` (RFC 7519 §2) may have a fraction or an exponent. It lies between 1970 and
 /// 9999.
-fn seconds(date: &serde_json::Number) -> Result<Seconds, Reason> {
+fn seconds(date: &Number) -> Result<Seconds, Reason> {
     if let Some(whole) = date.as_u64() {
         return in_range(whole, whole);
     }
@@ -260,31 +262,76 @@ fn in_range(floor: u64, ceiling: u64) -> Result<Seconds, Reason> {
         .ok_or(Reason::MalformedToken)
 }
 
+/// A claim that is `null` counts as absent.
+fn is_there(payload: &Object<'_>, name: &str) -> bool {
+    !matches!(payload.get(name), None | Some(Json::Null))
+}
+
+/// The payload as the rest of the program reads it.
+fn flat(payload: &Object<'_>) -> Payload {
+    let members = payload.members();
+    let bytes = members.iter().map(|(name, value)| name.len() + room(value));
+    let mut writing = Writing::with_room(bytes.sum(), 2 * members.len() + 2);
+    for (name, value) in members {
+        if matches!(value, Json::Null) {
+            continue;
+        }
+        writing.name(name);
+        match value {
+            Json::List(items) => items.iter().for_each(|item| scalar(item, &mut writing)),
+            value => scalar(value, &mut writing),
+        }
+    }
+    writing.finish()
+}
+
+/// How many bytes a value takes as text. For numbers that is a guess: they are dates.
+fn room(value: &Json<'_>) -> usize {
+    match value {
+        Json::Text(text) => text.len(),
+        Json::Number(_) => 10,
+        Json::Bool(_) => 5,
+        Json::List(items) => items.iter().map(room).sum(),
+        Json::Null | Json::Object(_) => 0,
+    }
+}
+
+fn scalar(value: &Json<'_>, writing: &mut Writing) {
+    match value {
+        Json::Text(text) => writing.value(text),
+        Json::Number(number) => writing.number(number),
+        Json::Bool(flag) => writing.flag(*flag),
+        Json::Null | Json::List(_) | Json::Object(_) => {}
+    }
+}
+
 /// A claim that every token must have: of another type, it is as good as missing.
-fn number<'m>(
-    payload: &'m Map<String, Value>,
-    name: &str,
-) -> Result<Option<&'m serde_json::Number>, Reason> {
+fn number<'m>(payload: &'m Object<'_>, name: &str) -> Result<Option<&'m Number>, Reason> {
     match payload.get(name) {
         None => Ok(None),
-        Some(Value::Number(number)) => Ok(Some(number)),
+        Some(Json::Number(number)) => Ok(Some(number)),
         Some(_) => Err(Reason::MissingClaim),
     }
 }
 
 /// A claim that a token may have, and then as text that is not empty.
-fn text(payload: &Map<String, Value>, name: &str) -> Result<Option<Box<str>>, Reason> {
+fn text(payload: &Object<'_>, name: &str) -> Result<Option<Box<str>>, Reason> {
     match payload.get(name) {
         None => Ok(None),
-        Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.as_str().into())),
+        Some(Json::Text(text)) if !text.is_empty() => Ok(Some((&**text).into())),
         Some(_) => Err(Reason::MalformedToken),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::verify::json;
+    use crate::verify::tests::mutation::json_value;
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -306,14 +353,27 @@ mod tests {
         }
     }
 
-    fn judged(lifetimes: Lifetimes, claims: &Value, now: u64) -> Result<u64, Reason> {
+    fn judged(lifetimes: Lifetimes, claims: &serde_json::Value, now: u64) -> Result<u64, Reason> {
         let config = serde_json::json!({
             "issuer": "https://id.example.com", "any_audience": true, "leeway": "10m",
         });
         let rules = Rules::new(&crate::verify::tests::read(&config), lifetimes);
-        let payload = claims.as_object().unwrap();
-        let judged = rules.judge(payload, UnixMillis::from_seconds(now));
+        let text = claims.to_string();
+        let payload = json::object(text.as_bytes()).unwrap();
+        let judged = rules.judge(&payload, UnixMillis::from_seconds(now));
         judged.map(|(claims, _)| claims.counts_as_issued_at)
+    }
+
+    proptest! {
+        #[test]
+        fn claims_read_from_a_token_are_those_that_serde_json_reads(
+            payload in prop::collection::btree_map("[a-z]{0,3}", json_value(), 0..12)
+        ) {
+            let text = serde_json::to_string(&payload).unwrap();
+            let read = json::object(text.as_bytes()).unwrap();
+            let expected: serde_json::Map<_, _> = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(flat(&read), Payload::from(&expected));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod friendly;
 mod hostile;
 mod hostile_claims;
 mod keys;
-mod mutation;
+pub(super) mod mutation;
 mod sets;
 
 use std::collections::HashMap;

@@ -133,7 +133,7 @@ proptest! {
     }
 }
 
-fn json_value() -> impl Strategy<Value = Value> {
+pub(in crate::verify) fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
