@@ -20,8 +20,7 @@ impl Output {
     }
 
     pub(crate) fn text(&mut self, number: u32, text: &str) {
-        self.key(number, LENGTH_DELIMITED);
-        self.varint(text.len() as u64);
+        self.key_and_length(number, text.len());
         self.0.extend_from_slice(text.as_bytes());
     }
 
@@ -38,18 +37,36 @@ impl Output {
 
     /// A message within the message.
     pub(crate) fn message(&mut self, number: u32, write: impl FnOnce(&mut Self)) {
-        self.key(number, LENGTH_DELIMITED);
         // Its length comes in front of it and is known behind it. Most need one byte to say.
-        self.0.push(0);
+        self.key_and_length(number, 0);
         let start = self.0.len();
         write(self);
         let length = self.0.len() - start;
         if let Ok(short @ ..0x80) = u8::try_from(length) {
             self.0[start - 1] = short;
         } else {
-            let mut prefix = Self::default();
-            prefix.varint(length as u64);
-            self.0.splice(start - 1..start, prefix.0);
+            self.lengthen(start, length);
+        }
+    }
+
+    /// Puts a length of several bytes in front of a message that was written already, where there
+    /// is one byte for it: the others are written behind it and turned to the front.
+    fn lengthen(&mut self, start: usize, length: usize) {
+        let (end, length) = (self.0.len(), length as u64);
+        self.0[start - 1] = length.to_le_bytes()[0] | 0x80;
+        self.varint(length >> 7);
+        let more = self.0.len() - end;
+        self.0[start..].rotate_right(more);
+    }
+
+    /// Both take one byte nearly always, so they are written as one.
+    fn key_and_length(&mut self, number: u32, length: usize) {
+        let key = number << 3 | LENGTH_DELIMITED;
+        if let (Ok(key @ ..0x80), Ok(length @ ..0x80)) = (u8::try_from(key), u8::try_from(length)) {
+            self.0.extend_from_slice(&[key, length]);
+        } else {
+            self.varint(key.into());
+            self.varint(length as u64);
         }
     }
 

@@ -1,7 +1,7 @@
 //! `CheckResponse` messages, encoded once and stamped with a decision's id each time.
 //!
 //! Everything but the id depends on the reason alone, or on the token alone. So refusals are
-//! encoded when the configuration is read, and a permit when its token is first seen; that is kept
+//! encoded when the configuration is read, and a permit when its token comes back; that is kept
 //! beside the verified claims ([`Verified::memo`]). What is left for each request is one copy.
 
 use std::collections::HashMap;
@@ -66,17 +66,12 @@ impl Encoder {
     }
 
     fn permit(&self, answers: &Answers, verified: &Verified, id: DecisionId) -> Bytes {
-        let encode = || {
-            let claims = Some(&verified.claims);
-            let bytes = permit::encode(frame(), answers, claims, self.place.text());
-            self.place.template(bytes)
-        };
-        let memo = verified.memo.get_or_init(|| encode().to_memo(self.mark));
-        match Template::stamp_memo(memo, self.mark, id) {
-            Some(stamped) => stamped,
-            // The configuration was replaced since this token was first seen.
-            None => encode().stamp(id),
-        }
+        let encode = |id: &str| permit::encode(frame(), answers, Some(&verified.claims), id);
+        let memo = || self.place.template(encode(self.place.text()));
+        let memo = verified.memo.recall(|| memo().to_memo(self.mark));
+        let stamped = memo.and_then(|memo| Template::stamp_memo(memo, self.mark, id));
+        // The token is new, or the configuration was replaced since its answer was kept.
+        stamped.unwrap_or_else(|| sealed(encode(digits(&id.hex()))).into())
     }
 }
 
@@ -97,9 +92,8 @@ impl Placeholder {
     }
 
     /// `bytes` are an answer behind its frame, in which the length is yet to be written.
-    fn template(&self, mut bytes: Vec<u8>) -> Template {
-        let length = u32::try_from(bytes.len() - FRAME).expect("an answer is far below 4 GiB");
-        bytes[1..FRAME].copy_from_slice(&length.to_be_bytes());
+    fn template(&self, bytes: Vec<u8>) -> Template {
+        let bytes = sealed(bytes);
         let places = memmem::find_iter(&bytes, &self.0)
             .filter_map(|place| u32::try_from(place).ok())
             .collect();
@@ -114,6 +108,13 @@ impl Placeholder {
 fn frame() -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1024);
     bytes.resize(FRAME, 0);
+    bytes
+}
+
+/// Writes the length of an answer into the frame in front of it.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let length = u32::try_from(bytes.len() - FRAME).expect("an answer is far below 4 GiB");
+    bytes[1..FRAME].copy_from_slice(&length.to_be_bytes());
     bytes
 }
 

@@ -16,6 +16,7 @@ mod jws;
 mod kept;
 mod key;
 mod keyring;
+mod memo;
 mod metrics;
 mod origin;
 mod refresh;
@@ -29,13 +30,13 @@ mod tests;
 pub use algorithm::Algorithm;
 pub use claims::Claims;
 pub use config::{CacheConfig, IssuerConfig, JwksConfig, KeysConfig, SecretConfig, check_issuers};
+pub use memo::Memo;
 pub use metrics::Metrics;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -58,8 +59,8 @@ use rules::Window;
 #[derive(Debug)]
 pub struct Verified {
     pub claims: Claims,
-    /// A door's encoded answer for this token, so that a repeat token is not encoded again.
-    pub memo: OnceLock<Bytes>,
+    /// A door's encoded answer for this token.
+    pub memo: Memo,
     key: Arc<Key>,
     window: Window,
 }
@@ -72,7 +73,7 @@ impl Verified {
         let key = Key::from_secret(&nothing, None, std::iter::empty().collect());
         Self {
             claims,
-            memo: OnceLock::new(),
+            memo: Memo::default(),
             key: Arc::new(key),
             window: Window {
                 from: UnixMillis(0),
@@ -203,7 +204,7 @@ impl Verifier {
         window.admits(now, self.horizon())?;
         Ok(Verified {
             claims,
-            memo: OnceLock::new(),
+            memo: Memo::default(),
             key,
             window,
         })
