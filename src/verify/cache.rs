@@ -1,11 +1,12 @@
 //! Tokens that were seen before. A cache, and never the truth: whatever it holds of a good token is
 //! judged again by the clock, the horizon and the state of the key that verified it.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{self, SHA256, SHA256_OUTPUT_LEN};
-use moka::Expiry;
 use moka::sync::Cache;
 
 use super::Verified;
@@ -16,8 +17,17 @@ use crate::token::Token;
 
 /// Stands for the whole text of a token. Anything that is easier to collide would let those who
 /// send tokens be taken for somebody else; the text itself would be most of an entry.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; SHA256_OUTPUT_LEN]);
+
+/// Any part of a digest finds its place in a table as well as the whole does; all of it is compared
+/// there. The table's hasher is keyed, so nobody can aim at a place.
+impl Hash for Fingerprint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (part, _) = self.0.split_first_chunk().expect("SHA-256 has 32 bytes");
+        state.write_u64(u64::from_le_bytes(*part));
+    }
+}
 
 impl Fingerprint {
     pub(super) fn of(token: Token<'_>) -> Self {
@@ -35,7 +45,15 @@ pub(super) struct KnownTokens(Option<Caches>);
 struct Caches {
     good: Cache<Fingerprint, Arc<Verified>>,
     refused: Cache<Fingerprint, Reason>,
+    /// Until when there may be anything in `refused`, in milliseconds, so that new good tokens are
+    /// not looked up there.
+    refusing_until: AtomicU64,
+    clock: Clock,
 }
+
+/// The memory of a token that was not used for so long is freed: it ended, or its client is gone.
+/// Whether a token ended is judged by [`KnownTokens::find`].
+const KEPT_UNUSED_FOR: Duration = Duration::from_mins(10);
 
 /// Clients that do not notice a refusal ask again at once, so this is enough to spare their
 /// signatures. It is also how long a token stays refused whose key is replaced by the right one
@@ -53,13 +71,18 @@ impl KnownTokens {
         let good = Cache::<Fingerprint, Arc<Verified>>::builder()
             .max_capacity(config.max_size.0)
             .weigher(|_, verified| u32::try_from(weight(verified)).unwrap_or(u32::MAX))
-            .expire_after(AtTheEnd(clock))
+            .time_to_idle(KEPT_UNUSED_FOR)
             .build();
         let refused = Cache::builder()
             .max_capacity(REFUSED_TOKENS)
             .time_to_live(REFUSED_FOR)
             .build();
-        Self(Some(Caches { good, refused }))
+        Self(Some(Caches {
+            good,
+            refused,
+            refusing_until: AtomicU64::new(0),
+            clock,
+        }))
     }
 
     /// A token that was verified before and still is, or the reason why it is refused now. `None`
@@ -70,12 +93,12 @@ impl KnownTokens {
         now: UnixMillis,
         horizon: UnixMillis,
     ) -> Option<Result<Arc<Verified>, Reason>> {
-        let Caches { good, refused } = self.0.as_ref()?;
-        let Some(verified) = good.get(token) else {
-            return refused.get(token).map(Err);
+        let caches = self.0.as_ref()?;
+        let Some(verified) = caches.good.get(token) else {
+            return caches.find_refused(token, now).map(Err);
         };
         if !verified.key.is_good(now) {
-            good.invalidate(token);
+            caches.good.invalidate(token);
             return None;
         }
         let admitted = verified.window.admits(now, horizon);
@@ -83,14 +106,27 @@ impl KnownTokens {
     }
 
     pub(super) fn insert(&self, token: Fingerprint, examined: &Result<Arc<Verified>, Reason>) {
-        let Some(Caches { good, refused }) = &self.0 else {
+        let Some(caches) = &self.0 else {
             return;
         };
         match examined {
-            Ok(verified) => good.insert(token, Arc::clone(verified)),
-            Err(reason) if is_lasting(*reason) => refused.insert(token, *reason),
+            Ok(verified) => caches.good.insert(token, Arc::clone(verified)),
+            Err(reason) if is_lasting(*reason) => caches.insert_refused(token, *reason),
             Err(_) => {}
         }
+    }
+}
+
+impl Caches {
+    fn find_refused(&self, token: &Fingerprint, now: UnixMillis) -> Option<Reason> {
+        let until = UnixMillis(self.refusing_until.load(Ordering::Relaxed));
+        (now <= until).then(|| self.refused.get(token))?
+    }
+
+    fn insert_refused(&self, token: Fingerprint, reason: Reason) {
+        self.refused.insert(token, reason);
+        let until = self.clock.now().plus(REFUSED_FOR);
+        self.refusing_until.fetch_max(until.0, Ordering::Relaxed);
     }
 }
 
@@ -104,30 +140,6 @@ const fn is_lasting(reason: Reason) -> bool {
             | Reason::MissingClaim
             | Reason::Forbidden
     )
-}
-
-/// Frees the memory of a token that ended. That it ended is judged by [`KnownTokens::find`].
-struct AtTheEnd(Clock);
-
-impl Expiry<Fingerprint, Arc<Verified>> for AtTheEnd {
-    fn expire_after_create(
-        &self,
-        _token: &Fingerprint,
-        verified: &Arc<Verified>,
-        _created_at: Instant,
-    ) -> Option<Duration> {
-        Some(verified.window.until.since(self.0.now()))
-    }
-
-    fn expire_after_update(
-        &self,
-        token: &Fingerprint,
-        verified: &Arc<Verified>,
-        updated_at: Instant,
-        _left: Option<Duration>,
-    ) -> Option<Duration> {
-        self.expire_after_create(token, verified, updated_at)
-    }
 }
 
 /// What one entry takes besides its claims: the door's encoded answer and the cache's own
