@@ -189,14 +189,23 @@ fn any_is_named_twice(members: &[Member<'_>]) -> bool {
         names.sort_unstable();
         return names.windows(2).any(|pair| pair[0] == pair[1]);
     }
-    let mut rest = members;
-    while let Some(((name, _), others)) = rest.split_first() {
-        if others.iter().any(|(other, _)| other == name) {
-            return true;
-        }
-        rest = others;
-    }
-    false
+    // One of 64 bits by a name's look. Most names have a bit of their own, and so need no
+    // comparison at all.
+    let mut looks = 0;
+    members.iter().enumerate().any(|(place, (name, _))| {
+        let look = look(name);
+        let is_new = looks & look == 0;
+        looks |= look;
+        !is_new && members[..place].iter().any(|(other, _)| other == name)
+    })
+}
+
+fn look(name: &str) -> u64 {
+    let ends = match name.as_bytes() {
+        [first, .., last] => first.wrapping_mul(5).wrapping_add(*last),
+        rest => rest.first().copied().unwrap_or_default(),
+    };
+    1 << ((usize::from(ends) + 9 * name.len()) % 64)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
+use memchr::memchr_iter;
 
 use super::algorithm::Algorithm;
 use super::json::{self, Json, Object};
@@ -48,12 +48,7 @@ impl<'a> Jws<'a> {
         if token.len() > token::LONGEST.len() {
             return Err(Reason::MalformedToken);
         }
-        let mut parts = token.split('.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(Reason::MalformedToken);
-        };
+        let [header, payload, signature] = three_parts(token).ok_or(Reason::MalformedToken)?;
         // Text takes more room than the bytes that it stands for.
         space.resize(token.len(), 0);
         let (header, space) = decode_into(header, space)?;
@@ -106,6 +101,19 @@ impl<'a> Header<'a> {
     }
 }
 
+/// The parts between exactly two dots. Parts of a token are too long to look at byte by byte.
+fn three_parts(token: &str) -> Option<[&str; 3]> {
+    let mut dots = memchr_iter(b'.', token.as_bytes());
+    let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
+        return None;
+    };
+    Some([
+        &token[..first],
+        &token[first + 1..second],
+        &token[second + 1..],
+    ])
+}
+
 fn as_text(value: Json<'_>) -> Result<Cow<'_, str>, Reason> {
     match value {
         Json::Text(text) => Ok(text),
@@ -137,12 +145,60 @@ pub(super) fn decode(part: &str) -> Result<Vec<u8>, Reason> {
 /// Decodes to the beginning of `space`, which is at least as long as the text, and gives back what
 /// is left of it.
 ///
-/// This engine refuses padding, whitespace, the other alphabet and set trailing bits, so every
+/// This decoder refuses padding, whitespace, the other alphabet and set trailing bits, so every
 /// byte string has exactly one text.
 fn decode_into<'s>(part: &str, space: &'s mut [u8]) -> Result<(&'s [u8], &'s mut [u8]), Reason> {
-    let length = URL_SAFE_NO_PAD
-        .decode_slice(part, space)
+    let decoded = URL_SAFE_NO_PAD
+        .decode(part.as_bytes(), space.as_out())
         .map_err(|_| Reason::MalformedToken)?;
+    let length = decoded.len();
     let (decoded, rest) = space.split_at_mut(length);
     Ok((decoded, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reference(part: &str) -> Option<Vec<u8>> {
+        general_purpose::URL_SAFE_NO_PAD.decode(part).ok()
+    }
+
+    #[test]
+    fn base64_has_one_text_for_every_byte_string() {
+        for part in [
+            "=", "A", "AA=", "AA==", "AAA=", "AB", "AAB", "A A", "AA\n", " AA", "+A", "/A", "é",
+            "AAAAA", "\0\0", "AAAA====",
+        ] {
+            assert_eq!(decode(part), Err(Reason::MalformedToken), "{part}");
+        }
+        assert_eq!(decode("").unwrap(), b"");
+        assert_eq!(decode("_-8").unwrap(), b"\xff\xef");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+        /// Parts of all lengths take all of the decoder's ways, and a change may hit any of them.
+        #[test]
+        fn base64_reads_as_the_reference_reads_it(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            changed in any::<prop::sample::Index>(),
+            change in prop_oneof![any::<char>(), prop::char::range('\0', '\u{7f}')],
+        ) {
+            let good = general_purpose::URL_SAFE_NO_PAD.encode(&bytes);
+            prop_assert_eq!(decode(&good).ok(), Some(bytes));
+            let mut letters: Vec<char> = good.chars().collect();
+            if !letters.is_empty() {
+                let place = changed.index(letters.len());
+                letters[place] = change;
+            }
+            let part: String = letters.into_iter().collect();
+            prop_assert_eq!(decode(&part).ok(), reference(&part));
+        }
+    }
 }
