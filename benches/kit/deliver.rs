@@ -5,10 +5,13 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_nats::HeaderMap;
+use async_nats::header::{NATS_MESSAGE_ID, NATS_MESSAGE_TTL};
 use async_nats::jetstream::consumer::push::OrderedConfig;
 use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, Stream};
 use async_nats::jetstream::{self, Context};
 use clap::Parser;
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use portcullis::clock::Clock;
 use portcullis::revocation::log::nats::{Config, Nats};
@@ -45,8 +48,11 @@ pub(crate) struct FillArgs {
 /// As long as an event of one revocation.
 const LENGTH: usize = 260;
 
-/// Appends that wait for their acknowledgement at a time.
-const UNDER_WAY: usize = 500;
+const CONNECTIONS: usize = 125;
+
+/// Appends of each connection that wait for their acknowledgement at a time. If there were more,
+/// they would share messages.
+const UNDER_WAY: usize = 4;
 
 type Failed = Box<dyn Error + Send + Sync>;
 
@@ -155,7 +161,8 @@ async fn publish(
         tokio::spawn(async move {
             sleep_until(due.into()).await;
             let sent = Instant::now();
-            context.publish(subject, payload.into()).await?.await?;
+            let published = context.publish_with_headers(subject, headers(number), payload.into());
+            published.await?.await?;
             Ok::<_, Failed>(sent)
         })
     };
@@ -165,6 +172,14 @@ async fn publish(
         published.push(one.await??);
     }
     Ok(published)
+}
+
+/// As those of an event: by the first the stream knows a message again, by the second it forgets it.
+fn headers(number: usize) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(NATS_MESSAGE_ID, format!("{number:064x}"));
+    headers.insert(NATS_MESSAGE_TTL, "86400");
+    headers
 }
 
 pub(crate) fn fill(args: &FillArgs) -> Result<(), Box<dyn Error>> {
@@ -182,11 +197,15 @@ async fn append(args: &FillArgs) -> Result<(), Box<dyn Error>> {
     let config = Config::on(args.servers.clone());
     let retention = Retention::default();
     retention.set(std::collections::HashMap::new(), Duration::ZERO);
-    let log = Nats::connect(&config, &clock, &retention)?;
-    let appends = (0..args.live).map(|number| Ok(Arc::new(fill::revocation(number, now))));
-    stream::iter(appends)
-        .try_for_each_concurrent(UNDER_WAY, async |record| insist(&log, record).await)
-        .await?;
+    let logs = (0..CONNECTIONS).map(|_| Nats::connect(&config, &clock, &retention));
+    let logs = logs.collect::<Result<Vec<_>, _>>()?;
+    let shares = logs.iter().enumerate().map(|(first, log)| {
+        let numbers = stream::iter((first..args.live).step_by(CONNECTIONS).map(Ok));
+        numbers.try_for_each_concurrent(UNDER_WAY, async |number| {
+            insist(log, Arc::new(fill::revocation(number, now))).await
+        })
+    });
+    try_join_all(shares).await?;
     Ok(())
 }
 

@@ -4,9 +4,10 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{self, SHA256, SHA256_OUTPUT_LEN};
+use moka::Expiry;
 use moka::sync::Cache;
 
 use super::Verified;
@@ -51,10 +52,6 @@ struct Caches {
     clock: Clock,
 }
 
-/// The memory of a token that was not used for so long is freed: it ended, or its client is gone.
-/// Whether a token ended is judged by [`KnownTokens::find`].
-const KEPT_UNUSED_FOR: Duration = Duration::from_mins(10);
-
 /// Clients that do not notice a refusal ask again at once, so this is enough to spare their
 /// signatures. It is also how long a token stays refused whose key is replaced by the right one
 /// under the same name.
@@ -71,7 +68,7 @@ impl KnownTokens {
         let good = Cache::<Fingerprint, Arc<Verified>>::builder()
             .max_capacity(config.max_size.0)
             .weigher(|_, verified| u32::try_from(weight(verified)).unwrap_or(u32::MAX))
-            .time_to_idle(KEPT_UNUSED_FOR)
+            .expire_after(AtTheEnd(clock.clone()))
             .build();
         let refused = Cache::builder()
             .max_capacity(REFUSED_TOKENS)
@@ -140,6 +137,31 @@ const fn is_lasting(reason: Reason) -> bool {
             | Reason::MissingClaim
             | Reason::Forbidden
     )
+}
+
+/// Frees the memory of a token that ended, so that it keeps no room from others. That it ended is
+/// judged by [`KnownTokens::find`].
+struct AtTheEnd(Clock);
+
+impl Expiry<Fingerprint, Arc<Verified>> for AtTheEnd {
+    fn expire_after_create(
+        &self,
+        _token: &Fingerprint,
+        verified: &Arc<Verified>,
+        _created_at: Instant,
+    ) -> Option<Duration> {
+        Some(verified.window.until.since(self.0.now()))
+    }
+
+    fn expire_after_update(
+        &self,
+        token: &Fingerprint,
+        verified: &Arc<Verified>,
+        updated_at: Instant,
+        _left: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(token, verified, updated_at)
+    }
 }
 
 /// What one entry takes besides its claims: the door's encoded answer and the cache's own

@@ -32,7 +32,7 @@ enum Failure {
 
 pub(super) async fn append(
     nats: &Shared,
-    records: Vec<Arc<Revocation>>,
+    records: &[Arc<Revocation>],
 ) -> Result<Cursor, AppendError> {
     let deadline = Instant::now() + nats.config.publish_timeout.0;
     let epoch = epoch(nats, deadline).await?;
@@ -42,7 +42,7 @@ pub(super) async fn append(
     }
     let mut position = Place::START.position();
     // One after the other, so that they lie in the order of the records.
-    for (payload, records) in batch::messages(&records, room(nats)) {
+    for (payload, records) in batch::messages(records, room(nats)) {
         let headers = headers(nats, records, &payload);
         let acknowledged = publish(nats, headers, payload.clone(), deadline).await?;
         nats.appended

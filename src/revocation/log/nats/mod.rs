@@ -1,6 +1,6 @@
 //! The log on NATS JetStream: one stream that all replicas append to and follow.
 //!
-//! A message holds what one event says, so an event is kept whole or not at all. It is
+//! A message holds what one event says, or several, so an event is kept whole or not at all. It is
 //! acknowledged once most of the stream's servers have it; whether that means *on disk* is for
 //! the servers' `sync_interval` to say (`docs/stores/nats.md`).
 
@@ -9,6 +9,7 @@ mod batch;
 mod config;
 mod durability;
 mod follow;
+mod group;
 mod link;
 mod session;
 mod settings;
@@ -34,6 +35,7 @@ use crate::revocation::record::Revocation;
 use crate::revocation::retention::Retention;
 
 use super::{AppendError, Cursor, Feed, Log};
+use group::Group;
 use link::Link;
 
 pub use config::{Auth, Config, Tls};
@@ -61,6 +63,7 @@ struct Shared {
     /// The highest sequence number that this process was acknowledged.
     appended: Arc<AtomicU64>,
     horizon: Arc<AtomicU64>,
+    group: Arc<Group>,
     closed: CancellationToken,
 }
 
@@ -120,6 +123,7 @@ impl Nats {
             seen: Arc::default(),
             appended: Arc::default(),
             horizon: Arc::default(),
+            group: Arc::default(),
             closed: closed.clone(),
         };
         Ok(Self {
@@ -145,7 +149,7 @@ impl Nats {
 
 impl Log for Nats {
     fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>> {
-        append::append(&self.shared, batch).boxed()
+        group::append(&self.shared, batch).boxed()
     }
 
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed> {
