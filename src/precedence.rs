@@ -1,9 +1,9 @@
 //! Threads that give way to those that answer checks.
 //!
 //! A sender may deliver hundreds of events at once. On the threads of the checks, each check would
-//! wait behind those that came before it. So events are handled, and the log is written and
-//! followed, on threads of their own, with less weight: they take the time that checks leave, and at
-//! least about a tenth of it (`setpriority(2)`).
+//! wait behind those that came before it. So events are handled, and the log is written, on threads
+//! of their own, with less weight: they take the time that checks leave, and at least a tenth of
+//! it (`setpriority(2)`).
 
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;

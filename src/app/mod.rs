@@ -27,10 +27,10 @@ pub fn run(config: &Config) -> Result<(), String> {
         .thread_name("portcullis")
         .build()
         .map_err(cannot)?;
-    // For events and revocations, which give way to checks.
+    // For what gives way to checks.
     let yielding = Builder::new_multi_thread()
         .enable_all()
-        .thread_name("revocations")
+        .thread_name("events")
         .on_thread_start(precedence::give_way)
         .build()
         .map_err(cannot)?;
@@ -47,7 +47,7 @@ pub fn run(config: &Config) -> Result<(), String> {
 
 async fn serve(config: &Config, yielding: &Handle) -> Result<(), String> {
     let told_to_stop = stop_signal()?;
-    let parts = Parts::build(config, yielding).await?;
+    let parts = Parts::build(config).await?;
     let readiness = parts.readiness.clone();
     // What the doors lean on goes last.
     let (mut core, mut doors) = (Tasks::default(), Tasks::default());

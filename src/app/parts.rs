@@ -62,19 +62,19 @@ async fn bind(door: &str, addresses: Option<&Addresses>) -> Result<Vec<Listener>
 }
 
 impl Parts {
-    /// What follows the log and writes it is spawned on the runtime `yielding`.
-    pub(super) async fn build(config: &Config, yielding: &Handle) -> Result<Self, String> {
+    pub(super) async fn build(config: &Config) -> Result<Self, String> {
         let clock = Clock::system();
         let readiness = Readiness::default();
         let mut registry = Registry::with_prefix("portcullis");
         let listeners = Listeners::bind(config).await?;
-        let revocations = {
-            let _entered = yielding.enter();
-            let metrics = Arc::new(revocation::Metrics::register(&mut registry));
-            let (config, lifetimes) = (&config.revocations, config.lifetimes());
-            revocation::open(config, &lifetimes, &clock, &readiness, metrics)
-        };
-        let revocations = revocations.map_err(|error| error.to_string())?;
+        let revocations = revocation::open(
+            &config.revocations,
+            &config.lifetimes(),
+            &clock,
+            &readiness,
+            Arc::new(revocation::Metrics::register(&mut registry)),
+        )
+        .map_err(|error| error.to_string())?;
         let verifier = Verifier::new(
             &config.issuers,
             &config.keys,
@@ -125,10 +125,9 @@ impl Parts {
     /// Starts everything. Health answers from the first moment; requests are refused until
     /// nothing is awaited any more.
     pub(super) fn start(self, core: &mut Tasks, doors: &mut Tasks, yielding: &Handle) {
-        core.spawn_on(
+        core.spawn(
             "the follower of revocations",
             self.follower.run(core.shutdown()),
-            yielding,
         );
         core.spawn("the keeper of keys", ok(self.verifier.run(core.shutdown())));
         core.spawn(
