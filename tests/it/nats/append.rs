@@ -181,6 +181,7 @@ async fn many_at_once_share_messages_and_are_kept_each_once() {
     let mut reader = Reader::new(&log, None);
     reader.in_sync().await;
     let mut seen = reader.seen;
+    assert_eq!(seen.len(), 501);
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), 501);

@@ -186,10 +186,9 @@ impl Embedded {
 }
 
 impl Log for Embedded {
-    fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>> {
+    fn append(&self, records: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            let records = batch;
             self.send(Job::Append { records, reply })?;
             // The writer died between taking the job and answering.
             let lost = |_| AppendError::Unknown(self.why_not());
