@@ -1,5 +1,5 @@
 # Every recipe is one that people run too. `make` alone lists them.
-# CI calls lint, test and configs; the Dockerfile calls image-root.
+# CI calls lint, test, configs and instructions; the Dockerfile calls image-root.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -61,9 +61,8 @@ advisories: ## known vulnerabilities; needs GitHub, so it is not part of CI
 configs: setup ## load every shipped configuration into the program that it is for
 	$(TOOLS)/envoy --mode validate --log-level warn -c envoy/envoy.yaml
 	mkdir -p target/nginx && $(TOOLS)/nginx -t -q -p "$(CURDIR)/target/nginx" -c "$(CURDIR)/envoy/nginx.conf"
-	$(CARGO) test $(LOCKED) --quiet --test it the_shipped_example_works
+	$(CARGO) test $(LOCKED) --quiet --test it the_shipped_example_works # it builds the program, too
 	tools/setup deploy
-	$(CARGO) build $(LOCKED) --quiet
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" .cache/tools/venv/bin/python deploy/check.py \
 		--portcullis $(or $(CARGO_TARGET_DIR),target)/debug/portcullis $(if $(CI),,--lenient)
 
