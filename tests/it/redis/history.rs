@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::support::redis::STREAM;
+use crate::support::until;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_is_one_entry() {
@@ -117,6 +118,13 @@ async fn a_history_that_lost_its_end_and_went_on_resets() {
     server.run::<u64>(&["COPY", STREAM, "behind"]).await;
     let lost = append(&log, "lost").await.unwrap();
     server.run::<String>(&["RENAME", "behind", STREAM]).await;
+    // Ids begin with the server's milliseconds; within one of them the next entry would get the
+    // lost one's id. A failover takes longer.
+    until("the server's clock moves on", async || {
+        let (seconds, micros): (u128, u128) = server.run(&["TIME"]).await;
+        (seconds * 1000 + micros / 1000 > lost.position >> 64).then_some(())
+    })
+    .await;
     let after = append(&log, "b").await.unwrap();
     assert!(after.position > lost.position);
     let mut watch = Watch::of(&log, Some(lost));
