@@ -27,8 +27,10 @@ pub fn run(config: &Config) -> Result<(), String> {
         .thread_name("portcullis")
         .build()
         .map_err(cannot)?;
-    // For what gives way to checks.
+    // For what gives way to checks. Tens of thousands of events a second are enough for anybody, and one
+    // thread handles them with fewer wake-ups than several.
     let yielding = Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .thread_name("events")
         .on_thread_start(precedence::give_way)
