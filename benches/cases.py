@@ -9,6 +9,7 @@ from pathlib import Path
 import load
 from harness import (
     AllowAll,
+    Blind,
     Envoy,
     Portcullis,
     Program,
@@ -327,8 +328,9 @@ def start(bench: Bench) -> None:
 def events(bench: Bench) -> None:
     """Durable events against what the disk allows, on the same disk in the same run."""
     server = bench.portcullis("events", 1000, workers=None)
+    blind = bench.keep(Blind(bench.work))
     disk = bench.work
-    rates, syncs, acks, storms = [], [], [], []
+    rates, syncs, acks, storms, unseen = [], [], [], [], []
     refused, tails = [], []
     for number in range(3):
         rates.append(kit("sync", disk, "--seconds", 2)["per_second"])
@@ -343,11 +345,15 @@ def events(bench: Bench) -> None:
         refused.append((single["refused_p50_ms"], single["refused_p99_ms"]))
         storm = load.events(server.ports["events"], 64, 3, 1_000_000 * number)
         storms.append(storm["per_second"])
+        unseen.append(load.events(blind.port, 64, 3, 0)["per_second"])
         bench.note(f"    {sync} {single} {storm}")
     rate, storm = statistics.median(rates), statistics.median(storms)
     case = "durable events, 64 senders at once"
     target = "≥ 20 × one sync per event"
     bench.row(case, f"{rate:.0f}/s", f"{storm:.0f}/s", storm / rate, target, storm >= 20 * rate)
+    value = statistics.median(unseen)
+    case = "the same events, answered by an HTTP server that does not look at them"
+    bench.row(case, f"{rate:.0f}/s", f"{value:.0f}/s", value / rate, "none", None)
     sync, ack = statistics.median(syncs), statistics.median(acks)
     case = "a single event's acknowledgement, median"
     bench.row(case, f"{sync:.2f} ms", f"{ack:.2f} ms", ack / sync, "≤ 1.5 × one sync", ack <= 1.5 * sync)

@@ -116,6 +116,15 @@ class AllowAll(Program):
             self.wait_for("listens", lambda: accepts(self.port))
 
 
+class Blind(Program):
+    """The bar for events: answers them without looking."""
+
+    def __init__(self, work: Path) -> None:
+        self.port = free_port()
+        super().__init__(work, "blind", [str(RELEASE / "examples/kit"), "answer", f"127.0.0.1:{self.port}"])
+        self.wait_for("listens", lambda: accepts(self.port))
+
+
 class Portcullis(Program):
     """The real server with a real configuration."""
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command-line tool answers on stdout")]
 
+mod answer;
 mod body;
 mod deliver;
 mod fill;
@@ -32,6 +33,7 @@ const AUDIENCE: &str = "shop-api";
 #[derive(Parser)]
 #[command(about = "Tokens, filled logs and probes for the bench")]
 enum Command {
+    Answer(answer::Args),
     Mint(mint::Args),
     Body(body::Args),
     Fill(fill::Args),
@@ -46,6 +48,7 @@ enum Command {
 
 fn main() -> Result<(), Box<dyn Error>> {
     match Command::parse() {
+        Command::Answer(args) => answer::run(&args),
         Command::Mint(args) => mint::run(&args),
         Command::Body(args) => body::run(&args),
         Command::Fill(args) => fill::run(&args),
