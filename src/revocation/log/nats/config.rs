@@ -46,7 +46,7 @@ pub struct Config {
     #[serde(default = "default_connect_timeout")]
     pub connect_timeout: Span,
     /// How long an event may wait for its acknowledgement by the stream. A new leader is elected
-    /// in 4 to 8 seconds; events that meet an election within this time are kept waiting, others
+    /// in 4 to 9 seconds; events that meet an election within this time are kept waiting, others
     /// are refused with 503 and come again.
     #[serde(default = "default_publish_timeout")]
     pub publish_timeout: Span,
