@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 use crate::readiness::Readiness;
 
 use super::feed::FeedState;
@@ -73,7 +73,10 @@ impl Follower {
             }
         }
         let applied = *self.applied.borrow();
-        if let Some(at) = applied {
+        // What is not replayed yet comes from the disk.
+        if let Some(at) = applied
+            && self.feed.is_replayed()
+        {
             self.log.kept(at).await;
         }
         Ok(())
@@ -87,13 +90,13 @@ impl Follower {
             }
             Feed::InSync(cursor, asked) => {
                 self.applied.send_replace(Some(cursor));
-                self.feed_reaches(asked.elapsed());
+                self.feed_reaches(Duration::ZERO, asked);
                 self.readiness.recover(AWAITED);
                 self.offer_or_withdraw();
             }
             Feed::Restored(at) => {
-                let age = self.clock.now().since(at);
-                self.feed_reaches(age);
+                let then = Instant::now();
+                self.feed_reaches(self.age_of(at), then);
             }
             Feed::Lost(why) => {
                 tracing::warn!(why, "the log of revocations is out of reach");
@@ -143,17 +146,27 @@ impl Follower {
         self.index.reserve(live.saturating_mul(all) / so_far.max(1));
     }
 
-    /// Notes that the index has everything that the log had so long `ago`.
-    fn feed_reaches(&self, ago: Duration) {
+    /// A moment that is still to come tells that the clock was set back since, and not how far.
+    fn age_of(&self, at: UnixMillis) -> Duration {
+        let now = self.clock.now();
+        if at > now {
+            return Duration::MAX;
+        }
+        now.since(at)
+    }
+
+    /// Notes that the index has everything that the log had so long before `then`. The moment is taken
+    /// over and not its age: this thread may stand still before it has written it down.
+    fn feed_reaches(&self, before: Duration, then: Instant) {
         let first = !self.feed.is_replayed();
-        self.feed.was_in_sync(ago);
+        self.feed.was_in_sync(before, then);
         if first {
-            self.replayed(ago);
+            self.replayed();
         }
     }
 
-    fn replayed(&self, age: Duration) {
-        let live = self.index.len();
+    fn replayed(&self) {
+        let (live, age) = (self.index.len(), self.feed.age());
         tracing::info!(live, ?age, "the log of revocations is replayed");
         self.readiness.arrived(AWAITED);
     }

@@ -47,11 +47,15 @@ impl Reader {
     #[must_use]
     pub fn standing(&self, claims: &Claims) -> Standing {
         if !self.feed.is_replayed() {
-            Standing::NotReady
-        } else if self.index.is_revoked(claims) {
+            return Standing::NotReady;
+        }
+        // The age first: what makes an old feed young again may bring the very revocation that is not in
+        // the index yet.
+        let is_stale = self.patience.is_over(&claims.issuer, || self.feed.age());
+        if self.index.is_revoked(claims) {
             // Also when the feed is stale: what is known to be revoked stays so.
             Standing::Revoked
-        } else if self.patience.is_over(&claims.issuer, || self.feed.age()) {
+        } else if is_stale {
             Standing::Stale
         } else {
             Standing::Clear(Clear(()))

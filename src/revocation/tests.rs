@@ -211,6 +211,25 @@ async fn an_answer_that_waited_to_be_read_is_as_old_as_its_question() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_restored_is_as_old_as_it_says_unless_the_clock_was_set_back() {
+    let cases = [
+        (NOW.minus(Duration::from_secs(30)), false),
+        (NOW.minus(Duration::from_secs(31)), true),
+        (NOW.plus(Duration::from_hours(1)), true),
+    ];
+    for (known, is_stale) in cases {
+        let mut stage = Stage::new(WhenStale::Deny);
+        stage.feed.send(Feed::Restored(known)).await.unwrap();
+        stage
+            .play(Feed::Records(vec![record("other")].into(), at(1)))
+            .await;
+        let standing = stage.standing();
+        assert_eq!(matches!(standing, Standing::Stale), is_stale, "{known:?}");
+        assert_eq!(matches!(standing, Standing::Clear(_)), !is_stale);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_feed_is_tolerated_where_that_is_configured() {
     let mut stage = Stage::new(WhenStale::Allow);
     stage.play(in_sync(0)).await;

@@ -147,6 +147,10 @@ impl Place {
 
     /// Whether this one is worth writing, when that one is on the disk.
     fn is_due_after(self, saved: Self) -> bool {
+        // The clock was set back: the saved moment would make the copy look younger than it is.
+        if self.in_sync_at < saved.in_sync_at {
+            return true;
+        }
         let pause = if saved.cursor == self.cursor {
             QUIET_PLACE_EVERY
         } else {
@@ -351,5 +355,22 @@ mod tests {
         assert_eq!(Place::from_bytes(&bytes), Some(place));
         assert_eq!(Place::from_bytes(&bytes[..39]), None);
         assert_eq!(Place::from_bytes(&[bytes, vec![0]].concat()), None);
+    }
+
+    #[test]
+    fn a_place_is_written_now_and_then_and_at_once_when_the_clock_was_set_back() {
+        let place = |position, in_sync_at| Place {
+            cursor: Cursor {
+                epoch: [7; 16],
+                position,
+            },
+            in_sync_at: UnixMillis(in_sync_at),
+        };
+        let saved = place(5, 10_000);
+        assert!(!place(6, 10_999).is_due_after(saved));
+        assert!(place(6, 11_000).is_due_after(saved));
+        assert!(!place(5, 14_999).is_due_after(saved));
+        assert!(place(5, 15_000).is_due_after(saved));
+        assert!(place(5, 9_999).is_due_after(saved));
     }
 }
