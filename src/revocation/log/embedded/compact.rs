@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::clock::{Clock, UnixMillis};
 use crate::keep::Kind;
@@ -12,6 +12,7 @@ use crate::revocation::record::{Action, Revocation};
 use crate::revocation::retention::Retention;
 
 use super::database::{self, Tally};
+use super::seal::Seal;
 
 /// The rows that one step looks at, and the most that it deletes: a few milliseconds each.
 const LOOK_AT: i64 = 2048;
@@ -137,6 +138,16 @@ impl Compaction {
         Ok(expired)
     }
 
+    /// The horizon as it is now, whoever raised it. It never falls, and only this thread writes it.
+    pub(super) fn keep_horizon(
+        &self,
+        transaction: &Transaction<'_>,
+        seal: Seal,
+    ) -> rusqlite::Result<()> {
+        let horizon = self.horizon.load(Ordering::Acquire).to_le_bytes();
+        database::save(transaction, seal, Kind::Horizon.as_str(), "", &horizon)
+    }
+
     /// The horizon is durable no later than the deletion, and in force before it.
     fn delete(
         &self,
@@ -144,8 +155,7 @@ impl Compaction {
         connection: &mut Connection,
         tally: &mut Tally,
     ) -> rusqlite::Result<()> {
-        let before = self.horizon.fetch_max(expired.horizon.0, Ordering::AcqRel);
-        let horizon = before.max(expired.horizon.0);
+        self.horizon.fetch_max(expired.horizon.0, Ordering::AcqRel);
         let mut after = *tally;
         let transaction = connection.transaction()?;
         let mut delete = transaction.prepare_cached("DELETE FROM records WHERE position = ?1")?;
@@ -153,8 +163,7 @@ impl Compaction {
             after.records -= i64::from(delete.execute([position])? == 1);
         }
         drop(delete);
-        let kind = Kind::Horizon.as_str();
-        database::save(&transaction, after.seal, kind, "", &horizon.to_le_bytes())?;
+        self.keep_horizon(&transaction, after.seal)?;
         after.commit(transaction)?;
         *tally = after;
         tracing::debug!(

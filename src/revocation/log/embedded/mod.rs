@@ -330,3 +330,38 @@ fn kept_horizon(reader: &Connection, tally: &Tally, database: &Path) -> Result<u
         .map(u64::from_le_bytes)
         .map_err(|_| damaged("its horizon is unreadable".to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::clock::UnixMillis;
+
+    fn open(directory: &tempfile::TempDir) -> Embedded {
+        let config = Config {
+            path: directory.path().to_owned(),
+        };
+        let clock = Clock::manual(UnixMillis(0));
+        Embedded::open(
+            &config,
+            &clock,
+            &Readiness::default(),
+            &Retention::default(),
+        )
+        .unwrap()
+    }
+
+    /// What an engine's follower passes over, because it is over, is not in the copy.
+    #[test]
+    fn the_horizon_is_as_durable_as_the_place_that_was_reached_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = open(&directory);
+        log.horizon().fetch_max(4711, Ordering::AcqRel);
+        log.save(Kind::Place, "", b"far").unwrap();
+        drop(log);
+        let log = open(&directory);
+        assert_eq!(log.load(Kind::Place, "").unwrap().unwrap(), b"far");
+        assert_eq!(log.horizon().load(Ordering::Acquire), 4711);
+    }
+}
