@@ -210,6 +210,35 @@ async fn who_shares_a_message_with_what_is_rejected_is_kept_all_the_same() {
     }
 }
 
+/// What fits into one message stays in one, however many wait beside it.
+#[tokio::test]
+async fn those_that_share_messages_are_not_torn_apart() {
+    let server = small_messages();
+    let log = connect(&server);
+    append(&log, vec![lasting("first")]).await;
+    let event = |n: usize| (0..30).map(move |part| format!("n{n}-{part}"));
+    let appends = (0..40).map(|n| {
+        let log = Arc::clone(&log);
+        let records = event(n).map(|name| lasting(&name)).collect();
+        async move { log.append(records).await.unwrap() }
+    });
+    join_all(appends).await;
+    let stream = operator(&server).await.get_stream(STREAM).await.unwrap();
+    let state = stream.get_info().await.unwrap().state;
+    let mut whole = 0;
+    for number in 1..=state.last_sequence {
+        let message = stream.get_raw_message(number).await.unwrap();
+        let text = String::from_utf8_lossy(&message.payload);
+        let events = (0..40).filter(|n| text.contains(&format!("n{n}-0")));
+        for n in events {
+            assert!(event(n).all(|name| text.contains(&name)), "{n} in {number}");
+            whole += 1;
+        }
+    }
+    assert_eq!(whole, 40);
+    assert!(state.messages < 40, "{} messages", state.messages);
+}
+
 #[tokio::test]
 async fn who_goes_away_takes_nobody_along() {
     let server = Server::start(&Settings::default());

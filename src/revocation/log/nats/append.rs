@@ -57,7 +57,7 @@ pub(super) async fn append(
 }
 
 /// How long the payload of a message may be; its headers count as well.
-fn room(nats: &Shared) -> usize {
+pub(super) fn room(nats: &Shared) -> usize {
     const HEADERS: usize = 1024;
     nats.client.max_payload().saturating_sub(HEADERS)
 }

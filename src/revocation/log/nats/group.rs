@@ -2,12 +2,12 @@
 //! of the stream's servers and a sync on each, and in a storm of events each would wait for all those
 //! before it.
 
-use std::mem;
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::{MutexGuard, oneshot};
 use tokio::time::timeout;
 
@@ -24,26 +24,56 @@ type Appended = Result<Cursor, AppendError>;
 #[derive(Debug, Default)]
 pub(super) struct Group {
     turn: tokio::sync::Mutex<()>,
-    waiting: std::sync::Mutex<Vec<Member>>,
+    waiting: std::sync::Mutex<VecDeque<Member>>,
 }
 
 #[derive(Debug)]
 struct Member {
     records: Vec<Arc<Revocation>>,
+    /// About what the records take in a message.
+    bytes: usize,
     reply: oneshot::Sender<Appended>,
+}
+
+/// What a record takes in a message besides its own bytes, at most.
+const FRAME: usize = 8;
+
+impl Member {
+    fn new(records: Vec<Arc<Revocation>>, reply: oneshot::Sender<Appended>) -> Self {
+        let bytes = records.iter().map(|record| record.encode().len() + FRAME);
+        Self {
+            bytes: bytes.sum(),
+            records,
+            reply,
+        }
+    }
+
+    /// Whoever does not wait any more does not get it.
+    fn answer(self, appended: Appended) {
+        let _ = self.reply.send(appended);
+    }
 }
 
 impl Group {
     /// `true` for the first of a group.
     fn join(&self, member: Member) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push(member);
+        waiting.push_back(member);
         waiting.len() == 1
     }
 
-    fn leave(&self) -> Vec<Member> {
+    /// As many as one message has room for, and at least one: nobody's records are torn apart only
+    /// because others wait. Also says whether there are more.
+    fn leave(&self, mut room: usize) -> (Vec<Member>, bool) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        mem::take(&mut *waiting)
+        let mut members = Vec::new();
+        while let Some(next) = waiting.front()
+            && (members.is_empty() || next.bytes <= room)
+        {
+            room = room.saturating_sub(next.bytes);
+            members.extend(waiting.pop_front());
+        }
+        (members, !waiting.is_empty())
     }
 }
 
@@ -52,7 +82,7 @@ pub(super) async fn append(nats: &Shared, records: Vec<Arc<Revocation>>) -> Appe
         return within(turn, append::append(nats, &records).boxed()).await;
     }
     let (reply, appended) = oneshot::channel();
-    if nats.group.join(Member { records, reply }) {
+    if nats.group.join(Member::new(records, reply)) {
         // On its own: whoever joined first may go away while others wait.
         tokio::spawn(append_together(nats.clone()));
     }
@@ -60,21 +90,35 @@ pub(super) async fn append(nats: &Shared, records: Vec<Arc<Revocation>>) -> Appe
     appended.await.map_err(lost)?
 }
 
-async fn append_together(nats: Shared) {
-    let turn = nats.group.turn.lock().await;
-    let members = nats.group.leave();
-    let records = members.iter().flat_map(|member| member.records.clone());
-    let records: Vec<_> = records.collect();
-    let appended = within(turn, append::append(&nats, &records).boxed()).await;
-    for member in members {
-        let appended = match &appended {
-            // It may be another one's record that the servers will never take.
-            Err(AppendError::Rejected(_)) => append::append(&nats, &member.records).await,
-            appended => appended.clone(),
-        };
-        // Whoever does not wait any more does not get it.
-        let _ = member.reply.send(appended);
+/// Appends those that wait and fit into one message; the others get a task of their own.
+fn append_together(nats: Shared) -> BoxFuture<'static, ()> {
+    async move {
+        let turn = nats.group.turn.lock().await;
+        let (members, more) = nats.group.leave(append::room(&nats));
+        if more {
+            tokio::spawn(append_together(nats.clone()));
+        }
+        let records = members.iter().flat_map(|member| member.records.clone());
+        let records: Vec<_> = records.collect();
+        let appended = within(turn, append::append(&nats, &records).boxed()).await;
+        answer(&nats, members, &appended).await;
     }
+    .boxed()
+}
+
+async fn answer(nats: &Shared, members: Vec<Member>, appended: &Appended) {
+    let Err(AppendError::Rejected(_)) = appended else {
+        for member in members {
+            member.answer(appended.clone());
+        }
+        return;
+    };
+    // It may be another one's record that the servers will never take.
+    let each = members.into_iter().map(async |member| {
+        let appended = append::append(nats, &member.records).await;
+        member.answer(appended);
+    });
+    join_all(each).await;
 }
 
 /// Gives the turn back when the message is acknowledged, or takes too long.
