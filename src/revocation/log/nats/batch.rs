@@ -87,7 +87,7 @@ pub(super) struct Place {
     pub(super) mark: u64,
 }
 
-/// The message at this place was not seen: it expired before it was delivered.
+/// The message at this place was not seen: there is none, or it was over before it was delivered.
 const UNSEEN: u64 = u64::MAX;
 
 impl Place {

@@ -46,14 +46,22 @@ struct Follower {
 #[derive(Clone, Copy)]
 pub(super) struct At {
     pub(super) epoch: [u8; 16],
+    /// Behind the last message that was delivered: from here a session asks.
     pub(super) place: Place,
+    /// The messages up to here, if it lies behind that place, were over before they were delivered.
+    pub(super) over: u64,
 }
 
 impl At {
     pub(super) fn cursor(self) -> Cursor {
+        let place = if self.over > self.place.sequence {
+            Place::unseen(self.over)
+        } else {
+            self.place
+        };
         Cursor {
             epoch: self.epoch,
-            position: self.place.position(),
+            position: place.position(),
         }
     }
 
@@ -61,6 +69,7 @@ impl At {
         Self {
             epoch,
             place: Place::START,
+            over: 0,
         }
     }
 }
@@ -71,6 +80,7 @@ pub(super) fn follow(nats: Shared, from: Option<Cursor>) -> BoxStream<'static, F
         at: from.map(|cursor| At {
             epoch: cursor.epoch,
             place: Place::of_position(cursor.position),
+            over: 0,
         }),
         session: None,
         ready: VecDeque::new(),
@@ -123,7 +133,8 @@ impl Follower {
 
     fn has_all_of_ours(&self) -> bool {
         let appended = self.nats.appended.load(Ordering::Acquire);
-        self.at.is_some_and(|at| at.place.sequence >= appended)
+        self.at
+            .is_some_and(|at| at.place.sequence.max(at.over) >= appended)
     }
 
     async fn step(&mut self) -> Result<(), Trouble> {

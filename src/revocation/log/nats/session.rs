@@ -4,6 +4,7 @@
 //! begin with a look at the stream, because a consumer that resumes in a stream that was made
 //! anew waits for ever. So the consumer is a plain one, and its order is checked here.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -78,26 +79,42 @@ pub(super) struct Session {
     /// When that look began.
     looked_at: Instant,
     replayed: bool,
-    beyond: Beyond,
+    ends: Ends,
     /// What went wrong behind records that go out first.
     broken: Option<Trouble>,
 }
 
-/// A place that the leader's answer did not reach, and when that was noticed. The answer may only
-/// be older than the place, which moves on while the leader answers.
-#[derive(Default)]
-struct Beyond(Option<(Instant, u64)>);
+/// Where the stream ends, by the leader's answers, held against our place.
+struct Ends {
+    /// Our place when the last answer came. The next question is put after that.
+    before: u64,
+    /// A place that an answer did not reach, and when that was noticed.
+    doubt: Option<(Instant, u64)>,
+}
 
-impl Beyond {
-    /// Whether the stream ends before `place`: when an answer to a later question says so of an
-    /// earlier place.
-    fn is_certain(&mut self, place: u64, last: u64, asked: Instant) -> bool {
-        match self.0 {
-            Some((noticed, _)) if asked <= noticed => false,
-            Some((_, earlier)) if last < earlier => true,
+/// What an answer says.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The stream reached our place as of the question. We may have moved on while it was answered.
+    AsFarAsWe,
+    Doubtful,
+    /// The stream was put back: an answer to a later question says so of an earlier place.
+    BeforeUs,
+}
+
+impl Ends {
+    fn judge(&mut self, place: u64, last: u64, asked: Instant) -> End {
+        let before = mem::replace(&mut self.before, place);
+        if last >= before {
+            self.doubt = None;
+            return End::AsFarAsWe;
+        }
+        match self.doubt {
+            Some((noticed, _)) if asked <= noticed => End::Doubtful,
+            Some((_, earlier)) if last < earlier => End::BeforeUs,
             _ => {
-                self.0 = Some((Instant::now(), place));
-                false
+                self.doubt = Some((Instant::now(), place));
+                End::Doubtful
             }
         }
     }
@@ -136,7 +153,10 @@ impl Session {
             target: Some(last),
             looked_at,
             replayed: false,
-            beyond: Beyond::default(),
+            ends: Ends {
+                before: at.place.sequence,
+                doubt: None,
+            },
             broken: None,
         })
     }
@@ -147,10 +167,8 @@ impl Session {
             if let Some(trouble) = self.broken.take() {
                 return Err(trouble);
             }
-            if self
-                .target
-                .is_some_and(|target| self.at.place.sequence >= target)
-            {
+            let passed = self.at.place.sequence.max(self.at.over);
+            if self.target.is_some_and(|target| passed >= target) {
                 self.target = None;
                 self.replayed = true;
                 self.progress = Instant::now();
@@ -195,14 +213,11 @@ impl Session {
         if epoch(info) != self.at.epoch {
             return Err(Trouble::new("the stream was made anew"));
         }
-        if last < self.at.place.sequence {
-            let place = self.at.place.sequence;
-            if self.beyond.is_certain(place, last, asked) {
-                return Err(Trouble::new("the stream ends before our place"));
-            }
-            return Ok(());
+        match self.ends.judge(self.at.place.sequence, last, asked) {
+            End::AsFarAsWe => {}
+            End::Doubtful => return Ok(()),
+            End::BeforeUs => return Err(Trouble::new("the stream ends before our place")),
         }
-        self.beyond = Beyond::default();
         if !self.nats.still_fit(info) {
             return Err(Trouble::new("the stream's settings were changed"));
         }
@@ -305,14 +320,15 @@ impl Session {
     }
 
     /// The last messages of the stream may have expired before they were delivered. The consumer
-    /// does not say so, and the server that it lives on may lag; the stream's leader knows.
+    /// does not say so, and the server that it lives on may lag; the stream's leader knows. The next
+    /// session asks again from behind what was delivered.
     async fn pass_expired(&mut self) -> Result<(), Trouble> {
         let Some(target) = self.target else {
             return Ok(());
         };
         let next = self.nats.next(self.at.place.sequence).await?;
         if next.is_none_or(|next| next > target) {
-            self.at.place = Place::unseen(target);
+            self.at.over = target;
         }
         Ok(())
     }
@@ -399,17 +415,23 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_old_answer_does_not_put_a_busy_stream_before_our_place() {
+    async fn an_answer_is_held_against_the_place_at_its_question() {
         let second = Duration::from_secs(1);
-        let mut beyond = Beyond::default();
+        let (before, doubt) = (100, None);
+        let mut ends = Ends { before, doubt };
         let first = Instant::now();
+        // The next message after each answer moves us on, as on a busy stream.
+        assert_eq!(ends.judge(150, 120, first), End::AsFarAsWe);
+        assert_eq!(ends.judge(210, 160, first), End::AsFarAsWe);
         tokio::time::advance(second).await;
-        assert!(!beyond.is_certain(100, 90, first), "we moved on meanwhile");
-        assert!(!beyond.is_certain(120, 90, first), "it was asked before");
+        assert_eq!(ends.judge(210, 190, first), End::Doubtful, "it had 210");
+        assert_eq!(ends.judge(220, 190, first), End::Doubtful, "asked before");
         tokio::time::advance(second).await;
-        let second = Instant::now();
-        assert!(!beyond.is_certain(250, 240, second), "it has 100 by now");
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(beyond.is_certain(250, 240, Instant::now()), "it lacks 250");
+        let later = Instant::now();
+        assert_eq!(ends.judge(250, 215, later), End::Doubtful, "it had 210");
+        assert_eq!(ends.judge(250, 250, later), End::AsFarAsWe, "a slow leader");
+        assert_eq!(ends.judge(250, 240, later), End::Doubtful);
+        tokio::time::advance(second).await;
+        assert_eq!(ends.judge(250, 240, Instant::now()), End::BeforeUs);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_nats::datetime::parse_rfc3339;
+use async_nats::datetime::{DateTime, parse_rfc3339};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, RequestError};
 use async_nats::jetstream::response::Response;
@@ -97,6 +97,10 @@ fn led(cluster: Option<&ClusterInfo>) -> Result<(), String> {
     let Some(cluster) = cluster.filter(|cluster| !cluster.replicas.is_empty()) else {
         return Ok(());
     };
+    let leads = |peer: &PeerInfo| Some(&peer.name) == cluster.leader.as_ref();
+    if cluster.replicas.iter().any(leads) {
+        return Err("the server that answered does not lead the stream any more".to_owned());
+    }
     let heard = |peer: &&_| in_touch(peer);
     let alive = 1 + cluster.replicas.iter().filter(heard).count();
     let all = 1 + cluster.replicas.len();
@@ -106,6 +110,13 @@ fn led(cluster: Option<&ClusterInfo>) -> Result<(), String> {
     Err(format!(
         "the stream's leader hears from {alive} of {all} servers only, itself included"
     ))
+}
+
+/// Who leads, and since when; `None` for a stream on a single server, which nobody else can lead.
+fn leadership(info: &Info) -> Option<(Option<&str>, Option<&DateTime>)> {
+    let cluster = info.cluster.as_ref()?;
+    let led = (cluster.leader.as_deref(), cluster.leader_since.as_ref());
+    (!cluster.replicas.is_empty()).then_some(led)
 }
 
 fn in_touch(peer: &PeerInfo) -> bool {
@@ -141,14 +152,38 @@ impl Shared {
 
     /// The stream as its leader knows it; nothing is changed. `None` if there is none.
     pub(super) async fn look(&self) -> Result<Option<Info>, Trouble> {
-        let asked = timeout(LOOK, self.ask()).await;
-        let answer = asked.map_err(|_| Trouble::silence("JetStream does not answer"))?;
-        match answer {
+        let looked = timeout(LOOK, self.look_twice()).await;
+        let answer = looked.map_err(|_| Trouble::silence("JetStream does not answer"))??;
+        let Some(answer) = answer else {
+            return Ok(None);
+        };
+        self.raise_horizon(&answer);
+        self.seen.store(Some(Arc::new(Seen::of(&answer.info))));
+        Ok(Some(answer.info))
+    }
+
+    /// A server reads the stream's end first and who leads it next, so in the moment of an election,
+    /// or when it wakes after one, its answer may hold an end that is older than what was acknowledged.
+    /// One that led when it answered, and still leads in answering the next question, led in between.
+    async fn look_twice(&self) -> Result<Option<Answer>, Trouble> {
+        let Some(first) = self.look_once().await? else {
+            return Ok(None);
+        };
+        let led = leadership(&first.info);
+        if led.is_none() {
+            return Ok(Some(first));
+        }
+        match self.look_once().await? {
+            Some(second) if leadership(&second.info) == led => Ok(Some(second)),
+            _ => Err(Trouble::new("the stream's leader changes")),
+        }
+    }
+
+    async fn look_once(&self) -> Result<Option<Answer>, Trouble> {
+        match self.ask().await {
             Ok(Response::Ok(answer)) => {
                 led(answer.info.cluster.as_ref()).map_err(Trouble::new)?;
-                self.raise_horizon(&answer);
-                self.seen.store(Some(Arc::new(Seen::of(&answer.info))));
-                Ok(Some(answer.info))
+                Ok(Some(answer))
             }
             Ok(Response::Err { error }) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
                 Ok(None)
