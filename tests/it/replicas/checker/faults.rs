@@ -73,10 +73,10 @@ impl Victims {
             let fault = draw(&mut random);
             let lasts = Duration::from_millis(random.between(SHORTEST, fault.longest()));
             let calm = Duration::from_millis(random.between(SHORTEST, 2_000));
-            if let Fault::Replica(which) = fault {
-                history.kills(which);
-            }
             let server = self.strike(fault).await;
+            if let Fault::Replica(which) = fault {
+                history.killed(which);
+            }
             history.fault(format!("{fault:?} {server} for {lasts:?}"));
             tokio::time::sleep(lasts).await;
             self.mend(fault, &server).await;

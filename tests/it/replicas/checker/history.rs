@@ -76,8 +76,8 @@ impl History {
         self.inner().decisions.push(decision);
     }
 
-    /// To be called before the replica is killed.
-    pub(super) fn kills(&self, replica: usize) {
+    /// To be called once the replica is dead: what it answered before counts as before.
+    pub(super) fn killed(&self, replica: usize) {
         self.inner().kills.push((replica, Instant::now()));
     }
 
@@ -261,14 +261,14 @@ mod tests {
     fn a_kill_excuses_its_replica_and_only_for_the_time_before_it() {
         let refused = decision(1, Instant::now(), Verdict::Refused);
         let kill = |replica| {
-            let kill = move |history: &History| history.kills(replica);
+            let kill = move |history: &History| history.killed(replica);
             let later = Instant::now() + Duration::from_secs(1);
             let accepted = decision(1, later, Verdict::Accepted);
             judged_after(kill, &[refused, accepted])
         };
         assert_eq!(kill(0), 0);
         assert_eq!(kill(1), 1);
-        let after = |history: &History| history.kills(0);
+        let after = |history: &History| history.killed(0);
         let late = Instant::now() + Duration::from_secs(1);
         let refused = decision(1, late, Verdict::Refused);
         let accepted = decision(1, late + Duration::from_secs(1), Verdict::Accepted);

@@ -25,7 +25,7 @@ use self::faults::Victims;
 use self::history::{Decision, History, Subject};
 use self::random::Random;
 use super::site::{Doors, Replica, Verdict, cluster, early_token, locked, on_nats};
-use crate::support::Idp;
+use crate::support::{Idp, until};
 
 /// The one that CI runs.
 const SEED: u64 = 51;
@@ -210,12 +210,15 @@ async fn ask_again(run: &Run<'_>, number: usize, replica: &Replica) -> Vec<Strin
         .chain((0..INNOCENT).map(|subject| (subject, Verdict::Accepted)));
     let mut wrong = Vec::new();
     for (subject, expected) in expected {
-        let mut verdict = run.check(number, subject).await;
-        if verdict == Verdict::Unavailable {
-            // On a busy machine it may have become stale once more, which it has to say.
+        // On a busy machine it may become stale once more, and says so a moment later in its readiness.
+        let verdict = until("a replica that is well decides", async || {
             replica.healthy().await;
-            verdict = run.check(number, subject).await;
-        }
+            match run.check(number, subject).await {
+                Verdict::Unavailable | Verdict::Silence => None,
+                decided => Some(decided),
+            }
+        })
+        .await;
         if verdict != expected {
             wrong.push(format!(
                 "at last: replica {number} user {subject}: {verdict:?}"
