@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -47,8 +47,12 @@ const SENDERS: usize = 48;
 /// Threads that watch each replica.
 const WATCHERS: usize = 6;
 
-/// No event is known everywhere so soon.
-const FIRST_LOOK: Duration = Duration::from_millis(1);
+/// What an event takes is sought from this part of what events took lately on. A probe that asks from the
+/// beginning takes the processors from what it measures.
+const FIRST_LOOK: f64 = 0.7;
+
+/// What the first event is expected to take, in microseconds.
+const EXPECTED: u64 = 1500;
 
 /// Between two looks this part of the time so far: what is measured is longer than the truth by at
 /// most that and one request.
@@ -74,6 +78,8 @@ struct Run<'a> {
     args: &'a Args,
     tokens: Vec<&'a str>,
     next: AtomicUsize,
+    /// What events took lately, in microseconds.
+    lately: AtomicU64,
     began: Instant,
     milliseconds: Mutex<Vec<f64>>,
 }
@@ -96,6 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         args,
         tokens,
         next: AtomicUsize::new(0),
+        lately: AtomicU64::new(EXPECTED),
         began: Instant::now() + LEAD,
         milliseconds: Mutex::default(),
     };
@@ -172,7 +179,7 @@ impl Run<'_> {
             let Ok(watched) = next else {
                 return Ok(());
             };
-            thread::sleep(FIRST_LOOK.saturating_sub(watched.sent.elapsed()));
+            thread::sleep(self.first_look().saturating_sub(watched.sent.elapsed()));
             while door.ask(&watched.token)? != 401 {
                 let so_far = watched.sent.elapsed();
                 if so_far > PATIENCE {
@@ -180,13 +187,26 @@ impl Run<'_> {
                 }
                 thread::sleep(so_far / PAUSE);
             }
-            let took = watched.sent.elapsed().as_secs_f64() * 1000.0;
+            let took = watched.sent.elapsed();
             let before = watched.refused.fetch_add(1, Ordering::Relaxed);
             if before + 1 == self.args.forward_auth.len() {
-                let mut all = self.milliseconds.lock().expect("no watcher panics");
-                all.push(took);
+                self.note(took);
             }
         }
+    }
+
+    fn first_look(&self) -> Duration {
+        Duration::from_micros(self.lately.load(Ordering::Relaxed)).mul_f64(FIRST_LOOK)
+    }
+
+    /// An event is refused everywhere.
+    fn note(&self, took: Duration) {
+        let mut all = self.milliseconds.lock().expect("no watcher panics");
+        all.push(took.as_secs_f64() * 1000.0);
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let lately = self.lately.load(Ordering::Relaxed);
+        let lately = lately - lately / 16 + took / 16;
+        self.lately.store(lately, Ordering::Relaxed);
     }
 
     fn report(self, seconds: f64) -> Result<(), Box<dyn Error>> {

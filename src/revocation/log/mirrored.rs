@@ -255,7 +255,6 @@ impl Mirror {
             copy: Arc::clone(&self.copy),
             reach: self.reach.clone(),
             saved,
-            is_torn: false,
         }
     }
 
@@ -280,7 +279,6 @@ struct Copier {
     copy: Arc<Embedded>,
     reach: watch::Sender<Reach>,
     saved: Option<Place>,
-    is_torn: bool,
 }
 
 impl Copier {
@@ -301,7 +299,7 @@ impl Copier {
         {
             self.tear(&error);
         }
-        if self.is_torn {
+        if self.is_torn() {
             return;
         }
         if let Some(last) = entries.last() {
@@ -316,8 +314,12 @@ impl Copier {
         }
     }
 
-    fn tear(&mut self, error: &AppendError) {
-        if !std::mem::replace(&mut self.is_torn, true) {
+    fn is_torn(&self) -> bool {
+        matches!(*self.reach.borrow(), Reach::Torn)
+    }
+
+    fn tear(&self, error: &AppendError) {
+        if !self.is_torn() {
             tracing::error!(%error, "the local copy of the log is no longer complete; a restart \
                 will ask the engine for what is missing");
             self.reach.send_replace(Reach::Torn);
