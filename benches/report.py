@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import ROOT, tool
+from harness import RELEASE, ROOT, SERVER, tool
 
 BEGIN = "<!-- bench: written by make bench -->"
 END = "<!-- bench: end -->"
@@ -48,7 +48,8 @@ def versions() -> str:
     rustc = " ".join(first_line("rustc", "--version").split()[:2])
     h2load = first_line(tool("h2load"), "--version")
     wrk = " ".join(first_line(tool("wrk"), "--version").split()[:2])
-    return f"portcullis {commit}, {rustc}, Envoy {envoy}, {h2load}, {wrk}"
+    build = "" if SERVER == RELEASE / "portcullis" else " (make pgo)"
+    return f"portcullis {commit}{build}, {rustc}, Envoy {envoy}, {h2load}, {wrk}"
 
 
 def table(rows: list[Row], with_versions=versions) -> str:
