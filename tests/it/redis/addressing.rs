@@ -1,46 +1,11 @@
-//! Sentinels, clusters and TLS.
+//! Clusters and TLS.
 
 use std::process::Command;
 
-use portcullis::revocation::log::redis::{Cluster, Sentinel, Tls};
+use portcullis::revocation::log::redis::{Cluster, Tls};
 
 use super::*;
 use crate::support::redis::DURABLE;
-use crate::support::reserved_port;
-
-fn free_port() -> String {
-    reserved_port().to_string()
-}
-
-fn at(port: &str) -> Address {
-    format!("127.0.0.1:{port}").parse().unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sentinels_are_asked_for_the_primary() {
-    let (port, watching) = (free_port(), free_port());
-    let primary = Server::start_with(&[&DURABLE[..], &["--port", &port]].concat()).await;
-    let _sentinel = Server::start_sentinel(&watching, &port).await;
-    let mut config = config(primary.socket());
-    config.server = None;
-    let mut sentinel = Sentinel {
-        servers: vec![at(&free_port()), at(&watching)],
-        primary: "main".to_owned(),
-        username: None,
-        password: None,
-        password_file: None,
-    };
-    config.sentinel = Some(sentinel.clone());
-    let log = connect(&config);
-    append(&log, "a").await.unwrap();
-    let mut watch = Watch::of(&log, None);
-    watch.sync().await;
-    assert_eq!(watch.subjects, ["a"]);
-    "other".clone_into(&mut sentinel.primary);
-    config.sentinel = Some(sentinel);
-    let why = unavailable(append(&connect(&config), "b").await);
-    assert!(why.contains("other"), "{why}");
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_cluster_the_owner_of_the_slot_is_found() {

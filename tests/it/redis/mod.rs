@@ -7,6 +7,7 @@ mod durability;
 mod failures;
 mod history;
 pub(crate) mod place;
+mod sentinels;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use portcullis::revocation::log::{AppendError, Cursor, Feed, Log};
 use portcullis::revocation::{Action, Draft, Retention, Revocation, Target, Terms};
 use portcullis::units::Span;
 
-use crate::support::redis as server;
+use crate::support::{redis as server, reserved_port};
 use server::{LIMIT, Server};
 
 const ISSUER: &str = "https://id.example.com";
@@ -44,6 +45,14 @@ fn config(socket: PathBuf) -> Config {
         compact_grace: Span(Duration::ZERO),
         ..Config::of(Address::Unix(socket))
     }
+}
+
+fn free_port() -> String {
+    reserved_port().to_string()
+}
+
+fn at(port: &str) -> Address {
+    format!("127.0.0.1:{port}").parse().unwrap()
 }
 
 fn retention() -> Retention {

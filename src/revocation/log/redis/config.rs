@@ -77,7 +77,8 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sentinel {
-    /// The sentinels, asked in this order.
+    /// All sentinels: revocations count as complete only while a majority of these confirms the
+    /// primary. Three or more, so that one can be missing.
     pub servers: Vec<Server>,
     /// The name of the primary in the sentinels' configuration.
     pub primary: String,

@@ -20,6 +20,7 @@ use super::OpenError;
 use super::address::Server;
 use super::config::{Cluster, Config, Sentinel, Tls};
 use super::fault::Fault;
+use super::sentinels::find_primary;
 
 /// Knows where to ask and what to say there.
 pub(super) struct Dialer {
@@ -108,44 +109,25 @@ impl Dialer {
     pub(super) async fn primary(&self, silence: Duration) -> Result<Line, Fault> {
         let server = match &self.place {
             Place::Server(server) => server.clone(),
-            Place::Sentinel(at) => self.ask_sentinels(at).await?,
+            Place::Sentinel(at) => find_primary(self, at).await?,
             Place::Cluster(at) => self.ask_nodes(at).await?,
         };
         self.connect(&server, &self.login, self.database, silence)
             .await
     }
 
-    async fn ask_sentinels(&self, at: &Sentinel) -> Result<Server, Fault> {
-        let mut said = Vec::new();
-        for server in &at.servers {
-            match self.ask_sentinel(server, &at.primary).await {
-                Ok(primary) => return Ok(primary),
-                Err(fault) => said.push(fault.to_string()),
-            }
+    /// The sentinels, if they are who knows the primary.
+    pub(super) const fn sentinels(&self) -> Option<&Sentinel> {
+        match &self.place {
+            Place::Sentinel(at) => Some(at),
+            Place::Server(_) | Place::Cluster(_) => None,
         }
-        Err(Fault::Down(format!(
-            "no sentinel helps: {}",
-            said.join("; ")
-        )))
     }
 
-    async fn ask_sentinel(&self, server: &Server, primary: &str) -> Result<Server, Fault> {
-        let mut line = self
-            .connect(server, &self.sentinel_login, 0, self.patience)
-            .await?;
-        let found: Option<(String, u16)> = cmd("SENTINEL")
-            .arg("get-master-addr-by-name")
-            .arg(primary)
-            .query_async(&mut line.connection)
+    /// A fresh connection to a sentinel.
+    pub(super) async fn sentinel(&self, server: &Server) -> Result<Line, Fault> {
+        self.connect(server, &self.sentinel_login, 0, self.patience)
             .await
-            .map_err(|error| Fault::before_use(&line.place, &error))?;
-        match found {
-            Some((host, port)) => Ok(Server::Tcp { host, port }),
-            None => Err(Fault::Down(format!(
-                "{}: knows no primary {primary:?}",
-                line.place
-            ))),
-        }
     }
 
     async fn ask_nodes(&self, at: &Cluster) -> Result<Server, Fault> {

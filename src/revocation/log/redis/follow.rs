@@ -11,44 +11,21 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Cursor, Feed};
+use super::behind::Behind;
 use super::config::Config;
+use super::confirm::{Verdict, Witness};
 use super::dial::{Backoff, Dialer};
-use super::entry::{Entry, EntryId, Unreadable, epoch_from_hex};
+use super::entry::{Entry, EntryId, Unreadable};
 use super::fault::Fault;
+use super::reply::{head_among, number_among, page_of};
 use super::script::Scripts;
-use super::session::{Head, Purpose, Session};
+use super::session::{Head, Purpose, Question, Session};
 
 /// Entries per read.
 const PAGE: usize = 512;
 
 /// How long a read waits for news before the head of the log is compared.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// The name that `head.lua` gives the group that marks the head.
-const GROUP: &str = "portcullis:";
-
-/// Entries of the log that were not handed on yet; [`Behind::UNKNOWN`] before that can be told.
-#[derive(Debug)]
-pub(super) struct Behind(AtomicU64);
-
-impl Behind {
-    const UNKNOWN: u64 = u64::MAX;
-
-    pub(super) fn entries(&self) -> Option<u64> {
-        let entries = self.0.load(Ordering::Relaxed);
-        (entries != Self::UNKNOWN).then_some(entries)
-    }
-
-    fn set(&self, entries: u64) {
-        self.0.store(entries, Ordering::Relaxed);
-    }
-}
-
-impl Default for Behind {
-    fn default() -> Self {
-        Self(AtomicU64::new(Self::UNKNOWN))
-    }
-}
 
 pub(super) struct Follower {
     config: Arc<Config>,
@@ -61,6 +38,8 @@ pub(super) struct Follower {
     passed: Option<u64>,
     cursor: Option<Cursor>,
     session: Option<Session>,
+    /// Whether the session leads to the primary.
+    witness: Witness,
     backoff: Option<Backoff>,
     /// From the start of the log to its head, entries may be missing: those whose time was over.
     replaying: bool,
@@ -68,7 +47,10 @@ pub(super) struct Follower {
     /// follow what we have, in a replay too.
     resumed: bool,
     /// The last read reached the head, so the next one may wait there.
-    at_head: bool,
+    at_head: Option<Arrival>,
+    /// The read that waits at the head. It is kept while the sentinels are heard: another one
+    /// would have to wait behind it.
+    waiting: Option<Question>,
     ready: VecDeque<Feed>,
     /// Tells when the log is closed. `None` from then on: what was appended until then is still
     /// passed on.
@@ -94,10 +76,12 @@ impl Follower {
             passed: None,
             cursor: from,
             session: None,
+            witness: Witness::default(),
             backoff: None,
             replaying: from.is_none_or(|cursor| cursor.position == 0),
             resumed: false,
-            at_head: false,
+            at_head: None,
+            waiting: None,
             ready: VecDeque::new(),
             open: Some(closed),
         }
@@ -109,7 +93,7 @@ impl Follower {
             if let Some(feed) = self.ready.pop_front() {
                 return Some(feed);
             }
-            if self.open.is_none() && self.at_head {
+            if self.open.is_none() && self.at_head.is_some() {
                 return None;
             }
             let outcome = match self.open.clone() {
@@ -118,20 +102,25 @@ impl Follower {
             };
             let Some(outcome) = outcome else {
                 // The connection may be in the middle of a read that waits.
-                self.session = None;
-                self.at_head = false;
+                self.hang_up();
                 self.backoff = None;
                 self.open = None;
                 continue;
             };
             if let Err(fault) = outcome {
-                self.session = None;
-                self.at_head = false;
+                self.hang_up();
                 self.backoff.get_or_insert_default();
                 self.open.as_ref()?;
                 return Some(Feed::Lost(fault.to_string()));
             }
         }
+    }
+
+    fn hang_up(&mut self) {
+        self.session = None;
+        self.witness = Witness::default();
+        self.at_head = None;
+        self.waiting = None;
     }
 
     async fn pause_and_step(&mut self) -> Result<(), Fault> {
@@ -147,7 +136,10 @@ impl Follower {
         let Some(session) = self.session.clone() else {
             return self.connect().await;
         };
-        if self.at_head {
+        if let Some(verdict) = self.witness.news() {
+            return self.heed(verdict);
+        }
+        if self.at_head.is_some() {
             self.await_news(&session).await
         } else {
             self.read_on(&session).await
@@ -167,8 +159,9 @@ impl Follower {
         .await?;
         self.compare_epoch(session.head);
         self.resumed = self.cursor.is_some_and(|cursor| cursor.position > 0);
+        self.witness = Witness::of(&self.dialer, &session.place);
         self.session = Some(session);
-        self.at_head = false;
+        self.at_head = None;
         Ok(())
     }
 
@@ -187,7 +180,7 @@ impl Follower {
         self.replaying = true;
         self.passed = None;
         self.resumed = false;
-        self.at_head = false;
+        self.at_head = None;
         self.ready.push_back(Feed::Reset(start));
     }
 
@@ -230,7 +223,7 @@ impl Follower {
 
     /// Keeps account of what is still to come, of so many entries that were ever `added`.
     fn count(&mut self, added: u64) {
-        let passed = if self.at_head {
+        let passed = if self.at_head.is_some() {
             Some(added.max(self.passed.unwrap_or(0)))
         } else {
             self.passed
@@ -256,16 +249,24 @@ impl Follower {
             return self.reset(head.epoch);
         }
         if cursor.position >= end {
-            let cursor = *cursor;
-            self.reached(cursor, asked);
+            self.reached(asked);
         }
     }
 
-    /// Waits at the head for the next entry.
+    /// Waits at the head for the next entry, or for the sentinels.
     async fn await_news(&mut self, session: &Session) -> Result<(), Fault> {
         let cursor = self.cursor_or_start(session);
-        let asked = Instant::now();
-        let entries: Value = session.run(&self.read(cursor, Some(HEARTBEAT))).await?;
+        let waiting = self.waiting.take();
+        let mut waiting =
+            waiting.unwrap_or_else(|| session.ask(self.read(cursor, Some(HEARTBEAT))));
+        let entries = tokio::select! {
+            biased;
+            entries = &mut waiting.answer => entries?,
+            verdict = self.witness.next() => {
+                self.waiting = Some(waiting);
+                return self.heed(verdict);
+            }
+        };
         let count = page_of(&entries).len();
         if self.take(&entries, cursor)? == Took::Gap {
             return Ok(());
@@ -273,18 +274,43 @@ impl Follower {
         match self.cursor {
             // The read was not cut short, so it went up to the head of some moment since it began.
             // Which one is not known: the answer may have waited long for this process.
-            Some(cursor) if count > 0 && count < PAGE => self.reached(cursor, asked),
-            _ => self.at_head = false,
+            Some(_) if count > 0 && count < PAGE => self.reached(waiting.asked),
+            _ => self.at_head = None,
         }
         Ok(())
     }
 
-    fn reached(&mut self, cursor: Cursor, asked: Instant) {
+    fn reached(&mut self, asked: Instant) {
         self.replaying = false;
-        self.at_head = true;
+        self.at_head = Some(Arrival {
+            asked,
+            is_told: false,
+        });
         self.behind.set(0);
-        self.backoff = None;
-        self.ready.push_back(Feed::InSync(cursor, asked));
+        self.tell_arrival();
+    }
+
+    /// Being at the head of a log is worth telling only if it is the log: see [`Witness`].
+    fn tell_arrival(&mut self) {
+        let (Some(cursor), Some(arrival)) = (self.cursor, &mut self.at_head) else {
+            return;
+        };
+        if let (false, Some(as_of)) = (arrival.is_told, self.witness.as_of(arrival.asked)) {
+            arrival.is_told = true;
+            self.backoff = None;
+            self.ready.push_back(Feed::InSync(cursor, as_of));
+        }
+    }
+
+    /// What is read goes on through a doubt: each record that comes is enforced.
+    fn heed(&mut self, verdict: Verdict) -> Result<(), Fault> {
+        match verdict {
+            Verdict::Open => {}
+            Verdict::Confirmed(_) => self.tell_arrival(),
+            Verdict::Doubt(why) => self.ready.push_back(Feed::Lost(why)),
+            Verdict::Refuted(why) => return Err(Fault::Moved(why)),
+        }
+        Ok(())
     }
 
     fn read(&self, cursor: Cursor, wait: Option<Duration>) -> Cmd {
@@ -334,12 +360,18 @@ impl Follower {
             // It is never skipped: what is not understood is not enforced.
             Some(unreadable) if self.ready.is_empty() => Err(Fault::Down(unreadable.to_string())),
             Some(_) => {
-                self.at_head = false;
+                self.at_head = None;
                 Ok(Took::Gap)
             }
             None => Ok(Took::All),
         }
     }
+}
+
+/// When the log was asked for what turned out to be its head, and whether that was told.
+struct Arrival {
+    asked: Instant,
+    is_told: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -354,54 +386,4 @@ fn start_of(epoch: [u8; 16]) -> Cursor {
         epoch,
         position: EntryId::START.position(),
     }
-}
-
-/// The entries in the answer to `XREAD` of one stream: `[[key, [entry, …]]]`.
-fn page_of(reply: &Value) -> &[Value] {
-    let Value::Array(streams) = reply else {
-        return &[];
-    };
-    match streams.as_slice() {
-        [Value::Array(stream)] => match stream.as_slice() {
-            [_key, Value::Array(entries)] => entries,
-            _ => &[],
-        },
-        _ => &[],
-    }
-}
-
-/// The answer to `XINFO GROUPS`: a flat list of names and values for each group.
-fn head_among(groups: &Value) -> Option<Head> {
-    let Value::Array(groups) = groups else {
-        return None;
-    };
-    groups.iter().find_map(|group| {
-        let Value::Array(fields) = group else {
-            return None;
-        };
-        let name = std::str::from_utf8(text_of(fields, b"name")?).ok()?;
-        let last = text_of(fields, b"last-delivered-id")?;
-        Some(Head {
-            epoch: epoch_from_hex(name.strip_prefix(GROUP)?)?,
-            last: EntryId::parse(last)?,
-        })
-    })
-}
-
-/// A number in the answer to `XINFO STREAM`, a flat list of names and values.
-fn number_among(stream: &Value, name: &[u8]) -> Option<u64> {
-    let Value::Array(fields) = stream else {
-        return None;
-    };
-    fields.chunks_exact(2).find_map(|pair| match pair {
-        [Value::BulkString(key), Value::Int(value)] if key == name => u64::try_from(*value).ok(),
-        _ => None,
-    })
-}
-
-fn text_of<'a>(fields: &'a [Value], name: &[u8]) -> Option<&'a [u8]> {
-    fields.chunks_exact(2).find_map(|pair| match pair {
-        [Value::BulkString(key), Value::BulkString(value)] if key == name => Some(value.as_slice()),
-        _ => None,
-    })
 }

@@ -12,13 +12,17 @@
 
 mod address;
 mod append;
+mod behind;
 mod compact;
 mod config;
+mod confirm;
 mod dial;
 mod entry;
 mod fault;
 mod follow;
+mod reply;
 mod script;
+mod sentinels;
 mod session;
 
 use std::sync::Arc;
@@ -38,9 +42,10 @@ pub use address::Server;
 pub use config::{Cluster, Config, Sentinel, Tls};
 
 use append::Writer;
+use behind::Behind;
 use compact::Compaction;
 use dial::Dialer;
-use follow::{Behind, Follower};
+use follow::Follower;
 use script::Scripts;
 
 /// Why the store cannot even be tried: a file is missing or unusable.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
+use tokio::time::Instant;
 
 use super::config::Config;
 use super::dial::{Dialer, Line};
@@ -48,6 +50,12 @@ pub(super) enum Purpose {
     Read,
 }
 
+/// A command on its way.
+pub(super) struct Question {
+    pub(super) asked: Instant,
+    pub(super) answer: BoxFuture<'static, Result<Value, Fault>>,
+}
+
 impl Session {
     /// Connects and checks. `silence` is how long an answer may take on the connection.
     pub(super) async fn open(
@@ -82,6 +90,15 @@ impl Session {
     pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
         let answer = command.query_async(&mut self.connection.clone()).await;
         answer.map_err(|error| Fault::in_use(&self.place, &error))
+    }
+
+    /// Runs a command whose answer is waited for beside something else.
+    pub(super) fn ask(&self, command: Cmd) -> Question {
+        let session = self.clone();
+        Question {
+            asked: Instant::now(),
+            answer: Box::pin(async move { session.run(&command).await }),
+        }
     }
 
     /// Waits until the required replicas have everything that was written on this connection.

@@ -1,0 +1,251 @@
+//! A primary that was deposed while it was cut off goes on answering, and does not know. Only the
+//! sentinels do: while a session lasts they are asked, again and again, whether it still leads to
+//! the primary.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::address::Server;
+use super::config::Sentinel;
+use super::dial::{Dialer, Line};
+use super::fault::Fault;
+use super::sentinels::{Tally, ask};
+
+/// Between two questions.
+const PACE: Duration = Duration::from_secs(1);
+
+/// How long a sentinel may take, to connect and to answer.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// What the sentinels last said about the server of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Not enough of them have answered yet.
+    Open,
+    /// It was the primary when they were asked, at this moment.
+    Confirmed(Instant),
+    /// Nobody knows: too few answer, or they disagree.
+    Doubt(String),
+    /// It must not be followed any more.
+    Refuted(String),
+}
+
+/// Has the sentinels asked for as long as it is kept. Where there are none, every server is taken
+/// for what it says it is.
+#[derive(Default)]
+pub(super) struct Witness {
+    said: Option<watch::Receiver<Verdict>>,
+}
+
+impl Witness {
+    /// Begins to ask about the server at `place`. A task of its own does it, so that no sentinel
+    /// holds up what is read from the server.
+    pub(super) fn of(dialer: &Arc<Dialer>, place: &str) -> Self {
+        let Some(at) = dialer.sentinels() else {
+            return Self::default();
+        };
+        let inquiry = Inquiry {
+            dialer: Arc::clone(dialer),
+            at: at.clone(),
+            place: place.to_owned(),
+        };
+        let (sender, said) = watch::channel(Verdict::Open);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = sender.closed() => {}
+                () = inquiry.repeat(&sender) => {}
+            }
+        });
+        Self { said: Some(said) }
+    }
+
+    /// Of what the log said when it was `asked`: as of which moment that holds. `None` while
+    /// nobody confirms the server.
+    pub(super) fn as_of(&self, asked: Instant) -> Option<Instant> {
+        let Some(said) = &self.said else {
+            return Some(asked);
+        };
+        match *said.borrow() {
+            // One that was deposed since then does not know what others were told.
+            Verdict::Confirmed(at) => Some(at.min(asked)),
+            Verdict::Open | Verdict::Doubt(_) | Verdict::Refuted(_) => None,
+        }
+    }
+
+    /// What was said and not heard yet.
+    pub(super) fn news(&mut self) -> Option<Verdict> {
+        let said = self.said.as_mut()?;
+        match said.has_changed() {
+            Ok(false) => None,
+            Ok(true) => Some(said.borrow_and_update().clone()),
+            Err(_) => Some(nobody_asks()),
+        }
+    }
+
+    /// Waits for news. Nothing is lost when this is given up.
+    pub(super) async fn next(&mut self) -> Verdict {
+        let Some(said) = &mut self.said else {
+            return std::future::pending().await;
+        };
+        match said.changed().await {
+            Ok(()) => said.borrow_and_update().clone(),
+            Err(_) => nobody_asks(),
+        }
+    }
+}
+
+/// The task died; another session starts another.
+fn nobody_asks() -> Verdict {
+    Verdict::Refuted("the sentinels are not asked any more".to_owned())
+}
+
+/// Is the server at this place the primary?
+struct Inquiry {
+    dialer: Arc<Dialer>,
+    at: Sentinel,
+    place: String,
+}
+
+impl Inquiry {
+    async fn repeat(&self, said: &watch::Sender<Verdict>) {
+        let mut lines = self.at.servers.iter().map(Kept::of).collect::<Vec<_>>();
+        let mut pace = interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            pace.tick().await;
+            self.ask_all(&mut lines, said).await;
+        }
+    }
+
+    /// Says what a majority says as soon as it does. The others may finish, so that their
+    /// connections are there when they are needed.
+    async fn ask_all(&self, lines: &mut [Kept<'_>], said: &watch::Sender<Verdict>) {
+        let asked = Instant::now();
+        let asking = lines
+            .iter_mut()
+            .enumerate()
+            .map(|(number, kept)| async move {
+                let answer = kept.ask_in_time(&self.dialer, &self.at.primary).await;
+                (number, answer)
+            });
+        let mut asking = asking.collect::<FuturesUnordered<_>>();
+        let mut tally = Tally::of(&self.at.servers);
+        let mut is_decided = false;
+        while let Some((number, answer)) = asking.next().await {
+            tally.note(number, answer);
+            if let (false, Some(named)) = (is_decided, tally.majority()) {
+                is_decided = true;
+                said.send_replace(self.judge(named, asked));
+            }
+        }
+        if !is_decided {
+            said.send_if_modified(|last| doubt(last, &tally));
+        }
+    }
+
+    fn judge(&self, named: &Server, asked: Instant) -> Verdict {
+        if named.to_string() == self.place {
+            return Verdict::Confirmed(asked);
+        }
+        Verdict::Refuted(format!(
+            "{}: is not the primary any more: a majority of sentinels names {named}",
+            self.place
+        ))
+    }
+}
+
+/// One doubt is said once, however long it lasts.
+fn doubt(last: &mut Verdict, tally: &Tally<'_>) -> bool {
+    let is_news = !matches!(last, Verdict::Doubt(_));
+    if is_news {
+        *last = Verdict::Doubt(tally.doubt());
+    }
+    is_news
+}
+
+/// A sentinel, and the connection to it if there is one.
+struct Kept<'a> {
+    sentinel: &'a Server,
+    line: Option<Line>,
+}
+
+impl<'a> Kept<'a> {
+    const fn of(sentinel: &'a Server) -> Self {
+        Self {
+            sentinel,
+            line: None,
+        }
+    }
+
+    async fn ask_in_time(&mut self, dialer: &Dialer, primary: &str) -> Result<Server, Fault> {
+        let sentinel = self.sentinel;
+        let answer = timeout(ANSWER, self.ask(dialer, primary)).await;
+        answer.unwrap_or_else(|_elapsed| Err(Fault::Down(format!("{sentinel}: no answer in time"))))
+    }
+
+    /// The connection is given back only with a good answer on it.
+    async fn ask(&mut self, dialer: &Dialer, primary: &str) -> Result<Server, Fault> {
+        if let Some(mut line) = self.line.take()
+            && let Ok(server) = ask(&mut line, primary).await
+        {
+            self.line = Some(line);
+            return Ok(server);
+        }
+        // The sentinel may have been started again since it was last asked.
+        let mut line = dialer.sentinel(self.sentinel).await?;
+        let server = ask(&mut line, primary).await?;
+        self.line = Some(line);
+        Ok(server)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_sync_is_no_later_than_either_question() {
+        let (sender, said) = watch::channel(Verdict::Open);
+        let witness = Witness { said: Some(said) };
+        let early = Instant::now();
+        let late = early + PACE;
+        assert_eq!(witness.as_of(early), None);
+        sender.send_replace(Verdict::Confirmed(early));
+        assert_eq!(witness.as_of(late), Some(early));
+        sender.send_replace(Verdict::Confirmed(late));
+        assert_eq!(witness.as_of(early), Some(early));
+        sender.send_replace(Verdict::Doubt("cut".to_owned()));
+        assert_eq!(witness.as_of(late), None);
+        assert_eq!(Witness::default().as_of(late), Some(late));
+    }
+
+    #[tokio::test]
+    async fn a_doubt_is_said_once_until_it_is_over() {
+        let sentinels = ["s".parse::<Server>().unwrap()];
+        let tally = Tally::of(&sentinels);
+        let (sender, said) = watch::channel(Verdict::Open);
+        let mut witness = Witness { said: Some(said) };
+        assert!(sender.send_if_modified(|last| doubt(last, &tally)));
+        assert!(matches!(witness.next().await, Verdict::Doubt(_)));
+        assert!(!sender.send_if_modified(|last| doubt(last, &tally)));
+        assert_eq!(witness.news(), None);
+        sender.send_replace(Verdict::Confirmed(Instant::now()));
+        assert!(matches!(witness.news(), Some(Verdict::Confirmed(_))));
+        assert!(sender.send_if_modified(|last| doubt(last, &tally)));
+        assert!(matches!(witness.news(), Some(Verdict::Doubt(_))));
+    }
+
+    #[tokio::test]
+    async fn without_anybody_who_asks_the_session_is_given_up() {
+        let (sender, said) = watch::channel(Verdict::Confirmed(Instant::now()));
+        let mut witness = Witness { said: Some(said) };
+        drop(sender);
+        assert!(matches!(witness.news(), Some(Verdict::Refuted(_))));
+        assert!(matches!(witness.next().await, Verdict::Refuted(_)));
+    }
+}

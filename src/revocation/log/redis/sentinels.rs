@@ -1,0 +1,153 @@
+//! What the sentinels say about who the primary is. One of them may be cut off together with a
+//! primary that was deposed, so a majority of all that are configured counts for more than the
+//! first that answers.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use redis::cmd;
+
+use super::address::Server;
+use super::config::Sentinel;
+use super::dial::{Dialer, Line};
+use super::fault::Fault;
+
+/// The server that a majority names; without a majority the one that the first in the order of the
+/// configuration names, since a server that may be deposed is better than none.
+pub(super) async fn find_primary(dialer: &Dialer, at: &Sentinel) -> Result<Server, Fault> {
+    let asking = at.servers.iter().enumerate().map(|(number, sentinel)| {
+        let asked = async move {
+            let mut line = dialer.sentinel(sentinel).await?;
+            ask(&mut line, &at.primary).await
+        };
+        async move { (number, asked.await) }
+    });
+    let mut asking = asking.collect::<FuturesUnordered<_>>();
+    let mut tally = Tally::of(&at.servers);
+    while let Some((number, answer)) = asking.next().await {
+        tally.note(number, answer);
+        if let Some(server) = tally.majority() {
+            return Ok(server.clone());
+        }
+    }
+    let first = tally.named().next().cloned();
+    first.ok_or_else(|| Fault::Down(format!("no sentinel helps: {}", tally.details())))
+}
+
+/// Asks one sentinel.
+pub(super) async fn ask(line: &mut Line, primary: &str) -> Result<Server, Fault> {
+    let found: Option<(String, u16)> = cmd("SENTINEL")
+        .arg("get-master-addr-by-name")
+        .arg(primary)
+        .query_async(&mut line.connection)
+        .await
+        .map_err(|error| Fault::before_use(&line.place, &error))?;
+    match found {
+        Some((host, port)) => Ok(Server::Tcp { host, port }),
+        None => Err(Fault::Down(format!(
+            "{}: knows no primary {primary:?}",
+            line.place
+        ))),
+    }
+}
+
+/// The answers of all sentinels to one question, as they come.
+pub(super) struct Tally<'a> {
+    sentinels: &'a [Server],
+    answers: Vec<Option<Result<Server, Fault>>>,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn of(sentinels: &'a [Server]) -> Self {
+        Self {
+            sentinels,
+            answers: vec![None; sentinels.len()],
+        }
+    }
+
+    /// What the sentinel of this number in the configuration says.
+    pub(super) fn note(&mut self, number: usize, answer: Result<Server, Fault>) {
+        if let Some(place) = self.answers.get_mut(number) {
+            *place = Some(answer);
+        }
+    }
+
+    /// The server that more than half of all sentinels name, those that are silent counted too.
+    pub(super) fn majority(&self) -> Option<&Server> {
+        self.named().find(|server| {
+            let votes = self.named().filter(|other| other == server).count();
+            votes * 2 > self.answers.len()
+        })
+    }
+
+    /// Why no majority says who the primary is.
+    pub(super) fn doubt(&self) -> String {
+        format!(
+            "no majority of sentinels confirms the primary: {} of {} answer ({})",
+            self.named().count(),
+            self.answers.len(),
+            self.details()
+        )
+    }
+
+    fn named(&self) -> impl Iterator<Item = &Server> {
+        self.answers
+            .iter()
+            .flatten()
+            .filter_map(|it| it.as_ref().ok())
+    }
+
+    fn details(&self) -> String {
+        let each = self.sentinels.iter().zip(&self.answers);
+        let said = each.filter_map(|(sentinel, answer)| match answer.as_ref()? {
+            Ok(server) => Some(format!("{sentinel}: names {server}")),
+            Err(fault) => Some(fault.to_string()),
+        });
+        said.collect::<Vec<_>>().join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What three sentinels say: `:` stands for one that fails.
+    fn majority_of(answers: &[&str]) -> Option<String> {
+        let sentinels = vec!["s".parse::<Server>().unwrap(); 3];
+        let mut tally = Tally::of(&sentinels);
+        for (number, answer) in answers.iter().enumerate() {
+            let down = Fault::Down("s: down".to_owned());
+            tally.note(number, answer.parse().map_err(|_| down));
+        }
+        tally.majority().map(ToString::to_string)
+    }
+
+    #[test]
+    fn those_who_are_silent_or_fail_make_no_majority() {
+        assert_eq!(majority_of(&[]), None);
+        assert_eq!(majority_of(&["a"]), None);
+        assert_eq!(majority_of(&["a", ":", ":"]), None);
+        assert_eq!(majority_of(&["a", "b", "c"]), None);
+    }
+
+    #[test]
+    fn two_of_three_are_a_majority_whatever_the_third_says() {
+        assert_eq!(majority_of(&["a", "a"]).unwrap(), "a:6379");
+        assert_eq!(majority_of(&["b", "a", "a"]).unwrap(), "a:6379");
+        assert_eq!(majority_of(&["a", ":", "a"]).unwrap(), "a:6379");
+    }
+
+    #[test]
+    fn half_of_them_is_no_majority() {
+        let sentinels = ["s1", "s2"].map(|name| name.parse::<Server>().unwrap());
+        let mut tally = Tally::of(&sentinels);
+        tally.note(0, Ok("a".parse().unwrap()));
+        tally.note(1, Err(Fault::Down("s2:6379: down".to_owned())));
+        assert_eq!(tally.majority(), None);
+        let doubt = tally.doubt();
+        assert!(doubt.contains("1 of 2 answer"), "{doubt}");
+        assert!(
+            doubt.contains("s1:6379: names a:6379; s2:6379: down"),
+            "{doubt}"
+        );
+    }
+}
