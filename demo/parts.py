@@ -156,10 +156,13 @@ class Parts:
                 [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
-    def wait(self, name: str, port: int, path: str) -> None:
-        """Until it answers 200."""
+    def wait(self, name: str, port: int, path: str, text: str = "") -> None:
+        """Until it answers 200, with this text in the answer."""
         deadline = time.monotonic() + PATIENCE
-        while request(port, path)[0] != 200:
+        while True:
+            status, body = request(port, path)
+            if status == 200 and text in body:
+                return
             if self.running[name].poll() is not None:
                 raise Broken(f"{name} ended at once")
             if time.monotonic() > deadline:
