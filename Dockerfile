@@ -4,9 +4,7 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
-# --build-arg PGO=1 optimises by a profile, and takes three times as long.
-ARG PGO=
-RUN make image-root PGO=$PGO
+RUN make image-root
 
 # CA certificates and a user 65532, and no more.
 FROM gcr.io/distroless/static-debian12:nonroot

@@ -80,12 +80,10 @@ target/pgo/portcullis: $(shell find src proto -type f) build.rs Cargo.toml Cargo
 	$(CARGO) build $(LOCKED) --release --example kit
 	tools/pgo
 
-# PGO=1 builds by the profile of make pgo: the code is the same, and so are the names in it.
 .PHONY: image-binary
-image-binary: $(if $(PGO),pgo) ## the static binary that goes into the image; PGO=1 optimises it by a profile
+image-binary: ## the static binary that goes into the image
 	tools/setup musl
-	RUSTFLAGS="$(if $(PGO),-Cprofile-use=$(CURDIR)/target/pgo/portcullis.profdata)" \
-		CC_x86_64_unknown_linux_musl=musl-gcc $(CARGO) build $(LOCKED) --release --target $(MUSL)
+	CC_x86_64_unknown_linux_musl=musl-gcc $(CARGO) build $(LOCKED) --release --target $(MUSL)
 
 .PHONY: image-root
 image-root: image-binary ## the files of the image, below target/image
