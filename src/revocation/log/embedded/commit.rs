@@ -114,7 +114,6 @@ impl Committer {
         let mut tally = self.tally;
         let transaction = self.connection.transaction()?;
         let mut batch = Batch::new(&transaction, &self.recent);
-        let mut saves = false;
         for job in jobs {
             match job {
                 Job::Append { records, .. } => {
@@ -126,16 +125,13 @@ impl Committer {
                     kind, name, value, ..
                 } => {
                     database::save(&transaction, tally.seal, kind, name, value)?;
-                    saves = true;
+                    // What was passed over up to a place, because its time was over, must stay over.
+                    self.compaction.keep_horizon(&transaction, tally.seal)?;
                 }
                 Job::Compact { .. } => {}
             }
         }
         let (written, places) = batch.end();
-        if saves {
-            // What was passed over up to a place, because its time was over, must stay over.
-            self.compaction.keep_horizon(&transaction, tally.seal)?;
-        }
         tally.commit(transaction)?;
         self.tally = tally;
         for (digest, place) in places {

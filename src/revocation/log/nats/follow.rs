@@ -53,6 +53,11 @@ pub(super) struct At {
 }
 
 impl At {
+    /// Everything up to this message was delivered, or was over before it could be.
+    pub(super) fn reach(self) -> u64 {
+        self.place.sequence.max(self.over)
+    }
+
     pub(super) fn cursor(self) -> Cursor {
         let place = if self.over > self.place.sequence {
             Place::unseen(self.over)
@@ -133,8 +138,7 @@ impl Follower {
 
     fn has_all_of_ours(&self) -> bool {
         let appended = self.nats.appended.load(Ordering::Acquire);
-        self.at
-            .is_some_and(|at| at.place.sequence.max(at.over) >= appended)
+        self.at.is_some_and(|at| at.reach() >= appended)
     }
 
     async fn step(&mut self) -> Result<(), Trouble> {

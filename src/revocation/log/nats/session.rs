@@ -167,8 +167,7 @@ impl Session {
             if let Some(trouble) = self.broken.take() {
                 return Err(trouble);
             }
-            let passed = self.at.place.sequence.max(self.at.over);
-            if self.target.is_some_and(|target| passed >= target) {
+            if self.target.is_some_and(|target| self.at.reach() >= target) {
                 self.target = None;
                 self.replayed = true;
                 self.progress = Instant::now();
