@@ -6,7 +6,11 @@
 pub enum Reason {
     /// No token where one may be.
     MissingToken,
-    /// Not a JWS that can be read, two tokens in one place, or one that is too long.
+    /// Different tokens in several places (RFC 6750 §2: a client uses one).
+    SeveralTokens,
+    /// The token is longer than `token.max_size`.
+    TokenTooLarge,
+    /// Not a JWS that can be read, or two tokens in one place.
     MalformedToken,
     /// `iss` is absent or names no configured issuer.
     UnknownIssuer,
@@ -28,22 +32,40 @@ pub enum Reason {
     LifetimeExceeded,
     /// A required claim is absent or of the wrong type.
     MissingClaim,
+    /// The token is bound to a key (`cnf`, RFC 7800 §3.1) and came without proof of possession.
+    BoundToken,
     /// A revocation matches.
     Revoked,
     /// The token is good, its scope does not reach.
     InsufficientScope,
     /// The token is good, this client or subject may not.
     Forbidden,
+    /// The client sent a header that tells upstreams who the user is, or one that reads alike.
+    SpoofedIdentity,
+    /// The proxy's question cannot be read: the target is no UTF-8, a header of the door is absent.
+    UnreadableRequest,
+    /// The proxy's question is larger than a door takes.
+    TooLarge,
+    /// A verified claim does not fit into its identity header.
+    IdentityTooLong,
     /// Portcullis does not know enough yet, or no longer, about this issuer's keys.
     NotReady,
+    /// The token may be signed with a newer key, and the issuer's key set cannot be fetched now.
+    KeysUnavailable,
+    /// Too many requests wait for a key set already.
+    Overloaded,
+    /// Clocks disagree, so it is not known whether a revocation of this token was forgotten.
+    ClockDisagreement,
     /// The revocation feed is older than `max_staleness`.
     Stale,
 }
 
 impl Reason {
     /// Every reason, for metrics that start at zero and for tests that must cover all.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 27] = [
         Self::MissingToken,
+        Self::SeveralTokens,
+        Self::TokenTooLarge,
         Self::MalformedToken,
         Self::UnknownIssuer,
         Self::UnknownKey,
@@ -55,10 +77,18 @@ impl Reason {
         Self::WrongType,
         Self::LifetimeExceeded,
         Self::MissingClaim,
+        Self::BoundToken,
         Self::Revoked,
         Self::InsufficientScope,
         Self::Forbidden,
+        Self::SpoofedIdentity,
+        Self::UnreadableRequest,
+        Self::TooLarge,
+        Self::IdentityTooLong,
         Self::NotReady,
+        Self::KeysUnavailable,
+        Self::Overloaded,
+        Self::ClockDisagreement,
         Self::Stale,
     ];
 
@@ -67,6 +97,8 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MissingToken => "missing_token",
+            Self::SeveralTokens => "several_tokens",
+            Self::TokenTooLarge => "token_too_large",
             Self::MalformedToken => "malformed_token",
             Self::UnknownIssuer => "unknown_issuer",
             Self::UnknownKey => "unknown_key",
@@ -78,10 +110,18 @@ impl Reason {
             Self::WrongType => "wrong_type",
             Self::LifetimeExceeded => "lifetime_exceeded",
             Self::MissingClaim => "missing_claim",
+            Self::BoundToken => "bound_token",
             Self::Revoked => "revoked",
             Self::InsufficientScope => "insufficient_scope",
             Self::Forbidden => "forbidden",
+            Self::SpoofedIdentity => "spoofed_identity",
+            Self::UnreadableRequest => "unreadable_request",
+            Self::TooLarge => "too_large",
+            Self::IdentityTooLong => "identity_too_long",
             Self::NotReady => "not_ready",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::Overloaded => "overloaded",
+            Self::ClockDisagreement => "clock_disagreement",
             Self::Stale => "stale",
         }
     }

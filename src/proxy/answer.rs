@@ -21,7 +21,7 @@ pub struct Answers {
     pub(super) drop_authorization: bool,
     pub(super) metadata: bool,
     pub(super) encoder: Encoder,
-    challenges: [HeaderValue; 3],
+    challenges: [HeaderValue; 4],
 }
 
 impl Answers {
@@ -33,8 +33,7 @@ impl Answers {
             drop_authorization: config.drop_authorization,
             metadata: config.metadata,
             encoder: Encoder::default(),
-            challenges: [Challenge::Bare, Challenge::InvalidToken, Challenge::Scope]
-                .map(|challenge| challenge.header(&config.realm)),
+            challenges: Challenge::ALL.map(|challenge| challenge.header(&config.realm)),
         };
         answers.encoder = Encoder::new(&answers);
         answers
@@ -80,6 +79,7 @@ pub(super) enum Challenge {
     Bare,
     InvalidToken,
     Scope,
+    InvalidRequest,
 }
 
 impl Refusal {
@@ -97,17 +97,40 @@ impl Refusal {
             | Reason::WrongType
             | Reason::LifetimeExceeded
             | Reason::MissingClaim
+            | Reason::BoundToken
             | Reason::Revoked => Self::unauthenticated(Challenge::InvalidToken),
             Reason::InsufficientScope => Self {
                 challenge: Some(Challenge::Scope),
                 ..Self::FORBIDDEN
             },
             Reason::Forbidden => Self::FORBIDDEN,
-            Reason::NotReady | Reason::Stale => Self {
+            Reason::SeveralTokens => Self {
+                challenge: Some(Challenge::InvalidRequest),
+                ..Self::of_request(StatusCode::BAD_REQUEST)
+            },
+            Reason::SpoofedIdentity | Reason::UnreadableRequest => {
+                Self::of_request(StatusCode::BAD_REQUEST)
+            }
+            Reason::TokenTooLarge => Self::of_request(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+            Reason::TooLarge => Self::of_request(StatusCode::PAYLOAD_TOO_LARGE),
+            Reason::IdentityTooLong
+            | Reason::NotReady
+            | Reason::KeysUnavailable
+            | Reason::Overloaded
+            | Reason::ClockDisagreement
+            | Reason::Stale => Self {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 challenge: None,
                 grpc: tonic::Code::Unavailable,
             },
+        }
+    }
+
+    const fn of_request(status: StatusCode) -> Self {
+        Self {
+            status,
+            challenge: None,
+            grpc: tonic::Code::InvalidArgument,
         }
     }
 
@@ -146,11 +169,20 @@ impl Refusal {
 }
 
 impl Challenge {
+    /// In the order of their discriminants.
+    const ALL: [Self; 4] = [
+        Self::Bare,
+        Self::InvalidToken,
+        Self::Scope,
+        Self::InvalidRequest,
+    ];
+
     fn header(self, realm: &str) -> HeaderValue {
         let error = match self {
             Self::Bare => "",
             Self::InvalidToken => ", error=\"invalid_token\"",
             Self::Scope => ", error=\"insufficient_scope\"",
+            Self::InvalidRequest => ", error=\"invalid_request\"",
         };
         HeaderValue::from_str(&format!("Bearer realm=\"{realm}\"{error}"))
             .unwrap_or(HeaderValue::from_static("Bearer"))
@@ -183,7 +215,19 @@ mod tests {
                     Some("Bearer realm=\"portcullis\", error=\"insufficient_scope\""),
                 ),
                 Reason::Forbidden => (403, None),
-                Reason::NotReady | Reason::Stale => (503, None),
+                Reason::SeveralTokens => (
+                    400,
+                    Some("Bearer realm=\"portcullis\", error=\"invalid_request\""),
+                ),
+                Reason::SpoofedIdentity | Reason::UnreadableRequest => (400, None),
+                Reason::TokenTooLarge => (431, None),
+                Reason::TooLarge => (413, None),
+                Reason::IdentityTooLong
+                | Reason::NotReady
+                | Reason::KeysUnavailable
+                | Reason::Overloaded
+                | Reason::ClockDisagreement
+                | Reason::Stale => (503, None),
                 _ => (
                     401,
                     Some("Bearer realm=\"portcullis\", error=\"invalid_token\""),
