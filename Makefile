@@ -11,6 +11,21 @@ CARGO ?= cargo
 LOCKED := --locked
 TOOLS := .cache/tools/bin
 MUSL := x86_64-unknown-linux-musl
+DEBUG := $(or $(CARGO_TARGET_DIR),target)/debug
+
+# Fetches what $(1) names while cargo runs with the arguments $(2); both must succeed.
+beside = tools/setup $(1) & setup=$$!; $(CARGO) $(2) || { kill $$setup 2>/dev/null; exit 1; }; wait $$setup
+
+# Says why the first build takes a while; says nothing when there is a build already.
+define explain-first-build
+@[ -e $(DEBUG)/portcullis ] || printf '%s\n' \
+	'compiling Portcullis and its 300 dependencies: about five minutes on two cores, once.' \
+	'"make demo" and "make test" share this build; "make build" makes the optimised one.'
+endef
+
+# Demos run the build that the tests run. The example is there so that cargo gives the dependencies
+# the same features in both; without it, it would build a second set.
+DEMO_BUILD := build $(LOCKED) --bin portcullis --example checks
 
 .PHONY: help
 help: ## this list
@@ -25,7 +40,9 @@ build: ## release build
 	$(CARGO) build $(LOCKED) --release
 
 .PHONY: test
-test: setup ## all tests, also those through the real Envoy and nginx
+test: ## all tests, also those through the real proxies and stores
+	$(explain-first-build)
+	$(call beside,proxies stores,test $(LOCKED) --no-run)
 	$(CARGO) test $(LOCKED)
 
 .PHONY: lint
@@ -64,12 +81,12 @@ configs: setup ## load every shipped configuration into the program that it is f
 	$(CARGO) test $(LOCKED) --quiet --test it the_shipped_example_works # it builds the program, too
 	tools/setup deploy
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" .cache/tools/venv/bin/python deploy/check.py \
-		--portcullis $(or $(CARGO_TARGET_DIR),target)/debug/portcullis $(if $(CI),,--lenient)
+		--portcullis $(DEBUG)/portcullis $(if $(CI),,--lenient)
 
 .PHONY: demo
 demo: ## the whole story in a minute, on real proxies; KEEP=1 leaves it running
-	tools/setup demo
-	$(CARGO) build $(LOCKED) --release
+	$(explain-first-build)
+	$(call beside,demo,$(DEMO_BUILD))
 	.cache/tools/venv/bin/python demo/demo.py $(if $(KEEP),--keep)
 
 .PHONY: pgo
@@ -100,8 +117,8 @@ image: ## the container image; needs docker
 
 .PHONY: replicas
 replicas: ## three replicas on three NATS servers: what each does when one dies or is cut off
-	tools/setup demo stores
-	$(CARGO) build $(LOCKED) --release
+	$(explain-first-build)
+	$(call beside,demo stores,$(DEMO_BUILD))
 	.cache/tools/venv/bin/python demo/replicas.py
 
 # The server is built on its own and last: built together with an example, it would get the

@@ -91,7 +91,7 @@ cluster {{ name: demo, listen: "127.0.0.1:{ports[f"route-{number}"]}", routes: [
                for door in ("ext_authz", "forward_auth", "events", "admin")},
         })
         (self.home / "replica.yaml").rename(self.home / f"{name}.yaml")
-        program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release/portcullis"
+        program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug/portcullis"
         self.start(name, [program, "serve", "--config", self.home / f"{name}.yaml"])
 
     def wait_for_replica(self, number: int) -> None:

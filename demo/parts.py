@@ -116,7 +116,7 @@ class Parts:
         self.start_nginx()
 
     def start_portcullis(self) -> None:
-        program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release/portcullis"
+        program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug/portcullis"
         self.start("portcullis", [program, "serve", "--config", self.home / "portcullis.yaml"])
         self.wait("portcullis", self.ports["admin"], "/readyz")
 
