@@ -126,7 +126,7 @@ replicas: ## three replicas on three NATS servers: what each does when one dies 
 .PHONY: bench
 bench: $(if $(PGO),pgo) ## measure every promise about speed; writes docs/performance.md; PGO=1 takes that build
 	tools/setup proxies bench
-	$(CARGO) build $(LOCKED) --release --example allow_all --example kit
+	$(CARGO) build $(LOCKED) --release --example allow_all --example obvious --example kit
 	$(CARGO) build $(LOCKED) --release --bin portcullis
 	$(if $(PGO),PORTCULLIS=target/pgo/portcullis) python3 benches/run.py
 

@@ -105,17 +105,33 @@ def accepts(port: int) -> bool:
         return False
 
 
-class AllowAll(Program):
-    """The bar: answers OK without looking. On a TCP port or a unix socket."""
+class Bar(Program):
+    """A server to compare with, on a TCP port or a unix socket."""
 
-    def __init__(self, work: Path, address: str) -> None:
-        name = "allow_all_" + address.rsplit("/", 1)[-1].replace(":", "_")
-        super().__init__(work, name, [str(RELEASE / "examples/allow_all"), address], workers=1)
+    def __init__(self, work: Path, program: str, address: str, *arguments: object) -> None:
+        name = f"{program}_" + address.rsplit("/", 1)[-1].replace(":", "_")
+        verb = ["serve"] if arguments else []
+        command = [str(RELEASE / "examples" / program), *verb, address, *map(str, arguments)]
+        super().__init__(work, name, command, workers=1)
         if address.startswith("unix:"):
             self.wait_for("listens", lambda: Path(address[5:]).exists())
         else:
             self.port = int(address.rsplit(":", 1)[1])
             self.wait_for("listens", lambda: accepts(self.port))
+
+
+class AllowAll(Bar):
+    """The first bar: answers OK without looking."""
+
+    def __init__(self, work: Path, address: str) -> None:
+        super().__init__(work, "allow_all", address)
+
+
+class Obvious(Bar):
+    """The second bar: the server that one would write first, from the same crates."""
+
+    def __init__(self, work: Path, address: str, jwks: Path, live: int) -> None:
+        super().__init__(work, "obvious", address, jwks, live)
 
 
 class Blind(Program):

@@ -1,7 +1,6 @@
 //! The index alone: bytes, time to take a record in, time to look a token up.
 
 use std::error::Error;
-use std::fs;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +11,7 @@ use portcullis::verify::Claims;
 use serde_json::json;
 
 use super::fill::{TERMS, revocation};
-use super::{ISSUER, percentile};
+use super::{ISSUER, percentile, resident};
 
 /// Fills an index with live revocations in four shapes and measures it.
 #[derive(Parser)]
@@ -30,7 +29,7 @@ const LOOK_UPS: usize = 200_000;
 )]
 pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let now = Clock::system().now();
-    let before = resident()?;
+    let before = resident::bytes()?;
     let index = Index::new(Arc::default());
     let started = Instant::now();
     for number in 0..args.live {
@@ -39,7 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     let filling = started.elapsed();
     let apply_us = applying(&index, args.live, now)?;
-    let resident = resident()?.saturating_sub(before);
+    let resident = resident::bytes()?.saturating_sub(before);
     let tokens: Vec<Claims> = (0..1024).map(token).collect();
     let started = Instant::now();
     let hits = (0..LOOK_UPS)
@@ -93,12 +92,4 @@ fn token(number: usize) -> Claims {
         expires_at: u64::MAX,
         all: claims.as_object().expect("it is written above").into(),
     }
-}
-
-/// Bytes of this process in memory.
-fn resident() -> Result<usize, Box<dyn Error>> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next());
-    Ok(kib.ok_or("no VmRSS")?.parse::<usize>()? * 1024)
 }

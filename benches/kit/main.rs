@@ -19,6 +19,8 @@ mod keys;
 mod mint;
 mod propagate;
 mod refusal;
+#[path = "../resident.rs"]
+mod resident;
 mod sync;
 mod verify;
 
