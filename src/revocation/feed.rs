@@ -1,95 +1,95 @@
 //! What is known about the feed from the log: written by the follower, read by every request.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use arc_swap::ArcSwapOption;
 
-/// The age of the feed is measured on the monotone clock: the wall clock may be set.
+use crate::clock::{Clock, Moment};
+
+/// Measures the age of the feed by [`Clock::since`]: neither a suspended machine nor a restored
+/// snapshot may take an old feed for a fresh one.
 #[derive(Debug)]
 pub(super) struct FeedState {
-    started: Instant,
-    /// Milliseconds after `started`, negative before it; [`NEVER`] until the replay is over.
-    in_sync: AtomicI64,
+    clock: Clock,
+    started: Moment,
+    /// Nothing until the replay is over.
+    in_sync: ArcSwapOption<Moment>,
 }
 
-/// The replay is not over.
-const NEVER: i64 = i64::MIN;
-
 impl FeedState {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self {
-            started: Instant::now(),
-            in_sync: AtomicI64::new(NEVER),
+            started: clock.moment(),
+            clock,
+            in_sync: ArcSwapOption::empty(),
         }
     }
 
-    /// Everything that the log had so long before `then` is in the index. What was known once stays known.
-    pub(super) fn was_in_sync(&self, before: Duration, then: Instant) {
-        let at = self.millis_of(then).saturating_sub(millis(before));
-        self.in_sync.fetch_max(at.max(NEVER + 1), Ordering::Release);
+    /// Notes that the index has everything that the log had at `then`. Never moves back. Only the
+    /// follower calls it.
+    pub(super) fn was_in_sync(&self, then: Moment) {
+        let known = self.in_sync.load();
+        if known.as_deref().is_none_or(|known| !known.is_after(then)) {
+            self.in_sync.store(Some(Arc::new(then)));
+        }
     }
 
     pub(super) fn is_replayed(&self) -> bool {
-        self.in_sync.load(Ordering::Acquire) != NEVER
+        self.in_sync.load().is_some()
     }
 
-    /// Since the log last said that everything was delivered; since the start before that.
+    /// Returns the time since the log last said that everything was delivered; since the start
+    /// before that.
     pub(super) fn age(&self) -> Duration {
-        let in_sync = match self.in_sync.load(Ordering::Acquire) {
-            NEVER => 0,
-            at => at,
-        };
-        let age = self.millis_of(Instant::now()).saturating_sub(in_sync);
-        Duration::from_millis(age.try_into().unwrap_or(0))
+        let in_sync = self.in_sync.load();
+        self.clock
+            .since(in_sync.as_deref().copied().unwrap_or(self.started))
     }
-
-    fn millis_of(&self, instant: Instant) -> i64 {
-        match instant.checked_duration_since(self.started) {
-            Some(after) => millis(after),
-            None => -millis(self.started.duration_since(instant)),
-        }
-    }
-}
-
-fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::UnixMillis;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const NOW: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
 
-    #[tokio::test(start_paused = true)]
-    async fn the_age_counts_from_the_moment_however_late_it_is_noted() {
-        let feed = FeedState::new();
+    #[test]
+    fn the_age_counts_from_the_moment_however_late_it_is_noted() {
+        let clock = Clock::manual(NOW);
+        let feed = FeedState::new(clock.clone());
         assert!(!feed.is_replayed());
-        let asked = Instant::now();
-        tokio::time::advance(SECOND * 7).await;
-        feed.was_in_sync(Duration::ZERO, asked);
+        let asked = clock.moment();
+        clock.advance(SECOND * 7);
+        feed.was_in_sync(asked);
         assert!(feed.is_replayed());
         assert_eq!(feed.age(), SECOND * 7);
-        feed.was_in_sync(SECOND * 9, Instant::now());
+        feed.was_in_sync(clock.moment().minus(SECOND * 9));
         assert_eq!(feed.age(), SECOND * 7, "what was known stays known");
-        feed.was_in_sync(SECOND, Instant::now());
+        feed.was_in_sync(clock.moment().minus(SECOND));
         assert_eq!(feed.age(), SECOND);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn moments_before_the_start_count_too() {
-        let before = Instant::now();
-        tokio::time::advance(SECOND).await;
-        let feed = FeedState::new();
-        feed.was_in_sync(SECOND * 2, before);
-        assert_eq!(feed.age(), SECOND * 3);
+    #[test]
+    fn a_clock_that_was_set_back_does_not_hide_what_comes_after() {
+        let clock = Clock::manual(NOW);
+        let feed = FeedState::new(clock.clone());
+        feed.was_in_sync(clock.moment());
+        clock.set(NOW.minus(SECOND * 1000));
+        clock.advance(SECOND);
+        feed.was_in_sync(clock.moment());
+        // The virtual machine is frozen, and its wall clock is set right afterwards.
+        clock.set(clock.now().plus(SECOND * 90));
+        assert_eq!(feed.age(), SECOND * 90);
     }
 
     #[test]
     fn an_unknown_age_is_older_than_any_patience() {
-        let feed = FeedState::new();
-        feed.was_in_sync(Duration::MAX, Instant::now());
+        let clock = Clock::manual(NOW);
+        let feed = FeedState::new(clock.clone());
+        feed.was_in_sync(clock.moment().minus(Duration::MAX));
         assert!(feed.is_replayed());
         assert!(feed.age() > Duration::from_hours(24 * 365 * 1000));
     }

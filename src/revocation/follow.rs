@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, UnixMillis};
+use crate::clock::{Clock, Moment, UnixMillis};
 use crate::readiness::Readiness;
 
 use super::feed::FeedState;
@@ -90,13 +90,13 @@ impl Follower {
             }
             Feed::InSync(cursor, asked) => {
                 self.applied.send_replace(Some(cursor));
-                self.feed_reaches(Duration::ZERO, asked);
+                self.feed_reaches(asked);
                 self.readiness.recover(AWAITED);
                 self.offer_or_withdraw();
             }
             Feed::Restored(at) => {
-                let then = Instant::now();
-                self.feed_reaches(self.age_of(at), then);
+                let now = self.clock.moment();
+                self.feed_reaches(now.minus(self.age_of(at)));
             }
             Feed::Lost(why) => {
                 tracing::warn!(why, "the log of revocations is out of reach");
@@ -155,11 +155,11 @@ impl Follower {
         now.since(at)
     }
 
-    /// Notes that the index has everything that the log had so long before `then`. The moment is taken
-    /// over and not its age: this thread may stand still before it has written it down.
-    fn feed_reaches(&self, before: Duration, then: Instant) {
+    /// Notes that the index has everything that the log had at `then`. Takes the moment and not its
+    /// age: this thread may stand still before it has written it down.
+    fn feed_reaches(&self, then: Moment) {
         let first = !self.feed.is_replayed();
-        self.feed.was_in_sync(before, then);
+        self.feed.was_in_sync(then);
         if first {
             self.replayed();
         }

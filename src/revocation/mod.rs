@@ -139,7 +139,7 @@ impl Core {
         base.readiness
             .wait_for(follow::AWAITED, "the log of revocations is being replayed");
         let index = Arc::new(Index::new(base.horizon));
-        let feed = Arc::new(feed::FeedState::new());
+        let feed = Arc::new(feed::FeedState::new(base.clock.clone()));
         let patience = Arc::new(Patience::new(config, issuers));
         let (applied, watcher) = watch::channel(None);
         Self {

@@ -9,7 +9,6 @@ use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
@@ -50,16 +49,13 @@ fn at(position: u128) -> Cursor {
     }
 }
 
-fn in_sync(position: u128) -> Feed {
-    Feed::InSync(at(position), Instant::now())
-}
-
 struct Stage {
     feed: mpsc::Sender<Feed>,
     writer: Writer,
     reader: Reader,
     readiness: Readiness,
     index: Arc<Index>,
+    clock: Clock,
     applied: watch::Receiver<Option<Cursor>>,
     follower: JoinHandle<Result<(), String>>,
     shutdown: CancellationToken,
@@ -85,11 +81,12 @@ impl Stage {
             terms_of(std::slice::from_ref(&issuer), &HashMap::new()),
             Duration::ZERO,
         );
+        let clock = Clock::manual(NOW);
         let base = Base {
             log,
             horizon: Arc::default(),
             retention,
-            clock: Clock::manual(NOW),
+            clock: clock.clone(),
             readiness: readiness.clone(),
             metrics,
         };
@@ -99,6 +96,7 @@ impl Stage {
         Self {
             feed,
             index: Arc::clone(&core.writer.index),
+            clock,
             writer: core.writer,
             reader: core.reader,
             readiness,
@@ -117,6 +115,12 @@ impl Stage {
             .wait_for(|at| *at == Some(cursor))
             .await
             .unwrap();
+    }
+
+    /// The log says that all up to `position` was delivered.
+    async fn in_sync(&mut self, position: u128) {
+        let asked = self.clock.moment();
+        self.play(Feed::InSync(at(position), asked)).await;
     }
 
     fn standing(&self) -> Standing {
@@ -167,7 +171,7 @@ async fn nothing_is_clear_before_the_replay_is_over() {
         .await;
     assert!(matches!(stage.standing(), Standing::NotReady));
     assert!(!stage.readiness.state().is_ready());
-    stage.play(in_sync(1)).await;
+    stage.in_sync(1).await;
     stage.readiness.reached().await;
     assert!(matches!(stage.standing(), Standing::Clear(_)));
 }
@@ -175,10 +179,10 @@ async fn nothing_is_clear_before_the_replay_is_over() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_feed_denies_and_what_is_revoked_stays_so() {
     let mut stage = Stage::new(WhenStale::Deny);
-    stage.play(in_sync(0)).await;
-    tokio::time::advance(Duration::from_secs(30)).await;
+    stage.in_sync(0).await;
+    stage.clock.advance(Duration::from_secs(30));
     assert!(matches!(stage.standing(), Standing::Clear(_)));
-    tokio::time::advance(Duration::from_millis(1)).await;
+    stage.clock.advance(Duration::from_millis(1));
     assert!(matches!(stage.standing(), Standing::Stale));
     stage
         .play(Feed::Records(vec![record("sub")].into(), at(1)))
@@ -189,22 +193,22 @@ async fn a_silent_feed_denies_and_what_is_revoked_stays_so() {
 #[tokio::test(start_paused = true)]
 async fn a_heartbeat_ends_the_silence() {
     let mut stage = Stage::new(WhenStale::Deny);
-    stage.play(in_sync(0)).await;
-    tokio::time::advance(Duration::from_mins(1)).await;
+    stage.in_sync(0).await;
+    stage.clock.advance(Duration::from_mins(1));
     assert!(matches!(stage.standing(), Standing::Stale));
-    stage.play(in_sync(1)).await;
+    stage.in_sync(1).await;
     assert!(matches!(stage.standing(), Standing::Clear(_)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_waited_to_be_read_is_as_old_as_its_question() {
     let mut stage = Stage::new(WhenStale::Deny);
-    stage.play(in_sync(0)).await;
-    let asked = Instant::now();
-    tokio::time::advance(Duration::from_secs(31)).await;
+    stage.in_sync(0).await;
+    let asked = stage.clock.moment();
+    stage.clock.advance(Duration::from_secs(31));
     stage.play(Feed::InSync(at(1), asked)).await;
     assert!(matches!(stage.standing(), Standing::Stale));
-    stage.play(in_sync(2)).await;
+    stage.in_sync(2).await;
     // One that was asked before and answered after takes nothing back.
     stage.play(Feed::InSync(at(3), asked)).await;
     assert!(matches!(stage.standing(), Standing::Clear(_)));
@@ -229,11 +233,31 @@ async fn what_was_restored_is_as_old_as_it_says_unless_the_clock_was_set_back() 
     }
 }
 
+/// Neither moves the monotonic clock: the process knows nothing of the time that passed.
+#[tokio::test(start_paused = true)]
+async fn a_feed_is_stale_after_a_suspend_and_after_a_restored_snapshot() {
+    let suspend = |clock: &Clock| clock.advance(Duration::from_mins(1));
+    let restore = |clock: &Clock| clock.set(NOW.plus(Duration::from_mins(1)));
+    for gap in [suspend as fn(&Clock), restore] {
+        let mut stage = Stage::new(WhenStale::Deny);
+        stage.in_sync(0).await;
+        let asked = stage.clock.moment();
+        assert!(matches!(stage.standing(), Standing::Clear(_)));
+        gap(&stage.clock);
+        assert!(matches!(stage.standing(), Standing::Stale));
+        // An answer that was under way during the gap tells nothing of what came in it.
+        stage.play(Feed::InSync(at(1), asked)).await;
+        assert!(matches!(stage.standing(), Standing::Stale));
+        stage.in_sync(2).await;
+        assert!(matches!(stage.standing(), Standing::Clear(_)));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_feed_is_tolerated_where_that_is_configured() {
     let mut stage = Stage::new(WhenStale::Allow);
-    stage.play(in_sync(0)).await;
-    tokio::time::advance(Duration::from_hours(1)).await;
+    stage.in_sync(0).await;
+    stage.clock.advance(Duration::from_hours(1));
     assert!(matches!(stage.standing(), Standing::Clear(_)));
 }
 
@@ -241,14 +265,15 @@ async fn a_silent_feed_is_tolerated_where_that_is_configured() {
 async fn proxies_are_sent_elsewhere_only_while_everybody_is_refused() {
     for (when_stale, offered) in [(WhenStale::Deny, false), (WhenStale::Allow, true)] {
         let mut stage = Stage::new(when_stale);
-        stage.play(in_sync(0)).await;
+        stage.in_sync(0).await;
         stage.readiness.reached().await;
         assert!(stage.readiness.state().is_ready());
-        // Time flies here, and the follower's ticks with it.
-        tokio::time::sleep(Duration::from_secs(31)).await;
+        stage.clock.advance(Duration::from_secs(31));
+        // The follower looks at the age every tenth of a second; time flies here.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(stage.readiness.state().is_ready(), offered);
         assert!(stage.readiness.knows(), "it still answers those who ask");
-        stage.play(in_sync(1)).await;
+        stage.in_sync(1).await;
         assert!(stage.readiness.state().is_ready());
     }
 }
@@ -259,10 +284,10 @@ async fn another_history_drops_nothing() {
     stage
         .play(Feed::Records(vec![record("sub")].into(), at(1)))
         .await;
-    stage.play(in_sync(1)).await;
+    stage.in_sync(1).await;
     stage.feed.send(Feed::Lost("cut".to_owned())).await.unwrap();
     stage.feed.send(Feed::Reset(at(0))).await.unwrap();
-    stage.play(in_sync(5)).await;
+    stage.in_sync(5).await;
     assert!(matches!(stage.standing(), Standing::Revoked));
 }
 
@@ -307,7 +332,7 @@ async fn too_many_shapes_and_too_long_records_are_rejected() {
 #[tokio::test(start_paused = true)]
 async fn an_acknowledgement_waits_for_enforcement_but_not_for_ever() {
     let mut stage = Stage::new(WhenStale::Deny);
-    stage.play(in_sync(0)).await;
+    stage.in_sync(0).await;
     let before = tokio::time::Instant::now();
     // The log took it, but the feed is silent.
     let recorded = stage.writer.record(vec![draft(ISSUER, "sub")]).await;

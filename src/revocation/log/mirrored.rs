@@ -213,7 +213,7 @@ impl Mirror {
         let (records, cursor, in_sync_at) = match feed {
             Feed::Records(records, cursor) => (records.clone(), *cursor, None),
             Feed::InSync(cursor, asked) => {
-                let at = self.clock.now().minus(asked.elapsed());
+                let at = self.clock.now().minus(self.clock.since(*asked));
                 (Records::default(), *cursor, Some(at))
             }
             Feed::Reset(cursor) => (Records::default(), *cursor, None),

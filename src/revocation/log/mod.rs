@@ -17,9 +17,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
-use crate::clock::{Clock, UnixMillis};
+use crate::clock::{Clock, Moment, UnixMillis};
 use crate::keep::Keep;
 use crate::problem::Problems;
 use crate::readiness::Readiness;
@@ -76,7 +75,7 @@ pub enum Feed {
     /// Everything that the log had at this moment, up to this place, was delivered. The first one
     /// ends the replay; later ones are heartbeats. The age of the feed is counted from the moment,
     /// which is when the log was asked: its answer may have waited long to be read.
-    InSync(Cursor, Instant),
+    InSync(Cursor, Moment),
     /// What was delivered so far comes from this replica's own disk and was complete at that
     /// moment; the log itself cannot be reached.
     Restored(UnixMillis),

@@ -92,6 +92,7 @@ pub struct Embedded {
     head: Arc<Head>,
     horizon: Arc<AtomicU64>,
     reader: Mutex<Connection>,
+    clock: Clock,
     /// `None` only while this is being dropped.
     jobs: Option<SyncSender<Job>>,
     committer: Option<JoinHandle<()>>,
@@ -145,6 +146,7 @@ impl Embedded {
             head,
             horizon,
             reader: Mutex::new(reader),
+            clock: clock.clone(),
             jobs: Some(jobs),
             committer: Some(committer),
         })
@@ -197,7 +199,13 @@ impl Log for Embedded {
     }
 
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed> {
-        tail::start(self.database.clone(), self.seal, &self.head, from)
+        tail::start(
+            self.database.clone(),
+            self.seal,
+            &self.head,
+            from,
+            &self.clock,
+        )
     }
 
     /// Positions of records that were forgotten are counted too.
@@ -256,7 +264,14 @@ pub fn snapshot(config: &Config) -> Result<BoxStream<'static, Feed>, OpenError> 
     let tally = tally.ok_or_else(wrong)?;
     let head = Head::new(tally.last_position.cast_unsigned());
     head.close();
-    Ok(tail::start(database, tally.seal, &Arc::new(head), None))
+    let clock = Clock::system();
+    Ok(tail::start(
+        database,
+        tally.seal,
+        &Arc::new(head),
+        None,
+        &clock,
+    ))
 }
 
 fn cursor(tally: &Tally) -> Cursor {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures_util::stream::{self, BoxStream};
 use rusqlite::{Connection, Row};
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::time::Instant;
 
+use crate::clock::{Clock, Moment};
 use crate::revocation::record::View;
 
 use super::super::records::Packed;
@@ -39,11 +39,13 @@ pub(super) fn start(
     seal: Seal,
     head: &Arc<Head>,
     from: Option<Cursor>,
+    clock: &Clock,
 ) -> BoxStream<'static, Feed> {
     let mut tail = Tail {
         database,
         seal,
         head: Arc::clone(head),
+        clock: clock.clone(),
         position: 0,
         next: Next::Reset,
     };
@@ -60,6 +62,7 @@ struct Tail {
     database: PathBuf,
     seal: Seal,
     head: Arc<Head>,
+    clock: Clock,
     /// Everything up to here was delivered.
     position: u64,
     next: Next,
@@ -70,9 +73,9 @@ enum Next {
     /// The follower's place means nothing here: it begins anew.
     Reset,
     /// What the thread finds, and when it was sent.
-    Disk(Receiver<Read>, Instant),
+    Disk(Receiver<Read>, Moment),
     /// Everything that the log had at this moment was delivered.
-    InSync(Instant),
+    InSync(Moment),
     News,
 }
 
@@ -102,14 +105,14 @@ impl Tail {
                     }
                 },
                 Next::InSync(asked) => {
-                    let (asked, now) = (*asked, Instant::now());
+                    let (asked, now) = (*asked, self.clock.moment());
                     self.next = Next::News;
                     let still_all = self.head.position() == self.position;
                     let asked = if still_all { now } else { asked };
                     return Some(Feed::InSync(self.cursor(), asked));
                 }
                 Next::News => {
-                    let asked = Instant::now();
+                    let asked = self.clock.moment();
                     match self.head.after(self.position, HEARTBEAT).await {
                         News::Records(records, last) => {
                             self.next = Next::InSync(asked);
@@ -131,7 +134,7 @@ impl Tail {
 
     /// Has a thread read what comes after the place of this tail.
     fn read_disk(&self) -> Next {
-        let sent = Instant::now();
+        let sent = self.clock.moment();
         let (feed, read) = mpsc::channel(READ_AHEAD);
         let reading = Reading {
             database: self.database.clone(),
@@ -270,7 +273,7 @@ mod tests {
 
     use super::super::{Config, Embedded};
     use super::*;
-    use crate::clock::{Clock, UnixMillis};
+    use crate::clock::UnixMillis;
     use crate::readiness::Readiness;
     use crate::revocation::log::Log;
     use crate::revocation::{Action, Retention, Revocation, Target};

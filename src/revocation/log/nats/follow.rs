@@ -171,7 +171,7 @@ impl Follower {
 
     async fn open(&mut self) -> Result<(), Trouble> {
         wait(&self.nats, self.failures).await;
-        let asked = Instant::now();
+        let asked = self.nats.clock.moment();
         let info = self.nats.stream().await?;
         let (epoch, last) = (epoch(&info), info.state.last_sequence);
         let at = match self.at {

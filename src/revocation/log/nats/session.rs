@@ -22,6 +22,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::clock::{Clock, Moment};
 use crate::revocation::record::Revocation;
 
 use super::batch::{self, Place};
@@ -50,14 +51,14 @@ const SETUP: Duration = Duration::from_secs(5);
 const MOST: usize = 1024;
 
 /// What the leader answered, and when it was asked.
-type Looked = (Result<Option<Box<Info>>, Trouble>, Instant);
+type Looked = (Result<Option<Box<Info>>, Trouble>, Moment);
 
 type Ask = RawMessageBuilder<WithHeaders>;
 
 pub(super) enum News {
     Records(Vec<Arc<Revocation>>, At),
     /// As of when the stream's leader was asked.
-    InSync(At, Instant),
+    InSync(At, Moment),
     /// The stream's leader cannot be asked. The consumer lives on another server perhaps, and
     /// goes on.
     Doubt(Trouble),
@@ -77,7 +78,7 @@ pub(super) struct Session {
     /// The stream's end at the last look: what must have been delivered to be in sync.
     target: Option<u64>,
     /// When that look began.
-    looked_at: Instant,
+    looked_at: Moment,
     replayed: bool,
     ends: Ends,
     /// What went wrong behind records that go out first.
@@ -89,7 +90,8 @@ struct Ends {
     /// Our place when the last answer came. The next question is put after that.
     before: u64,
     /// A place that an answer did not reach, and when that was noticed.
-    doubt: Option<(Instant, u64)>,
+    doubt: Option<(Moment, u64)>,
+    clock: Clock,
 }
 
 /// What an answer says.
@@ -103,17 +105,17 @@ enum End {
 }
 
 impl Ends {
-    fn judge(&mut self, place: u64, last: u64, asked: Instant) -> End {
+    fn judge(&mut self, place: u64, last: u64, asked: Moment) -> End {
         let before = mem::replace(&mut self.before, place);
         if last >= before {
             self.doubt = None;
             return End::AsFarAsWe;
         }
         match self.doubt {
-            Some((noticed, _)) if asked <= noticed => End::Doubtful,
+            Some((noticed, _)) if !asked.is_after(noticed) => End::Doubtful,
             Some((_, earlier)) if last < earlier => End::BeforeUs,
             _ => {
-                self.doubt = Some((Instant::now(), place));
+                self.doubt = Some((self.clock.moment(), place));
                 End::Doubtful
             }
         }
@@ -133,7 +135,7 @@ impl Session {
         nats: &Shared,
         at: At,
         last: u64,
-        looked_at: Instant,
+        looked_at: Moment,
     ) -> Result<Self, Trouble> {
         let link = nats.link.clone();
         let losses = link.borrow().losses;
@@ -156,6 +158,7 @@ impl Session {
             ends: Ends {
                 before: at.place.sequence,
                 doubt: None,
+                clock: nats.clock.clone(),
             },
             broken: None,
         })
@@ -171,7 +174,7 @@ impl Session {
                 self.target = None;
                 self.replayed = true;
                 self.progress = Instant::now();
-                if self.looked_at.elapsed() <= FRESH {
+                if self.nats.clock.since(self.looked_at) <= FRESH {
                     return Ok(News::InSync(self.at, self.looked_at));
                 }
             }
@@ -207,7 +210,7 @@ impl Session {
     }
 
     /// Holds what the stream's leader says against what was delivered.
-    fn compare(&mut self, info: &Info, asked: Instant) -> Result<(), Trouble> {
+    fn compare(&mut self, info: &Info, asked: Moment) -> Result<(), Trouble> {
         let last = info.state.last_sequence;
         if epoch(info) != self.at.epoch {
             return Err(Trouble::new("the stream was made anew"));
@@ -371,7 +374,7 @@ async fn subscribe(nats: &Shared, place: Place) -> Result<Subscriber, Trouble> {
 fn looks(nats: Shared) -> BoxStream<'static, Looked> {
     let look = |nats: Shared| async move {
         sleep(nats.config.heartbeat.0).await;
-        let asked = Instant::now();
+        let asked = nats.clock.moment();
         let looked = nats.look().await.map(|info| info.map(Box::new));
         Some(((looked, asked), nats))
     };
@@ -412,25 +415,30 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::UnixMillis;
 
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_is_held_against_the_place_at_its_question() {
+    #[test]
+    fn an_answer_is_held_against_the_place_at_its_question() {
         let second = Duration::from_secs(1);
-        let (before, doubt) = (100, None);
-        let mut ends = Ends { before, doubt };
-        let first = Instant::now();
+        let clock = Clock::manual(UnixMillis::default());
+        let mut ends = Ends {
+            before: 100,
+            doubt: None,
+            clock: clock.clone(),
+        };
+        let first = clock.moment();
         // The next message after each answer moves us on, as on a busy stream.
         assert_eq!(ends.judge(150, 120, first), End::AsFarAsWe);
         assert_eq!(ends.judge(210, 160, first), End::AsFarAsWe);
-        tokio::time::advance(second).await;
+        clock.advance(second);
         assert_eq!(ends.judge(210, 190, first), End::Doubtful, "it had 210");
         assert_eq!(ends.judge(220, 190, first), End::Doubtful, "asked before");
-        tokio::time::advance(second).await;
-        let later = Instant::now();
+        clock.advance(second);
+        let later = clock.moment();
         assert_eq!(ends.judge(250, 215, later), End::Doubtful, "it had 210");
         assert_eq!(ends.judge(250, 250, later), End::AsFarAsWe, "a slow leader");
         assert_eq!(ends.judge(250, 240, later), End::Doubtful);
-        tokio::time::advance(second).await;
-        assert_eq!(ends.judge(250, 240, Instant::now()), End::BeforeUs);
+        clock.advance(second);
+        assert_eq!(ends.judge(250, 240, clock.moment()), End::BeforeUs);
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::clock::Moment;
 
 use super::address::Server;
 use super::config::Sentinel;
@@ -28,7 +30,7 @@ pub(super) enum Verdict {
     /// Not enough of them have answered yet.
     Open,
     /// It was the primary when they were asked, at this moment.
-    Confirmed(Instant),
+    Confirmed(Moment),
     /// Nobody knows: too few answer, or they disagree.
     Doubt(String),
     /// It must not be followed any more.
@@ -66,7 +68,7 @@ impl Witness {
 
     /// Of what the log said when it was `asked`: as of which moment that holds. `None` while
     /// nobody confirms the server.
-    pub(super) fn as_of(&self, asked: Instant) -> Option<Instant> {
+    pub(super) fn as_of(&self, asked: Moment) -> Option<Moment> {
         let Some(said) = &self.said else {
             return Some(asked);
         };
@@ -125,7 +127,7 @@ impl Inquiry {
     /// Says what a majority says as soon as it does. The others may finish, so that their
     /// connections are there when they are needed.
     async fn ask_all(&self, lines: &mut [Kept<'_>], said: &watch::Sender<Verdict>) {
-        let asked = Instant::now();
+        let asked = self.dialer.clock.moment();
         let asking = lines
             .iter_mut()
             .enumerate()
@@ -148,7 +150,7 @@ impl Inquiry {
         }
     }
 
-    fn judge(&self, named: &Server, asked: Instant) -> Verdict {
+    fn judge(&self, named: &Server, asked: Moment) -> Verdict {
         if named.to_string() == self.place {
             return Verdict::Confirmed(asked);
         }
@@ -207,13 +209,16 @@ impl<'a> Kept<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Clock, UnixMillis};
 
     #[test]
     fn in_sync_is_no_later_than_either_question() {
         let (sender, said) = watch::channel(Verdict::Open);
         let witness = Witness { said: Some(said) };
-        let early = Instant::now();
-        let late = early + PACE;
+        let clock = Clock::manual(UnixMillis::default());
+        let early = clock.moment();
+        clock.advance(PACE);
+        let late = clock.moment();
         assert_eq!(witness.as_of(early), None);
         sender.send_replace(Verdict::Confirmed(early));
         assert_eq!(witness.as_of(late), Some(early));
@@ -234,7 +239,7 @@ mod tests {
         assert!(matches!(witness.next().await, Verdict::Doubt(_)));
         assert!(!sender.send_if_modified(|last| doubt(last, &tally)));
         assert_eq!(witness.news(), None);
-        sender.send_replace(Verdict::Confirmed(Instant::now()));
+        sender.send_replace(Verdict::Confirmed(Clock::system().moment()));
         assert!(matches!(witness.news(), Some(Verdict::Confirmed(_))));
         assert!(sender.send_if_modified(|last| doubt(last, &tally)));
         assert!(matches!(witness.news(), Some(Verdict::Doubt(_))));
@@ -242,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_anybody_who_asks_the_session_is_given_up() {
-        let (sender, said) = watch::channel(Verdict::Confirmed(Instant::now()));
+        let (sender, said) = watch::channel(Verdict::Confirmed(Clock::system().moment()));
         let mut witness = Witness { said: Some(said) };
         drop(sender);
         assert!(matches!(witness.news(), Some(Verdict::Refuted(_))));

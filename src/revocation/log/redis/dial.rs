@@ -14,6 +14,7 @@ use redis::{
     RedisConnectionInfo, RedisResult, TlsCertificates, Value, cmd,
 };
 
+use crate::clock::Clock;
 use crate::secret::Secret;
 
 use super::OpenError;
@@ -33,6 +34,7 @@ pub(super) struct Dialer {
     database: u16,
     key: String,
     patience: Duration,
+    pub(super) clock: Clock,
 }
 
 enum Place {
@@ -55,7 +57,7 @@ struct Login {
 
 impl Dialer {
     /// Reads the secret and TLS files.
-    pub(super) fn new(config: &Config) -> Result<Self, OpenError> {
+    pub(super) fn new(config: &Config, clock: &Clock) -> Result<Self, OpenError> {
         let place = match (&config.server, &config.sentinel, &config.cluster) {
             (Some(server), None, None) => Place::Server(server.clone()),
             (None, Some(sentinel), None) => Place::Sentinel(sentinel.clone()),
@@ -87,6 +89,7 @@ impl Dialer {
             database: config.database,
             key: config.key.clone(),
             patience: config.connect_timeout.0,
+            clock: clock.clone(),
         };
         dialer.check_certificates()?;
         Ok(dialer)

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::{Cmd, Value, cmd, pipe};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::clock::Moment;
 
 use super::super::{Cursor, Feed};
 use super::behind::Behind;
@@ -189,7 +190,7 @@ impl Follower {
     /// the entries lack. (A transaction would be refused by a server that is full.)
     async fn read_on(&mut self, session: &Session) -> Result<(), Fault> {
         let cursor = self.cursor_or_start(session);
-        let asked = Instant::now();
+        let asked = self.dialer.clock.moment();
         let mut questions = pipe();
         questions
             .add_command(cmd("XINFO").arg("GROUPS").arg(&self.config.key).take())
@@ -235,7 +236,7 @@ impl Follower {
     }
 
     /// Are we where the log ends? `count` entries were read on the way.
-    fn compare_head(&mut self, head: Head, count: usize, asked: Instant) {
+    fn compare_head(&mut self, head: Head, count: usize, asked: Moment) {
         let Some(cursor) = &mut self.cursor else {
             return;
         };
@@ -257,8 +258,10 @@ impl Follower {
     async fn await_news(&mut self, session: &Session) -> Result<(), Fault> {
         let cursor = self.cursor_or_start(session);
         let waiting = self.waiting.take();
-        let mut waiting =
-            waiting.unwrap_or_else(|| session.ask(self.read(cursor, Some(HEARTBEAT))));
+        let mut waiting = waiting.unwrap_or_else(|| {
+            let asked = self.dialer.clock.moment();
+            session.ask(self.read(cursor, Some(HEARTBEAT)), asked)
+        });
         let entries = tokio::select! {
             biased;
             entries = &mut waiting.answer => entries?,
@@ -280,7 +283,7 @@ impl Follower {
         Ok(())
     }
 
-    fn reached(&mut self, asked: Instant) {
+    fn reached(&mut self, asked: Moment) {
         self.replaying = false;
         self.at_head = Some(Arrival {
             asked,
@@ -370,7 +373,7 @@ impl Follower {
 
 /// When the log was asked for what turned out to be its head, and whether that was told.
 struct Arrival {
-    asked: Instant,
+    asked: Moment,
     is_told: bool,
 }
 

@@ -79,7 +79,7 @@ impl Redis {
         clock: &Clock,
         retention: &Retention,
     ) -> Result<Self, OpenError> {
-        let dialer = Arc::new(Dialer::new(config)?);
+        let dialer = Arc::new(Dialer::new(config, clock)?);
         let scripts = Arc::new(Scripts::new(config));
         let config = Arc::new(config.clone());
         let writer = Writer::new(

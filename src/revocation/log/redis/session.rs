@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
-use tokio::time::Instant;
+
+use crate::clock::Moment;
 
 use super::config::Config;
 use super::dial::{Dialer, Line};
@@ -52,7 +53,7 @@ pub(super) enum Purpose {
 
 /// A command on its way.
 pub(super) struct Question {
-    pub(super) asked: Instant,
+    pub(super) asked: Moment,
     pub(super) answer: BoxFuture<'static, Result<Value, Fault>>,
 }
 
@@ -93,10 +94,10 @@ impl Session {
     }
 
     /// Runs a command whose answer is waited for beside something else.
-    pub(super) fn ask(&self, command: Cmd) -> Question {
+    pub(super) fn ask(&self, command: Cmd, asked: Moment) -> Question {
         let session = self.clone();
         Question {
-            asked: Instant::now(),
+            asked,
             answer: Box::pin(async move { session.run(&command).await }),
         }
     }
