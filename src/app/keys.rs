@@ -39,7 +39,7 @@ impl events::Keys for IssuerKeys {
 pub(super) struct Recorder(pub(super) Writer);
 
 impl events::Record for Recorder {
-    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<(), AppendError>> {
+    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<usize, AppendError>> {
         Box::pin(self.0.record(drafts))
     }
 }

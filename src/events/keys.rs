@@ -34,6 +34,6 @@ pub trait Keys: Send + Sync + 'static {
 
 /// The writing end of the log.
 pub trait Record: Send + Sync + 'static {
-    /// Returns once all the drafts are durable; none of them counts before.
-    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<(), AppendError>>;
+    /// Returns once all the drafts are durable, and how many were recorded; none of them counts before.
+    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<usize, AppendError>>;
 }

@@ -105,8 +105,7 @@ impl Receiver {
         let Outcome { event, id, effect } = outcome;
         let (ended, revocations) = match effect {
             Effect::Record(drafts) => {
-                let revocations = drafts.len();
-                self.make_durable(drafts).await?;
+                let revocations = self.make_durable(drafts).await?;
                 (Ended::Accepted, revocations)
             }
             Effect::RefetchKeys => {
@@ -166,10 +165,10 @@ impl Receiver {
         }
     }
 
-    async fn make_durable(&self, drafts: Vec<Draft>) -> Result<(), Failure> {
+    async fn make_durable(&self, drafts: Vec<Draft>) -> Result<usize, Failure> {
         let recorded = self.record.record(drafts);
         match tokio::time::timeout(self.limits.record_timeout.0, recorded).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(recorded)) => Ok(recorded),
             Ok(Err(error)) => Err(Failure::Unavailable(error.to_string())),
             Err(_) => Err(Failure::Unavailable(
                 "the store did not answer in time".to_owned(),

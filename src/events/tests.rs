@@ -40,7 +40,7 @@ struct FakeRecord {
 }
 
 impl Record for FakeRecord {
-    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<(), AppendError>> {
+    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<usize, AppendError>> {
         Box::pin(async move {
             if self.hangs {
                 std::future::pending::<()>().await;
@@ -48,8 +48,9 @@ impl Record for FakeRecord {
             if let Some(error) = self.answers.lock().unwrap().pop_front() {
                 return Err(error);
             }
+            let count = drafts.len();
             self.recorded.lock().unwrap().extend(drafts);
-            Ok(())
+            Ok(count)
         })
     }
 }

@@ -172,7 +172,6 @@ impl Follower {
     }
 
     fn sweep(&mut self) {
-        self.metrics.feed_age(self.feed.age());
         let at = *self.applied.borrow();
         self.metrics.feed_lag(at.and_then(|at| self.log.behind(at)));
         if !self.feed.is_replayed() {

@@ -23,12 +23,14 @@ const BUCKETS: [f64; 12] = [
 pub struct Metrics {
     live: Family<[(&'static str, String); 1], Gauge>,
     labels: Mutex<BTreeSet<String>>,
+    lifts: Gauge,
     memory: Gauge,
     feed_age: Gauge<f64, AtomicU64>,
     feed_lag: Gauge<f64, AtomicU64>,
     replayed: Counter,
     applied: Counter,
     forgotten: Counter,
+    lifts_dropped: Counter,
     received_to_enforced: Histogram,
     event_to_enforced: Histogram,
 }
@@ -40,12 +42,14 @@ impl Metrics {
         let metrics = Self {
             live: Family::default(),
             labels: Mutex::default(),
+            lifts: Gauge::default(),
             memory: Gauge::default(),
             feed_age: Gauge::default(),
             feed_lag: Gauge::default(),
             replayed: Counter::default(),
             applied: Counter::default(),
             forgotten: Counter::default(),
+            lifts_dropped: Counter::default(),
             received_to_enforced: Histogram::new(BUCKETS),
             event_to_enforced: Histogram::new(BUCKETS),
         };
@@ -61,6 +65,7 @@ impl Metrics {
             "Revocations in force, by the claims they match",
             self.live.clone(),
         );
+        registry.register("lifts", "Lifts that are remembered", self.lifts.clone());
         registry.register_with_unit(
             "memory",
             "Memory of the index",
@@ -98,6 +103,11 @@ impl Metrics {
             "Entries that left the index because no matching token can be valid any more",
             self.forgotten.clone(),
         );
+        registry.register(
+            "lifts_dropped",
+            "Lifts that were not recorded because they came from the future by this replica's clock",
+            self.lifts_dropped.clone(),
+        );
         registry.register_with_unit(
             "received_to_enforced",
             "Time from the receipt of an event to its enforcement on this replica",
@@ -127,6 +137,10 @@ impl Metrics {
         self.forgotten.inc_by(entries as u64);
     }
 
+    pub(super) fn dropped_lift(&self) {
+        self.lifts_dropped.inc();
+    }
+
     pub(super) fn feed_age(&self, age: Duration) {
         self.feed_age.set(age.as_secs_f64());
     }
@@ -141,6 +155,8 @@ impl Metrics {
     pub(super) fn index(&self, index: &Index) {
         self.memory
             .set(i64::try_from(index.memory()).unwrap_or(i64::MAX));
+        self.lifts
+            .set(i64::try_from(index.lifts()).unwrap_or(i64::MAX));
         let mut labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
         let live = index.live();
         for gone in labels.iter().filter(|label| !live.contains_key(*label)) {

@@ -53,7 +53,8 @@ pub struct Parts {
     pub reader: Reader,
     /// To be run as a task.
     pub follower: Follower,
-    /// To be called before the metrics are read: what the index holds is counted then.
+    /// To be called before the metrics are read: what the index holds is counted then, and the age
+    /// of the feed is taken.
     pub refresh: Box<dyn Fn() + Send + Sync>,
     pub keep: Arc<dyn Keep>,
     /// Milliseconds since the epoch: tokens that were good until before it (`exp` + leeway) must
@@ -105,9 +106,15 @@ pub fn open(
             metrics: Arc::clone(&metrics),
         },
     );
-    let index = Arc::clone(&core.writer.index);
+    let (index, feed) = (
+        Arc::clone(&core.writer.index),
+        Arc::clone(&core.follower.feed),
+    );
     Ok(Parts {
-        refresh: Box::new(move || metrics.index(&index)),
+        refresh: Box::new(move || {
+            metrics.index(&index);
+            metrics.feed_age(feed.age());
+        }),
         writer: core.writer,
         reader: core.reader,
         follower: core.follower,
@@ -150,6 +157,7 @@ impl Core {
                 clock: base.clock.clone(),
                 applied: watcher,
                 sync_timeout: config.sync_timeout.0,
+                metrics: Arc::clone(&base.metrics),
             },
             reader: Reader::new(Arc::clone(&index), Arc::clone(&feed), Arc::clone(&patience)),
             follower: Follower {

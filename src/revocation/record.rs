@@ -46,7 +46,7 @@ pub struct Target {
 pub enum Action {
     /// They are no longer good.
     Revoke,
-    /// Every revocation of the same target and cause that occurred no later is taken back.
+    /// Every revocation of the same source, target and cause that occurred no later is taken back.
     Lift,
 }
 
@@ -108,6 +108,22 @@ const WHOLE_SECOND: Duration = Duration::from_secs(1);
 const LATE_DELIVERIES: Duration = Duration::from_hours(72);
 
 impl Terms {
+    /// The furthest that the cut-off of an event received `now` reaches. Two clocks may be wrong,
+    /// and nobody can tell which:
+    ///
+    /// - The issuer's, which then stamps its tokens as it stamps its events: tokens that exist
+    ///   already have an `iat` up to as far ahead, and become valid later. A cut-off that is pulled
+    ///   back to our clock would let them.
+    /// - The sender's alone. Every token that exists has an `iat` up to `now + leeway`, and whatever
+    ///   the cut-off reaches beyond that locks out tokens of the future.
+    ///
+    /// One life ahead covers every token of an issuer whose clock is ahead by less than its tokens
+    /// live, and ends a lock-out after one life. `docs/decisions/` has the whole reason.
+    #[must_use]
+    pub fn latest_issue(&self, now: UnixMillis) -> UnixMillis {
+        now.plus(self.longest_life.max(self.leeway))
+    }
+
     /// The moment after which no token that `record` matches can be accepted any more.
     ///
     /// A token issued at or before the cut-off `c` expires by `c + longest_life` and is accepted
@@ -134,19 +150,22 @@ impl Terms {
 }
 
 impl Draft {
-    /// Fixes the times at receipt. The sender's clock is trusted no further than `leeway` past
-    /// ours: one wrong clock must not lock an issuer out for ever.
+    /// Fixes the times at receipt, so that one wrong clock cannot lock an issuer out for ever.
+    ///
+    /// `occurred_at` only orders events and lifts; it is trusted no further than `leeway` past
+    /// ours. A cut-off is kept as the sender said it, or the revocation would miss tokens that it
+    /// means, but reaches no further than a token's life from now: see [`Terms::latest_issue`].
     #[must_use]
     pub fn receive(self, now: UnixMillis, terms: &Terms) -> Revocation {
         let occurred_at = self.occurred_at.min(now.plus(terms.leeway));
-        // What the sender's clock was ahead is taken off its cut-offs too.
-        let ahead = self.occurred_at.since(occurred_at);
+        let latest_issue = terms.latest_issue(now);
+        let latest_end = latest_issue.plus(terms.longest_life).plus(terms.leeway);
         let mut record = Revocation {
             id: self.id,
             target: self.target,
             action: self.action,
-            issued_at_or_before: self.issued_at_or_before.map(|at| at.minus(ahead)),
-            expires_at_or_before: self.expires_at_or_before.map(|at| at.minus(ahead)),
+            issued_at_or_before: self.issued_at_or_before.map(|at| at.min(latest_issue)),
+            expires_at_or_before: self.expires_at_or_before.map(|at| at.min(latest_end)),
             occurred_at,
             forget_after: UnixMillis::default(),
             source: self.source,
@@ -241,13 +260,29 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_ahead_is_trusted_no_further_than_the_leeway() {
-        let record = received(draft(1_000_000, Some(1_000_005)), 100);
-        assert_eq!(record.occurred_at, UnixMillis::from_seconds(160));
-        assert_eq!(
-            record.issued_at_or_before,
-            Some(UnixMillis::from_seconds(165))
-        );
+    fn a_cut_off_ahead_of_our_clock_stays_up_to_one_life_ahead() {
+        let at = UnixMillis::from_seconds;
+        // What the sender says, and what is kept of it when it is received at 100.
+        for (said, kept) in [(90, 90), (165, 165), (3700, 3700), (1_000_000, 3700)] {
+            let mut draft = draft(said, Some(said));
+            draft.expires_at_or_before = Some(at(said + 3600));
+            let record = received(draft, 100);
+            assert_eq!(record.occurred_at, at(said.min(160)));
+            assert_eq!(record.issued_at_or_before, Some(at(kept)), "{said}");
+            let last_end = (said + 3600).min(100 + 3600 + 3600 + 60);
+            assert_eq!(record.expires_at_or_before, Some(at(last_end)), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_leeway_longer_than_a_life_still_reaches_every_token_that_is_valid() {
+        let terms = Terms {
+            longest_life: Duration::from_secs(10),
+            ..TERMS
+        };
+        let record = draft(9999, Some(9999)).receive(UnixMillis::from_seconds(100), &terms);
+        let latest = UnixMillis::from_seconds(160);
+        assert_eq!(record.issued_at_or_before, Some(latest));
     }
 
     #[test]

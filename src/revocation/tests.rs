@@ -320,7 +320,7 @@ async fn too_many_shapes_and_too_long_records_are_rejected() {
     stage.play(Feed::Records(crowd.into(), at(1))).await;
     assert_eq!(stage.index.live().len(), 128);
     let known = stage.writer.record(vec![draft(ISSUER, "claim-5")]).await;
-    assert_eq!(known, Ok(()));
+    assert_eq!(known, Ok(1));
     let one_more = stage.writer.record(vec![draft(ISSUER, "claim-128")]).await;
     assert!(matches!(one_more, Err(AppendError::Rejected(_))));
     let mut long = draft(ISSUER, "claim-5");
@@ -336,7 +336,7 @@ async fn an_acknowledgement_waits_for_enforcement_but_not_for_ever() {
     let before = tokio::time::Instant::now();
     // The log took it, but the feed is silent.
     let recorded = stage.writer.record(vec![draft(ISSUER, "sub")]).await;
-    assert_eq!(recorded, Ok(()));
+    assert_eq!(recorded, Ok(1));
     let patience = super::Config::default().sync_timeout.0;
     assert_eq!(before.elapsed(), patience);
     let writer = stage.writer.clone();
@@ -346,7 +346,7 @@ async fn an_acknowledgement_waits_for_enforcement_but_not_for_ever() {
     stage
         .play(Feed::Records(vec![record("sub")].into(), at(1)))
         .await;
-    assert_eq!(sender.await.unwrap(), Ok(()));
+    assert_eq!(sender.await.unwrap(), Ok(1));
     assert!(before.elapsed() < 2 * patience);
 }
 

@@ -9,10 +9,10 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 
-use super::Index;
 use super::log::{AppendError, Cursor, Log};
 use super::record::{Action, Draft, Revocation};
 use super::retention::Retention;
+use super::{Index, Metrics};
 
 /// A look-up costs one hash per set of claim names, so their number is limited.
 const MOST_SHAPES_PER_ISSUER: usize = 128;
@@ -29,25 +29,27 @@ pub struct Writer {
     pub(super) clock: Clock,
     pub(super) applied: watch::Receiver<Option<Cursor>>,
     pub(super) sync_timeout: Duration,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Writer {
     /// Makes all of an event's drafts durable, or none. Returns once they are, and once this
     /// replica enforces them and has them on its own disk; for the latter two it waits no longer
-    /// than `sync_timeout`.
+    /// than `sync_timeout`. Returns how many were recorded: a lift from the future is dropped.
     ///
     /// # Errors
     /// [`AppendError::Rejected`] for what would be refused again, such as an issuer that is not
     /// configured. In every other case the sender must try again.
-    pub async fn record(&self, drafts: Vec<Draft>) -> Result<(), AppendError> {
+    pub async fn record(&self, drafts: Vec<Draft>) -> Result<usize, AppendError> {
         let received = drafts.into_iter().map(|draft| self.receive(draft));
         let received = received.filter_map(Result::transpose);
         let batch = received.collect::<Result<Vec<_>, _>>()?;
-        if batch.is_empty() {
-            return Ok(());
+        let recorded = batch.len();
+        if recorded > 0 {
+            let cursor = self.log.append(batch).await?;
+            self.enforced(cursor).await?;
         }
-        let cursor = self.log.append(batch).await?;
-        self.enforced(cursor).await
+        Ok(recorded)
     }
 
     /// Nothing for a draft that must not count.
@@ -69,6 +71,7 @@ impl Writer {
         if draft.action == Action::Lift && draft.occurred_at > now.plus(terms.leeway) {
             // Its true place among the revocations is lost: clamped, it would take back what came
             // after it, and more so each time it is sent again.
+            self.metrics.dropped_lift();
             tracing::warn!(
                 source = draft.source,
                 "a lift from the future takes nothing back: the sender's clock is wrong, or ours"
@@ -81,7 +84,8 @@ impl Writer {
             tracing::warn!(
                 source = record.source,
                 ahead = ?said.since(now),
-                "an event from the future is counted as of now: the sender's clock is wrong, or ours"
+                "an event lies in the future, so a wrong clock is about, the sender's or ours; \
+                 tokens issued up to its time are refused, but no longer than one token lives"
             );
         }
         let length = record.encode().len();
@@ -140,7 +144,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
     const LEEWAY: Duration = Duration::from_secs(30);
 
-    fn open(directory: &tempfile::TempDir, clock: &Clock) -> Parts {
+    fn open(directory: &tempfile::TempDir, clock: &Clock) -> (Parts, Registry) {
         let config = json!({
             "store": { "embedded": { "path": directory.path() } },
             "sync_timeout": "5m",
@@ -151,8 +155,18 @@ mod tests {
             max_token_lifetime: Duration::from_hours(1),
             leeway: LEEWAY,
         };
-        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
-        revocation::open(&config, &[issuer], clock, &Readiness::default(), metrics).unwrap()
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::register(&mut registry));
+        let parts = revocation::open(&config, &[issuer], clock, &Readiness::default(), metrics);
+        (parts.unwrap(), registry)
+    }
+
+    /// What a scrape says.
+    fn scraped(refresh: &(dyn Fn() + Send + Sync), registry: &Registry) -> String {
+        refresh();
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+        text
     }
 
     fn draft(action: Action, occurred_at: UnixMillis) -> Draft {
@@ -197,21 +211,26 @@ mod tests {
     async fn a_lift_from_the_future_does_not_take_back_what_came_after_it() {
         let directory = tempfile::tempdir().unwrap();
         let clock = Clock::manual(NOW);
-        let parts = open(&directory, &clock);
+        let (parts, registry) = open(&directory, &clock);
         let shutdown = CancellationToken::new();
         let follower = tokio::spawn(parts.follower.run(shutdown.clone()));
         let writer = parts.writer.clone();
         let ahead = Duration::from_mins(10);
         let lift = draft(Action::Lift, NOW.plus(ahead));
-        writer.record(vec![lift.clone()]).await.unwrap();
+        assert_eq!(writer.record(vec![lift.clone()]).await, Ok(0));
         clock.advance(Duration::from_secs(10));
         let revoke = draft(Action::Revoke, clock.now().plus(ahead));
-        writer.record(vec![revoke]).await.unwrap();
+        assert_eq!(writer.record(vec![revoke]).await, Ok(1));
         // The sender tries the lift again.
         clock.advance(Duration::from_secs(10));
-        writer.record(vec![lift]).await.unwrap();
+        assert_eq!(writer.record(vec![lift]).await, Ok(0));
         let standing = judged(&parts.reader).await;
         assert!(matches!(standing, Standing::Revoked), "{standing:?}");
+        let metrics = scraped(&*parts.refresh, &registry);
+        assert!(
+            metrics.contains("revocations_lifts_dropped_total 2"),
+            "{metrics}"
+        );
 
         let honest = draft(Action::Lift, clock.now().plus(LEEWAY));
         writer.record(vec![honest]).await.unwrap();
@@ -221,10 +240,25 @@ mod tests {
         follower.await.unwrap().unwrap();
     }
 
+    /// Nothing but the scrape itself may set it: the follower may be what stands still.
+    #[tokio::test]
+    async fn the_age_of_the_feed_is_taken_when_the_metrics_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(NOW);
+        let (parts, registry) = open(&directory, &clock);
+        for seconds in [7, 9] {
+            clock.advance(Duration::from_secs(seconds));
+            let metrics = scraped(&*parts.refresh, &registry);
+            let age = clock.now().since(NOW).as_secs();
+            let sample = format!("revocations_feed_age_seconds {age}.0\n");
+            assert!(metrics.contains(&sample), "{metrics}");
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn without_a_follower_nothing_is_acknowledged() {
         let directory = tempfile::tempdir().unwrap();
-        let parts = open(&directory, &Clock::manual(NOW));
+        let (parts, _) = open(&directory, &Clock::manual(NOW));
         drop(parts.follower);
         let recorded = parts.writer.record(vec![draft(Action::Revoke, NOW)]).await;
         assert!(

@@ -1,8 +1,8 @@
 //! The in-memory index: every live revocation, found by a few hash look-ups.
 //!
 //! It is a pure function of the set of records it was given: order and repetition do not matter.
-//! A token is revoked if and only if a revocation matches it that no lift of the same target and
-//! cause takes back. Nothing is ever evicted to make room; what cannot matter any more leaves
+//! A token is revoked if and only if a revocation matches it that no lift of the same source,
+//! target and cause takes back. Nothing is ever evicted to make room; what cannot matter any more leaves
 //! through [`Index::sweep`]. `docs/decisions/0008-the-index-is-no-cache.md` says why.
 
 mod shapes;
@@ -51,8 +51,16 @@ pub struct Index {
 #[derive(Debug)]
 struct Writing {
     register: Register,
-    causes: BTreeMap<Box<str>, u16>,
+    causes: Causes,
     next_to_sweep: usize,
+}
+
+/// Numbers what lifts are matched by: a source and, within it, a cause. A lift never reaches across
+/// sources, so that one sender cannot undo what another one revoked.
+#[derive(Debug, Default)]
+struct Causes {
+    by_source: BTreeMap<Box<str>, BTreeMap<Box<str>, u16>>,
+    taken: u16,
 }
 
 /// What a call of [`Index::sweep`] did.
@@ -72,7 +80,7 @@ impl Index {
             shapes: ArcSwap::default(),
             writing: Mutex::new(Writing {
                 register: Register::new(),
-                causes: BTreeMap::new(),
+                causes: Causes::default(),
                 next_to_sweep: 0,
             }),
             horizon,
@@ -141,7 +149,7 @@ impl Index {
         let mut writing = self.writing();
         let mut shapes = self.shapes.load();
         for (record, forget_after) in records {
-            let cause = writing.cause(record.cause);
+            let cause = writing.causes.number(record.source, record.cause);
             if cause == NAMELESS_CAUSE && record.action == Action::Lift {
                 continue;
             }
@@ -222,7 +230,7 @@ impl Index {
         shard.retain(|slot| {
             let stays = !slot.is_over(now);
             if !stays && let Some(shape) = register.shape(slot.shape) {
-                shape.shrank();
+                shape.shrank_by(slot);
             }
             stays
         });
@@ -233,11 +241,18 @@ impl Index {
         before - shard.len()
     }
 
-    /// Live entries.
+    /// Entries: revocations that are live, and lifts that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
         let shapes = self.shapes.load();
-        shapes.values().flatten().map(|shape| shape.live()).sum()
+        shapes.values().flatten().map(|shape| shape.entries()).sum()
+    }
+
+    /// Lifts that are remembered.
+    #[must_use]
+    pub fn lifts(&self) -> usize {
+        let shapes = self.shapes.load();
+        shapes.values().flatten().map(|shape| shape.lifts()).sum()
     }
 
     #[must_use]
@@ -245,12 +260,15 @@ impl Index {
         self.len() == 0
     }
 
-    /// Live entries by the claim names of their shape, over all issuers.
+    /// Live revocations by the claim names of their shape, over all issuers.
     #[must_use]
     pub fn live(&self) -> BTreeMap<String, usize> {
         let mut live = BTreeMap::new();
         for shape in self.shapes.load().values().flatten() {
-            *live.entry(shape.label()).or_default() += shape.live();
+            let revocations = shape.entries().saturating_sub(shape.lifts());
+            if revocations > 0 {
+                *live.entry(shape.label()).or_default() += revocations;
+            }
         }
         live
     }
@@ -286,18 +304,19 @@ impl Index {
     }
 }
 
-impl Writing {
-    fn cause(&mut self, cause: &str) -> u16 {
-        if let Some(number) = self.causes.get(cause) {
+impl Causes {
+    fn number(&mut self, source: &str, cause: &str) -> u16 {
+        let known = self.by_source.get(source);
+        if let Some(number) = known.and_then(|causes| causes.get(cause)) {
             return *number;
         }
-        match u16::try_from(self.causes.len()) {
-            Ok(number) if number < NAMELESS_CAUSE => {
-                self.causes.insert(cause.into(), number);
-                number
-            }
-            _ => NAMELESS_CAUSE,
+        let number = self.taken;
+        if number < NAMELESS_CAUSE {
+            let causes = self.by_source.entry(source.into()).or_default();
+            causes.insert(cause.into(), number);
+            self.taken += 1;
         }
+        number
     }
 }
 
@@ -314,11 +333,12 @@ fn revoke(shard: &mut Shard, shape: &Shape, mut new: Slot) {
         return slot.remember_like(&new);
     }
     while let Ok(entry) = shard.find_entry(hash_of_key, |slot| new.stands_for(slot)) {
-        new.remember_like(&entry.remove().0);
-        shape.shrank();
+        let gone = entry.remove().0;
+        new.remember_like(&gone);
+        shape.shrank_by(&gone);
     }
     shard.insert_unique(hash_of_key, new, |slot| hash(slot.key));
-    shape.grew();
+    shape.grew_by(&new);
 }
 
 fn lift(shard: &mut Shard, shape: &Shape, mut new: Slot) {
@@ -329,14 +349,15 @@ fn lift(shard: &mut Shard, shape: &Shape, mut new: Slot) {
     let gone = |slot: &Slot| new.stands_for(slot) || new.lifts(slot);
     let mut forgotten = Vec::new();
     while let Ok(entry) = shard.find_entry(hash_of_key, gone) {
-        forgotten.push(entry.remove().0);
-        shape.shrank();
+        let gone = entry.remove().0;
+        shape.shrank_by(&gone);
+        forgotten.push(gone);
     }
     for slot in &forgotten {
         new.remember_like(slot);
     }
     shard.insert_unique(hash_of_key, new, |slot| hash(slot.key));
-    shape.grew();
+    shape.grew_by(&new);
 }
 
 /// A key is a keyed hash already.

@@ -11,7 +11,7 @@ use std::hash::Hasher;
 
 use crate::verify::claims::{Claims, Values};
 
-use super::slot::Key;
+use super::slot::{Key, Slot};
 
 /// Combinations of array values looked up for one token and shape. A token with more is refused.
 const MOST_COMBINATIONS: usize = 4096;
@@ -26,7 +26,8 @@ pub(super) struct Shape {
     claims: Box<[Box<str>]>,
     /// Has read the issuer and the names; the values follow in the order of the names.
     seeded: SipHasher13,
-    live: AtomicUsize,
+    entries: AtomicUsize,
+    lifts: AtomicUsize,
 }
 
 /// A token carries more combinations of values than are worth a look-up each.
@@ -48,17 +49,25 @@ impl Shape {
         self.claims.join(",")
     }
 
-    pub(super) fn live(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
+    /// Revocations and lifts.
+    pub(super) fn entries(&self) -> usize {
+        self.entries.load(Ordering::Relaxed)
     }
 
-    pub(super) fn grew(&self) {
-        self.live.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn lifts(&self) -> usize {
+        self.lifts.load(Ordering::Relaxed)
     }
 
-    /// Returns how many are left.
-    pub(super) fn shrank(&self) -> usize {
-        self.live.fetch_sub(1, Ordering::Relaxed) - 1
+    pub(super) fn grew_by(&self, slot: &Slot) {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.lifts
+            .fetch_add(slot.is_lift().into(), Ordering::Relaxed);
+    }
+
+    pub(super) fn shrank_by(&self, slot: &Slot) {
+        self.entries.fetch_sub(1, Ordering::Relaxed);
+        self.lifts
+            .fetch_sub(slot.is_lift().into(), Ordering::Relaxed);
     }
 
     /// Whether `found` says yes to the key of any combination of the token's values.
@@ -154,7 +163,8 @@ impl Register {
             issuer: issuer.into(),
             claims,
             seeded,
-            live: AtomicUsize::new(0),
+            entries: AtomicUsize::new(0),
+            lifts: AtomicUsize::new(0),
         });
         if place == self.by_number.len() {
             self.by_number.push(None);
@@ -167,7 +177,7 @@ impl Register {
     pub(super) fn drop_unused(&mut self) -> bool {
         let mut dropped = false;
         for place in &mut self.by_number {
-            if place.as_ref().is_some_and(|shape| shape.live() == 0) {
+            if place.as_ref().is_some_and(|shape| shape.entries() == 0) {
                 *place = None;
                 dropped = true;
             }

@@ -11,7 +11,7 @@ const EVERY_TOKEN: u32 = u32::MAX;
 /// Marks a slot that holds a lift. Causes are numbered below it.
 const LIFT: u16 = 1 << 15;
 
-/// The number of all causes that came after the last free one. Their revocations stand until
+/// The number of all sources and causes that came after the last free one. Their revocations stand until
 /// their time is over, because a lift could not tell them apart.
 pub(super) const NAMELESS_CAUSE: u16 = LIFT - 1;
 
@@ -31,6 +31,7 @@ pub(super) struct Slot {
     expires_before: u32,
     /// The last second in which a matching token can be valid.
     forget_after: u32,
+    /// See [`super::Causes`].
     cause: u16,
     pub(super) shape: u16,
 }
@@ -68,7 +69,7 @@ impl Slot {
         self.cause & LIFT != 0
     }
 
-    /// Whether both are of the same target and cause.
+    /// Whether both are of the same source, target and cause.
     pub(super) fn is_about(&self, other: &Self) -> bool {
         self.key == other.key && (self.cause ^ other.cause) & !LIFT == 0
     }

@@ -75,7 +75,7 @@ fn apply(index: &Index, record: &Revocation) {
 }
 
 fn total(index: &Index) -> usize {
-    index.live().values().sum()
+    index.len()
 }
 
 #[test]
@@ -222,6 +222,51 @@ fn a_lift_leaves_other_causes_and_targets() {
     apply(&index, &lift_at(target([("sub", "a")]), 500));
     assert!(index.is_revoked(&token(1, json!({"sub": "a"}))));
     assert!(index.is_revoked(&token(1, json!({"sub": "b"}))));
+}
+
+#[test]
+fn a_lift_takes_back_only_what_its_own_source_revoked() {
+    let user = || target([("sub", "a")]);
+    let by = |source: &str, mut record: Revocation| {
+        source.clone_into(&mut record.source);
+        record
+    };
+    let theirs = by("hr", revocation(user()));
+    let ours = by("idp", revocation(user()));
+    let lifts = [lift_at(user(), 500), lift_at(user(), 100)].map(|lift| by("idp", lift));
+    let mut records = vec![&theirs, &ours, &lifts[0], &lifts[1]];
+    for turn in 0..records.len() {
+        records.rotate_left(1);
+        for order in [records.clone(), records.iter().rev().copied().collect()] {
+            let index = index();
+            for record in order {
+                apply(&index, record);
+            }
+            assert!(
+                index.is_revoked(&token(1, json!({"sub": "a"}))),
+                "turn {turn}"
+            );
+            apply(&index, &by("hr", lift_at(user(), 100)));
+            assert!(!index.is_revoked(&token(1, json!({"sub": "a"}))));
+        }
+    }
+}
+
+#[test]
+fn lifts_are_no_live_revocations() {
+    let index = index();
+    apply(&index, &revocation(target([("sub", "a")])));
+    apply(&index, &lift_at(target([("sub", "b")]), 500));
+    assert_eq!(index.live(), BTreeMap::from([("sub".to_owned(), 1)]));
+    assert_eq!((index.len(), index.lifts()), (2, 1));
+    apply(&index, &lift_at(target([("sub", "a")]), 500));
+    assert_eq!((index.live().len(), index.lifts()), (0, 2));
+    let mut after_it = revocation(target([("sub", "a")]));
+    after_it.occurred_at = UnixMillis::from_seconds(600);
+    apply(&index, &after_it);
+    assert_eq!(index.live(), BTreeMap::from([("sub".to_owned(), 1)]));
+    index.sweep(FAR.plus(Duration::from_secs(1)), Index::SHARDS);
+    assert_eq!((index.len(), index.lifts()), (0, 0));
 }
 
 #[test]
