@@ -241,7 +241,7 @@ async fn in_a_process_of_its_own() {
 
 async fn revoke(writer: &Writer, subject: &str) -> String {
     match writer.record(vec![draft(subject)]).await {
-        Ok(()) => format!("ack {subject}"),
+        Ok(_) => format!("ack {subject}"),
         Err(error) => error.to_string(),
     }
 }
