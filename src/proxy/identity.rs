@@ -10,7 +10,7 @@
 use http::HeaderName;
 
 use super::config::Config;
-use crate::verify::Claims;
+use crate::verify::claims::{ClaimPath, Claims};
 
 /// Bytes that one header may get.
 pub const LONGEST: usize = 8 * 1024;
@@ -27,7 +27,7 @@ pub struct Identity {
 enum Source {
     Issuer,
     Client,
-    Claim(String),
+    Claim(ClaimPath),
 }
 
 impl Source {
@@ -35,7 +35,7 @@ impl Source {
         match self {
             Self::Issuer => text([&*claims.issuer]),
             Self::Client => text(claims.client.as_deref()),
-            Self::Claim(name) => text(claims.values(name)),
+            Self::Claim(path) => text(claims.values(path)),
         }
     }
 }
@@ -77,11 +77,11 @@ impl Identity {
     }
 }
 
-fn source(claim: &str) -> Source {
-    match claim {
+fn source(claim: &ClaimPath) -> Source {
+    match claim.as_str() {
         "iss" => Source::Issuer,
         "client" => Source::Client,
-        name => Source::Claim(name.to_owned()),
+        _ => Source::Claim(claim.clone()),
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
 
     fn one(claim: &serde_json::Value) -> Option<String> {
         let verified = testing::verified(&json!({ "iss": "https://id.example.com", "c": claim }));
-        Source::Claim("c".to_owned()).value(&verified.claims)
+        Source::Claim("c".parse().unwrap()).value(&verified.claims)
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::record::Revocation;
 use super::retention::Retention;
 use super::{Config, Issuer};
 use crate::clock::Clock;
+use crate::verify::claims::ClaimPath;
 
 /// Records that are appended at once.
 const BATCH: usize = 512;
@@ -129,10 +130,13 @@ fn read_line(
     if length.map_err(|error| error.to_string())? == 0 {
         return Ok(None);
     }
-    let record = serde_json::from_slice(&line);
-    record
-        .map(Some)
-        .map_err(|error| format!("line {number} is no record: {error}"))
+    let record = serde_json::from_slice::<Revocation>(&line);
+    let record = record.map_err(|error| format!("line {number} is no record: {error}"))?;
+    for claim in record.target.matches.keys() {
+        ClaimPath::parse(claim)
+            .map_err(|error| format!("line {number}: the claim {claim:?} {error}"))?;
+    }
+    Ok(Some(record))
 }
 
 /// Tries for as long as an engine may take to elect a leader; trying again is always safe.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::algorithm::{Algorithm, Algorithms};
+use super::claims::ClaimPath;
 use super::fetch::safe_url;
 use super::secret_key;
 use crate::problem::Problems;
@@ -56,13 +57,13 @@ pub struct IssuerConfig {
     pub allow_untyped: bool,
     /// Claims that a token must have, with a value other than null.
     #[serde(default)]
-    pub required_claims: Vec<String>,
+    pub required_claims: Vec<ClaimPath>,
     /// The only clients whose tokens are accepted. Empty: any client.
     #[serde(default)]
     pub allowed_clients: Vec<String>,
     /// The claims that may name the client. The first that a token has counts.
     #[serde(default = "client_claims")]
-    pub client_claims: Vec<String>,
+    pub client_claims: Vec<ClaimPath>,
 }
 
 /// Where public keys come from. Exactly one of `uri`, `discovery`, `file` and `inline` is given.
@@ -153,9 +154,9 @@ fn types() -> Vec<String> {
     ["JWT", "at+jwt"].map(str::to_owned).into()
 }
 
-fn client_claims() -> Vec<String> {
+fn client_claims() -> Vec<ClaimPath> {
     ["client_id", "azp", "applicationId"]
-        .map(str::to_owned)
+        .map(|name| name.parse().expect("it is a plain name"))
         .into()
 }
 
@@ -236,9 +237,7 @@ impl IssuerConfig {
         let lists = [
             ("audiences", &self.audiences),
             ("types", &self.types),
-            ("required_claims", &self.required_claims),
             ("allowed_clients", &self.allowed_clients),
-            ("client_claims", &self.client_claims),
         ];
         for (field, list) in lists {
             if list.iter().any(String::is_empty) {

@@ -5,10 +5,13 @@
 //! borrowed from the text that is read, and members lie in a row, as they stand there.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
+
+use super::claims::{Node, Tree};
 
 /// How deep objects and arrays may nest, the outermost included. Real tokens stay below 6.
 const DEEPEST: usize = 32;
@@ -22,6 +25,8 @@ pub(super) enum Json<'a> {
     Null,
     Bool(bool),
     Number(Number),
+    /// An integer that does not fit into 64 bits, digit by digit.
+    Digits(&'a str),
     Text(Cow<'a, str>),
     List(Vec<Json<'a>>),
     Object(Object<'a>),
@@ -41,12 +46,34 @@ impl<'a> Object<'a> {
         found.map(|(_, value)| value)
     }
 
-    pub(super) fn members(&self) -> &[Member<'a>] {
-        &self.0
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> + Clone {
+        self.0.iter().map(|(name, value)| (&**name, value))
     }
 
     pub(super) fn into_members(self) -> impl Iterator<Item = Member<'a>> {
         self.0.into_iter()
+    }
+}
+
+impl Tree for Json<'_> {
+    fn node(&self) -> Node<'_, Self> {
+        match self {
+            Self::Null => Node::Null,
+            Self::Bool(flag) => Node::Flag(*flag),
+            Self::Number(number) => Node::Number(number),
+            Self::Digits(digits) => Node::Text(digits),
+            Self::Text(text) => Node::Text(text),
+            Self::List(items) => Node::List(items),
+            Self::Object(_) => Node::Object,
+        }
+    }
+
+    fn members(&self) -> impl Iterator<Item = (&str, &Self)> {
+        let object = match self {
+            Self::Object(object) => Some(object),
+            _ => None,
+        };
+        object.into_iter().flat_map(Object::iter)
     }
 }
 
@@ -57,10 +84,18 @@ impl<'a> Object<'a> {
 pub(super) fn object(text: &[u8]) -> Result<Object<'_>, Malformed> {
     let text = std::str::from_utf8(text).map_err(|_| Malformed)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict(DEEPEST)
+    let floats = Cell::new(false);
+    let strict = Strict {
+        levels: DEEPEST,
+        floats: &floats,
+    };
+    let mut value = strict
         .deserialize(&mut deserializer)
         .map_err(|_| Malformed)?;
     deserializer.end().map_err(|_| Malformed)?;
+    if floats.get() {
+        restore_digits(&mut value, &mut numbers(text));
+    }
     match value {
         Json::Object(object) => Ok(object),
         _ => Err(Malformed),
@@ -72,24 +107,29 @@ pub(super) fn object(text: &[u8]) -> Result<Object<'_>, Malformed> {
 #[error("not one JSON object without duplicate members")]
 pub(super) struct Malformed;
 
-/// How many more levels may follow.
 #[derive(Clone, Copy)]
-struct Strict(usize);
+struct Strict<'c> {
+    /// How many more levels may follow.
+    levels: usize,
+    /// Set once a number was read as a float.
+    floats: &'c Cell<bool>,
+}
 
-impl Strict {
+impl Strict<'_> {
     fn deeper<E: Error>(self) -> Result<Self, E> {
-        let left = self.0.checked_sub(1);
-        left.map(Self).ok_or_else(|| E::custom("nested too deep"))
+        let levels = self.levels.checked_sub(1);
+        let levels = levels.ok_or_else(|| E::custom("nested too deep"))?;
+        Ok(Self { levels, ..self })
     }
 
     /// For how many members to have room at first: a token's payload fits, and many small objects
     /// within one take little more than they need.
     const fn room(self) -> usize {
-        if self.0 == DEEPEST { 16 } else { 0 }
+        if self.levels == DEEPEST { 16 } else { 0 }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Json<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
@@ -97,7 +137,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,6 +161,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Json<'de>, E> {
+        self.floats.set(true);
         let number = Number::from_f64(value).ok_or_else(|| E::custom("not finite"))?;
         Ok(Json::Number(number))
     }
@@ -180,6 +221,53 @@ impl<'de> Visitor<'de> for Name {
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
         Ok(Cow::Owned(name.to_owned()))
     }
+}
+
+/// Puts the digits of integers that do not fit into 64 bits in the place of the floats that
+/// `serde_json` made of them: an id must not lose its last digits. `numbers` are the numbers of the
+/// text, which stand there in the order of the values.
+fn restore_digits<'a>(value: &mut Json<'a>, numbers: &mut impl Iterator<Item = &'a str>) {
+    match value {
+        Json::Number(number) => {
+            let literal = numbers.next().filter(|_| number.is_f64());
+            let is_integer = |text: &&str| !text.contains(['.', 'e', 'E']);
+            if let Some(digits) = literal.filter(is_integer) {
+                *value = Json::Digits(digits);
+            }
+        }
+        Json::List(items) => items
+            .iter_mut()
+            .for_each(|item| restore_digits(item, numbers)),
+        Json::Object(Object(members)) => members
+            .iter_mut()
+            .for_each(|(_, value)| restore_digits(value, numbers)),
+        Json::Null | Json::Bool(_) | Json::Digits(_) | Json::Text(_) => {}
+    }
+}
+
+/// The numbers of a text that is known to be JSON, as they are written.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let place = rest.find(|c: char| matches!(c, '"' | '-' | '0'..='9'))?;
+            rest = &rest[place..];
+            if !rest.starts_with('"') {
+                let end =
+                    rest.find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E'));
+                let (number, behind) = rest.split_at(end.unwrap_or(rest.len()));
+                rest = behind;
+                return Some(number);
+            }
+            let mut escaped = false;
+            let ends = |byte: u8| {
+                let ends = byte == b'"' && !escaped;
+                escaped = byte == b'\\' && !escaped;
+                ends
+            };
+            rest = &rest[rest.bytes().skip(1).position(ends)? + 2..];
+        }
+    })
 }
 
 /// Whoever sends ten thousand members shall not have fifty million comparisons made.

@@ -9,6 +9,7 @@ fn plain(value: &Json<'_>) -> Value {
         Json::Null => Value::Null,
         Json::Bool(flag) => Value::Bool(*flag),
         Json::Number(number) => Value::Number(number.clone()),
+        Json::Digits(digits) => digits.parse::<f64>().unwrap().into(),
         Json::Text(text) => Value::String(text.clone().into_owned()),
         Json::List(items) => items.iter().map(plain).collect(),
         Json::Object(object) => Value::Object(members(object)),
@@ -16,9 +17,9 @@ fn plain(value: &Json<'_>) -> Value {
 }
 
 fn members(object: &Object<'_>) -> Map<String, Value> {
-    let members = object.members().iter();
+    let members = object.iter();
     members
-        .map(|(name, value)| (name.clone().into_owned(), plain(value)))
+        .map(|(name, value)| (name.to_owned(), plain(value)))
         .collect()
 }
 
@@ -100,9 +101,34 @@ fn plain_objects_read_as_serde_json_reads_them() {
 }
 
 #[test]
+fn integers_keep_every_digit() {
+    let text = r#"{"a":18446744073709551616,"\"1\\":["2\\\"3",-9223372036854775809,{"b":
+        123456789012345678901234567890}],"c":1.5,"d":1e20,"e":18446744073709551615,"f":"4","g":-0}"#;
+    let read = object(text.as_bytes()).unwrap();
+    let Some(Json::List(list)) = read.get("\"1\\") else {
+        panic!("{read:?}");
+    };
+    assert_eq!(read.get("a"), Some(&Json::Digits("18446744073709551616")));
+    assert_eq!(list[0], Json::Text("2\\\"3".into()));
+    assert_eq!(list[1], Json::Digits("-9223372036854775809"));
+    let Json::Object(inner) = &list[2] else {
+        panic!("{list:?}");
+    };
+    let digits = Json::Digits("123456789012345678901234567890");
+    assert_eq!(inner.get("b"), Some(&digits));
+    for (name, float) in [("c", 1.5), ("d", 1e20)] {
+        let number = Number::from_f64(float).unwrap();
+        assert_eq!(read.get(name), Some(&Json::Number(number)), "{name}");
+    }
+    assert_eq!(read.get("e"), Some(&Json::Number(u64::MAX.into())));
+    assert_eq!(read.get("f"), Some(&Json::Text("4".into())));
+    assert_eq!(read.get("g"), Some(&Json::Digits("-0")));
+}
+
+#[test]
 fn what_has_no_escapes_is_borrowed() {
     let read = object(br#"{"plain":"\u0061","\u0062":"text"}"#).unwrap();
-    let [(plain, Json::Text(escaped)), (name, Json::Text(text))] = read.members() else {
+    let [(plain, Json::Text(escaped)), (name, Json::Text(text))] = &read.0[..] else {
         panic!("{read:?}");
     };
     assert!(matches!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Number;
 
-use super::claims::{Claims, Payload, Writing};
+use super::claims::{ClaimPath, Claims, Payload};
 use super::config::IssuerConfig;
 use super::json::{Json, Object};
 use super::jws::same_type;
@@ -77,8 +77,8 @@ impl Rules {
     ) -> Result<(Claims, Window), Reason> {
         let times = self.times(payload, now)?;
         self.check_audience(payload)?;
-        let subject = text(payload, "sub")?;
-        let token_id = text(payload, "jti")?;
+        let subject = optional(payload, "sub").map(text).transpose()?;
+        let token_id = optional(payload, "jti").map(text).transpose()?;
         let client = self.client(payload)?;
         self.check_required(payload)?;
         self.check_client(client.as_deref())?;
@@ -90,7 +90,7 @@ impl Rules {
             issued_at: times.issued_at,
             counts_as_issued_at: times.counts_as_issued_at,
             expires_at: times.expires_at,
-            all: flat(payload),
+            all: Payload::of(payload.iter()),
         };
         Ok((claims, times.window(self.config.leeway.0)))
     }
@@ -98,8 +98,7 @@ impl Rules {
     /// `exp` and `iat` are rounded down: a token ends a little early and counts as issued a little
     /// early, so neither its life nor the reach of a revocation is ever judged too kindly.
     fn times(&self, payload: &Object<'_>, now: UnixMillis) -> Result<Times, Reason> {
-        let exp = number(payload, "exp")?.ok_or(Reason::MissingClaim)?;
-        let expires_at = seconds(exp)?.floor;
+        let expires_at = seconds(number(payload, "exp")?)?.floor;
         if expires_at < self.lifetimes.dead_before() {
             return Err(Reason::Expired);
         }
@@ -145,7 +144,7 @@ impl Rules {
         let listed = |audience: &str| {
             self.config.any_audience || self.config.audiences.iter().any(|one| one == audience)
         };
-        let meant_for_us = match payload.get("aud") {
+        let meant_for_us = match optional(payload, "aud") {
             None => self.config.any_audience,
             Some(Json::Text(audience)) => listed(audience),
             Some(Json::List(audiences)) => {
@@ -160,14 +159,14 @@ impl Rules {
 
     /// The first claim that is there decides, as it does for a revocation by client.
     fn client(&self, payload: &Object<'_>) -> Result<Option<Box<str>>, Reason> {
-        let mut names = self.config.client_claims.iter();
-        let held = names.find(|name| is_there(payload, name));
-        held.map_or(Ok(None), |name| text(payload, name))
+        let mut paths = self.config.client_claims.iter().flat_map(ClaimPath::paths);
+        let held = paths.find_map(|path| at(payload, path));
+        held.map(text).transpose()
     }
 
     fn check_required(&self, payload: &Object<'_>) -> Result<(), Reason> {
-        let mut required = self.config.required_claims.iter();
-        let there = required.all(|name| is_there(payload, name));
+        let is_there = |claim: &ClaimPath| claim.paths().any(|path| at(payload, path).is_some());
+        let there = self.config.required_claims.iter().all(is_there);
         there.then_some(()).ok_or(Reason::MissingClaim)
     }
 
@@ -229,7 +228,7 @@ struct Seconds {
 }
 
 fn seconds_of(payload: &Object<'_>, name: &str) -> Result<Option<Seconds>, Reason> {
-    match payload.get(name) {
+    match optional(payload, name) {
         None => Ok(None),
         Some(Json::Number(date)) => seconds(date).map(Some),
         Some(_) => Err(Reason::MalformedToken),
@@ -262,64 +261,37 @@ fn in_range(floor: u64, ceiling: u64) -> Result<Seconds, Reason> {
         .ok_or(Reason::MalformedToken)
 }
 
-/// A claim that is `null` counts as absent.
-fn is_there(payload: &Object<'_>, name: &str) -> bool {
-    !matches!(payload.get(name), None | Some(Json::Null))
+/// The value of a claim. One that is `null` counts as absent.
+fn optional<'m, 'a>(payload: &'m Object<'a>, name: &str) -> Option<&'m Json<'a>> {
+    payload.get(name).filter(|value| **value != Json::Null)
 }
 
-/// The payload as the rest of the program reads it.
-fn flat(payload: &Object<'_>) -> Payload {
-    let members = payload.members();
-    let bytes = members.iter().map(|(name, value)| name.len() + room(value));
-    let mut writing = Writing::with_room(bytes.sum(), 2 * members.len() + 2);
-    for (name, value) in members {
-        if matches!(value, Json::Null) {
-            continue;
-        }
-        writing.name(name);
-        match value {
-            Json::List(items) => items.iter().for_each(|item| scalar(item, &mut writing)),
-            value => scalar(value, &mut writing),
-        }
-    }
-    writing.finish()
-}
-
-/// How many bytes a value takes as text. For numbers that is a guess: they are dates.
-fn room(value: &Json<'_>) -> usize {
-    match value {
-        Json::Text(text) => text.len(),
-        Json::Number(_) => 10,
-        Json::Bool(_) => 5,
-        Json::List(items) => items.iter().map(room).sum(),
-        Json::Null | Json::Object(_) => 0,
-    }
-}
-
-fn scalar(value: &Json<'_>, writing: &mut Writing) {
-    match value {
-        Json::Text(text) => writing.value(text),
-        Json::Number(number) => writing.number(number),
-        Json::Bool(flag) => writing.flag(*flag),
-        Json::Null | Json::List(_) | Json::Object(_) => {}
+/// The value that a path of members leads to.
+fn at<'m, 'a>(payload: &'m Object<'a>, path: &[Box<str>]) -> Option<&'m Json<'a>> {
+    let (name, rest) = path.split_first()?;
+    match optional(payload, name)? {
+        value if rest.is_empty() => Some(value),
+        Json::Object(inner) => at(inner, rest),
+        _ => None,
     }
 }
 
 /// A claim that every token must have: of another type, it is as good as missing.
-fn number<'m>(payload: &'m Object<'_>, name: &str) -> Result<Option<&'m Number>, Reason> {
+fn number<'m>(payload: &'m Object<'_>, name: &str) -> Result<&'m Number, Reason> {
     match payload.get(name) {
-        None => Ok(None),
-        Some(Json::Number(number)) => Ok(Some(number)),
-        Some(_) => Err(Reason::MissingClaim),
+        Some(Json::Number(number)) => Ok(number),
+        Some(Json::Digits(_)) => Err(Reason::MalformedToken),
+        _ => Err(Reason::MissingClaim),
     }
 }
 
-/// A claim that a token may have, and then as text that is not empty.
-fn text(payload: &Object<'_>, name: &str) -> Result<Option<Box<str>>, Reason> {
-    match payload.get(name) {
-        None => Ok(None),
-        Some(Json::Text(text)) if !text.is_empty() => Ok(Some((&**text).into())),
-        Some(_) => Err(Reason::MalformedToken),
+/// A name: text that is not empty, or a whole number, which some issuers use for ids.
+fn text(value: &Json<'_>) -> Result<Box<str>, Reason> {
+    match value {
+        Json::Text(text) if !text.is_empty() => Ok((&**text).into()),
+        Json::Digits(digits) => Ok((*digits).into()),
+        Json::Number(number) if !number.is_f64() => Ok(number.to_string().into()),
+        _ => Err(Reason::MalformedToken),
     }
 }
 
@@ -372,7 +344,7 @@ mod tests {
             let text = serde_json::to_string(&payload).unwrap();
             let read = json::object(text.as_bytes()).unwrap();
             let expected: serde_json::Map<_, _> = serde_json::from_str(&text).unwrap();
-            prop_assert_eq!(flat(&read), Payload::from(&expected));
+            prop_assert_eq!(Payload::of(read.iter()), Payload::from(&expected));
         }
     }
 

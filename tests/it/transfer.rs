@@ -81,13 +81,22 @@ async fn a_line_that_is_no_record_is_named_and_nothing_is_guessed() {
     });
     std::fs::write(&config, settings.to_string()).unwrap();
     let file = home.path().join("revocations.jsonl");
-    std::fs::write(&file, "{\"id\":\"x\",\"surprise\":1}\n").unwrap();
-    let refused = portcullis(
-        "import",
-        &config,
-        std::fs::File::open(&file).unwrap().into(),
+    let refused = |line: &str, why: &str| {
+        std::fs::write(&file, line).unwrap();
+        let input = std::fs::File::open(&file).unwrap().into();
+        let refused = portcullis("import", &config, input);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(why), "{said}");
+    };
+    refused("{\"id\":\"x\",\"surprise\":1}\n", "line 1 is no record");
+    let record = json!({
+        "id": "x", "target": { "issuer": "https://id.example.com", "matches": { "sub.id": "a" } },
+        "action": "revoke", "issued_at_or_before": 1, "expires_at_or_before": null,
+        "occurred_at": 1, "forget_after": 1, "source": "x", "cause": "x", "received_at": 1,
+    });
+    refused(
+        &record.to_string(),
+        "line 1: the claim \"sub.id\" can never exist: `sub` has no members",
     );
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("line 1 is no record"), "{said}");
 }

@@ -9,7 +9,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 use std::hash::Hasher;
 
-use crate::verify::claims::{Claims, Values};
+use crate::verify::claims::{ClaimPath, Claims, Values};
 
 use super::slot::{Key, Slot};
 
@@ -23,7 +23,7 @@ pub(super) type ByIssuer = BTreeMap<Box<str>, Vec<Arc<Shape>>>;
 pub(super) struct Shape {
     pub(super) number: u16,
     issuer: Box<str>,
-    claims: Box<[Box<str>]>,
+    claims: Box<[ClaimPath]>,
     /// Has read the issuer and the names; the values follow in the order of the names.
     seeded: SipHasher13,
     entries: AtomicUsize,
@@ -46,7 +46,8 @@ impl Shape {
 
     /// The claim names, joined by commas; empty for the shape that means the whole issuer.
     pub(super) fn label(&self) -> String {
-        self.claims.join(",")
+        let names: Vec<_> = self.claims.iter().map(ClaimPath::as_str).collect();
+        names.join(",")
     }
 
     /// Revocations and lifts.
@@ -156,8 +157,10 @@ impl Register {
         let mut seeded = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
         feed(&mut seeded, issuer);
         seeded.write(&(names.len() as u64).to_le_bytes());
-        let claims: Box<[Box<str>]> = names.map(Into::into).collect();
-        claims.iter().for_each(|claim| feed(&mut seeded, claim));
+        let claims: Box<[ClaimPath]> = names.map(ClaimPath::of_record).collect();
+        claims
+            .iter()
+            .for_each(|claim| feed(&mut seeded, claim.as_str()));
         let shape = Arc::new(Shape {
             number,
             issuer: issuer.into(),
@@ -202,6 +205,6 @@ pub(super) fn find<'a, 'b>(
     names: &(impl Iterator<Item = &'b str> + Clone),
 ) -> Option<&'a Arc<Shape>> {
     let of_issuer = shapes.get(issuer)?;
-    let has = |shape: &&Arc<Shape>| shape.claims.iter().map(AsRef::as_ref).eq(names.clone());
+    let has = |shape: &&Arc<Shape>| shape.claims.iter().map(ClaimPath::as_str).eq(names.clone());
     of_issuer.iter().find(has)
 }

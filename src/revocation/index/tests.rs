@@ -136,6 +136,49 @@ fn the_first_claim_of_a_chain_that_is_there_counts() {
 }
 
 #[test]
+fn a_path_matches_a_nested_claim() {
+    let index = index();
+    let admins = target([("sub", "a"), ("realm_access.roles", "admin")]);
+    apply(&index, &revocation(admins));
+    apply(&index, &revocation(target([("groups.id", "7")])));
+    for (claims, revoked) in [
+        (
+            json!({"sub": "a", "realm_access": {"roles": ["user", "admin"]}}),
+            true,
+        ),
+        (
+            json!({"sub": "a", "realm_access": {"roles": ["user"]}}),
+            false,
+        ),
+        (
+            json!({"sub": "b", "realm_access": {"roles": ["admin"]}}),
+            false,
+        ),
+        (json!({"sub": "a", "roles": ["admin"]}), false),
+        (json!({"sub": "a", "realm_access.roles": "admin"}), true),
+        (json!({"groups": [{"id": 6}, {"id": 7}]}), true),
+        (json!({"groups": [{"id": 6}, {"name": "7"}]}), false),
+    ] {
+        assert_eq!(
+            index.is_revoked(&token(1, claims.clone())),
+            revoked,
+            "{claims}"
+        );
+    }
+}
+
+/// A record that an earlier version wrote, or that a later one will, is never silent.
+#[test]
+fn a_name_that_is_no_path_matches_the_member_that_is_called_so() {
+    let index = index();
+    for name in ["https://example.com/tier", "a..b", "x\\y", "sub.id"] {
+        apply(&index, &revocation(target([(name, "gold")])));
+        assert!(index.is_revoked(&token(1, json!({name: "gold"}))), "{name}");
+    }
+    assert!(!index.is_revoked(&token(1, json!({"https://example": {"com/tier": "gold"}}))));
+}
+
+#[test]
 fn values_that_only_look_joined_alike_differ() {
     let index = index();
     apply(&index, &revocation(target([("a", "bc"), ("d", "")])));

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::verify::claims::ClaimPath;
 
 /// One public key of each kind, and every algorithm that it verifies.
 fn by_key() -> [(&'static Signer, &'static [&'static str]); 4] {
@@ -162,7 +163,75 @@ fn claims_are_read_out() {
     assert_eq!(claims.subject.as_deref(), Some("alice"));
     assert_eq!(claims.client.as_deref(), Some("web"));
     assert_eq!(claims.token_id.as_deref(), Some("token-1"));
-    assert_eq!(claims.values("aud").as_slice(), ["other", "api"]);
+    let audiences: ClaimPath = "aud".parse().unwrap();
+    assert_eq!(claims.values(&audiences).as_slice(), ["other", "api"]);
+}
+
+#[test]
+fn null_counts_as_absent() {
+    let verifier = World::new().verifier(&[issuer(&[RSA.jwk("rsa")])]);
+    for name in ["sub", "jti", "client_id", "nbf", "iat"] {
+        let token = RSA.token("RS256", "rsa", &with(name, Value::Null));
+        let claims = &verify(&verifier, &token).unwrap().claims;
+        let read = [&claims.subject, &claims.token_id, &claims.client];
+        let absent = read.iter().filter(|claim| claim.is_none()).count();
+        let times = usize::from(claims.issued_at.is_none());
+        assert_eq!(absent + times, usize::from(name != "nbf"), "{name}");
+    }
+}
+
+#[test]
+fn numeric_ids_are_read_digit_by_digit() {
+    let verifier = World::new().verifier(&[issuer(&[RSA.jwk("rsa")])]);
+    for digits in [
+        "0",
+        "5",
+        "-7",
+        "9007199254740993",
+        "18446744073709551615",
+        "18446744073709551616",
+        "12345678901234567890123456789012345",
+    ] {
+        let text = claims().to_string();
+        let text = text
+            .replace("\"alice\"", digits)
+            .replace("\"token-1\"", digits)
+            .replace("\"web\"", digits);
+        let token = RSA.seal("RS256", br#"{"alg":"RS256"}"#, text.as_bytes());
+        let claims = &verify(&verifier, &token).unwrap().claims;
+        assert_eq!(claims.subject.as_deref(), Some(digits));
+        assert_eq!(claims.token_id.as_deref(), Some(digits));
+        assert_eq!(claims.client.as_deref(), Some(digits));
+        let sub = ClaimPath::parse("sub").unwrap();
+        assert_eq!(claims.values(&sub).as_slice(), [digits]);
+    }
+}
+
+#[test]
+fn claims_are_named_by_their_path() {
+    let mut config = issuer(&[RSA.jwk("rsa")]);
+    config["required_claims"] = json!(["realm_access.roles", r"https://example\.com/tier"]);
+    config["client_claims"] = json!(["client.id", "client_id"]);
+    config["allowed_clients"] = json!(["nested"]);
+    let verifier = World::new().verifier(&[config]);
+    let mut claims = with("realm_access", json!({"roles": []}));
+    claims["https://example.com/tier"] = "gold".into();
+    claims["client"] = json!({"id": "nested"});
+    let refusal = |claims: &Value| refusal(&verifier, &RSA.token("RS256", "rsa", claims));
+    assert_eq!(refusal(&claims), None);
+    let mut other = claims.clone();
+    other["client"]["id"] = "other".into();
+    assert_eq!(refusal(&other), Some(Reason::Forbidden));
+    other["client"]["id"] = Value::Null;
+    assert_eq!(refusal(&other), Some(Reason::Forbidden), "client_id is web");
+    for hole in ["realm_access", "https://example.com/tier"] {
+        let mut lacking = claims.clone();
+        lacking[hole] = json!({});
+        let reason = (hole == "realm_access").then_some(Reason::MissingClaim);
+        assert_eq!(refusal(&lacking), reason, "{hole}");
+        lacking.as_object_mut().unwrap().remove(hole);
+        assert_eq!(refusal(&lacking), Some(Reason::MissingClaim), "{hole}");
+    }
 }
 
 #[test]

@@ -60,6 +60,33 @@ fn a_mistake_in_one_item_does_not_hide_the_meaning_of_another() {
 }
 
 #[test]
+fn a_claim_that_can_never_exist_is_a_mistake_wherever_claims_are_named() {
+    let file = with(
+        "issuers:\n",
+        "answer: { headers: { x-role: realm_access..roles, x-tier: https://example.com/tier } }\n\
+         issuers:\n",
+    );
+    let file = file.replace(
+        "    audiences: [shop-api]\n",
+        "    audiences: [shop-api]\n    required_claims: [sub.id]\n    client_claims: ['a\\b']\n",
+    );
+    refused(
+        file,
+        &[
+            "6:30: answer.headers.x-role: the claim \"realm_access..roles\" has an empty part; a \
+             dot separates members, and a dot in a name is written `\\.`",
+            "6:59: answer.headers.x-tier: the claim \"https://example.com/tier\" looks like a URL \
+             whose dots separate members; write each dot of a name as `\\.`, as in \
+             https://example\\.com/roles",
+            "11:23: issuers[0].required_claims[0]: the claim \"sub.id\" can never exist: `sub` has \
+             no members",
+            "12:21: issuers[0].client_claims[0]: the claim \"a\\\\b\" has a stray `\\`; it may only \
+             precede `.`, `|` or `\\`",
+        ],
+    );
+}
+
+#[test]
 fn a_stranger_among_the_keys_is_told_who_is_known() {
     refused(
         format!("{SMALLEST}shutdown: {{ colour: red }}\n"),

@@ -110,8 +110,12 @@ async fn a_connection_header_cannot_take_the_identity_away() {
 async fn what_a_user_chose_as_a_name_stays_within_its_header() {
     let world = World::builder()
         .config(|config| {
-            config["answer"] =
-                json!({ "headers": { "x-portcullis-subject": "sub", "x-roles": "roles" } });
+            config["answer"] = json!({ "headers": {
+                "x-portcullis-subject": "sub",
+                "x-roles": "roles",
+                "x-realm-roles": "realm_access.roles",
+                "x-tier": r"https://example\.com/tier",
+            } });
         })
         .start()
         .await;
@@ -119,7 +123,9 @@ async fn what_a_user_chose_as_a_name_stays_within_its_header() {
     let token = world
         .idp
         .token(name)
-        .claim("roles", json!(["a,admin", "b"]));
+        .claim("roles", json!(["a,admin", "b"]))
+        .claim("realm_access", json!({ "roles": ["user", "x,root"] }))
+        .claim("https://example.com/tier", "gold");
     let token = token.sign();
     for door in Door::ALL {
         let call = Call::get("/orders")
@@ -130,6 +136,8 @@ async fn what_a_user_chose_as_a_name_stays_within_its_header() {
         assert_eq!(subject, ["eve%0D%0Ax-roles: admin%00%C3%A9%2Croot"]);
         if door == Door::Envoy {
             assert_eq!(echo.all("x-roles"), ["a%2Cadmin,b"]);
+            assert_eq!(echo.all("x-realm-roles"), ["user,x%2Croot"]);
+            assert_eq!(echo.all("x-tier"), ["gold"]);
         }
     }
 }

@@ -20,6 +20,7 @@ use portcullis::revocation::{
     Action, Draft, Index, Issuer, Retention, Revocation, Target, Terms, adopt_lifetimes,
 };
 use portcullis::verify::Claims;
+use portcullis::verify::claims::ClaimPath;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -357,8 +358,10 @@ impl World {
 
 fn means(record: &Revocation, token: &Claims) -> bool {
     let mut matches = record.target.matches.iter();
-    let right_claims =
-        matches.all(|(claim, value)| token.values(claim).iter().any(|held| held == value));
+    let right_claims = matches.all(|(claim, value)| {
+        let held = token.values(&ClaimPath::of_record(claim));
+        held.iter().any(|held| held == value)
+    });
     let in_time = match (record.issued_at_or_before, record.expires_at_or_before) {
         (None, _) => true,
         (Some(_), Some(expiry)) if token.issued_at.is_none() => {
