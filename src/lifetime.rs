@@ -4,21 +4,26 @@
 //! Call the bound `M`. A token with `exp − iat > M` is refused, so a token issued at or before a
 //! cut-off `c` is dead after `c + M + leeway`, and a revocation may be forgotten then. Raising `M`
 //! must not bring back a token whose revocation was already forgotten, so a raise holds only for
-//! tokens issued after it. That is why the history is durable.
+//! tokens issued after it. That is why the history is durable: every change of a configured bound is a
+//! record in the log ([`History`]), so that every replica judges by all of them.
 //!
 //! The other ways to bring a token back are closed here too. Lowering `M` would date a token
 //! without `iat` (`exp − M`) later than before, behind the cut-off that revoked it: see
 //! [`Lifetimes::may_date_from`]. Raising the leeway would let a token in that was dead, and whose
 //! revocation was forgotten for that: see [`Lifetimes::dead_before`].
 
+mod history;
+
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::clock::UnixMillis;
 
-/// The history of one issuer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub use history::{Bounds, Change, Current, History};
+
+/// What the history of one issuer comes to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Lifetimes {
     /// Oldest first: lifetimes strictly rise.
     bounds: Vec<Bound>,
@@ -30,7 +35,7 @@ pub struct Lifetimes {
     dead_before: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 struct Bound {
     /// Tokens issued in a later second than this may live this long. Seconds since the epoch.
     since: u64,
@@ -39,7 +44,7 @@ struct Bound {
 }
 
 /// A bound that was in force once. Tokens of that time may still be about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 struct Cut {
     /// Seconds.
     lifetime: u64,
@@ -66,11 +71,9 @@ impl Lifetimes {
     }
 
     /// Takes the configured bound over at `now`. A lower one holds at once and for every token; a
-    /// higher one for tokens issued after `now`. Returns whether the history changed and has to
-    /// be saved before any token is judged by it.
-    pub fn adopt(&mut self, lifetime: Duration, now: UnixMillis) -> bool {
+    /// higher one for tokens issued after `now`.
+    pub fn adopt(&mut self, lifetime: Duration, now: UnixMillis) {
         let lifetime = lifetime.as_secs();
-        let before = self.clone();
         let longest = self.longest().as_secs();
         if lifetime < longest {
             self.cut(longest, now);
@@ -85,7 +88,6 @@ impl Lifetimes {
                 lifetime,
             });
         }
-        *self != before
     }
 
     fn cut(&mut self, lifetime: u64, now: UnixMillis) {
@@ -95,15 +97,14 @@ impl Lifetimes {
         self.cuts.push(Cut { lifetime, until });
     }
 
-    /// Takes the configured leeway over at `now`. Returns like [`Lifetimes::adopt`].
-    pub fn adopt_leeway(&mut self, leeway: Duration, now: UnixMillis) -> bool {
+    /// Takes the configured leeway over at `now`.
+    pub fn adopt_leeway(&mut self, leeway: Duration, now: UnixMillis) {
         let millis = u64::try_from(leeway.as_millis()).unwrap_or(u64::MAX);
         let earlier = self.leeway.replace(millis);
         if let Some(earlier) = earlier.filter(|earlier| *earlier < millis) {
             let dead = now.minus(Duration::from_millis(earlier)).seconds();
             self.dead_before = self.dead_before.max(dead);
         }
-        earlier != Some(millis)
     }
 
     /// Tokens that end (`exp`) before this second were dead, leeway included, before the leeway
@@ -153,17 +154,11 @@ impl Lifetimes {
         Duration::from_secs(self.bounds.last().map_or(0, |bound| bound.lifetime))
     }
 
-    /// As bytes for [`crate::keep::Keep`].
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("numbers always serialise")
-    }
-
-    /// Reads what [`Lifetimes::to_bytes`] wrote.
+    /// Reads the history that version 0.1 kept in a replica's directory.
     ///
     /// # Errors
     /// When the bytes are not a history; the caller must not carry on with a guess.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+    pub fn of_version_0_1(bytes: &[u8]) -> Result<Self, String> {
         let read: Self = serde_json::from_slice(bytes).map_err(|error| {
             format!("the kept history of max_token_lifetime is unreadable: {error}")
         })?;
@@ -176,6 +171,38 @@ impl Lifetimes {
             _ => Err("the kept history of max_token_lifetime is out of order".to_owned()),
         }
     }
+
+    /// The changes that come to this.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        let leeway = self.leeway.unwrap_or(0);
+        let change = |seconds: u64, max_token_lifetime| Change {
+            at: UnixMillis::from_seconds(seconds),
+            bounds: Bounds {
+                max_token_lifetime,
+                leeway,
+            },
+        };
+        let bounds = self.bounds.iter();
+        let mut changes: Vec<_> = bounds
+            .map(|bound| change(bound.since, bound.lifetime))
+            .collect();
+        for cut in &self.cuts {
+            let at = cut.until.saturating_sub(cut.lifetime + CLOCKS_DIFFER);
+            let lowered = self.of_token(at);
+            changes.push(change(at.saturating_sub(1), cut.lifetime));
+            changes.push(change(at, lowered.as_secs()));
+        }
+        if self.dead_before > 0 {
+            // A leeway of nothing was raised then.
+            let mut before = change(self.dead_before, self.of_token(self.dead_before).as_secs());
+            changes.push(before);
+            before.at.0 -= 1;
+            before.bounds.leeway = 0;
+            changes.push(before);
+        }
+        changes
+    }
 }
 
 #[cfg(test)]
@@ -187,7 +214,7 @@ mod tests {
     #[test]
     fn a_raise_holds_for_later_tokens_only() {
         let mut lifetimes = Lifetimes::new(HOUR);
-        assert!(lifetimes.adopt(HOUR * 2, UnixMillis::from_seconds(100)));
+        lifetimes.adopt(HOUR * 2, UnixMillis::from_seconds(100));
         assert_eq!(lifetimes.of_token(100), HOUR);
         assert_eq!(lifetimes.of_token(101), HOUR * 2);
         assert_eq!(lifetimes.longest(), HOUR * 2);
@@ -196,10 +223,9 @@ mod tests {
     #[test]
     fn a_cut_holds_for_every_token_at_once() {
         let mut lifetimes = Lifetimes::new(HOUR * 2);
-        assert!(lifetimes.adopt(HOUR, UnixMillis::from_seconds(100)));
+        lifetimes.adopt(HOUR, UnixMillis::from_seconds(100));
         assert_eq!(lifetimes.of_token(50), HOUR);
         assert_eq!(lifetimes.longest(), HOUR);
-        assert!(!lifetimes.adopt(HOUR, UnixMillis::from_seconds(200)));
     }
 
     #[test]
@@ -231,23 +257,30 @@ mod tests {
         let mut lifetimes = Lifetimes::new(HOUR);
         let at = UnixMillis::from_seconds;
         let (short, long) = (Duration::from_secs(30), Duration::from_mins(10));
-        assert!(lifetimes.adopt_leeway(short, at(1000)));
+        lifetimes.adopt_leeway(short, at(1000));
         assert_eq!(lifetimes.dead_before(), 0);
-        assert!(lifetimes.adopt_leeway(long, at(5000)));
+        lifetimes.adopt_leeway(long, at(5000));
         assert_eq!(lifetimes.dead_before(), 4970);
-        assert!(!lifetimes.adopt_leeway(long, at(9000)));
-        assert!(lifetimes.adopt_leeway(short, at(9000)));
+        lifetimes.adopt_leeway(short, at(9000));
         assert_eq!(lifetimes.dead_before(), 4970);
     }
 
+    /// As version 0.1 wrote it after a raise, a cut, another raise and a raise of the leeway.
     #[test]
-    fn bytes_read_back_and_nonsense_does_not() {
-        let mut lifetimes = Lifetimes::new(HOUR);
-        lifetimes.adopt(HOUR * 3, UnixMillis::from_seconds(7));
-        lifetimes.adopt(HOUR * 2, UnixMillis::from_seconds(8));
-        lifetimes.adopt_leeway(HOUR, UnixMillis::from_seconds(9));
-        assert_eq!(Lifetimes::from_bytes(&lifetimes.to_bytes()), Ok(lifetimes));
-        assert!(Lifetimes::from_bytes(b"[]").is_err());
-        assert!(Lifetimes::from_bytes(b"{").is_err());
+    fn what_version_0_1_kept_is_read_as_changes_that_come_to_the_same() {
+        let kept = br#"{"bounds":[{"since":0,"lifetime":3600},{"since":50000,"lifetime":7200}],
+            "cuts":[{"lifetime":10800,"until":51400}],"leeway":60000,"dead_before":60000}"#;
+        let kept = Lifetimes::of_version_0_1(kept).unwrap();
+        let mut history = History::default();
+        for change in kept.changes() {
+            assert!(history.add(change));
+        }
+        assert_eq!(history.lifetimes(), Some(kept));
+        let plain =
+            br#"{"bounds":[{"since":0,"lifetime":60}],"cuts":[],"leeway":null,"dead_before":0}"#;
+        let plain = Lifetimes::of_version_0_1(plain).unwrap();
+        assert_eq!(plain.changes().len(), 1);
+        assert!(Lifetimes::of_version_0_1(b"[]").is_err());
+        assert!(Lifetimes::of_version_0_1(b"{").is_err());
     }
 }

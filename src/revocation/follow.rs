@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ use super::feed::FeedState;
 use super::log::{Cursor, Feed, Log, Records};
 use super::patience::Patience;
 use super::retention::Retention;
-use super::{Index, Metrics};
+use super::{Histories, Index, Metrics};
 
 /// The name under which the replay is awaited.
 pub(super) const AWAITED: &str = "revocations";
@@ -44,6 +45,9 @@ pub struct Follower {
     pub(super) warn_live_per_shape: usize,
     pub(super) warned: BTreeSet<String>,
     pub(super) patience: Arc<Patience>,
+    pub(super) histories: Histories,
+    /// Writes to the log what our configuration changes.
+    pub(super) writing: Option<JoinHandle<()>>,
     /// Whether proxies were told to go elsewhere because the feed is stale.
     pub(super) withdrawn: bool,
     /// Records that the replay has delivered.
@@ -90,11 +94,16 @@ impl Follower {
             }
             Feed::InSync(cursor, asked) => {
                 self.applied.send_replace(Some(cursor));
+                if !self.agree_on_bounds() {
+                    return Ok(());
+                }
                 self.feed_reaches(asked);
                 self.readiness.recover(AWAITED);
                 self.offer_or_withdraw();
             }
             Feed::Restored(at) => {
+                self.histories.prepare(self.now_or_horizon());
+                self.histories.assume_ours();
                 let now = self.clock.moment();
                 self.feed_reaches(now.minus(self.age_of(at)));
             }
@@ -110,7 +119,38 @@ impl Follower {
         Ok(())
     }
 
+    /// Whether the log knows of our configuration, or we judge tokens by it already. Has it told
+    /// otherwise.
+    fn agree_on_bounds(&mut self) -> bool {
+        self.histories.prepare(self.now_or_horizon());
+        let ours = self.histories.unwritten().to_vec();
+        if ours.is_empty() {
+            return true;
+        }
+        if self.writing.as_ref().is_none_or(JoinHandle::is_finished) {
+            let log = Arc::clone(&self.log);
+            self.writing = Some(tokio::spawn(async move {
+                if let Err(error) = log.append(ours).await {
+                    tracing::warn!(%error, "max_token_lifetime and leeway cannot be written to the \
+                        log of revocations, where other replicas learn of them; trying again");
+                }
+            }));
+        }
+        self.feed.is_replayed()
+    }
+
+    /// What was forgotten was forgotten under the old bounds, even if the clock stepped back since.
+    fn now_or_horizon(&self) -> UnixMillis {
+        self.clock.now().max(self.index.horizon())
+    }
+
     fn apply(&mut self, records: &Records) -> Result<(), String> {
+        // First: they say how long the others are remembered.
+        if records.have_bounds() {
+            records
+                .iter()
+                .for_each(|record| self.histories.learn(&record));
+        }
         let forget_after = self.retention.judge();
         let with_times = records.iter().map(|record| {
             let forget_after = forget_after(&record);
@@ -166,6 +206,7 @@ impl Follower {
     }
 
     fn replayed(&self) {
+        self.histories.warn_of_differences();
         let (live, age) = (self.index.len(), self.feed.age());
         tracing::info!(live, ?age, "the log of revocations is replayed");
         self.readiness.arrived(AWAITED);

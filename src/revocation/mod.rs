@@ -8,6 +8,7 @@
 pub mod config;
 mod feed;
 pub mod follow;
+pub mod history;
 pub mod index;
 pub mod log;
 mod metrics;
@@ -23,27 +24,31 @@ mod tests;
 
 pub use config::{Config, Exception, WhenStale};
 pub use follow::Follower;
+pub use history::Histories;
 pub use index::Index;
 pub use metrics::Metrics;
 pub use reader::{Clear, Reader, Standing};
-pub use record::{Action, Draft, Revocation, Target, Terms};
-pub use retention::{Issuer, Retention, adopt_lifetimes};
+pub use record::{Action, Draft, Revocation, Target, Terms, View};
+pub use retention::{Issuer, Retention};
 pub use writer::Writer;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::clock::{Clock, UnixMillis};
 use crate::keep::Keep;
-use crate::lifetime::Lifetimes;
+use crate::lifetime::Current;
 use crate::readiness::Readiness;
 
 use log::Log;
 use patience::Patience;
+
+/// How long it takes at most until every replica has learned of what is in an engine's log.
+const SPREAD: Duration = Duration::from_mins(1);
 
 /// Everything that the rest of the program needs of revocations.
 pub struct Parts {
@@ -61,7 +66,7 @@ pub struct Parts {
     /// be refused, whatever the clock says. See [`Index::horizon`].
     pub horizon: Arc<AtomicU64>,
     /// By issuer: what `verify` must hold tokens against.
-    pub lifetimes: HashMap<String, Lifetimes>,
+    pub lifetimes: HashMap<String, Current>,
 }
 
 /// Why revocations cannot be served.
@@ -87,13 +92,18 @@ pub fn open(
 ) -> Result<Parts, OpenError> {
     let retention = Retention::default();
     let store = log::open(&config.store, &config.local, clock, readiness, &retention)?;
-    // What was forgotten was forgotten under the old bound, even if the clock stepped back since.
-    let horizon = UnixMillis(store.horizon.load(Ordering::Acquire));
-    let lifetimes = adopt_all(&*store.keep, issuers, clock.now().max(horizon))?;
-    retention.set(
-        terms_of(issuers, &lifetimes),
+    let histories = Histories::new(
+        issuers,
+        &*store.keep,
+        retention.clone(),
         config.retention.map_or(Duration::ZERO, |floor| floor.0),
+        match config.store {
+            log::Config::Embedded(_) => Duration::ZERO,
+            _ => SPREAD,
+        },
     );
+    let histories = histories.map_err(OpenError::Lifetimes)?;
+    let lifetimes = histories.current();
     let core = Core::new(
         config,
         issuers,
@@ -101,6 +111,7 @@ pub fn open(
             log: store.log,
             horizon: Arc::clone(&store.horizon),
             retention,
+            histories,
             clock: clock.clone(),
             readiness: readiness.clone(),
             metrics: Arc::clone(&metrics),
@@ -129,6 +140,7 @@ struct Base {
     log: Arc<dyn Log>,
     horizon: Arc<AtomicU64>,
     retention: Retention,
+    histories: Histories,
     clock: Clock,
     readiness: Readiness,
     metrics: Arc<Metrics>,
@@ -172,6 +184,8 @@ impl Core {
                 warn_live_per_shape: config.warn_live_per_shape,
                 warned: BTreeSet::new(),
                 patience,
+                histories: base.histories,
+                writing: None,
                 withdrawn: false,
                 replayed_so_far: 0,
                 made_room: false,
@@ -180,28 +194,13 @@ impl Core {
     }
 }
 
-fn adopt_all(
-    keep: &dyn Keep,
-    issuers: &[Issuer],
-    now: UnixMillis,
-) -> Result<HashMap<String, Lifetimes>, OpenError> {
-    let adopt = |issuer: &Issuer| {
-        adopt_lifetimes(keep, issuer, now)
-            .map(|lifetimes| (issuer.issuer.clone(), lifetimes))
-            .map_err(OpenError::Lifetimes)
-    };
-    issuers.iter().map(adopt).collect()
-}
-
-/// The terms that follow from the issuers' configuration and history.
-fn terms_of(issuers: &[Issuer], lifetimes: &HashMap<String, Lifetimes>) -> HashMap<String, Terms> {
+/// The terms that follow from the issuers' configuration alone.
+fn terms_of(issuers: &[Issuer]) -> HashMap<String, Terms> {
     let terms = |issuer: &Issuer| {
-        let history = lifetimes.get(&issuer.issuer);
-        let longest = history.map_or(issuer.max_token_lifetime, Lifetimes::longest);
         let terms = Terms {
-            longest_life: longest.max(issuer.max_token_lifetime),
+            longest_life: issuer.max_token_lifetime,
             leeway: issuer.leeway,
-            not_before: history.map_or(UnixMillis::default(), Lifetimes::remember_until),
+            not_before: UnixMillis::default(),
         };
         (issuer.issuer.clone(), terms)
     };

@@ -1,16 +1,17 @@
 //! The revocation record: which tokens are no longer good, since when, and until when that has to
 //! be remembered.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use crate::clock::UnixMillis;
+use crate::lifetime::Bounds;
 use crate::protobuf::Malformed;
 
+mod terms;
 mod view;
 
+pub use terms::Terms;
 pub use view::{Matches, View};
 
 #[allow(
@@ -87,66 +88,16 @@ pub struct Revocation {
     pub source: String,
     pub cause: String,
     pub received_at: UnixMillis,
-}
-
-/// What an issuer's tokens are bound to, and so how long its revocations must be remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// The longest life any accepted token can have: [`crate::lifetime::Lifetimes::longest`].
-    pub longest_life: Duration,
-    /// How far the clocks of issuer and replica may differ.
-    pub leeway: Duration,
-    /// Until then tokens may end that were allowed to live longer than `longest_life`:
-    /// [`crate::lifetime::Lifetimes::remember_until`].
-    pub not_before: UnixMillis,
-}
-
-/// Times are compared in whole seconds, so a moment may stand for the second it begins.
-const WHOLE_SECOND: Duration = Duration::from_secs(1);
-
-/// A lift outlives the revocations it takes back by this much, for deliveries that come late.
-const LATE_DELIVERIES: Duration = Duration::from_hours(72);
-
-impl Terms {
-    /// The furthest that the cut-off of an event received `now` reaches. Two clocks may be wrong,
-    /// and nobody can tell which:
+    /// Set in a record that revokes nothing: since `occurred_at` a replica's configuration says this
+    /// about the issuer's tokens. See [`crate::lifetime::History`].
     ///
-    /// - The issuer's, which then stamps its tokens as it stamps its events: tokens that exist
-    ///   already have an `iat` up to as far ahead, and become valid later. A cut-off that is pulled
-    ///   back to our clock would let them.
-    /// - The sender's alone. Every token that exists has an `iat` up to `now + leeway`, and whatever
-    ///   the cut-off reaches beyond that locks out tokens of the future.
-    ///
-    /// One life ahead covers every token of an issuer whose clock is ahead by less than its tokens
-    /// live, and ends a lock-out after one life. `docs/decisions/` has the whole reason.
-    #[must_use]
-    pub fn latest_issue(&self, now: UnixMillis) -> UnixMillis {
-        now.plus(self.longest_life.max(self.leeway))
-    }
-
-    /// The moment after which no token that `record` matches can be accepted any more.
-    ///
-    /// A token issued at or before the cut-off `c` expires by `c + longest_life` and is accepted
-    /// for `leeway` more. Without a cut-off the last matching token is taken to be issued when
-    /// the event was received, by an issuer whose clock may be `leeway` ahead of ours.
-    #[must_use]
-    pub fn forget_after(&self, record: &Revocation) -> UnixMillis {
-        self.forget_view_after(&record.into())
-    }
-
-    pub(super) fn forget_view_after(&self, record: &View<'_>) -> UnixMillis {
-        let last_event = record.occurred_at.max(record.received_at);
-        let last_issued = match record.action {
-            Action::Revoke => record
-                .issued_at_or_before
-                .unwrap_or(last_event.plus(self.leeway)),
-            Action::Lift => last_event.plus(self.leeway).plus(LATE_DELIVERIES),
-        };
-        let by_issue = last_issued.plus(self.longest_life);
-        let by_expiry = record.expires_at_or_before.unwrap_or_default();
-        let last_end = by_issue.max(by_expiry).max(self.not_before);
-        last_end.plus(self.leeway).plus(WHOLE_SECOND)
-    }
+    /// The record is a lift that takes nothing back, for versions that do not know of bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<Bounds>,
+    /// The bytes that this record was read from, if they say more than this version understands. A
+    /// copy is written with them, so that a later version finds all that was said.
+    #[serde(skip)]
+    pub original: Option<Box<[u8]>>,
 }
 
 impl Draft {
@@ -171,6 +122,8 @@ impl Draft {
             source: self.source,
             cause: self.cause,
             received_at: now,
+            bounds: None,
+            original: None,
         };
         record.forget_after = terms.forget_after(&record);
         record
@@ -190,7 +143,8 @@ pub enum Unreadable {
 }
 
 impl Revocation {
-    /// The log's bytes (`proto/portcullis/v1/revocation.proto`).
+    /// The log's bytes (`proto/portcullis/v1/revocation.proto`): those that it was read from, where they
+    /// say more than this version understands.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         View::from(self).encode()
@@ -207,6 +161,8 @@ impl Revocation {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::collection::{btree_map, vec};
     use proptest::option;
     use proptest::prelude::*;
@@ -312,6 +268,7 @@ mod tests {
             lifts in any::<bool>(),
             (issued, expires) in (option::of(moment()), option::of(moment())),
             (occurred_at, forget_after, received_at) in (moment(), moment(), moment()),
+            bounds in option::of((any::<u64>(), any::<u64>())),
         ) -> Revocation {
             Revocation {
                 id,
@@ -324,6 +281,11 @@ mod tests {
                 source,
                 cause,
                 received_at,
+                bounds: bounds.map(|(max_token_lifetime, leeway)| Bounds {
+                    max_token_lifetime,
+                    leeway,
+                }),
+                original: None,
             }
         }
     }
@@ -372,7 +334,17 @@ mod tests {
         let mut bytes = received(draft(100, None), 100).encode();
         // Field 100, a text.
         bytes.extend_from_slice(&[0xa2, 0x06, 3, b'n', b'e', b'w']);
-        Revocation::decode(&bytes).unwrap();
+        let read = Revocation::decode(&bytes).unwrap();
+        assert_eq!(read.id, "1");
+        assert_eq!(read.encode(), bytes, "a copy of it has the field");
+        // A match whose field 9 this version does not know, and bounds likewise.
+        for (field, known) in [(0x1a, &b"\x0a\x03sid"[..]), (0x62, b"\x08\x07")] {
+            let mut later = received(draft(100, None), 100).encode();
+            let message = [known, b"\x4a\x01x"].concat();
+            later.extend_from_slice(&[field, u8::try_from(message.len()).unwrap()]);
+            later.extend_from_slice(&message);
+            assert_eq!(Revocation::decode(&later).unwrap().encode(), later);
+        }
         // Field 11, the action, again.
         bytes.extend_from_slice(&[0x58, 3]);
         let unknown = Revocation::decode(&bytes).unwrap_err();

@@ -7,8 +7,6 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 
 use crate::clock::UnixMillis;
-use crate::keep::{Keep, Kind};
-use crate::lifetime::Lifetimes;
 
 use super::record::{Revocation, Terms, View};
 
@@ -76,70 +74,5 @@ impl Rules {
         let today = terms.map_or(record.forget_after, |terms| terms.forget_view_after(record));
         let floor = record.received_at.plus(self.floor);
         record.forget_after.max(today).max(floor)
-    }
-}
-
-/// Loads the history of an issuer's bounds, takes the configured values over, and saves the history before anything is judged by it. Blocks on the disk. `now` must not lie before
-/// the horizon: tokens that were issued before it may have lost their revocations.
-///
-/// # Errors
-/// When the history cannot be read or saved. Going on without it could let a revoked token in.
-pub fn adopt_lifetimes(
-    keep: &dyn Keep,
-    issuer: &Issuer,
-    now: UnixMillis,
-) -> Result<Lifetimes, String> {
-    let name = &*issuer.issuer;
-    let kept = keep.load(Kind::Lifetimes, name).map_err(|error| {
-        format!("the lifetimes of {name} cannot be read: {error}; see docs/recovery.md")
-    })?;
-    let (mut lifetimes, mut changed) = match kept {
-        None => (Lifetimes::new(issuer.max_token_lifetime), true),
-        Some(bytes) => {
-            let mut lifetimes = Lifetimes::from_bytes(&bytes)?;
-            let changed = lifetimes.adopt(issuer.max_token_lifetime, now);
-            (lifetimes, changed)
-        }
-    };
-    changed |= lifetimes.adopt_leeway(issuer.leeway, now);
-    if changed {
-        keep.save(Kind::Lifetimes, name, &lifetimes.to_bytes())
-            .map_err(|error| format!("the lifetimes of {name} cannot be saved: {error}"))?;
-    }
-    Ok(lifetimes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keep::Memory;
-
-    const ISSUER: &str = "https://id.example.com";
-    const HOUR: Duration = Duration::from_hours(1);
-
-    fn issuer(max_token_lifetime: Duration) -> Issuer {
-        Issuer {
-            issuer: ISSUER.to_owned(),
-            max_token_lifetime,
-            leeway: Duration::from_secs(30),
-        }
-    }
-
-    #[test]
-    fn a_raise_is_remembered_across_restarts() {
-        let keep = Memory::default();
-        let at = UnixMillis::from_seconds;
-        adopt_lifetimes(&keep, &issuer(HOUR), at(10)).unwrap();
-        adopt_lifetimes(&keep, &issuer(HOUR * 2), at(1000)).unwrap();
-        let later = adopt_lifetimes(&keep, &issuer(HOUR * 2), at(9000)).unwrap();
-        assert_eq!(later.of_token(1000), HOUR);
-        assert_eq!(later.of_token(1001), HOUR * 2);
-    }
-
-    #[test]
-    fn an_unreadable_history_is_an_error() {
-        let keep = Memory::default();
-        keep.save(Kind::Lifetimes, ISSUER, b"{").unwrap();
-        assert!(adopt_lifetimes(&keep, &issuer(HOUR), UnixMillis(0)).is_err());
     }
 }

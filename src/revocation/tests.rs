@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::{AppendError, Cursor, Feed, Log, Records};
 use super::*;
+use crate::keep::Memory;
+use crate::lifetime::{Bounds, Change};
 use crate::verify::claims::Claims;
 
 const ISSUER: &str = "https://id.example.com";
@@ -64,6 +66,12 @@ struct Stage {
 impl Stage {
     fn new(when_stale: WhenStale) -> Self {
         let (feed, played) = mpsc::channel(8);
+        let known = Change {
+            at: NOW,
+            bounds: Bounds::new(Duration::from_hours(1), Duration::from_mins(1)),
+        };
+        let known = Records::from(vec![history::record(ISSUER, known)]).before(100);
+        feed.try_send(Feed::Records(known, at(0))).unwrap();
         let log: Arc<dyn Log> = Arc::new(Played(Mutex::new(Some(played))));
         let issuer = Issuer {
             issuer: ISSUER.to_owned(),
@@ -77,14 +85,19 @@ impl Stage {
         let readiness = Readiness::default();
         let metrics = Arc::new(Metrics::register(&mut Registry::default()));
         let retention = Retention::default();
-        retention.set(
-            terms_of(std::slice::from_ref(&issuer), &HashMap::new()),
+        let histories = Histories::new(
+            std::slice::from_ref(&issuer),
+            &Memory::default(),
+            retention.clone(),
+            Duration::ZERO,
             Duration::ZERO,
         );
+        let histories = histories.unwrap();
         let clock = Clock::manual(NOW);
         let base = Base {
             log,
             horizon: Arc::default(),
+            histories,
             retention,
             clock: clock.clone(),
             readiness: readiness.clone(),

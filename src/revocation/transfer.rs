@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 
 use super::log::{self, Cursor, Feed, Log};
 use super::record::Revocation;
@@ -34,20 +35,26 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub async fn export(config: &Config, out: &mut (dyn Write + Send)) -> Result<usize, String> {
     let retention = Retention::default();
     let clock = Clock::system();
+    if let log::Config::Embedded(place) = &config.store {
+        let mut snapshot = log::embedded::snapshot(place).map_err(|error| error.to_string())?;
+        let written = write_all(&mut snapshot.feed, out).await;
+        return written.map_err(|error| snapshot.failure().unwrap_or(error));
+    }
     let engine = log::engine(
-        &config.store,
+        &config.store.without_creating(),
         &clock,
         &retention,
         Arc::<AtomicU64>::default(),
     );
     let engine = engine.map_err(|error| error.to_string())?;
-    let mut feed = match (&engine, &config.store) {
-        (Some(engine), _) => engine.follow(None),
-        (None, log::Config::Embedded(place)) => {
-            log::embedded::snapshot(place).map_err(|error| error.to_string())?
-        }
-        (None, _) => unreachable!("every other store is an engine"),
-    };
+    let engine = engine.ok_or("every other store is an engine")?;
+    write_all(&mut engine.follow(None), out).await
+}
+
+async fn write_all(
+    feed: &mut BoxStream<'static, Feed>,
+    out: &mut (dyn Write + Send),
+) -> Result<usize, String> {
     let mut written = 0;
     loop {
         let next = tokio::time::timeout(PATIENCE, feed.next()).await;
@@ -101,7 +108,7 @@ fn writable(config: &Config, issuers: &[Issuer]) -> Result<Arc<dyn Log>, String>
     let retention = Retention::default();
     let clock = Clock::system();
     retention.set(
-        super::terms_of(issuers, &std::collections::HashMap::new()),
+        super::terms_of(issuers),
         config.retention.map_or(Duration::ZERO, |floor| floor.0),
     );
     let engine = log::engine(

@@ -14,7 +14,7 @@ use super::origin::{LazyClient, Origin};
 use super::rules::Rules;
 use super::secret_key;
 use crate::clock::{Clock, UnixMillis};
-use crate::lifetime::Lifetimes;
+use crate::lifetime::Current;
 use crate::reason::Reason;
 
 pub(super) struct Issuer {
@@ -40,7 +40,7 @@ impl Issuer {
     /// The field that is wrong, and why: a secret's file or an inline set that cannot be used.
     pub(super) fn new(
         config: &IssuerConfig,
-        lifetimes: Lifetimes,
+        lifetimes: Current,
         client: &LazyClient,
         shared: &Shared,
         metrics: &Metrics,

@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, UnixMillis};
 use crate::keep::Keep;
-use crate::lifetime::Lifetimes;
+use crate::lifetime::Current;
 use crate::problem::Problems;
 use crate::readiness::Readiness;
 use crate::reason::Reason;
@@ -112,7 +112,7 @@ impl Verifier {
         issuers: &[IssuerConfig],
         keys: &KeysConfig,
         cache: &CacheConfig,
-        mut lifetimes: HashMap<String, Lifetimes>,
+        mut lifetimes: HashMap<String, Current>,
         keep: Arc<dyn Keep>,
         clock: Clock,
         readiness: Readiness,

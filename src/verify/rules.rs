@@ -10,7 +10,7 @@ use super::config::IssuerConfig;
 use super::json::{Json, Object};
 use super::jws::same_type;
 use crate::clock::UnixMillis;
-use crate::lifetime::Lifetimes;
+use crate::lifetime::{Current, Lifetimes};
 use crate::reason::Reason;
 
 /// The last second of the year 9999. No later date means anything.
@@ -22,7 +22,7 @@ pub(super) struct Rules {
     /// Shared by the claims of all its tokens.
     issuer: Arc<str>,
     config: IssuerConfig,
-    lifetimes: Lifetimes,
+    lifetimes: Current,
 }
 
 /// When a token may be used, the leeway included: from `from`, and before `until`.
@@ -47,7 +47,7 @@ impl Window {
 }
 
 impl Rules {
-    pub(super) fn new(config: &IssuerConfig, lifetimes: Lifetimes) -> Self {
+    pub(super) fn new(config: &IssuerConfig, lifetimes: Current) -> Self {
         Self {
             issuer: config.issuer.as_str().into(),
             config: config.clone(),
@@ -99,7 +99,7 @@ impl Rules {
     /// early, so neither its life nor the reach of a revocation is ever judged too kindly.
     fn times(&self, payload: &Object<'_>, now: UnixMillis) -> Result<Times, Reason> {
         let expires_at = seconds(number(payload, "exp")?)?.floor;
-        if expires_at < self.lifetimes.dead_before() {
+        if expires_at < self.lifetimes.load().dead_before() {
             return Err(Reason::Expired);
         }
         let not_before = seconds_of(payload, "nbf")?.map(|time| time.ceiling);
@@ -124,7 +124,16 @@ impl Rules {
         let life = expires_at
             .checked_sub(issued_at)
             .ok_or(Reason::MalformedToken)?;
-        if life > self.lifetimes.of_token(issued_at).as_secs() {
+        // Another replica may allow longer ones already.
+        let longest = self.config.max_token_lifetime.0;
+        if life
+            > self
+                .lifetimes
+                .load()
+                .of_token(issued_at)
+                .min(longest)
+                .as_secs()
+        {
             return Err(Reason::LifetimeExceeded);
         }
         Ok(issued_at)
@@ -132,11 +141,13 @@ impl Rules {
 
     /// A token without `iat` that ends later than any token of today may was made to live longer.
     fn guess_issue(&self, expires_at: u64, now: UnixMillis) -> Result<u64, Reason> {
-        let earliest = earliest_issue(&self.lifetimes, expires_at);
-        if UnixMillis::from_seconds(earliest) > now.plus(self.config.leeway.0) {
+        let lifetimes = self.lifetimes.load();
+        let earliest = earliest_issue(&lifetimes, expires_at);
+        let by_ours = expires_at.saturating_sub(self.config.max_token_lifetime.0.as_secs());
+        if UnixMillis::from_seconds(earliest.max(by_ours)) > now.plus(self.config.leeway.0) {
             return Err(Reason::LifetimeExceeded);
         }
-        let once = self.lifetimes.may_date_from(expires_at);
+        let once = lifetimes.may_date_from(expires_at);
         Ok(once.map_or(earliest, |once| once.min(earliest)))
     }
 
@@ -329,7 +340,10 @@ mod tests {
         let config = serde_json::json!({
             "issuer": "https://id.example.com", "any_audience": true, "leeway": "10m",
         });
-        let rules = Rules::new(&crate::verify::tests::read(&config), lifetimes);
+        let rules = Rules::new(
+            &crate::verify::tests::read(&config),
+            Current::new(lifetimes),
+        );
         let text = claims.to_string();
         let payload = json::object(text.as_bytes()).unwrap();
         let judged = rules.judge(&payload, UnixMillis::from_seconds(now));

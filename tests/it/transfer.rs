@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
 
-use crate::support::{Door, World};
+use crate::support::{Door, World, nats, redis};
 
 fn portcullis(command: &str, config: &Path, input: Stdio) -> Output {
     Command::new(env!("CARGO_BIN_EXE_portcullis"))
@@ -28,7 +28,12 @@ async fn a_revocation_survives_the_move_to_another_store() {
     let exported = portcullis("export", &config, Stdio::null());
     assert!(exported.status.success(), "{exported:?}");
     let lines = String::from_utf8(exported.stdout.clone()).unwrap();
-    assert_eq!(lines.lines().count(), 1, "{lines}");
+    // The history of the issuer's bounds moves with the revocations.
+    let kinds: Vec<_> = lines
+        .lines()
+        .map(|line| line.contains("\"bounds\""))
+        .collect();
+    assert_eq!(kinds, [true, false], "{lines}");
     let file = world.home.path().join("revocations.jsonl");
     std::fs::write(&file, &exported.stdout).unwrap();
 
@@ -99,4 +104,71 @@ async fn a_line_that_is_no_record_is_named_and_nothing_is_guessed() {
         &record.to_string(),
         "line 1: the claim \"sub.id\" can never exist: `sub` has no members",
     );
+}
+
+fn refuses_to_export(config: &Path, store: &serde_json::Value, why: &str) {
+    let settings = json!({
+        "listen": { "ext_authz": "127.0.0.1:0" },
+        "issuers": [{
+            "issuer": "https://id.example.com",
+            "jwks": { "discovery": true },
+            "audiences": ["shop-api"],
+        }],
+        "revocations": { "store": store },
+    });
+    std::fs::write(config, settings.to_string()).unwrap();
+    let refused = portcullis("export", config, Stdio::null());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains(why), "{said}");
+}
+
+#[tokio::test]
+async fn an_export_never_makes_the_stream_that_it_looks_for() {
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("portcullis.yaml");
+    let nats = nats::Server::start(&nats::Settings::default());
+    let store = json!({ "nats": { "servers": [nats.url()], "replicas": 1 } });
+    refuses_to_export(&config, &store, "does not exist");
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    let stream = async_nats::jetstream::new(client)
+        .get_stream("portcullis-revocations")
+        .await;
+    assert!(stream.is_err(), "{stream:?}");
+
+    let redis = redis::Server::start().await;
+    let socket = format!("unix:{}", redis.socket().display());
+    refuses_to_export(
+        &config,
+        &json!({ "redis": { "server": socket } }),
+        "there is no log",
+    );
+    let there: u64 = redis.run(&["EXISTS", redis::STREAM]).await;
+    assert_eq!(there, 0);
+}
+
+/// Each store lacks something that was acknowledged, and nothing else is wrong with it.
+#[tokio::test]
+async fn an_export_of_a_store_that_lacks_records_fails() {
+    let mut world = World::start().await;
+    let config = world.home.path().join("portcullis.yaml");
+    let data = world.home.path().join("data");
+    world.deactivate("alice").await;
+    assert!(world.portcullis.terminate().await.success());
+    let elsewhere = world.home.path().join("elsewhere.yaml");
+    let exported = portcullis("export", &config, Stdio::null());
+    assert!(exported.status.success(), "{exported:?}");
+    let store = json!({ "embedded": { "path": data } });
+
+    let whole = std::fs::read(data.join("portcullis.db")).unwrap();
+    let mut flipped = whole.clone();
+    let at = whole.windows(5).position(|text| text == b"alice").unwrap();
+    flipped[at] ^= 1;
+    std::fs::write(data.join("portcullis.db"), flipped).unwrap();
+    refuses_to_export(&elsewhere, &store, "has a wrong checksum");
+    std::fs::remove_file(data.join("portcullis.db")).unwrap();
+    refuses_to_export(&elsewhere, &store, "missing or empty");
+    std::fs::write(data.join("portcullis.db"), whole).unwrap();
+    std::fs::write(data.join("incomplete"), "").unwrap();
+    refuses_to_export(&elsewhere, &store, "a copy that lacks records");
 }

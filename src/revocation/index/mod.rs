@@ -149,6 +149,9 @@ impl Index {
         let mut writing = self.writing();
         let mut shapes = self.shapes.load();
         for (record, forget_after) in records {
+            if record.bounds.is_some() {
+                continue;
+            }
             let cause = writing.causes.number(record.source, record.cause);
             if cause == NAMELESS_CAUSE && record.action == Action::Lift {
                 continue;

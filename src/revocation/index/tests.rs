@@ -33,6 +33,8 @@ fn revocation(target: Target) -> Revocation {
         source: "test".to_owned(),
         cause: "lock".to_owned(),
         received_at: at,
+        bounds: None,
+        original: None,
     }
 }
 

@@ -133,6 +133,18 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The same store, which is not made if it is missing.
+    #[must_use]
+    pub fn without_creating(&self) -> Self {
+        let mut config = self.clone();
+        match &mut config {
+            Self::Embedded(_) => {}
+            Self::Nats(nats) => nats.create = false,
+            Self::Redis(redis) => redis.create = false,
+        }
+        config
+    }
+
     pub fn check(&self, problems: &mut Problems) {
         match self {
             Self::Embedded(embedded) => {
@@ -185,7 +197,12 @@ pub fn open(
     let keep = Arc::clone(&embedded) as _;
     let log: Arc<dyn Log> = match engine {
         None => embedded,
-        Some(engine) => Arc::new(Mirrored::new(engine, embedded, clock.clone())),
+        Some(engine) => Arc::new(Mirrored::new(
+            engine,
+            embedded,
+            clock.clone(),
+            readiness.clone(),
+        )),
     };
     Ok(Store { log, keep, horizon })
 }

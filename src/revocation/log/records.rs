@@ -4,6 +4,7 @@ use std::slice;
 use std::sync::Arc;
 
 use crate::clock::UnixMillis;
+use crate::lifetime::Bounds;
 use crate::revocation::record::{Action, Matches, Revocation, View};
 
 /// Records in log order.
@@ -45,6 +46,15 @@ impl Records {
     #[must_use]
     pub fn before(self, to_come: usize) -> Self {
         Self { to_come, ..self }
+    }
+
+    /// Whether one of them is about bounds.
+    #[must_use]
+    pub fn have_bounds(&self) -> bool {
+        match &self.form {
+            Form::Whole(records) => records.iter().any(|record| record.bounds.is_some()),
+            Form::Packed(packed) => packed.rows.iter().any(|row| row.bounds.is_some()),
+        }
     }
 
     #[must_use]
@@ -140,6 +150,7 @@ struct Row {
     occurred_at: UnixMillis,
     forget_after: UnixMillis,
     received_at: UnixMillis,
+    bounds: Option<Bounds>,
 }
 
 impl Packed {
@@ -156,6 +167,7 @@ impl Packed {
             occurred_at: record.occurred_at,
             forget_after: record.forget_after,
             received_at: record.received_at,
+            bounds: record.bounds,
         };
         self.rows.push(row);
         for (claim, value) in &record.matches {
@@ -240,6 +252,9 @@ impl<'a> Iterator for Views<'a> {
             occurred_at: row.occurred_at,
             forget_after: row.forget_after,
             received_at: row.received_at,
+            bounds: row.bounds,
+            // Only an index reads what is packed.
+            original: None,
         })
     }
 }
@@ -268,6 +283,11 @@ mod tests {
             source: "source".to_owned(),
             cause: "cause".to_owned(),
             received_at: UnixMillis(number + 3),
+            bounds: (number == 1).then_some(Bounds {
+                max_token_lifetime: 7,
+                leeway: 8,
+            }),
+            original: None,
         })
     }
 

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::{Action, Revocation, Target, Unreadable, wire};
 use crate::clock::UnixMillis;
+use crate::lifetime::Bounds;
 use crate::protobuf::{Fields, Malformed, Output};
 
 const REVOKE: u64 = wire::Action::Revoke as u64;
@@ -27,6 +28,8 @@ pub struct View<'a> {
     pub source: &'a str,
     pub cause: &'a str,
     pub received_at: UnixMillis,
+    pub bounds: Option<Bounds>,
+    pub original: Option<&'a [u8]>,
 }
 
 impl<'a> View<'a> {
@@ -44,6 +47,8 @@ impl<'a> View<'a> {
             source: "",
             cause: "",
             received_at: UnixMillis::default(),
+            bounds: None,
+            original: None,
         }
     }
 
@@ -53,13 +58,13 @@ impl<'a> View<'a> {
     /// When the bytes are no such message, or ask for what this version does not know.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Unreadable> {
         let mut record = Self::nothing();
-        let mut action = 0;
+        let (mut action, mut is_known) = (0, true);
         let mut fields = Fields::of(bytes);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => record.id = value.text()?,
                 2 => record.issuer = value.text()?,
-                3 => record.add(read_match(value.bytes()?)?)?,
+                3 => record.add(read_match(value.bytes()?, &mut is_known)?)?,
                 4 => record.issued_at_or_before = Some(UnixMillis(value.number()?)),
                 5 => record.expires_at_or_before = Some(UnixMillis(value.number()?)),
                 6 => record.occurred_at = UnixMillis(value.number()?),
@@ -68,9 +73,11 @@ impl<'a> View<'a> {
                 9 => record.cause = value.text()?,
                 10 => record.received_at = UnixMillis(value.number()?),
                 11 => action = value.number()?,
-                _ => {}
+                12 => record.bounds = Some(read_bounds(value.bytes()?, &mut is_known)?),
+                _ => is_known = false,
             }
         }
+        record.original = (!is_known).then_some(bytes);
         record.action = match action {
             REVOKE => Action::Revoke,
             LIFT => Action::Lift,
@@ -92,9 +99,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The log's bytes (`proto/portcullis/v1/revocation.proto`).
+    /// See [`Revocation::encode`].
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        if let Some(original) = self.original {
+            return original.to_vec();
+        }
         let mut out = Output::behind(Vec::with_capacity(self.room()));
         put(&mut out, 1, self.id);
         put(&mut out, 2, self.issuer);
@@ -120,6 +130,12 @@ impl<'a> View<'a> {
             Action::Lift => LIFT,
         };
         out.number(11, action);
+        if let Some(bounds) = self.bounds {
+            out.message(12, |message| {
+                put_number(message, 1, bounds.max_token_lifetime);
+                put_number(message, 2, bounds.leeway);
+            });
+        }
         out.into_bytes()
     }
 
@@ -129,7 +145,7 @@ impl<'a> View<'a> {
         let matches = self.matches.iter();
         let of_matches = matches.map(|(claim, value)| 24 + claim.len() + value.len());
         let of_texts = texts.iter().map(|text| 8 + text.len());
-        64 + of_texts.sum::<usize>() + of_matches.sum::<usize>()
+        96 + of_texts.sum::<usize>() + of_matches.sum::<usize>()
     }
 
     #[must_use]
@@ -151,6 +167,8 @@ impl<'a> View<'a> {
             source: self.source.to_owned(),
             cause: self.cause.to_owned(),
             received_at: self.received_at,
+            bounds: self.bounds,
+            original: self.original.map(Into::into),
         }
     }
 }
@@ -172,6 +190,8 @@ impl<'a> From<&'a Revocation> for View<'a> {
             source: &record.source,
             cause: &record.cause,
             received_at: record.received_at,
+            bounds: record.bounds,
+            original: record.original.as_deref(),
         }
     }
 }
@@ -185,20 +205,40 @@ fn put(out: &mut Output, number: u32, text: &str) {
 
 /// Nor is a moment that is zero.
 fn put_moment(out: &mut Output, number: u32, at: UnixMillis) {
-    if at.0 != 0 {
-        out.number(number, at.0);
+    put_number(out, number, at.0);
+}
+
+fn put_number(out: &mut Output, number: u32, value: u64) {
+    if value != 0 {
+        out.number(number, value);
     }
 }
 
-fn read_match(message: &[u8]) -> Result<(&str, &str), Malformed> {
+fn read_match<'a>(message: &'a [u8], is_known: &mut bool) -> Result<(&'a str, &'a str), Malformed> {
     let (mut claim, mut value) = ("", "");
     let mut fields = Fields::of(message);
     while let Some((number, field)) = fields.next()? {
         match number {
             1 => claim = field.text()?,
             2 => value = field.text()?,
-            _ => {}
+            _ => *is_known = false,
         }
     }
     Ok((claim, value))
+}
+
+fn read_bounds(message: &[u8], is_known: &mut bool) -> Result<Bounds, Malformed> {
+    let mut bounds = Bounds {
+        max_token_lifetime: 0,
+        leeway: 0,
+    };
+    let mut fields = Fields::of(message);
+    while let Some((number, field)) = fields.next()? {
+        match number {
+            1 => bounds.max_token_lifetime = field.number()?,
+            2 => bounds.leeway = field.number()?,
+            _ => *is_known = false,
+        }
+    }
+    Ok(bounds)
 }

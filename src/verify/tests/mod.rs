@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use super::testing::*;
 use super::*;
 use crate::keep;
+use crate::lifetime::Lifetimes;
 
 pub(super) const ISSUER: &str = "https://id.example.com";
 pub(super) const OTHER: &str = "https://other.example.com";
@@ -69,7 +70,12 @@ impl World {
         assert_eq!(problems.into_vec(), []);
         let lifetimes = issuers
             .iter()
-            .map(|one| (one.issuer.clone(), Lifetimes::new(one.max_token_lifetime.0)))
+            .map(|one| {
+                (
+                    one.issuer.clone(),
+                    Current::new(Lifetimes::new(one.max_token_lifetime.0)),
+                )
+            })
             .collect::<HashMap<_, _>>();
         Verifier::new(
             &issuers,

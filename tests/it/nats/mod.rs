@@ -65,6 +65,8 @@ fn revocation(id: &str, lasts: Duration) -> Arc<Revocation> {
         source: "test".to_owned(),
         cause: "user.deactivate".to_owned(),
         received_at: UnixMillis(now.0),
+        bounds: None,
+        original: None,
     })
 }
 

@@ -21,6 +21,11 @@ pub(super) enum Step {
     Again(usize),
     /// Time goes on.
     Pass(u64),
+    /// The clock of whoever sends events is ahead by so much, on tokens too if it issues them.
+    Sender {
+        ahead: i64,
+        issues: bool,
+    },
     /// The replica's clock is set wrong by so much.
     Skew(i64),
     Sweep,
@@ -44,6 +49,7 @@ pub(super) struct Who {
 pub(super) struct What {
     pub(super) matches: Vec<(&'static str, &'static str)>,
     pub(super) lift: bool,
+    pub(super) source: &'static str,
     pub(super) cause: &'static str,
     pub(super) cut_off: bool,
     pub(super) grace: u64,
@@ -51,7 +57,10 @@ pub(super) struct What {
     pub(super) expiry: Option<u64>,
 }
 
-pub(super) fn steps(clock_steps: bool) -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps(
+    skews: &'static [i64],
+    senders: &'static [i64],
+) -> impl Strategy<Value = Vec<Step>> {
     let who = (
         select(vec!["ann", "bob"]),
         prop::collection::vec(select(vec!["shop", "bank"]), 0..3),
@@ -71,17 +80,16 @@ pub(super) fn steps(clock_steps: bool) -> impl Strategy<Value = Vec<Step>> {
     });
     let late = prop_oneof![3 => Just(0_u64), 1 => 0_u64..7200];
     let event = (what(), late).prop_map(|(what, late)| Step::Event { what, late });
-    let skews: Vec<i64> = if clock_steps {
-        vec![0, 0, 30, -30, 4000, -4000, 400_000, -400_000]
-    } else {
-        vec![0]
-    };
+    let one_of = |seconds: &[i64]| select([&[0], seconds].concat());
+    let sender = (one_of(senders), any::<bool>());
+    let sender = sender.prop_map(|(ahead, issues)| Step::Sender { ahead, issues });
     let step = prop_oneof![
         8 => issue,
         6 => event,
         2 => (0_usize..64).prop_map(Step::Again),
         4 => prop_oneof![0_u64..5, 0_u64..5000, Just(400_000)].prop_map(Step::Pass),
-        2 => select(skews).prop_map(Step::Skew),
+        2 => one_of(skews).prop_map(Step::Skew),
+        2 => sender,
         3 => Just(Step::Sweep),
         2 => Just(Step::Compact),
         1 => Just(Step::Replay),
@@ -101,13 +109,15 @@ fn what() -> impl Strategy<Value = What> {
         vec![("sid", "s1")],
     ]);
     let expiry = prop::option::weighted(0.3, 0_u64..7200);
-    let causes = select(vec!["lock", "password"]);
-    let rest = (prop::bool::weighted(0.3), causes, any::<bool>());
+    let origin = (select(vec!["idp", "hr"]), select(vec!["lock", "password"]));
+    let rest = (prop::bool::weighted(0.3), origin, any::<bool>());
     let grace = prop_oneof![2 => Just(0_u64), 1 => 0_u64..10];
-    (matches, rest, grace, expiry).prop_map(|(matches, (lift, cause, cut_off), grace, expiry)| {
+    (matches, rest, grace, expiry).prop_map(|(matches, rest, grace, expiry)| {
+        let (lift, (source, cause), cut_off) = rest;
         What {
             matches,
             lift,
+            source,
             cause,
             cut_off,
             grace,

@@ -4,12 +4,14 @@
 mod checker;
 mod cut;
 mod elections;
+mod history;
 mod lag;
 mod moving;
 mod outage;
 mod redis;
 mod site;
 mod slow;
+mod torn;
 mod wire;
 
 use site::{Replica, cluster, early_token, locked, on_nats};

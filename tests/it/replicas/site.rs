@@ -60,6 +60,26 @@ impl Replica {
         Self::start_trusting(&[idp], revocations).await
     }
 
+    /// The same, with a configuration that is changed further, in a shell that ran these commands
+    /// before.
+    pub(super) async fn start_changed(
+        idp: &Idp,
+        mut revocations: Value,
+        prelude: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
+        let home = TempDir::new().unwrap();
+        revocations["local"] = json!({ "path": home.path().join("local") });
+        let mut config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
+        config["revocations"] = revocations;
+        change(&mut config);
+        Self {
+            portcullis: Portcullis::start_behind(prelude, home.path(), config).await,
+            wires: None,
+            _home: home,
+        }
+    }
+
     /// The same, for several issuers. Events are the first one's.
     pub(super) async fn start_trusting(idps: &[&Idp], mut revocations: Value) -> Self {
         let home = TempDir::new().unwrap();

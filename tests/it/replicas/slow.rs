@@ -47,6 +47,8 @@ fn crowd(idp: &Idp, event: usize) -> Vec<Arc<Revocation>> {
         source: "test".to_owned(),
         cause: "user.deactivate".to_owned(),
         received_at: now,
+        bounds: None,
+        original: None,
     };
     (0..CROWD).map(|user| Arc::new(record(user))).collect()
 }

@@ -12,7 +12,12 @@ use super::seal::Seal;
 
 const LOCK: &str = "lock";
 pub(super) const DATABASE: &str = "portcullis.db";
-const WITNESS: &str = "witness";
+pub(super) const WITNESS: &str = "witness";
+
+/// The file that says that records are missing.
+pub(super) fn mark_of(database: &Path) -> PathBuf {
+    database.with_file_name("incomplete")
+}
 
 /// A directory that this process alone uses. The lock goes with the value.
 #[derive(Debug)]

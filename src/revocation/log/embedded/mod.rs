@@ -16,6 +16,7 @@ mod head;
 mod home;
 mod recent;
 mod seal;
+mod snapshot;
 mod tail;
 mod wal;
 
@@ -50,6 +51,7 @@ use recent::Recent;
 use seal::Seal;
 
 pub use error::OpenError;
+pub use snapshot::{Snapshot, snapshot};
 
 /// Batches that may wait for the writer. When there are more, senders are told to try again.
 const QUEUE: usize = 4096;
@@ -171,6 +173,28 @@ impl Embedded {
         answer.recv().map_err(lost)?
     }
 
+    /// Whether records are known to be missing: see [`Embedded::mark_incomplete`].
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        home::mark_of(&self.database).exists()
+    }
+
+    /// Notes beside the database that it lacks records of the log that it is a copy of, or that it
+    /// has them again. Goes on without the database: that may be what cannot be written.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn mark_incomplete(&self, incomplete: bool) -> io::Result<()> {
+        let mark = home::mark_of(&self.database);
+        if incomplete {
+            return std::fs::File::create(mark).map(drop);
+        }
+        match std::fs::remove_file(mark) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn send(&self, job: Job) -> Result<(), AppendError> {
         let jobs = self.jobs.as_ref().expect("there until this is dropped");
         jobs.try_send(job).map_err(|error| {
@@ -249,29 +273,6 @@ impl Drop for Embedded {
             let _ = committer.join();
         }
     }
-}
-
-/// Everything that is in a store at this moment, read without its lock: the process that uses it
-/// is not disturbed. The stream ends after the first [`Feed::InSync`].
-///
-/// # Errors
-/// When there is no store that could be read.
-pub fn snapshot(config: &Config) -> Result<BoxStream<'static, Feed>, OpenError> {
-    let database = config.path.join(home::DATABASE);
-    let reader = database::open_reader(&database).map_err(OpenError::sqlite(&database))?;
-    let tally = Tally::read(&reader).map_err(OpenError::sqlite(&database))?;
-    let wrong = || OpenError::damaged(&database, "its tally has a wrong checksum".to_owned());
-    let tally = tally.ok_or_else(wrong)?;
-    let head = Head::new(tally.last_position.cast_unsigned());
-    head.close();
-    let clock = Clock::system();
-    Ok(tail::start(
-        database,
-        tally.seal,
-        &Arc::new(head),
-        None,
-        &clock,
-    ))
 }
 
 fn cursor(tally: &Tally) -> Cursor {

@@ -309,6 +309,8 @@ mod tests {
             source: "test".to_owned(),
             cause: "lock".to_owned(),
             received_at: EPOCH,
+            bounds: None,
+            original: None,
         })
     }
 

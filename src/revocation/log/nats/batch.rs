@@ -151,6 +151,8 @@ mod tests {
             source: "test".to_owned(),
             cause: "user.deactivate".to_owned(),
             received_at: UnixMillis(1001),
+            bounds: None,
+            original: None,
         })
     }
 

@@ -5,6 +5,9 @@
 -- Returns the epoch and the ids of the entries that hold the records.
 local stream, memory = KEYS[1], ARGV[2]
 local epoch, head = head_of(stream, ARGV[1])
+if not epoch then
+  return redis.error_reply('NOLOG there is no log under this key, and create is false')
+end
 local count = #KEYS - 1
 local reply, records, fresh, known = { epoch }, {}, {}, {}
 

@@ -43,6 +43,9 @@ pub struct Config {
     /// them in one slot of a cluster.
     #[serde(default = "default_key")]
     pub key: String,
+    /// Start the log when it is missing. `false` leaves that to another replica.
+    #[serde(default = "yes")]
+    pub create: bool,
     /// How many replicas of the server must confirm a revocation before it is acknowledged. From
     /// Redis 7.2 on they confirm that it is in their append-only file, before that only that they
     /// received it.
@@ -158,6 +161,7 @@ impl Config {
             password_file: None,
             tls: None,
             key: default_key(),
+            create: true,
             wait_replicas: 0,
             require_appendfsync_always: yes(),
             connect_timeout: default_connect_timeout(),

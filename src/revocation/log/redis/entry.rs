@@ -186,6 +186,8 @@ mod tests {
             source: "test".to_owned(),
             cause: "user.deactivate".to_owned(),
             received_at: UnixMillis(received_at),
+            bounds: None,
+            original: None,
         }
     }
 

@@ -19,10 +19,10 @@ local function find_head(stream)
   return nil
 end
 
--- Starts a new epoch under the name `candidate` when there is no log yet.
+-- Starts a new epoch under the name `candidate` when there is no log yet. An empty name starts none.
 local function head_of(stream, candidate)
   local epoch, head = find_head(stream)
-  if not epoch then
+  if not epoch and candidate ~= '' then
     redis.call('XGROUP', 'CREATE', stream, PREFIX .. candidate, '$', 'MKSTREAM')
     epoch, head = find_head(stream)
   end

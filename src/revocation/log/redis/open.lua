@@ -1,6 +1,9 @@
 -- KEYS: stream, probe. ARGV: candidate epoch, 'write' or 'read'. Returns epoch and head.
 local stream, probe = KEYS[1], KEYS[2]
 local epoch, head = head_of(stream, ARGV[1])
+if not epoch then
+  return redis.error_reply('NOLOG there is no log under this key, and create is false')
+end
 if ARGV[2] == 'write' then
   -- What an append does after its XADD. A user who may not do it must be found out now: halfway
   -- through an append would be too late.

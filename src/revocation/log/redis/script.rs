@@ -20,6 +20,8 @@ pub(super) struct Scripts {
     stream: String,
     probe: String,
     horizon: String,
+    /// Whether a log that is missing is started.
+    create: bool,
 }
 
 impl Scripts {
@@ -31,6 +33,7 @@ impl Scripts {
             stream: config.key.clone(),
             probe: config.beside("probe"),
             horizon: config.beside("horizon"),
+            create: config.create,
         }
     }
 
@@ -53,7 +56,7 @@ impl Scripts {
             .arg(2)
             .arg(&self.stream)
             .arg(&self.probe)
-            .arg(fresh_epoch())
+            .arg(self.candidate())
             .arg(match purpose {
                 Purpose::Write => "write",
                 Purpose::Read => "read",
@@ -62,13 +65,22 @@ impl Scripts {
             .await
     }
 
+    /// The name of the epoch that begins if there is no log yet; empty if none may begin.
+    fn candidate(&self) -> String {
+        if self.create {
+            format!("{:032x}", rand::random::<u128>())
+        } else {
+            String::new()
+        }
+    }
+
     /// Appends what is not in the log yet. `memory_ms`: how long that is known.
     pub(super) fn append(&self, batch: &Batch, memory_ms: u64) -> Cmd {
         let mut command = cmd("EVALSHA");
         command.arg(&self.append).arg(batch.seen.len() + 1);
         command.arg(&self.stream).arg(&batch.seen);
         command
-            .arg(fresh_epoch())
+            .arg(self.candidate())
             .arg(memory_ms)
             .arg(batch.forget_after);
         command.arg(&batch.framed).arg(&batch.forget_each_after);
@@ -99,9 +111,4 @@ pub(super) struct Batch {
     pub(super) forget_each_after: Vec<u64>,
     /// When the entry may leave the log.
     pub(super) forget_after: u64,
-}
-
-/// The name of the epoch that begins if there is no log yet.
-fn fresh_epoch() -> String {
-    format!("{:032x}", rand::random::<u128>())
 }

@@ -1,0 +1,224 @@
+//! The history of every issuer's bounds, as the log tells it.
+//!
+//! Each replica whose configuration says something new writes that to the log before it judges any
+//! token, and judges by everything that the log says. So a replica that begins with an empty
+//! directory decides as the others do, and replicas with different configurations keep to the
+//! safest: tokens are held to the shorter life, revocations are kept for the longer one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::UnixMillis;
+use crate::keep::{Keep, Kind};
+use crate::lifetime::{Bounds, Change, Current, History, Lifetimes};
+
+use super::record::{Action, Revocation, Target, Terms, View};
+use super::retention::{Issuer, Retention};
+
+/// What the records say where those of events name their source and cause.
+const SOURCE: &str = "portcullis";
+const CAUSE: &str = "max_token_lifetime";
+
+/// The histories of the configured issuers. The follower owns it.
+#[derive(Debug)]
+pub struct Histories {
+    of: BTreeMap<String, OfIssuer>,
+    retention: Retention,
+    /// Remember revocations for at least this long.
+    floor: Duration,
+    /// See [`History::change_to`].
+    spread: Duration,
+    /// What our configuration changes. Nothing before [`Histories::prepare`].
+    ours: Option<Vec<Arc<Revocation>>>,
+}
+
+#[derive(Debug)]
+struct OfIssuer {
+    configured: Issuer,
+    history: History,
+    current: Current,
+    /// From version 0.1, which kept it in each replica's directory.
+    kept: Vec<Change>,
+}
+
+impl Histories {
+    /// Puts terms in force that hold until the log tells more. `spread` is how long it takes until
+    /// every replica has learned of a change.
+    ///
+    /// # Errors
+    /// When what an earlier version kept cannot be read. Going on without it could let a revoked
+    /// token in.
+    pub fn new(
+        issuers: &[Issuer],
+        keep: &dyn Keep,
+        retention: Retention,
+        floor: Duration,
+        spread: Duration,
+    ) -> Result<Self, String> {
+        let of = issuers.iter().map(|issuer| {
+            let of_issuer = OfIssuer {
+                configured: issuer.clone(),
+                history: History::default(),
+                current: Current::new(Lifetimes::new(issuer.max_token_lifetime)),
+                kept: kept(keep, &issuer.issuer)?,
+            };
+            Ok((issuer.issuer.clone(), of_issuer))
+        });
+        let histories = Self {
+            of: of.collect::<Result<_, String>>()?,
+            retention,
+            floor,
+            spread,
+            ours: None,
+        };
+        histories.set_terms();
+        Ok(histories)
+    }
+
+    /// By issuer: what `verify` must hold tokens against.
+    #[must_use]
+    pub fn current(&self) -> HashMap<String, Current> {
+        let of = self.of.iter();
+        of.map(|(issuer, of)| (issuer.clone(), of.current.clone()))
+            .collect()
+    }
+
+    /// Takes in what a record of the log says about bounds, if it does.
+    pub fn learn(&mut self, record: &View<'_>) {
+        let Some(bounds) = record.bounds else { return };
+        if let Some(ours) = &mut self.ours {
+            ours.retain(|own| own.id != record.id || own.target.issuer != record.issuer);
+        }
+        let change = Change {
+            at: record.occurred_at,
+            bounds,
+        };
+        if self.add(record.issuer, change) {
+            self.set_terms();
+        }
+    }
+
+    fn add(&mut self, issuer: &str, change: Change) -> bool {
+        let Some(of) = self.of.get_mut(issuer) else {
+            return false;
+        };
+        let is_news = of.history.add(change);
+        if is_news && let Some(lifetimes) = of.history.lifetimes() {
+            of.current.store(lifetimes);
+        }
+        is_news
+    }
+
+    /// Compares what the log says with our configuration; only the first call counts. `now` must
+    /// not lie before the horizon: tokens that were issued before it may have lost their revocations.
+    pub fn prepare(&mut self, now: UnixMillis) {
+        if self.ours.is_some() {
+            return;
+        }
+        let mut ours = Vec::new();
+        for (issuer, of) in &self.of {
+            let missing = of.kept.iter().filter(|change| !of.history.contains(change));
+            ours.extend(missing.map(|change| record(issuer, *change)));
+            let mut history = of.history.clone();
+            for change in &of.kept {
+                history.add(*change);
+            }
+            let change = history.change_to(of.bounds(), now, self.spread);
+            ours.extend(change.map(|change| record(issuer, change)));
+        }
+        self.ours = Some(ours);
+    }
+
+    /// What the log has to be told; empty once it has it.
+    #[must_use]
+    pub fn unwritten(&self) -> &[Arc<Revocation>] {
+        self.ours.as_deref().unwrap_or_default()
+    }
+
+    /// Judges by our own changes although the log does not have them: it cannot be reached.
+    pub fn assume_ours(&mut self) {
+        for own in self.ours.clone().unwrap_or_default() {
+            if let Some(bounds) = own.bounds {
+                let at = own.occurred_at;
+                self.add(&own.target.issuer, Change { at, bounds });
+            }
+        }
+        self.set_terms();
+    }
+
+    /// Says for which issuers another replica has another configuration.
+    pub fn warn_of_differences(&self) {
+        for (issuer, of) in &self.of {
+            if of
+                .history
+                .latest()
+                .is_some_and(|latest| latest != of.bounds())
+            {
+                tracing::warn!(
+                    issuer,
+                    "another replica has another max_token_lifetime or leeway for this issuer: tokens \
+                     are held to the shorter life and revocations kept for the longer one; give all \
+                     replicas the same configuration"
+                );
+            }
+        }
+    }
+
+    fn set_terms(&self) {
+        let terms = self.of.iter();
+        let terms = terms.map(|(issuer, of)| (issuer.clone(), of.terms()));
+        self.retention.set(terms.collect(), self.floor);
+    }
+}
+
+impl OfIssuer {
+    fn bounds(&self) -> Bounds {
+        Bounds::new(self.configured.max_token_lifetime, self.configured.leeway)
+    }
+
+    fn terms(&self) -> Terms {
+        let lifetimes = self.current.load();
+        let leeway = self.history.latest().map_or(0, |latest| latest.leeway);
+        Terms {
+            longest_life: lifetimes.longest().max(self.configured.max_token_lifetime),
+            leeway: self.configured.leeway.max(Duration::from_millis(leeway)),
+            not_before: lifetimes.remember_until(),
+        }
+    }
+}
+
+/// A lift of a cause that nothing else has: see [`Revocation::bounds`].
+pub(super) fn record(issuer: &str, change: Change) -> Arc<Revocation> {
+    let Change { at, bounds } = change;
+    Arc::new(Revocation {
+        id: format!(
+            "bounds-{}-{}-{}",
+            at.0, bounds.max_token_lifetime, bounds.leeway
+        ),
+        target: Target {
+            issuer: issuer.to_owned(),
+            matches: BTreeMap::new(),
+        },
+        action: Action::Lift,
+        issued_at_or_before: None,
+        expires_at_or_before: None,
+        occurred_at: at,
+        forget_after: UnixMillis::MAX,
+        source: SOURCE.to_owned(),
+        cause: CAUSE.to_owned(),
+        received_at: at,
+        bounds: Some(bounds),
+        original: None,
+    })
+}
+
+fn kept(keep: &dyn Keep, issuer: &str) -> Result<Vec<Change>, String> {
+    let bytes = keep.load(Kind::Lifetimes, issuer).map_err(|error| {
+        format!("the lifetimes of {issuer} cannot be read: {error}; see docs/recovery.md")
+    })?;
+    let Some(bytes) = bytes else {
+        return Ok(Vec::new());
+    };
+    Ok(Lifetimes::of_version_0_1(&bytes)?.changes())
+}

@@ -1,0 +1,105 @@
+//! How far the local copy reaches.
+
+use std::time::Duration;
+
+use crate::clock::UnixMillis;
+use crate::revocation::log::Cursor;
+
+/// Leads the bytes. A copy that version 0.1 wrote lacks the fields that it did not know, so the engine
+/// is asked for everything once more: its places had no such byte.
+const VERSION: u8 = 2;
+
+/// How often the place is written down at most. After a restart the engine is asked for what came
+/// since, which the copy has already.
+const PLACE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often when nothing came. The place tells how old the copy is.
+const QUIET_PLACE_EVERY: Duration = Duration::from_secs(5);
+
+/// How far the copy reaches, and when it was known to be complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) cursor: Cursor,
+    pub(super) in_sync_at: UnixMillis,
+}
+
+impl Place {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let Cursor { epoch, position } = self.cursor;
+        [
+            &[VERSION][..],
+            &epoch,
+            &position.to_be_bytes(),
+            &self.in_sync_at.0.to_be_bytes(),
+        ]
+        .concat()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        if *version != VERSION {
+            return None;
+        }
+        let (epoch, rest) = rest.split_first_chunk()?;
+        let (position, rest) = rest.split_first_chunk()?;
+        Some(Self {
+            cursor: Cursor {
+                epoch: *epoch,
+                position: u128::from_be_bytes(*position),
+            },
+            in_sync_at: UnixMillis(u64::from_be_bytes(rest.try_into().ok()?)),
+        })
+    }
+
+    /// Whether this one is worth writing, when that one is on the disk.
+    pub(super) fn is_due_after(self, saved: Self) -> bool {
+        // The clock was set back: the saved moment would make the copy look younger than it is.
+        if self.in_sync_at < saved.in_sync_at {
+            return true;
+        }
+        let pause = if saved.cursor == self.cursor {
+            QUIET_PLACE_EVERY
+        } else {
+            PLACE_EVERY
+        };
+        self.in_sync_at.since(saved.in_sync_at) >= pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_and_a_torn_one_does_not() {
+        let place = Place {
+            cursor: Cursor {
+                epoch: [7; 16],
+                position: u128::MAX - 1,
+            },
+            in_sync_at: UnixMillis(1_700_000_000_123),
+        };
+        let bytes = place.to_bytes();
+        assert_eq!(Place::from_bytes(&bytes), Some(place));
+        assert_eq!(Place::from_bytes(&bytes[..40]), None);
+        assert_eq!(Place::from_bytes(&bytes[1..]), None, "of version 0.1");
+        assert_eq!(Place::from_bytes(&[bytes, vec![0]].concat()), None);
+    }
+
+    #[test]
+    fn a_place_is_written_now_and_then_and_at_once_when_the_clock_was_set_back() {
+        let place = |position, in_sync_at| Place {
+            cursor: Cursor {
+                epoch: [7; 16],
+                position,
+            },
+            in_sync_at: UnixMillis(in_sync_at),
+        };
+        let saved = place(5, 10_000);
+        assert!(!place(6, 10_999).is_due_after(saved));
+        assert!(place(6, 11_000).is_due_after(saved));
+        assert!(!place(5, 14_999).is_due_after(saved));
+        assert!(place(5, 15_000).is_due_after(saved));
+        assert!(place(5, 9_999).is_due_after(saved));
+    }
+}

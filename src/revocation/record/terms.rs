@@ -1,0 +1,72 @@
+//! How long a record has to be remembered.
+
+use std::time::Duration;
+
+use crate::clock::UnixMillis;
+
+use super::{Action, Revocation, View};
+
+/// What an issuer's tokens are bound to, and so how long its revocations must be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The longest life any accepted token can have: [`crate::lifetime::Lifetimes::longest`].
+    pub longest_life: Duration,
+    /// How far the clocks of issuer and replica may differ.
+    pub leeway: Duration,
+    /// Until then tokens may end that were allowed to live longer than `longest_life`:
+    /// [`crate::lifetime::Lifetimes::remember_until`].
+    pub not_before: UnixMillis,
+}
+
+/// Times are compared in whole seconds, so a moment may stand for the second it begins.
+const WHOLE_SECOND: Duration = Duration::from_secs(1);
+
+/// A lift outlives the revocations it takes back by this much, for deliveries that come late.
+const LATE_DELIVERIES: Duration = Duration::from_hours(72);
+
+impl Terms {
+    /// The furthest that the cut-off of an event received `now` reaches. Two clocks may be wrong,
+    /// and nobody can tell which:
+    ///
+    /// - The issuer's, which then stamps its tokens as it stamps its events: tokens that exist
+    ///   already have an `iat` up to as far ahead, and become valid later. A cut-off that is pulled
+    ///   back to our clock would let them.
+    /// - The sender's alone. Every token that exists has an `iat` up to `now + leeway`, and whatever
+    ///   the cut-off reaches beyond that locks out tokens of the future.
+    ///
+    /// One life ahead covers every token of an issuer whose clock is ahead by less than its tokens
+    /// live, and ends a lock-out after one life. `docs/decisions/` has the whole reason.
+    #[must_use]
+    pub fn latest_issue(&self, now: UnixMillis) -> UnixMillis {
+        now.plus(self.longest_life.max(self.leeway))
+    }
+
+    /// The moment after which no token that `record` matches can be accepted any more.
+    ///
+    /// A token issued at or before the cut-off `c` expires by `c + longest_life` and is accepted
+    /// for `leeway` more. Without a cut-off the last matching token is taken to be issued when
+    /// the event was received, by an issuer whose clock may be `leeway` ahead of ours.
+    #[must_use]
+    pub fn forget_after(&self, record: &Revocation) -> UnixMillis {
+        self.forget_view_after(&record.into())
+    }
+
+    pub(crate) fn forget_view_after(&self, record: &View<'_>) -> UnixMillis {
+        if record.bounds.is_some() {
+            // Who comes later has to learn the whole history. It is as long as the list of changes to
+            // the configuration.
+            return UnixMillis::MAX;
+        }
+        let last_event = record.occurred_at.max(record.received_at);
+        let last_issued = match record.action {
+            Action::Revoke => record
+                .issued_at_or_before
+                .unwrap_or(last_event.plus(self.leeway)),
+            Action::Lift => last_event.plus(self.leeway).plus(LATE_DELIVERIES),
+        };
+        let by_issue = last_issued.plus(self.longest_life);
+        let by_expiry = record.expires_at_or_before.unwrap_or_default();
+        let last_end = by_issue.max(by_expiry).max(self.not_before);
+        last_end.plus(self.leeway).plus(WHOLE_SECOND)
+    }
+}
