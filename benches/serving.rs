@@ -1,7 +1,7 @@
 //! How the servers that Portcullis is compared with listen: tonic on a TCP port or a unix socket.
 
 use envoy_types::ext_authz::v3::pb::{Authorization, AuthorizationServer};
-use portcullis::listen;
+use portcullis::net;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
@@ -12,15 +12,15 @@ pub(crate) async fn serve(
     service: impl Authorization,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::builder().add_service(AuthorizationServer::new(service));
-    match listen::bind(&address.parse()?).await? {
-        listen::Listener::Tcp(listener) => {
+    match net::bind(&address.parse()?).await? {
+        net::Listener::Tcp(listener) => {
             let connections = TcpListenerStream::new(listener).map(|accepted| {
                 let stream = accepted?;
                 stream.set_nodelay(true).map(|()| stream)
             });
             server.serve_with_incoming(connections).await?;
         }
-        listen::Listener::Unix(listener) => {
+        net::Listener::Unix(listener) => {
             server
                 .serve_with_incoming(UnixListenerStream::new(listener))
                 .await?;

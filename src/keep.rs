@@ -14,6 +14,8 @@ pub enum Kind {
     Lifetimes,
     /// How far the local copy of an engine's log reaches; the name is empty.
     Place,
+    /// Lifts that were acknowledged and take effect later; the name is empty.
+    Lifts,
     /// The horizon below which revocations were forgotten; the name is empty.
     Horizon,
 }
@@ -25,6 +27,7 @@ impl Kind {
         match self {
             Self::KeySet => "key_set",
             Self::Lifetimes => "lifetimes",
+            Self::Lifts => "lifts",
             Self::Place => "place",
             Self::Horizon => "horizon",
         }

@@ -30,7 +30,7 @@ pub mod units;
 
 // Level 1: state, and what every level above needs to run. `verify` and `revocation` do not know
 // each other, but for the pure `verify::claims`.
-pub mod listen;
+pub mod net;
 pub mod precedence;
 pub mod readiness;
 pub mod revocation;

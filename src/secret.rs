@@ -1,13 +1,20 @@
 //! Secrets: types that print as `***` and compare in constant time.
 
+mod source;
+
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+pub use source::{Live, Sources};
 
 /// Bytes that never show in logs, errors or debug output, and are wiped from memory when dropped.
 #[derive(Clone)]
@@ -34,7 +41,8 @@ impl Secret {
         self.0.ct_eq(presented).into()
     }
 
-    /// Reads a secret from a file and drops one trailing line break, which editors add.
+    /// Reads a secret from a file. Drops one trailing line break, which editors add, if the file is
+    /// text: the bytes of a binary secret are all its own.
     ///
     /// # Errors
     /// A sentence that names the file and what is wrong with it.
@@ -48,11 +56,11 @@ impl Secret {
                 path.display()
             ));
         }
-        if bytes.ends_with(b"\n") {
+        if is_text(&bytes) && bytes.ends_with(b"\n") {
             bytes.pop();
-        }
-        if bytes.ends_with(b"\r") {
-            bytes.pop();
+            if bytes.ends_with(b"\r") {
+                bytes.pop();
+            }
         }
         if bytes.is_empty() {
             return Err(format!("the secret file {} is empty", path.display()));
@@ -77,6 +85,51 @@ impl Secret {
             (None, None) => Err(format!("{name} or {name}_file is missing")),
         }
     }
+}
+
+/// How the bytes of a secret are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// As they are.
+    #[default]
+    Plain,
+    /// In base64, standard or URL-safe, with or without padding (RFC 4648 §4, §5).
+    Base64,
+}
+
+impl Encoding {
+    /// Decodes a secret as it was written.
+    ///
+    /// # Errors
+    /// When it is not base64, for people.
+    pub fn decode(self, written: Secret) -> Result<Secret, String> {
+        if self == Self::Plain {
+            return Ok(written);
+        }
+        let text = written.0.trim_ascii();
+        let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+        let text = &text[..text.len() - padding.min(2)];
+        let standard: Zeroizing<Vec<u8>> = Zeroizing::new(
+            text.iter()
+                .map(|byte| match byte {
+                    b'-' => b'+',
+                    b'_' => b'/',
+                    other => *other,
+                })
+                .collect(),
+        );
+        match STANDARD_NO_PAD.decode(&*standard) {
+            Ok(bytes) if !bytes.is_empty() => Ok(Secret::new(bytes)),
+            _ => Err("the secret is not base64".to_owned()),
+        }
+    }
+}
+
+/// UTF-8 without control characters but for white space.
+fn is_text(bytes: &[u8]) -> bool {
+    let control = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(control))
 }
 
 /// Never much more than the limit, also from a device that has no end.
@@ -142,6 +195,36 @@ mod tests {
             let secret = Secret::from_file(file(content).path()).unwrap();
             assert_eq!(secret.expose(), expected);
         }
+    }
+
+    #[test]
+    fn a_binary_secret_keeps_its_last_bytes() {
+        for content in [
+            &b"\x00\x01\x02\n"[..],
+            b"\xff\xfe\xfd\r\n",
+            b"\x80\r",
+            b"abc\x1b\r\n",
+        ] {
+            let secret = Secret::from_file(file(content).path()).unwrap();
+            assert_eq!(secret.expose(), content);
+        }
+        let text = Secret::from_file(file(b"h\xc3\xbcnter\r\n").path()).unwrap();
+        assert_eq!(text.expose(), b"h\xc3\xbcnter");
+    }
+
+    #[test]
+    fn base64_is_read_in_both_alphabets_padded_or_not() {
+        let bytes = [0xfb, 0xff, 0xfe, 0x00, 0x0a];
+        for written in ["+//+AAo=", "+//+AAo", "-__-AAo=", "-__-AAo", " -__-AAo=\n"] {
+            let secret = Encoding::Base64.decode(Secret::new(written)).unwrap();
+            assert_eq!(secret.expose(), bytes, "{written}");
+        }
+        for written in ["", "=", "a", "+//+AAo===", "not base64!", "+//+ AAo="] {
+            let decoded = Encoding::Base64.decode(Secret::new(written));
+            assert!(decoded.is_err(), "{written}");
+        }
+        let plain = Encoding::Plain.decode(Secret::new("+//+")).unwrap();
+        assert_eq!(plain.expose(), b"+//+");
     }
 
     #[test]

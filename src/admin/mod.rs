@@ -1,19 +1,20 @@
 //! The private side: health, readiness and metrics. The admin API joins them on this listener.
 
 use std::fmt;
-use std::future::IntoFuture;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::map_request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::{StatusCode, header};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::listen::Listener;
+use crate::net::{self, Listener, Patience, Places, Seat, problem, uncached};
 use crate::readiness::Readiness;
 
 /// Brings a gauge up to date; called at every scrape, so it must be quick.
@@ -50,30 +51,33 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// How long requests under way may take after `shutdown`: all of them are answered at once, so what
-/// is left then is a client that never finished its question.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// Scrapers keep their connections. Closing one that a scraper is about to use would cost a scrape,
+/// so an idle one lives longer than the usual interval. Requests are answered at once; what is
+/// left after a shutdown is a client that never finished its request.
+const PATIENCE: Patience = Patience {
+    head: Duration::from_mins(5),
+    life: Duration::from_hours(1),
+    last: Duration::from_secs(1),
+};
 
 /// Serves until `shutdown`, then ends the requests under way. Keep its listener private.
-///
-/// # Errors
-/// When the listener breaks for good.
 pub async fn serve(
     listener: Listener,
+    places: Arc<Places>,
     readiness: Readiness,
     metrics: Metrics,
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    let served = axum::serve(listener, router(readiness, metrics))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let cut_off = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(LAST_ANSWERS).await;
-    };
-    tokio::select! {
-        ended = served.into_future() => ended,
-        () = cut_off => Ok(()),
-    }
+) {
+    let router = router(readiness, metrics).layer(map_request(settle));
+    let each =
+        |connection, seat| net::http1(connection, seat, router.clone(), PATIENCE, shutdown.clone());
+    net::serve(listener, places, PATIENCE.last, shutdown.clone(), each).await;
+}
+
+/// Whoever sends a whole request belongs here: the listener is private.
+async fn settle(Extension(seat): Extension<Arc<Seat>>, request: Request) -> Request {
+    seat.settle();
+    request
 }
 
 /// The routes, for more to be merged in.
@@ -82,6 +86,7 @@ pub fn router(readiness: Readiness, metrics: Metrics) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready).with_state(readiness))
         .route("/metrics", get(scrape).with_state(metrics))
+        .fallback(async || problem::<Body>(StatusCode::NOT_FOUND, ""))
 }
 
 /// 200 when a proxy should send requests here, else 503; `{"ready", "draining", "awaited": {name:
@@ -99,11 +104,8 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
         "awaited": state.awaited,
         "degraded": state.degraded,
     });
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (status, headers, format!("{body}\n")).into_response()
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    uncached((status, kind, format!("{body}\n")).into_response())
 }
 
 async fn scrape(State(metrics): State<Metrics>) -> Response {

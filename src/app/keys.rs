@@ -1,6 +1,7 @@
 //! What the event path needs of its surroundings, from the parts that have it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -39,7 +40,11 @@ impl events::Keys for IssuerKeys {
 pub(super) struct Recorder(pub(super) Writer);
 
 impl events::Record for Recorder {
-    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<usize, AppendError>> {
-        Box::pin(self.0.record(drafts))
+    fn record(
+        &self,
+        drafts: Vec<Draft>,
+        within: Duration,
+    ) -> BoxFuture<'_, Result<usize, AppendError>> {
+        Box::pin(self.0.record_within(drafts, within))
     }
 }

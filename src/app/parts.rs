@@ -12,7 +12,7 @@ use super::tasks::Tasks;
 use crate::clock::Clock;
 use crate::config::{Addresses, Config};
 use crate::gate::{self, Gate};
-use crate::listen::{self, Listener};
+use crate::net::{self, Listener, Places};
 use crate::policy::Policy;
 use crate::problem::Problem;
 use crate::proxy::{Doors, SharedGate, ext_authz, forward_auth};
@@ -25,38 +25,48 @@ pub(super) struct Parts {
     listeners: Listeners,
     doors: Arc<Doors<SharedGate>>,
     receiver: events::Current,
+    later: Arc<events::Later>,
     verifier: Arc<Verifier>,
     follower: revocation::Follower,
     metrics: admin::Metrics,
 }
 
-/// Bound sockets. They are bound before anything else is done, so that a taken port shows at once.
+/// Bound sockets, each with the places of its door. They are bound before anything else is done, so
+/// that a taken port shows at once.
 struct Listeners {
-    ext_authz: Vec<Listener>,
-    forward_auth: Vec<Listener>,
-    events: Vec<Listener>,
-    admin: Vec<Listener>,
+    ext_authz: Vec<Bound>,
+    forward_auth: Vec<Bound>,
+    events: Vec<Bound>,
+    admin: Vec<Bound>,
 }
 
+type Bound = (Listener, Arc<Places>);
+
 impl Listeners {
-    async fn bind(config: &Config) -> Result<Self, String> {
+    async fn bind(config: &Config, registry: &mut Registry) -> Result<Self, String> {
         let listen = &config.listen;
+        let metrics = net::Metrics::register(registry);
+        let shares = config.connections.shares(net::open_files())?;
+        let first_request = config.connections.first_request.0;
+        let places = shares.map(|(name, most)| Places::new(name, most, first_request, &metrics));
+        let [ext_authz, forward_auth, events, admin] = &places;
         Ok(Self {
-            ext_authz: bind("ext_authz", listen.ext_authz.as_ref()).await?,
-            forward_auth: bind("forward_auth", listen.forward_auth.as_ref()).await?,
-            events: bind("events", listen.events.as_ref()).await?,
-            admin: bind("admin", listen.admin.as_ref()).await?,
+            ext_authz: bind(ext_authz, listen.ext_authz.as_ref()).await?,
+            forward_auth: bind(forward_auth, listen.forward_auth.as_ref()).await?,
+            events: bind(events, listen.events.as_ref()).await?,
+            admin: bind(admin, listen.admin.as_ref()).await?,
         })
     }
 }
 
-async fn bind(door: &str, addresses: Option<&Addresses>) -> Result<Vec<Listener>, String> {
+async fn bind(places: &Arc<Places>, addresses: Option<&Addresses>) -> Result<Vec<Bound>, String> {
+    let door = places.name();
     let mut listeners = Vec::new();
     for address in addresses.map_or(&[][..], Addresses::as_slice) {
-        let listener = listen::bind(address).await?;
+        let listener = net::bind(address).await?;
         let bound = listener.address().map_err(|error| error.to_string())?;
         tracing::info!(door, address = %bound, "listening");
-        listeners.push(listener);
+        listeners.push((listener, Arc::clone(places)));
     }
     Ok(listeners)
 }
@@ -66,7 +76,7 @@ impl Parts {
         let clock = Clock::system();
         let readiness = Readiness::default();
         let mut registry = Registry::with_prefix("portcullis");
-        let listeners = Listeners::bind(config).await?;
+        let listeners = Listeners::bind(config, &mut registry).await?;
         let revocations = revocation::open(
             &config.revocations,
             &config.lifetimes(),
@@ -80,7 +90,7 @@ impl Parts {
             &config.keys,
             &config.cache,
             revocations.lifetimes,
-            revocations.keep,
+            Arc::clone(&revocations.keep),
             clock.clone(),
             readiness.clone(),
             revocations.horizon,
@@ -103,11 +113,16 @@ impl Parts {
             readiness.clone(),
             &mut registry,
         );
+        let record: Arc<dyn events::Record> = Arc::new(Recorder(revocations.writer));
+        let later = events::Later::open(revocations.keep, Arc::clone(&record), clock.clone());
+        let later = later.map_err(|error| format!("lifts that wait cannot be read: {error}"))?;
+        let later = Arc::new(later);
         let receiver = events::Receiver::new(
             sources(&config.events)?,
             config.event_listener.clone(),
             Arc::new(IssuerKeys(Arc::clone(&verifier))),
-            Arc::new(Recorder(revocations.writer)),
+            record,
+            Arc::clone(&later),
             Arc::new(events::Metrics::register(&mut registry)),
             clock,
         );
@@ -116,6 +131,7 @@ impl Parts {
             listeners,
             doors,
             receiver: Arc::new(ArcSwap::from_pointee(receiver)),
+            later,
             verifier,
             follower: revocations.follower,
             metrics: admin::Metrics::new(registry, vec![revocations.refresh]),
@@ -129,29 +145,30 @@ impl Parts {
             "the follower of revocations",
             self.follower.run(core.shutdown()),
         );
+        core.spawn("delayed lifts", ok(self.later.run(core.shutdown())));
         core.spawn("the keeper of keys", ok(self.verifier.run(core.shutdown())));
         core.spawn(
             "readiness",
             ok(announce(self.readiness.clone(), core.shutdown())),
         );
-        for listener in self.listeners.admin {
+        for (listener, places) in self.listeners.admin {
             let (readiness, metrics) = (self.readiness.clone(), self.metrics.clone());
-            let shutdown = core.shutdown();
-            core.spawn("the admin listener", async move {
-                let served = admin::serve(listener, readiness, metrics, shutdown).await;
-                served.map_err(|error| error.to_string())
-            });
+            let served = admin::serve(listener, places, readiness, metrics, core.shutdown());
+            core.spawn("the admin listener", ok(served));
         }
-        for listener in self.listeners.ext_authz {
-            let served = ext_authz::serve(listener, Arc::clone(&self.doors), doors.shutdown());
+        for (listener, places) in self.listeners.ext_authz {
+            let shared = Arc::clone(&self.doors);
+            let served = ext_authz::serve(listener, places, shared, doors.shutdown());
             doors.spawn("the ext_authz door", ok(served));
         }
-        for listener in self.listeners.forward_auth {
-            let served = forward_auth::serve(listener, Arc::clone(&self.doors), doors.shutdown());
+        for (listener, places) in self.listeners.forward_auth {
+            let shared = Arc::clone(&self.doors);
+            let served = forward_auth::serve(listener, places, shared, doors.shutdown());
             doors.spawn("the forward_auth door", ok(served));
         }
-        for listener in self.listeners.events {
-            let served = events::serve(listener, Arc::clone(&self.receiver), doors.shutdown());
+        for (listener, places) in self.listeners.events {
+            let receiver = Arc::clone(&self.receiver);
+            let served = events::serve(listener, places, receiver, doors.shutdown());
             doors.spawn_on("the event listener", ok(served), yielding);
         }
     }

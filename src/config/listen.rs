@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor, value::SeqAccessDeserializer, value::StrDeserializer};
 use serde::{Deserialize, Deserializer};
 
-use crate::listen::Address;
+use crate::net::Address;
 use crate::problem::Problems;
 
 /// Where Portcullis listens. What is left out is not served. Each takes one address or a list.

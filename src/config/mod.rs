@@ -34,7 +34,7 @@ use serde::Deserialize;
 
 use crate::problem::Problems;
 use crate::units::Span;
-use crate::{events, policy, proxy, revocation, telemetry, token, verify};
+use crate::{events, net, policy, proxy, revocation, telemetry, token, verify};
 
 // A running process holds one of these and swaps it whole.
 /// Everything that Portcullis can be told.
@@ -43,6 +43,10 @@ use crate::{events, policy, proxy, revocation, telemetry, token, verify};
 pub struct Config {
     /// Where Portcullis listens. At least one of `ext_authz` and `forward_auth` is needed.
     pub listen: Listen,
+
+    /// How many connections each listener holds at once, and how long a new one may take.
+    #[serde(default)]
+    pub connections: net::Config,
 
     /// The issuers whose tokens are accepted, and how their tokens are verified.
     #[schemars(length(min = 1))]
@@ -130,6 +134,7 @@ impl Config {
     /// What each module finds wrong with its own part.
     fn check(&self, problems: &mut Problems) {
         problems.within("listen", |problems| self.listen.check(problems));
+        problems.within("connections", |problems| self.connections.check(problems));
         verify::check_issuers(&self.issuers, problems);
         problems.within("keys", |problems| self.keys.check(problems));
         problems.within("cache", |problems| self.cache.check(problems));

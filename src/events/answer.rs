@@ -2,10 +2,11 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 use super::metrics::Ended;
 use super::outcome::Rejection;
+use crate::net::{last, problem, uncached};
 
 /// Why an event was not acknowledged.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,30 +64,33 @@ impl Failure {
         }
     }
 
-    fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    /// Whether the connection ends with this answer: strangers keep none, and what is left of a
+    /// body is not worth reading.
+    const fn is_last(&self) -> bool {
         match self {
-            Self::Unauthenticated(_) => {
-                let challenge = HeaderValue::from_static("Basic realm=\"events\"");
-                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            Self::Unauthenticated(_) | Self::Busy | Self::TooLarge | Self::Slow | Self::Broken => {
+                true
             }
-            Self::Busy | Self::Unavailable(_) => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            // What is left of the body is not worth reading.
-            Self::TooLarge | Self::Slow | Self::Broken => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Self::WrongType | Self::Malformed(_) => {}
+            Self::WrongType | Self::Malformed(_) | Self::Unavailable(_) => false,
         }
-        headers
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let mut response = problem(self.status(), &self.detail());
-        response.headers_mut().extend(self.headers());
+        let response = problem(self.status(), &self.detail());
+        let mut response = if self.is_last() {
+            last(response)
+        } else {
+            response
+        };
+        let header = match self {
+            Self::Unauthenticated(_) => (header::WWW_AUTHENTICATE, "Basic realm=\"events\""),
+            Self::Busy | Self::Unavailable(_) => (header::RETRY_AFTER, "1"),
+            _ => return response,
+        };
+        let value = HeaderValue::from_static(header.1);
+        response.headers_mut().insert(header.0, value);
         response
     }
 }
@@ -98,33 +102,12 @@ pub(super) fn accepted() -> Response {
 
 /// No such source. The configured names are not told.
 pub(super) fn not_found() -> Response {
-    problem(StatusCode::NOT_FOUND, "no such event source")
+    last(problem(StatusCode::NOT_FOUND, "no such event source"))
 }
 
 pub(super) fn wrong_method() -> Response {
-    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "events are posted");
-    response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static("POST"));
-    response
-}
-
-/// RFC 9457.
-fn problem(status: StatusCode, detail: &str) -> Response {
-    let body = serde_json::json!({
-        "title": status.canonical_reason().unwrap_or_default(),
-        "status": status.as_u16(),
-        "detail": detail,
-    });
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    uncached(response)
-}
-
-fn uncached(mut response: Response) -> Response {
-    let value = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(header::CACHE_CONTROL, value);
+    let mut response = last(problem(StatusCode::METHOD_NOT_ALLOWED, "events are posted"));
+    let value = HeaderValue::from_static("POST");
+    response.headers_mut().insert(header::ALLOW, value);
     response
 }

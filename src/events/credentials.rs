@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::signature::{self, Signature};
 use crate::problem::Problems;
-use crate::secret::Secret;
+use crate::secret::{Encoding, Live, Secret, Sources};
 
 /// How the sender proves who it is. Several proofs at once mean that all must hold. A signature
 /// alone is not enough: it has no time in it, so a recorded event could be sent again for ever.
@@ -28,7 +28,8 @@ pub struct Config {
     pub signature: Option<signature::Config>,
 }
 
-/// HTTP Basic authentication. Give `password` or `password_file`.
+/// HTTP Basic authentication. Give `password` or `password_file`; during a rotation give `password`
+/// a list of the new one and the old one.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicConfig {
@@ -36,13 +37,15 @@ pub struct BasicConfig {
     pub username: String,
     /// The password.
     #[serde(default)]
-    pub password: Option<Secret>,
-    /// A file that holds the password; one line break at its end is dropped.
+    pub password: Option<Sources>,
+    /// A file that holds the password; one line break at its end is dropped. It is read again when
+    /// it changes.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
 }
 
-/// A header with a fixed secret value. Give `value` or `value_file`.
+/// A header with a fixed secret value. Give `value` or `value_file`; during a rotation give `value`
+/// a list of the new one and the old one.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderConfig {
@@ -50,8 +53,9 @@ pub struct HeaderConfig {
     pub name: String,
     /// The whole value.
     #[serde(default)]
-    pub value: Option<Secret>,
-    /// A file that holds the value; one line break at its end is dropped.
+    pub value: Option<Sources>,
+    /// A file that holds the value; one line break at its end is dropped. It is read again when it
+    /// changes.
     #[serde(default)]
     pub value_file: Option<PathBuf>,
 }
@@ -109,7 +113,8 @@ impl HeaderConfig {
             ),
             Ok(_) => {}
         }
-        if self.value.as_ref().is_some_and(|value| !can_be_sent(value)) {
+        let mut inline = self.value.iter().flat_map(Sources::inline);
+        if !inline.all(can_be_sent) {
             problems.push("value", "no sender can put this into a header");
         }
         check_secret(
@@ -124,15 +129,12 @@ impl HeaderConfig {
 /// Reports a pair of fields `x` and `x_file` of which not exactly one is given.
 pub(super) fn check_secret(
     name: &str,
-    inline: Option<&Secret>,
+    given: Option<&Sources>,
     file: Option<&PathBuf>,
     problems: &mut Problems,
 ) {
-    // Reading the file is left to the start: the configuration may be checked elsewhere.
-    if inline.is_none() && file.is_some() {
-        return;
-    }
-    if let Err(message) = Secret::resolve(name, inline, file) {
+    // Reading files is left to the start: the configuration may be checked elsewhere.
+    if let Err(message) = Sources::of(name, given, file) {
         problems.push(name, message);
     }
 }
@@ -146,9 +148,9 @@ fn can_be_sent(value: &Secret) -> bool {
 /// The proofs, with their secrets at hand.
 #[derive(Debug)]
 pub(super) struct Credentials {
-    /// `username:password`, as RFC 7617 §2 joins them.
-    basic: Option<Secret>,
-    header: Option<(HeaderName, Secret)>,
+    /// The user name and the password.
+    basic: Option<(Secret, Live)>,
+    header: Option<(HeaderName, Live)>,
     pub(super) signature: Option<Signature>,
 }
 
@@ -174,9 +176,14 @@ impl Credentials {
 
     /// Whether the proofs in the headers hold. All are looked at, whichever fails first.
     pub(super) fn admit(&self, headers: &HeaderMap) -> bool {
-        let basic = self.basic.as_ref().map(|expected| {
+        let basic = self.basic.as_ref().map(|(username, password)| {
             let presented = basic_credentials(headers).unwrap_or_default();
-            expected.matches(&presented)
+            // RFC 7617 §2: a user name has no colon.
+            let colon = presented.iter().position(|byte| *byte == b':');
+            colon.is_some_and(|colon| {
+                let (name, rest) = presented.split_at(colon);
+                username.matches(name) & password.matches(&rest[1..])
+            })
         });
         let header = self.header.as_ref().map(|(name, expected)| {
             let presented = only_value(headers, name).unwrap_or_default();
@@ -189,20 +196,21 @@ impl Credentials {
     }
 }
 
-fn build_basic(config: &BasicConfig) -> Result<Secret, String> {
-    let (inline, file) = (config.password.as_ref(), config.password_file.as_ref());
-    let password = Secret::resolve("password", inline, file)?;
-    let joined = [config.username.as_bytes(), b":", password.expose()].concat();
-    Ok(Secret::new(joined))
+fn build_basic(config: &BasicConfig) -> Result<(Secret, Live), String> {
+    let (given, file) = (config.password.as_ref(), config.password_file.as_ref());
+    let sources = Sources::of("password", given, file)?;
+    let password = Live::read(sources, Encoding::Plain, 1)?;
+    Ok((Secret::new(config.username.as_str()), password))
 }
 
-fn build_header(config: &HeaderConfig) -> Result<(HeaderName, Secret), String> {
+fn build_header(config: &HeaderConfig) -> Result<(HeaderName, Live), String> {
     let name = config
         .name
         .parse()
         .map_err(|_| format!("{:?} is no header name", config.name))?;
-    let value = Secret::resolve("value", config.value.as_ref(), config.value_file.as_ref())?;
-    if can_be_sent(&value) {
+    let sources = Sources::of("value", config.value.as_ref(), config.value_file.as_ref())?;
+    let value = Live::read(sources, Encoding::Plain, 1)?;
+    if value.now().all(|value| can_be_sent(&value)) {
         Ok((name, value))
     } else {
         Err("value: no sender can put this into a header".to_owned())

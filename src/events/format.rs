@@ -1,6 +1,7 @@
 //! The formats. Each is one line in [`Format`].
 
 use std::fmt;
+use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -37,6 +38,14 @@ impl Format {
             Self::FusionAuth(config) => {
                 problems.within("fusionauth", |problems| config.check(problems));
             }
+        }
+    }
+
+    /// Returns how long an answer may take by default: less than a sender of this format waits. Most
+    /// senders never try again, so a late answer is a lost event.
+    pub(super) const fn patience(&self) -> Duration {
+        match self {
+            Self::FusionAuth(_) => fusionauth::PATIENCE,
         }
     }
 

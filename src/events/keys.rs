@@ -1,6 +1,8 @@
 //! What the event path needs of its surroundings: somebody who has the issuers' keys, and
 //! somebody who makes records durable.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
@@ -34,6 +36,12 @@ pub trait Keys: Send + Sync + 'static {
 
 /// The writing end of the log.
 pub trait Record: Send + Sync + 'static {
-    /// Returns once all the drafts are durable, and how many were recorded; none of them counts before.
-    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<usize, AppendError>>;
+    /// Returns once all the drafts are durable, and how many were recorded; none of them counts
+    /// before. Waits until this replica enforces them too, but for that no longer than `within` from
+    /// the call.
+    fn record(
+        &self,
+        drafts: Vec<Draft>,
+        within: Duration,
+    ) -> BoxFuture<'_, Result<usize, AppendError>>;
 }

@@ -30,10 +30,12 @@ pub(super) enum Ended {
     Slow,
     Busy,
     Unavailable,
+    /// The sender hung up before its answer. What it sent in full is recorded all the same.
+    SenderGone,
 }
 
 impl Ended {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Accepted,
         Self::Ignored,
         Self::Unauthenticated,
@@ -42,6 +44,7 @@ impl Ended {
         Self::Slow,
         Self::Busy,
         Self::Unavailable,
+        Self::SenderGone,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -54,6 +57,7 @@ impl Ended {
             Self::Slow => "slow",
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",
+            Self::SenderGone => "sender_gone",
         }
     }
 }
@@ -73,7 +77,8 @@ impl Metrics {
         registry.register(
             "events",
             "Requests to the event listener by source and how they ended; requests to no \
-             configured source have an empty one",
+             configured source have an empty one. `sender_gone`: the sender hung up before its \
+             answer; what it had sent in full was recorded all the same",
             metrics.results.clone(),
         );
         registry.register(

@@ -1,5 +1,7 @@
 //! What an event comes to.
 
+use std::time::Duration;
+
 use crate::revocation::Draft;
 
 /// An understood event.
@@ -17,6 +19,8 @@ pub struct Outcome {
 pub enum Effect {
     /// Make these durable: all or none.
     Record(Vec<Draft>),
+    /// Make these durable now and let them count after this long.
+    RecordLater(Vec<Draft>, Duration),
     /// The issuer changed its keys: fetch them again.
     RefetchKeys,
     /// It revokes nothing, or is switched off.

@@ -3,46 +3,37 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{self, Failure};
-use super::delivery::{Delivery, Unproven};
+use super::delivery::{Delivery, Unproven, Unverified};
 use super::format::Origin;
 use super::keys::{Keys, Record};
+use super::later::Later;
 use super::metrics::{Ended, Metrics};
 use super::outcome::{Effect, Outcome};
 use super::source::{ListenerConfig, Source};
 use crate::clock::Clock;
-use crate::revocation::Draft;
+use crate::net::Seat;
 
-/// Everything that the handling of an event depends on. It is replaced as a whole when the
-/// configuration changes.
+/// Everything that the handling of an event depends on. It can be replaced as a whole; today it is
+/// built once, at the start.
 pub struct Receiver {
-    sources: HashMap<String, Source>,
+    sources: HashMap<String, Arc<Source>>,
     keys: Arc<dyn Keys>,
     record: Arc<dyn Record>,
+    later: Arc<Later>,
     metrics: Arc<Metrics>,
     clock: Clock,
     limits: ListenerConfig,
-    in_flight: Semaphore,
-    /// The second in which a forged event was last logged: strangers must not fill the log.
-    last_stranger: AtomicU64,
-}
-
-/// An event that was understood, and what came of it.
-struct Handled {
-    event: &'static str,
-    id: Option<String>,
-    ended: Ended,
-    revocations: usize,
+    in_flight: Arc<Semaphore>,
 }
 
 impl Receiver {
@@ -52,6 +43,7 @@ impl Receiver {
         limits: ListenerConfig,
         keys: Arc<dyn Keys>,
         record: Arc<dyn Record>,
+        later: Arc<Later>,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
@@ -60,16 +52,16 @@ impl Receiver {
         }
         let named = sources
             .into_iter()
-            .map(|source| (source.name.clone(), source));
+            .map(|source| (source.name.clone(), Arc::new(source)));
         Self {
             sources: named.collect(),
             keys,
             record,
+            later,
             metrics,
             clock,
-            in_flight: Semaphore::new(limits.max_in_flight),
+            in_flight: Arc::new(Semaphore::new(limits.max_in_flight)),
             limits,
-            last_stranger: AtomicU64::new(0),
         }
     }
 
@@ -77,35 +69,104 @@ impl Receiver {
         &self.limits
     }
 
+    /// Returns how long a request with a whole head may take until its answer.
+    pub(super) fn longest_request(&self) -> Duration {
+        let sources = self.sources.values();
+        let recorded = sources.map(|source| source.record_timeout(&self.limits));
+        self.limits.body_timeout.0 + recorded.max().unwrap_or_default()
+    }
+
     /// Handles one event for the source `name`.
-    pub(super) async fn handle(&self, name: &str, request: Request<Body>) -> Response {
-        let started = Instant::now();
+    pub(super) async fn handle(self: &Arc<Self>, name: &str, request: Request<Body>) -> Response {
         let Some(source) = self.sources.get(name) else {
             self.metrics.unknown_source();
             return answer::not_found();
         };
-        let (ended, response) = match self.accept(source, request).await {
-            Ok(event) => {
-                self.note_success(source, &event);
-                (event.ended, answer::accepted())
+        // Counts a sender that hangs up: then this future is dropped where it waits.
+        let mut counted = Counted {
+            receiver: self,
+            source,
+            started: Instant::now(),
+            ended: Ended::SenderGone,
+        };
+        match self.accept(source, request).await {
+            Ok(ended) => {
+                counted.ended = ended;
+                answer::accepted()
             }
             Err(failure) => {
-                self.note_failure(source, &failure);
-                (failure.ended(), failure.into_response())
+                counted.ended = failure.ended();
+                note_failure(source, &failure);
+                failure.into_response()
             }
-        };
-        self.metrics.ended(&source.name, ended, started.elapsed());
-        response
+        }
     }
 
-    /// The whole story. Head and body are gone before the disk is waited for: as long as they live,
-    /// the connection needs new memory to read on.
-    async fn accept(&self, source: &Source, request: Request<Body>) -> Result<Handled, Failure> {
-        let (_place, outcome) = self.understand(source, request).await?;
-        let Outcome { event, id, effect } = outcome;
+    /// Admits the sender, reads its event and waits until it is dealt with, which goes on when the
+    /// sender hangs up or time is over: a record is never left half-way. The credentials in the
+    /// headers come first, so that a stranger can neither make us read a body nor take a place
+    /// from those who may send one.
+    async fn accept(
+        self: &Arc<Self>,
+        source: &Arc<Source>,
+        request: Request<Body>,
+    ) -> Result<Ended, Failure> {
+        let (head, body) = request.into_parts();
+        if !source.credentials.admit(&head.headers) {
+            return Err(Failure::Unauthenticated("the credentials do not match"));
+        }
+        if let Some(seat) = head.extensions.get::<Arc<Seat>>() {
+            seat.settle();
+        }
+        let place = Arc::clone(&self.in_flight).try_acquire_owned();
+        let place = place.map_err(|_| Failure::Busy)?;
+        // Read in any case: a known sender keeps its connection.
+        let body = self.read(&head.headers, body).await?;
+        if !is_json(&head.headers) {
+            return Err(Failure::WrongType);
+        }
+        let delivery = Delivery::new(head.headers, body, self.clock.now());
+        let work = Arc::clone(self).finish(Arc::clone(source), delivery, place);
+        let patience = source.record_timeout(&self.limits);
+        match tokio::time::timeout(patience, tokio::spawn(work)).await {
+            Ok(Ok(finished)) => finished,
+            Ok(Err(died)) => Err(Failure::Unavailable(died.to_string())),
+            Err(_) => Err(Failure::Unavailable(format!(
+                "it was not durable within {}",
+                humantime::format_duration(patience)
+            ))),
+        }
+    }
+
+    /// Authenticates, maps, makes durable. Head and body are gone before the disk is waited for: as
+    /// long as they live, the connection needs new memory to read on.
+    async fn finish(
+        self: Arc<Self>,
+        source: Arc<Source>,
+        delivery: Delivery<Unverified>,
+        _place: OwnedSemaphorePermit,
+    ) -> Result<Ended, Failure> {
+        let delivery = delivery.authenticate(&source, &*self.keys).await?;
+        let origin = Origin {
+            source: &source.name,
+            issuer: &source.issuer,
+        };
+        let outcome = source.format.revocations(&delivery, origin);
+        let Outcome { event, id, effect } = outcome.map_err(Failure::Malformed)?;
+        let received_at = delivery.received_at();
+        drop(delivery);
         let (ended, revocations) = match effect {
             Effect::Record(drafts) => {
-                let revocations = self.make_durable(drafts).await?;
+                // Being enforced here is worth waiting for, but not an answer that comes too late.
+                let within = source.record_timeout(&self.limits) * 3 / 4;
+                let recorded = self.record.record(drafts, within).await;
+                let recorded = recorded.map_err(|error| Failure::Unavailable(error.to_string()))?;
+                (Ended::Accepted, recorded)
+            }
+            Effect::RecordLater(drafts, delay) => {
+                let revocations = drafts.len();
+                let added = self.later.add(drafts, received_at.plus(delay)).await;
+                added.map_err(|error| Failure::Unavailable(error.to_string()))?;
                 (Ended::Accepted, revocations)
             }
             Effect::RefetchKeys => {
@@ -114,39 +175,14 @@ impl Receiver {
             }
             Effect::Nothing => (Ended::Ignored, 0),
         };
-        Ok(Handled {
-            event,
-            id,
-            ended,
-            revocations,
-        })
-    }
-
-    /// What has to be done, and a place to do it in. The credentials in the headers come first, so
-    /// that a stranger can neither make us read a body nor take a place from those who may send
-    /// one.
-    async fn understand(
-        &self,
-        source: &Source,
-        request: Request<Body>,
-    ) -> Result<(SemaphorePermit<'_>, Outcome), Failure> {
-        let (head, body) = request.into_parts();
-        if !source.credentials.admit(&head.headers) {
-            return Err(Failure::Unauthenticated("the credentials do not match"));
+        self.metrics.understood(&source.name, event, revocations);
+        let (source, id) = (&*source.name, id.as_deref().unwrap_or_default());
+        if ended == Ended::Accepted {
+            tracing::info!(source, event, id, revocations, "event accepted");
+        } else {
+            tracing::debug!(source, event, id, "event ignored");
         }
-        let place = self.in_flight.try_acquire().map_err(|_| Failure::Busy)?;
-        if !is_json(&head.headers) {
-            return Err(Failure::WrongType);
-        }
-        let body = self.read(&head.headers, body).await?;
-        let delivery = Delivery::new(head.headers, body, self.clock.now());
-        let delivery = delivery.authenticate(source, &*self.keys).await?;
-        let origin = Origin {
-            source: &source.name,
-            issuer: &source.issuer,
-        };
-        let outcome = source.format.revocations(&delivery, origin);
-        Ok((place, outcome.map_err(Failure::Malformed)?))
+        Ok(ended)
     }
 
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
@@ -164,55 +200,39 @@ impl Receiver {
             Ok(Err(_)) => Err(Failure::Broken),
         }
     }
+}
 
-    async fn make_durable(&self, drafts: Vec<Draft>) -> Result<usize, Failure> {
-        let recorded = self.record.record(drafts);
-        match tokio::time::timeout(self.limits.record_timeout.0, recorded).await {
-            Ok(Ok(recorded)) => Ok(recorded),
-            Ok(Err(error)) => Err(Failure::Unavailable(error.to_string())),
-            Err(_) => Err(Failure::Unavailable(
-                "the store did not answer in time".to_owned(),
-            )),
-        }
+/// Counts a request when it is over, however it ends.
+struct Counted<'a> {
+    receiver: &'a Receiver,
+    source: &'a Source,
+    started: Instant,
+    ended: Ended,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        self.receiver
+            .metrics
+            .ended(&self.source.name, self.ended, took);
     }
+}
 
-    fn note_success(&self, source: &Source, handled: &Handled) {
-        let Handled {
-            event, revocations, ..
-        } = *handled;
-        self.metrics.understood(&source.name, event, revocations);
-        let id = handled.id.as_deref().unwrap_or_default();
-        if handled.ended == Ended::Accepted {
-            tracing::info!(
-                source = source.name,
-                event,
-                id,
-                revocations,
-                "event accepted"
-            );
-        } else {
-            tracing::debug!(source = source.name, event, id, "event ignored");
+fn note_failure(source: &Source, failure: &Failure) {
+    let source = &*source.name;
+    match failure {
+        Failure::Unauthenticated(why) => {
+            tracing::warn!(source, why, "event refused: unauthenticated");
         }
-    }
-
-    fn note_failure(&self, source: &Source, failure: &Failure) {
-        let source = &*source.name;
-        match failure {
-            Failure::Unauthenticated(why) => {
-                let second = self.clock.now().seconds();
-                if self.last_stranger.swap(second, Ordering::Relaxed) != second {
-                    tracing::warn!(source, why, "event refused: unauthenticated");
-                }
-            }
-            Failure::Unavailable(why) => {
-                tracing::error!(source, why, "event not acknowledged: not durable");
-            }
-            Failure::Malformed(rejection) => {
-                let why = rejection.to_string();
-                tracing::warn!(source, why = ?why, "event refused: not understood");
-            }
-            other => tracing::warn!(source, why = ?other, "event refused"),
+        Failure::Unavailable(why) => {
+            tracing::error!(source, why, "event not acknowledged: not durable");
         }
+        Failure::Malformed(rejection) => {
+            let why = rejection.to_string();
+            tracing::warn!(source, why = ?why, "event refused: not understood");
+        }
+        other => tracing::warn!(source, why = ?other, "event refused"),
     }
 }
 

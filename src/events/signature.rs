@@ -14,7 +14,7 @@ use super::delivery::Unproven;
 use super::json::{self, Place, Wanted};
 use super::keys::{Keys, SignatureError};
 use crate::problem::Problems;
-use crate::secret::Secret;
+use crate::secret::{Encoding, Live, Sources};
 use crate::verify::Algorithm;
 
 /// A signature over the raw body. Without a secret the keys of the issuer verify it.
@@ -25,11 +25,16 @@ pub struct Config {
     /// that is not named here.
     pub algorithms: Vec<Algorithm>,
     /// The shared secret of an `HS…` algorithm, at least as long as its hash.
+    /// During a rotation a list of the new one and the old one.
     #[serde(default)]
-    pub secret: Option<Secret>,
-    /// A file that holds the shared secret; one line break at its end is dropped.
+    pub secret: Option<Sources>,
+    /// A file that holds the shared secret; one line break at the end of text is dropped. It is read
+    /// again when it changes.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
+    /// How the secret is written: `plain`, or `base64` for bytes that are no text.
+    #[serde(default)]
+    pub encoding: Encoding,
 }
 
 impl Config {
@@ -63,24 +68,20 @@ impl Config {
                 problems,
             );
         }
-        if let Some(secret) = &self.secret
-            && let Err(message) = check_length(&self.algorithms, secret)
-        {
-            problems.push("secret", message);
+        for secret in self.secret.iter().flat_map(Sources::inline) {
+            let inline = Sources::from(secret.clone());
+            let read = Sources::of("secret", Some(&inline), None)
+                .and_then(|sources| Live::read(sources, self.encoding, self.shortest_secret()));
+            if let Err(message) = read {
+                problems.push("secret", message);
+            }
         }
     }
-}
 
-fn check_length(algorithms: &[Algorithm], secret: &Secret) -> Result<(), String> {
-    let shortest = algorithms
-        .iter()
-        .map(|algorithm| algorithm.shortest_secret())
-        .max();
-    match shortest {
-        Some(shortest) if secret.expose().len() < shortest => Err(format!(
-            "the secret is shorter than the {shortest} bytes of the algorithm's hash"
-        )),
-        _ => Ok(()),
+    fn shortest_secret(&self) -> usize {
+        let algorithms = self.algorithms.iter();
+        let shortest = algorithms.map(|algorithm| algorithm.shortest_secret());
+        shortest.max().unwrap_or_default()
     }
 }
 
@@ -89,7 +90,7 @@ fn check_length(algorithms: &[Algorithm], secret: &Secret) -> Result<(), String>
 pub(super) struct Signature {
     algorithms: Vec<Algorithm>,
     /// `None`: the keys of the issuer.
-    secret: Option<Secret>,
+    secret: Option<Live>,
 }
 
 static HEADER: Wanted = Wanted::Members(&[
@@ -105,15 +106,13 @@ impl Signature {
     /// # Errors
     /// A sentence that names the field and the file.
     pub(super) fn build(config: &Config) -> Result<Self, String> {
-        let (inline, file) = (config.secret.as_ref(), config.secret_file.as_ref());
+        let (given, file) = (config.secret.as_ref(), config.secret_file.as_ref());
+        let read = |sources| Live::read(sources, config.encoding, config.shortest_secret());
         let secret = if config.has_secret() {
-            Some(Secret::resolve("secret", inline, file)?)
+            Some(Sources::of("secret", given, file).and_then(read)?)
         } else {
             None
         };
-        if let Some(secret) = &secret {
-            check_length(&config.algorithms, secret)?;
-        }
         let fits = |algorithm: &Algorithm| algorithm.is_hmac() == secret.is_some();
         if config.algorithms.is_empty() || !config.algorithms.iter().all(fits) {
             return Err("signature: the algorithms do not fit the keys".to_owned());
@@ -136,8 +135,10 @@ impl Signature {
         let algorithm = self.algorithm(jws.header).map_err(Unproven::Forged)?;
         match (&self.secret, algorithm.hmac()) {
             (Some(secret), Some(hash)) => {
-                let key = hmac::Key::new(hash, secret.expose());
-                jws.open(&key)
+                let mut keys = secret
+                    .now()
+                    .map(|secret| hmac::Key::new(hash, secret.expose()));
+                keys.find_map(|key| jws.open(&key))
                     .ok_or(Unproven::Forged("the signature does not fit"))
             }
             (None, None) => {

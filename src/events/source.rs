@@ -1,6 +1,7 @@
 //! Event sources and the listener's limits, as configured.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub struct SourceConfig {
     pub issuer: String,
     /// How the sender proves who it is.
     pub auth: credentials::Config,
+    /// In place of `event_listener.record_timeout`, for this sender.
+    #[serde(default)]
+    pub record_timeout: Option<Span>,
 }
 
 /// How much time and room the senders of events get, all of them together.
@@ -38,12 +42,12 @@ pub struct ListenerConfig {
     pub header_timeout: Span,
     /// How long a sender may take for the body of a request.
     pub body_timeout: Span,
-    /// How long the store may take before the sender is told to try again.
-    pub record_timeout: Span,
-    /// How many events are handled at once; more get 503. Read at start and at reload.
+    /// How long checking and recording an event may take before the sender is told to try again.
+    /// The event is recorded all the same, if that is possible. Keep it below the sender's own time
+    /// limit: most senders never try again. Default: by the format, `1500ms` for `fusionauth`.
+    pub record_timeout: Option<Span>,
+    /// How many events are handled at once; more get 503. Read at start.
     pub max_in_flight: usize,
-    /// How many connections are open at once; more wait. Read at start.
-    pub max_connections: usize,
 }
 
 impl Default for ListenerConfig {
@@ -52,9 +56,8 @@ impl Default for ListenerConfig {
             body_limit: Bytes::mib(1),
             header_timeout: Span::secs(10),
             body_timeout: Span::secs(10),
-            record_timeout: Span::secs(10),
+            record_timeout: None,
             max_in_flight: 512,
-            max_connections: 1024,
         }
     }
 }
@@ -69,20 +72,19 @@ impl ListenerConfig {
         for (field, span) in [
             ("header_timeout", self.header_timeout),
             ("body_timeout", self.body_timeout),
-            ("record_timeout", self.record_timeout),
         ] {
-            if span.0.is_zero() || span > Span::secs(300) {
-                problems.push(field, "must be more than zero and at most 5m");
-            }
+            check_timeout(field, Some(span), problems);
         }
-        for (field, count) in [
-            ("max_in_flight", self.max_in_flight),
-            ("max_connections", self.max_connections),
-        ] {
-            if !(1..=100_000).contains(&count) {
-                problems.push(field, "must be from 1 to 100000");
-            }
+        check_timeout("record_timeout", self.record_timeout, problems);
+        if !(1..=100_000).contains(&self.max_in_flight) {
+            problems.push("max_in_flight", "must be from 1 to 100000");
         }
+    }
+}
+
+fn check_timeout(field: &str, span: Option<Span>, problems: &mut Problems) {
+    if span.is_some_and(|span| span.0.is_zero() || span > Span::secs(300)) {
+        problems.push(field, "must be more than zero and at most 5m");
     }
 }
 
@@ -106,6 +108,7 @@ impl SourceConfig {
         }
         problems.within("format", |problems| self.format.check(problems));
         problems.within("auth", |problems| self.auth.check(problems));
+        check_timeout("record_timeout", self.record_timeout, problems);
     }
 }
 
@@ -121,6 +124,8 @@ pub struct Source {
     pub(super) issuer: String,
     pub(super) format: Format,
     pub(super) credentials: Credentials,
+    /// Of its own, or else the format's.
+    record_timeout: Option<Duration>,
 }
 
 impl Source {
@@ -136,6 +141,14 @@ impl Source {
             issuer: config.issuer.clone(),
             format: config.format.clone(),
             credentials,
+            record_timeout: config.record_timeout.map(|span| span.0),
         })
+    }
+
+    /// Returns how long checking and recording its events may take.
+    pub(super) fn record_timeout(&self, limits: &ListenerConfig) -> Duration {
+        let common = limits.record_timeout.map(|span| span.0);
+        let set = self.record_timeout.or(common);
+        set.unwrap_or_else(|| self.format.patience())
     }
 }

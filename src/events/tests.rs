@@ -1,11 +1,13 @@
 mod authentication;
 mod configuration;
 mod http_rules;
+mod later;
 mod signatures;
 mod sockets;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
@@ -17,6 +19,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
+use tokio::sync::Notify;
 use tower::ServiceExt;
 
 use super::*;
@@ -36,14 +39,26 @@ struct FakeRecord {
     answers: Mutex<VecDeque<AppendError>>,
     /// Never answers.
     hangs: bool,
+    /// Answers once for each notification.
+    waits: Option<Arc<Notify>>,
+    /// How long being enforced was to be waited for.
+    within: Mutex<Option<Duration>>,
     recorded: Mutex<Vec<Draft>>,
 }
 
 impl Record for FakeRecord {
-    fn record(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<usize, AppendError>> {
+    fn record(
+        &self,
+        drafts: Vec<Draft>,
+        within: Duration,
+    ) -> BoxFuture<'_, Result<usize, AppendError>> {
+        *self.within.lock().unwrap() = Some(within);
         Box::pin(async move {
             if self.hangs {
                 std::future::pending::<()>().await;
+            }
+            if let Some(release) = &self.waits {
+                release.notified().await;
             }
             if let Some(error) = self.answers.lock().unwrap().pop_front() {
                 return Err(error);
@@ -81,6 +96,9 @@ impl Keys for FakeKeys {
 
 struct Door {
     current: Current,
+    later: Arc<Later>,
+    keep: Arc<crate::keep::Memory>,
+    clock: Clock,
     record: Arc<FakeRecord>,
     keys: Arc<FakeKeys>,
     registry: Registry,
@@ -89,7 +107,7 @@ struct Door {
 fn basic() -> BasicConfig {
     BasicConfig {
         username: "hooks".to_owned(),
-        password: Some(Secret::new(PASSWORD)),
+        password: Some(Secret::new(PASSWORD).into()),
         password_file: None,
     }
 }
@@ -100,6 +118,7 @@ fn source(auth: CredentialsConfig) -> SourceConfig {
         format: Format::FusionAuth(fusionauth::Config::default()),
         issuer: ISSUER.to_owned(),
         auth,
+        record_timeout: None,
     }
 }
 
@@ -114,16 +133,24 @@ fn door(source: &SourceConfig, limits: ListenerConfig, record: FakeRecord) -> Do
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::register(&mut registry));
     let (record, keys) = (Arc::new(record), Arc::new(FakeKeys::default()));
+    let clock = Clock::manual(UnixMillis(1_505_762_616_000));
+    let keep = Arc::new(crate::keep::Memory::default());
+    let later = Later::open(keep.clone(), record.clone(), clock.clone()).unwrap();
+    let later = Arc::new(later);
     let receiver = Receiver::new(
         vec![Source::build(source).unwrap()],
         limits,
         keys.clone(),
         record.clone(),
+        Arc::clone(&later),
         metrics,
-        Clock::manual(UnixMillis(1_505_762_616_000)),
+        clock.clone(),
     );
     Door {
         current: Arc::new(ArcSwap::from_pointee(receiver)),
+        later,
+        keep,
+        clock,
         record,
         keys,
         registry,

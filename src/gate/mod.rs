@@ -89,7 +89,7 @@ impl fmt::Display for DecisionId {
     }
 }
 
-/// Everything a decision depends on. It is replaced as a whole when the configuration changes.
+/// Everything a decision depends on. It can be replaced as a whole; today it is built once, at the start.
 #[derive(Debug)]
 pub struct Gate {
     pub readiness: Readiness,

@@ -29,7 +29,7 @@ use super::guard::guarded;
 use super::health::{self, Reporter};
 use super::{Check, Doors, audit, serve, wire};
 use crate::gate::{Decision, Denial};
-use crate::listen::Listener;
+use crate::net::{self, Listener, Places};
 use crate::reason::Reason;
 
 /// Where Envoy asks.
@@ -40,13 +40,14 @@ const NAME: &str = "ext_authz";
 /// Serves until `shutdown`, then ends the checks under way.
 pub async fn serve<C: Check>(
     listener: Listener,
+    places: Arc<Places>,
     doors: Arc<Doors<C>>,
     shutdown: CancellationToken,
 ) {
     let config = doors.serve.clone();
     let drain = doors.serve.drain.0;
     let health = health::server(doors.readiness.clone(), shutdown.clone());
-    let each = |connection| {
+    let each = |connection, seat| {
         let (doors, health) = (Arc::clone(&doors), health.clone());
         // A check's future holds a whole request. On its way to where it runs it is moved seven
         // times, so it is put into a box first.
@@ -54,9 +55,9 @@ pub async fn serve<C: Check>(
             service_fn(move |request| Box::pin(route(Arc::clone(&doors), health.clone(), request)));
         let config = config.clone();
         let builder = move |batch| config.grpc(batch);
-        serve::connection(builder, connection, service, shutdown.clone())
+        serve::connection(builder, connection, seat, service, shutdown.clone())
     };
-    serve::accept(listener, drain, shutdown.clone(), each).await;
+    net::serve(listener, places, drain, shutdown.clone(), each).await;
 }
 
 async fn route<C: Check>(

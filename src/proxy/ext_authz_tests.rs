@@ -18,8 +18,8 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::*;
 use crate::gate::testing;
-use crate::listen::{Address, bind};
-use crate::proxy::testing::{Parts, Script, Stuck, local, parts};
+use crate::net::{Address, bind};
+use crate::proxy::testing::{Parts, Script, Stuck, local, parts, places};
 use crate::proxy::{Config, serve};
 use crate::units::{Bytes as Size, Span};
 
@@ -47,7 +47,12 @@ fn question(path: &str, headers: &[(&str, &str)]) -> CheckRequest {
 async fn open<C: Check>(parts: &Parts<C>) -> (Channel, JoinHandle<()>) {
     let (listener, address) = local().await;
     let doors = Arc::clone(&parts.doors);
-    let served = tokio::spawn(super::serve(listener, doors, parts.shutdown.clone()));
+    let served = tokio::spawn(super::serve(
+        listener,
+        places(),
+        doors,
+        parts.shutdown.clone(),
+    ));
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     (endpoint.connect().await.unwrap(), served)
 }
@@ -100,7 +105,12 @@ async fn a_tonic_client_is_answered_over_a_unix_socket() {
     let script = Script::new(|| testing::deny(Reason::Revoked));
     let parts = parts(script, &Config::default(), &serve::Config::default());
     let doors = Arc::clone(&parts.doors);
-    tokio::spawn(super::serve(listener, doors, parts.shutdown.clone()));
+    tokio::spawn(super::serve(
+        listener,
+        places(),
+        doors,
+        parts.shutdown.clone(),
+    ));
     let channel = Endpoint::from_static("http://authz")
         .connect_with_connector(tower::service_fn(move |_: http::Uri| {
             let path = path.clone();

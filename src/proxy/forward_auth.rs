@@ -31,7 +31,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -41,7 +41,7 @@ use super::answer::{Answers, PROBLEM, Refusal, digits};
 use super::guard::guarded;
 use super::{Check, Doors, audit, serve};
 use crate::gate::{Decision, Denial};
-use crate::listen::Listener;
+use crate::net::{self, Listener, Places};
 use crate::request::{Found, Headers, Request};
 use crate::verify::Claims;
 
@@ -57,19 +57,20 @@ type Response = http::Response<Full<Bytes>>;
 /// Serves until `shutdown`, then ends the checks under way.
 pub async fn serve<C: Check>(
     listener: Listener,
+    places: Arc<Places>,
     doors: Arc<Doors<C>>,
     shutdown: CancellationToken,
 ) {
     let config = doors.serve.clone();
     let drain = doors.serve.drain.0;
-    let each = |connection| {
+    let each = |connection, seat| {
         let doors = Arc::clone(&doors);
         let service = service_fn(move |request| route(Arc::clone(&doors), request));
         let config = config.clone();
         let builder = move |batch| config.http(batch);
-        serve::connection(builder, connection, service, shutdown.clone())
+        serve::connection(builder, connection, seat, service, shutdown.clone())
     };
-    serve::accept(listener, drain, shutdown.clone(), each).await;
+    net::serve(listener, places, drain, shutdown.clone(), each).await;
 }
 
 async fn route<C: Check>(
@@ -92,7 +93,7 @@ async fn answer<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Resp
 async fn check<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Response {
     let request = match read(head) {
         Ok(request) => request,
-        Err(Unreadable::Path) => return problem(StatusCode::NOT_FOUND),
+        Err(Unreadable::Path) => return net::problem(StatusCode::NOT_FOUND, ""),
         Err(Unreadable::Original(missing)) => {
             doors.metrics.forward_auth.unreadable.inc();
             tracing::warn!(
@@ -101,7 +102,7 @@ async fn check<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Respo
                 "the proxy does not name the original request, once and as text; see its \
                  configuration"
             );
-            return problem(StatusCode::BAD_REQUEST);
+            return net::problem(StatusCode::BAD_REQUEST, "");
         }
     };
     let decision = doors.check.check(&request).await;
@@ -197,19 +198,6 @@ fn refused(answers: &Answers, denial: Denial) -> Response {
     let headers = response.headers_mut();
     headers.extend(answers.headers(refusal));
     headers.insert(header::CONTENT_TYPE, PROBLEM);
-    response
-}
-
-/// A request that is no question about another.
-fn problem(status: StatusCode) -> Response {
-    let title = status.canonical_reason().unwrap_or("Refused");
-    let code = status.as_u16();
-    let body = format!("{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{code}}}");
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    let headers: &mut HeaderMap = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, PROBLEM);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

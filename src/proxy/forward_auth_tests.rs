@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::gate::testing;
-use crate::proxy::testing::{Parts, Script, local, parts};
+use crate::proxy::testing::{Parts, Script, local, parts, places};
 use crate::proxy::{Config, serve};
 use crate::reason::Reason;
 
@@ -20,7 +20,12 @@ async fn open(config: &str) -> Door {
     let parts = parts(Arc::clone(&script), &config, &serve::Config::default());
     let (listener, address) = local().await;
     let doors = Arc::clone(&parts.doors);
-    tokio::spawn(super::serve(listener, doors, parts.shutdown.clone()));
+    tokio::spawn(super::serve(
+        listener,
+        places(),
+        doors,
+        parts.shutdown.clone(),
+    ));
     Door {
         script,
         parts,

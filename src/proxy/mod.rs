@@ -41,7 +41,8 @@ pub trait Check: Send + Sync + 'static {
     fn check(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send;
 }
 
-/// A gate that a new configuration replaces as a whole. A check under way ends with the old one.
+/// A gate that can be replaced as a whole; today it is built once. A check under way would end with
+/// the old one.
 pub type SharedGate = ArcSwap<Gate>;
 
 impl Check for SharedGate {
@@ -54,7 +55,7 @@ impl Check for SharedGate {
 #[derive(Debug)]
 pub struct Doors<C> {
     check: Arc<C>,
-    /// Replaced when the configuration changes.
+    /// Can be replaced; today built once, at the start.
     pub answers: ArcSwap<Answers>,
     serve: serve::Config,
     readiness: Readiness,

@@ -1,21 +1,20 @@
-//! Accepting connections and letting them go: what both doors have in common.
+//! Serving one connection: what both doors have in common.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
-use crate::listen::{Connection, Listener};
+use crate::net::{Connection, Seat};
 use crate::problem::Problems;
 use crate::units::{Bytes, Span};
 
@@ -135,51 +134,12 @@ const MOST_RESETS: usize = 1024;
 /// keep idle ones: closing one that a proxy is just about to use would fail that request.
 const HEADER_TIME: Duration = Duration::from_mins(5);
 
-/// Accepts until `shutdown`, then gives the connections `drain` to end.
-pub(super) async fn accept<F, Fut>(
-    listener: Listener,
-    drain: Duration,
-    shutdown: CancellationToken,
-    mut connection: F,
-) where
-    F: FnMut(Connection) -> Fut,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => drop(connections.spawn(connection(accepted))),
-                Err(error) => pause(&error).await,
-            },
-            Some(ended) = connections.join_next() => report(ended),
-        }
-    }
-    drop(listener);
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(drain, ended).await.is_err() {
-        tracing::warn!("requests under way were cut off at shutdown");
-    }
-}
-
-/// The machine is short of something, such as open files, which passes.
-async fn pause(error: &std::io::Error) {
-    tracing::warn!(%error, "a connection could not be accepted");
-    tokio::time::sleep(Duration::from_millis(50)).await;
-}
-
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a connection's task died");
-    }
-}
-
 /// Serves one connection until it ends; after `shutdown` it takes no new request. `builder` makes
 /// a server that runs its requests in the batch it is given.
 pub(super) async fn connection<S, B>(
     builder: impl FnOnce(Batch) -> Builder<Batch>,
     connection: Connection,
+    seat: Arc<Seat>,
     service: S,
     shutdown: CancellationToken,
 ) where
@@ -191,6 +151,10 @@ pub(super) async fn connection<S, B>(
 {
     let batch = Batch::default();
     let builder = builder(batch.clone());
+    let service = service_fn(move |request| {
+        seat.settle();
+        service.call(request)
+    });
     let mut served = pin!(builder.serve_connection(TokioIo::new(connection), service));
     let ended = tokio::select! {
         ended = batch.drive(served.as_mut()) => ended,

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Check, Config, Doors, serve};
 use crate::gate::Decision;
-use crate::listen::{self, Address, Listener};
+use crate::net::{self, Address, Listener, Places};
 use crate::readiness::Readiness;
 use crate::request::Request;
 
@@ -99,9 +99,15 @@ impl<C> Parts<C> {
     }
 }
 
+/// Places for everybody.
+pub(super) fn places() -> Arc<Places> {
+    let metrics = net::Metrics::register(&mut Registry::default());
+    Places::new("test", 1024, std::time::Duration::from_mins(1), &metrics)
+}
+
 /// A listener on a free port, and its address.
 pub(super) async fn local() -> (Listener, String) {
-    let listener = listen::bind(&"127.0.0.1:0".parse::<Address>().unwrap())
+    let listener = net::bind(&"127.0.0.1:0".parse::<Address>().unwrap())
         .await
         .unwrap();
     let address = listener.address().unwrap().to_string();

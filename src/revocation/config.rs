@@ -41,7 +41,8 @@ pub struct Config {
     #[serde(default)]
     pub retention: Option<Span>,
     /// How long the sender of an event waits, at most, until this replica enforces it. The event
-    /// is durable before that and is acknowledged in either case.
+    /// is durable before that and is acknowledged in either case. Never more than three quarters of
+    /// the source's `record_timeout`.
     #[serde(default = "default_sync_timeout")]
     pub sync_timeout: Span,
 }

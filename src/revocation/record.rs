@@ -52,7 +52,7 @@ pub enum Action {
 }
 
 /// What an event says, before the receipt fixes what must not be left to the sender.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draft {
     /// The event's own id where it has one, else a fresh ULID.
     pub id: String,

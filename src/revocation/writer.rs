@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch::{self, error::RecvError};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::clock::Clock;
 
@@ -41,13 +41,28 @@ impl Writer {
     /// [`AppendError::Rejected`] for what would be refused again, such as an issuer that is not
     /// configured. In every other case the sender must try again.
     pub async fn record(&self, drafts: Vec<Draft>) -> Result<usize, AppendError> {
+        self.record_within(drafts, self.sync_timeout).await
+    }
+
+    /// Does the same for a sender that waits no longer than `within` in all: what making it durable
+    /// took is missing from the time in which it may become enforced here.
+    ///
+    /// # Errors
+    /// Those of [`Writer::record`].
+    pub async fn record_within(
+        &self,
+        drafts: Vec<Draft>,
+        within: Duration,
+    ) -> Result<usize, AppendError> {
+        let latest = Instant::now() + within;
         let received = drafts.into_iter().map(|draft| self.receive(draft));
         let received = received.filter_map(Result::transpose);
         let batch = received.collect::<Result<Vec<_>, _>>()?;
         let recorded = batch.len();
         if recorded > 0 {
             let cursor = self.log.append(batch).await?;
-            self.enforced(cursor).await?;
+            let left = latest.saturating_duration_since(Instant::now());
+            self.enforced(cursor, left.min(self.sync_timeout)).await?;
         }
         Ok(recorded)
     }
@@ -99,7 +114,7 @@ impl Writer {
     /// Waits until the follower has come past `cursor`. If it does not in time, the records are
     /// durable all the same, and the age of the feed tells that something is wrong. If it is gone,
     /// nothing is enforced here any more, and nothing is acknowledged.
-    async fn enforced(&self, cursor: Cursor) -> Result<(), AppendError> {
+    async fn enforced(&self, cursor: Cursor, patience: Duration) -> Result<(), AppendError> {
         let mut applied = self.applied.clone();
         let enforced = async {
             let past = |at: &Option<Cursor>| at.is_some_and(|at| at.has_passed(cursor));
@@ -107,7 +122,7 @@ impl Writer {
             self.log.kept(cursor).await;
             Ok::<_, RecvError>(())
         };
-        match timeout(self.sync_timeout, enforced).await {
+        match timeout(patience, enforced).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(AppendError::Unknown(
                 "this replica follows the log no more".to_owned(),

@@ -10,7 +10,7 @@ use super::claims::ClaimPath;
 use super::fetch::safe_url;
 use super::secret_key;
 use crate::problem::Problems;
-use crate::secret::Secret;
+use crate::secret::{Encoding, Secret};
 use crate::units::{Bytes, Span};
 
 /// An issuer whose tokens are accepted, and on what terms.
@@ -92,12 +92,15 @@ pub struct JwksConfig {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretConfig {
-    /// The secret itself, its bytes as UTF-8.
+    /// The secret itself.
     #[serde(default)]
     pub value: Option<Secret>,
-    /// A file that holds the secret. One line break at the end is dropped.
+    /// A file that holds the secret. One line break at the end of text is dropped.
     #[serde(default)]
     pub value_file: Option<PathBuf>,
+    /// How the secret is written: `plain`, or `base64` for bytes that are no text.
+    #[serde(default)]
+    pub encoding: Encoding,
     /// The `kid` of tokens that are signed with it. A token may lack it; another one is refused.
     /// Without this setting the token's `kid` does not matter.
     #[serde(default)]
@@ -280,14 +283,14 @@ impl IssuerConfig {
                 problems.push("algorithms", format!("{algorithm:?} needs jwks"));
             }
         }
-        let inline = self
-            .secret
-            .as_ref()
-            .and_then(|secret| secret.value.as_ref());
-        if let Some(secret) = inline
-            && let Err(why) = secret_key::algorithms(self, secret)
+        if let Some(secret) = &self.secret
+            && let Some(value) = &secret.value
         {
-            problems.push("secret.value", why);
+            let decoded = secret.encoding.decode(value.clone());
+            let served = decoded.and_then(|value| secret_key::algorithms(self, &value));
+            if let Err(why) = served {
+                problems.push("secret.value", why);
+            }
         }
     }
 

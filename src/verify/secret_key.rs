@@ -6,8 +6,8 @@ use super::jwks::KeySet;
 use super::key::Key;
 use crate::secret::Secret;
 
-/// The HMAC algorithms that a secret serves: those that are listed, or without a list those whose
-/// hash it is long enough for.
+/// The HMAC algorithms that a decoded secret serves: those that are listed, or without a list those
+/// whose hash it is long enough for.
 ///
 /// # Errors
 /// When it is too short, for people.
@@ -40,7 +40,8 @@ fn too_short(algorithm: Algorithm, length: usize) -> String {
 /// # Errors
 /// When the file cannot be read or the secret is too short, for people.
 pub(super) fn load(issuer: &IssuerConfig, config: &SecretConfig) -> Result<KeySet, String> {
-    let secret = Secret::resolve("value", config.value.as_ref(), config.value_file.as_ref())?;
+    let written = Secret::resolve("value", config.value.as_ref(), config.value_file.as_ref())?;
+    let secret = config.encoding.decode(written)?;
     let algorithms = algorithms(issuer, &secret)?;
     Ok(KeySet::of(Key::from_secret(
         &secret,

@@ -26,15 +26,15 @@ const PURE: &[&str] = &[
 /// Levels 1 to 3: who may use what besides the pure modules and itself.
 const TABLE: &[(&str, &[&str])] = &[
     ("readiness", &[]),
-    ("listen", &[]),
+    ("net", &[]),
     ("precedence", &[]),
-    ("verify", &["readiness", "listen"]),
-    ("revocation", &["readiness", "listen", "precedence"]),
+    ("verify", &["readiness", "net"]),
+    ("revocation", &["readiness", "net", "precedence"]),
     ("policy", &[]),
     ("gate", &["policy", "verify", "revocation", "readiness"]),
-    ("events", &["verify", "revocation", "readiness", "listen"]),
-    ("proxy", &["gate", "verify", "readiness", "listen"]),
-    ("admin", &["verify", "revocation", "readiness", "listen"]),
+    ("events", &["verify", "revocation", "readiness", "net"]),
+    ("proxy", &["gate", "verify", "readiness", "net"]),
+    ("admin", &["verify", "revocation", "readiness", "net"]),
     ("telemetry", &[]),
 ];
 

@@ -231,8 +231,8 @@ impl<'a> Event<'a> {
         Effect::Record(drafts.map(|(index, cut)| self.draft(index, cut)).collect())
     }
 
-    /// Reactivation takes back what deactivation set, and nothing else: a password that was
-    /// changed in between stays changed.
+    /// Reactivation takes back what deactivation set, and nothing else: a password that was changed
+    /// in between stays changed. FusionAuth tells it before it commits, hence the delay.
     fn lift(&self) -> Result<Effect, Rejection> {
         let cut = Cut {
             issued_at_or_before: None,
@@ -240,7 +240,7 @@ impl<'a> Event<'a> {
         };
         let mut draft = self.draft(0, cut);
         draft.action = Action::Lift;
-        Ok(Effect::Record(vec![draft]))
+        Ok(Effect::RecordLater(vec![draft], self.config.lift_grace.0))
     }
 
     /// Ids carry the source's name: one FusionAuth may serve several issuers here, and its event

@@ -105,7 +105,9 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Off is what hints at a danger without being a decision that old tokens are bad.
+    /// Off is what hints at a danger without being a decision that old tokens are bad, and
+    /// `user.reactivate`: it comes before FusionAuth commits, and a lift of a reactivation that then
+    /// fails would let a user in who stays deactivated.
     pub(super) const fn is_on_by_default(self) -> bool {
         !matches!(
             self,
@@ -114,6 +116,7 @@ impl Kind {
                 | Self::UserIdentityUpdate
                 | Self::UserLoginSuspicious
                 | Self::UserPasswordBreach
+                | Self::UserReactivate
         )
     }
 }

@@ -10,6 +10,7 @@ mod refresh_token;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,6 +30,9 @@ use event::Event;
 
 pub use kind::Kind;
 
+/// FusionAuth's own examples give a webhook a read time-out of 2 s.
+pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
+
 /// The options of the format `fusionauth`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -39,14 +43,18 @@ pub struct Config {
     /// Added to every cut-off. Transactional webhooks run before FusionAuth commits, so a token
     /// can be minted a moment after the event that was to end it. At most 5m.
     pub grace: Span,
+    /// How long `user.reactivate`, if it is switched on, waits before it takes anything back. It comes
+    /// before FusionAuth commits; if the reactivation fails, deactivate the user again within this
+    /// time. At most 1h.
+    pub lift_grace: Span,
     /// The ids of the user actions that prevent log-in: `user.action` revokes for these only,
     /// because the event itself does not say what an action does.
     pub user_actions: Vec<String>,
     /// The only tenant that counts. Events that name another one are acknowledged and ignored.
     pub tenant: Option<String>,
     /// Switches event types on or off. All are on, but for `user.email.update`,
-    /// `user.identity-provider.unlink`, `user.identity.update`, `user.login.suspicious` and
-    /// `user.password.breach`.
+    /// `user.identity-provider.unlink`, `user.identity.update`, `user.login.suspicious`,
+    /// `user.password.breach` and `user.reactivate`.
     pub on: BTreeMap<Kind, bool>,
 }
 
@@ -67,6 +75,7 @@ impl Default for Config {
         Self {
             session_scope: SessionScope::default(),
             grace: Span::secs(0),
+            lift_grace: Span::secs(60),
             user_actions: Vec::new(),
             tenant: None,
             on: BTreeMap::new(),
@@ -81,6 +90,9 @@ impl Config {
                 "grace",
                 "more than 5m would refuse new log-ins for that long",
             );
+        }
+        if self.lift_grace > Span::secs(3600) {
+            problems.push("lift_grace", "must be at most 1h");
         }
         if self.user_actions.iter().any(String::is_empty) {
             problems.push("user_actions", "an id is not empty");

@@ -24,6 +24,7 @@ const ORIGIN: Origin<'static> = Origin {
 fn config() -> Config {
     Config {
         user_actions: vec![PREVENT_LOGIN.to_owned()],
+        on: BTreeMap::from([(Kind::UserReactivate, true)]),
         ..Config::default()
     }
 }
@@ -51,7 +52,7 @@ fn payload_value(name: &str) -> Value {
 
 fn drafts(outcome: Outcome) -> Vec<Draft> {
     match outcome.effect {
-        Effect::Record(drafts) => drafts,
+        Effect::Record(drafts) | Effect::RecordLater(drafts, _) => drafts,
         Effect::RefetchKeys | Effect::Nothing => Vec::new(),
     }
 }

@@ -14,7 +14,7 @@ fn header_source() -> SourceConfig {
         basic: Some(basic()),
         header: Some(HeaderConfig {
             name: "X-Webhook-Secret".to_owned(),
-            value: Some(Secret::new("s3cret value")),
+            value: Some(Secret::new("s3cret value").into()),
             value_file: None,
         }),
         signature: None,

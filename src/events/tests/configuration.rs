@@ -1,5 +1,6 @@
 use super::*;
 use crate::problem::Problems;
+use crate::secret::Encoding;
 use crate::verify::Algorithm;
 
 fn problems_of(sources: &[SourceConfig]) -> Vec<String> {
@@ -59,12 +60,13 @@ fn formats_that_do_not_exist_are_refused() {
 fn unsound_sources_are_refused_with_reason() {
     let signature = |algorithms: &[Algorithm], secret: Option<&str>| SignatureConfig {
         algorithms: algorithms.to_vec(),
-        secret: secret.map(Secret::new),
+        secret: secret.map(|secret| Secret::new(secret).into()),
         secret_file: None,
+        encoding: Encoding::Plain,
     };
     let header = |name: &str, value: &str| HeaderConfig {
         name: name.to_owned(),
-        value: Some(Secret::new(value)),
+        value: Some(Secret::new(value).into()),
         value_file: None,
     };
     let auth = |change: &dyn Fn(&mut CredentialsConfig)| {
@@ -99,7 +101,7 @@ fn unsound_sources_are_refused_with_reason() {
         ),
         (
             auth(&|auth| auth.signature = Some(signature(&[Algorithm::HS384], Some(key)))),
-            "events[0].auth.signature.secret: the secret is shorter than the 48 bytes",
+            "events[0].auth.signature.secret: the secret is shorter than 48 bytes",
         ),
         (
             auth(&|auth| auth.header = Some(header("authorization", "x"))),
@@ -164,8 +166,9 @@ fn a_configuration_that_was_not_checked_admits_nobody() {
     let mut mixed = basic_source();
     mixed.auth.signature = Some(SignatureConfig {
         algorithms: vec![Algorithm::RS256],
-        secret: Some(Secret::new("0123456789abcdef0123456789abcdef")),
+        secret: Some(Secret::new("0123456789abcdef0123456789abcdef").into()),
         secret_file: None,
+        encoding: Encoding::Plain,
     });
     assert!(Source::build(&mixed).is_err());
 }
@@ -179,12 +182,11 @@ fn limits_have_limits() {
         body_limit: crate::units::Bytes::mib(17),
         header_timeout: crate::units::Span::secs(0),
         body_timeout: crate::units::Span::secs(301),
-        record_timeout: crate::units::Span::secs(0),
+        record_timeout: Some(crate::units::Span::secs(0)),
         max_in_flight: 0,
-        max_connections: 0,
     }
     .check(&mut problems);
-    assert_eq!(problems.into_vec().len(), 6);
+    assert_eq!(problems.into_vec().len(), 5);
 }
 
 #[test]

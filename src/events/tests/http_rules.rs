@@ -65,8 +65,9 @@ async fn more_events_than_can_be_handled_are_sent_away_and_strangers_take_no_pla
         max_in_flight: 1,
         ..ListenerConfig::default()
     };
+    let release = Arc::new(Notify::new());
     let record = FakeRecord {
-        hangs: true,
+        waits: Some(Arc::clone(&release)),
         ..FakeRecord::default()
     };
     let door = door(&basic_source(), limits, record);
@@ -80,12 +81,54 @@ async fn more_events_than_can_be_handled_are_sent_away_and_strangers_take_no_pla
     let mut stranger = request(DEACTIVATE);
     stranger.headers_mut().remove("authorization");
     assert_eq!(door.status(stranger).await, StatusCode::UNAUTHORIZED);
+    // A sender that hangs up gives its place back when its event is recorded, and not before.
     drop(first);
-    let mut next = boxed(super::router(door.current.clone()).oneshot(request(DEACTIVATE)));
-    assert!(
-        futures_util::poll!(&mut next).is_pending(),
-        "the place is free again"
-    );
+    door.counts("events_total{source=\"fusionauth\",result=\"sender_gone\"} 1");
+    let response = door.send(request(DEACTIVATE)).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(door.recorded(), 0);
+    release.notify_one();
+    while door.recorded() == 0 {
+        tokio::task::yield_now().await;
+    }
+    release.notify_one();
+    assert_eq!(door.status(request(DEACTIVATE)).await, StatusCode::OK);
+    assert_eq!(door.recorded(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_comes_before_the_sender_gives_up_and_the_event_is_recorded_later() {
+    let slow_source = || SourceConfig {
+        record_timeout: Some(crate::units::Span::secs(20)),
+        ..basic_source()
+    };
+    let slow_listener = || ListenerConfig {
+        record_timeout: Some(crate::units::Span::secs(4)),
+        ..ListenerConfig::default()
+    };
+    for (source, limits, expected) in [
+        (basic_source(), ListenerConfig::default(), 1500),
+        (basic_source(), slow_listener(), 4000),
+        (slow_source(), slow_listener(), 20_000),
+    ] {
+        let release = Arc::new(Notify::new());
+        let record = FakeRecord {
+            waits: Some(Arc::clone(&release)),
+            ..FakeRecord::default()
+        };
+        let door = door(&source, limits, record);
+        // Virtual time, which moves only when everything waits.
+        let asked = tokio::time::Instant::now();
+        let status = door.status(request(DEACTIVATE)).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(asked.elapsed(), Duration::from_millis(expected));
+        let within = *door.record.within.lock().unwrap();
+        assert_eq!(within, Some(Duration::from_millis(expected * 3 / 4)));
+        release.notify_one();
+        while door.recorded() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 fn boxed<F: Future>(future: F) -> std::pin::Pin<Box<F>> {

@@ -3,6 +3,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::*;
+use crate::secret::Encoding;
 use crate::verify::Algorithm;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -13,8 +14,9 @@ fn signed_source(algorithms: &[Algorithm], secret: Option<&str>) -> SourceConfig
         header: None,
         signature: Some(SignatureConfig {
             algorithms: algorithms.to_vec(),
-            secret: secret.map(Secret::new),
+            secret: secret.map(|secret| Secret::new(secret).into()),
             secret_file: None,
+            encoding: Encoding::Plain,
         }),
     })
 }

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::listen::{self, Address};
+use crate::net::{self, Address, Places};
 use crate::units::Span;
 
 struct Served {
@@ -17,12 +17,19 @@ struct Served {
 }
 
 async fn serve_door(door: &Door) -> Served {
-    let listener = listen::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+    serve_with(door, 64).await
+}
+
+async fn serve_with(door: &Door, most: usize) -> Served {
+    let listener = net::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
     let Address::Tcp(address) = listener.address().unwrap() else {
         unreachable!("a TCP address was bound");
     };
     let shutdown = CancellationToken::new();
-    let task = tokio::spawn(serve(listener, door.current.clone(), shutdown.clone()));
+    let metrics = net::Metrics::register(&mut Registry::default());
+    let places = Places::new("events", most, Duration::from_mins(1), &metrics);
+    let current = door.current.clone();
+    let task = tokio::spawn(serve(listener, places, current, shutdown.clone()));
     Served {
         address,
         shutdown,
@@ -104,17 +111,96 @@ async fn huge_heads_and_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn more_connections_wait_for_a_place() {
+async fn silent_connections_keep_nobody_out() {
+    let limits = ListenerConfig::default();
+    let door = door(&basic_source(), limits, FakeRecord::default());
+    let served = serve_with(&door, 4).await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    let closing = wire(DEACTIVATE.len(), DEACTIVATE);
+    let closing = String::from_utf8(closing).unwrap();
+    let closing = closing.replace("host: x", "host: x\r\nconnection: close");
+    let answer = talk(served.address, closing.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+/// Sends a request without its `connection: close` and reads one answer; the rest of the stream
+/// tells whether the server closed.
+#[tokio::test]
+async fn strangers_lose_their_connection_and_known_senders_keep_it() {
+    let door = open_door();
+    let served = serve_door(&door).await;
+    let good = String::from_utf8(wire(DEACTIVATE.len(), DEACTIVATE)).unwrap();
+    let wrong = good.replace(&authorization(PASSWORD), &authorization("guess"));
+    let elsewhere = good.replace("/events/fusionauth", "/events/other");
+    for refused in [wrong, elsewhere] {
+        // Ends only when the server closes, which is long before the head's time-out.
+        let answer = talk(served.address, refused.as_bytes()).await;
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+    let typeless = good.replace("application/json", "text/plain");
+    let malformed = good.replace("createInstant", "createInstand");
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    for (request, status) in [(&typeless, 415), (&malformed, 400), (&good, 200)] {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = one_answer(&mut stream).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+}
+
+/// Reads a head and as much body as it announces.
+async fn one_answer(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    loop {
+        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "closed");
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+            return text;
+        }
+    }
+}
+
+/// The sender writes all of its body before it reads, as most do.
+#[tokio::test]
+async fn an_answer_from_before_the_body_can_be_read() {
     let limits = ListenerConfig {
-        max_connections: 1,
-        ..quick()
+        body_limit: crate::units::Bytes::kib(4),
+        ..ListenerConfig::default()
     };
     let door = door(&basic_source(), limits, FakeRecord::default());
     let served = serve_door(&door).await;
-    // Silent, so it keeps the only place until it is cut off; then the next one is served.
-    let _silent = TcpStream::connect(served.address).await.unwrap();
-    let answer = talk(served.address, &wire(DEACTIVATE.len(), DEACTIVATE)).await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    // More than the buffers between us hold.
+    let body = vec![b' '; 16 << 20];
+    let large = wire(body.len(), b"");
+    let large = String::from_utf8(large).unwrap();
+    for (head, status) in [
+        (large.clone(), 413),
+        (large.replace(&authorization(PASSWORD), "Basic eDp5"), 401),
+        (large.replace("/events/fusionauth", "/events/other"), 404),
+        (large.replace("POST", "PUT"), 405),
+    ] {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
 }
 
 #[tokio::test]

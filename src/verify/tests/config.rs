@@ -1,5 +1,6 @@
 //! What an operator may and may not write.
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::*;
@@ -135,6 +136,35 @@ fn a_secret_may_come_from_a_file_and_a_short_one_stops_the_start() {
         "{}",
         problems[0].message
     );
+}
+
+#[test]
+fn a_secret_may_be_base64_and_binary_bytes_are_all_its_own() {
+    // It ends like a text file, and is none.
+    let bytes = [&[0xff; 30][..], b"\r\n"].concat();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&bytes);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    std::fs::write(&path, &bytes).unwrap();
+    let of = |secret: Value| json!({ "issuer": ISSUER, "audiences": ["api"], "secret": secret });
+    let token = Signer::hmac(&bytes).token("HS256", "x", &claims());
+    for secret in [
+        json!({ "value": encoded, "encoding": "base64" }),
+        json!({ "value_file": path }),
+    ] {
+        let verifier = World::new().verifier(&[of(secret.clone())]);
+        assert_eq!(refusal(&verifier, &token), None, "{secret}");
+    }
+    let verifier = World::new().verifier(&[of(json!({ "value": encoded }))]);
+    assert_eq!(refusal(&verifier, &token), Some(Reason::BadSignature));
+    // 31 bytes are too short, however long their base64 is.
+    let short = base64::engine::general_purpose::STANDARD.encode(&bytes[1..]);
+    let found = mistakes(|config| {
+        config["jwks"] = Value::Null;
+        config["secret"] = json!({ "value": short, "encoding": "base64" });
+        config["algorithms"] = json!(["HS256"]);
+    });
+    assert_eq!(found, ["secret.value"]);
 }
 
 #[test]

@@ -134,7 +134,9 @@ fn indiscreet() -> Vec<String> {
     for wrong in [
         format!("password: {secret}, {password}"),
         format!("pasword: {secret}"),
-        format!("password: [{secret}]"),
+        format!("password: [[{secret}]]"),
+        format!("password: [x, {{ a: {secret} }}]"),
+        format!("password: [x, {{ file: [{secret}] }}]"),
         format!("password: {{ a: {secret} }}"),
         format!("password: {secret}, password: {secret}"),
         format!("password: !x {secret}"),

@@ -1,6 +1,7 @@
 //! What identity providers send, over real HTTP, and what becomes of the tokens on both doors.
 
 mod proofs;
+mod senders;
 
 use std::process::Command;
 
@@ -144,7 +145,13 @@ async fn too_much_is_not_read() {
 
 #[tokio::test]
 async fn locked_users_are_out_at_once_and_come_back_with_reactivation() {
-    let world = World::start().await;
+    let world = World::builder()
+        .config(|config| {
+            let options = json!({ "lift_grace": "0s", "on": { "user.reactivate": true } });
+            config["events"][0]["format"] = json!({ "fusionauth": options });
+        })
+        .start()
+        .await;
     let (alice, bob) = (
         world.idp.token("alice").sign(),
         world.idp.token("bob").sign(),
@@ -162,6 +169,11 @@ async fn locked_users_are_out_at_once_and_come_back_with_reactivation() {
         json!({ "user": { "id": "alice" } }),
     )
     .await;
+    until("alice is back", async || {
+        let status = world.orders(Door::Envoy, &alice).await.status;
+        (status == 200).then_some(())
+    })
+    .await;
     on_both_doors(&world, &alice, 200, "reactivated").await;
     // A late duplicate of what was lifted changes nothing.
     assert_eq!(world.portcullis.webhook(&event).await.status, 200);
@@ -175,6 +187,12 @@ async fn locked_users_are_out_at_once_and_come_back_with_reactivation() {
         "user.reactivate",
         json!({ "user": { "id": "alice" } }),
     )
+    .await;
+    until("both lifts took effect", async || {
+        let lines = world.portcullis.process.lines();
+        let told = lines.iter().filter(|line| line.contains("a delayed lift"));
+        (told.count() >= 2).then_some(())
+    })
     .await;
     on_both_doors(&world, &alice, 401, "it stays changed").await;
     let next = world.idp.token("alice").shifted(5).sign();

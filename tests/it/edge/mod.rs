@@ -4,6 +4,7 @@
 mod bypass;
 mod durable;
 mod events;
+mod floods;
 mod grpc;
 mod hostile;
 mod keys;

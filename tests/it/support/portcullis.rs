@@ -53,6 +53,8 @@ impl Portcullis {
                 "issuer": issuer,
                 "auth": { "basic": { "username": HOOK_USER, "password": HOOK_PASSWORD } },
             }],
+            // A busy machine is no impatient sender.
+            "event_listener": { "record_timeout": "30s" },
             "revocations": { "store": { "embedded": { "path": home.join("data") } } },
             "bypass": [{ "exact": "/healthz" }, { "prefix": "/public/" }],
             "log": { "format": "json", "level": "info" },

@@ -12,11 +12,12 @@ use crate::revocation::retention::Retention;
 
 use super::super::{AppendError, Cursor};
 use super::config::Config;
-use super::dial::{Backoff, Dialer};
+use super::dial::Dialer;
 use super::entry::{EntryId, epoch_from_hex, fingerprint, frame};
 use super::fault::Fault;
 use super::script::{Batch, Scripts};
 use super::session::{Purpose, Session};
+use crate::net::Backoff;
 
 /// Keeps one connection for all appends of this process.
 #[derive(Debug)]

@@ -308,29 +308,3 @@ impl fmt::Debug for Dialer {
             .finish_non_exhaustive()
     }
 }
-
-/// Waits between attempts: short at first, then longer, never in step with other replicas.
-#[derive(Debug)]
-pub(super) struct Backoff {
-    next: Duration,
-}
-
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self {
-            next: SHORTEST_PAUSE,
-        }
-    }
-}
-
-impl Backoff {
-    /// How long to wait now: between a half and the whole of what doubles each time.
-    pub(super) fn pause(&mut self) -> Duration {
-        let whole = self.next;
-        self.next = (whole * 2).min(LONGEST_PAUSE);
-        rand::random_range(whole / 2..=whole)
-    }
-}

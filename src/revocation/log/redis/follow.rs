@@ -15,12 +15,13 @@ use super::super::{Cursor, Feed};
 use super::behind::Behind;
 use super::config::Config;
 use super::confirm::{Verdict, Witness};
-use super::dial::{Backoff, Dialer};
+use super::dial::Dialer;
 use super::entry::{Entry, EntryId, Unreadable};
 use super::fault::Fault;
 use super::reply::{head_among, number_among, page_of};
 use super::script::Scripts;
 use super::session::{Head, Purpose, Question, Session};
+use crate::net::Backoff;
 
 /// Entries per read.
 const PAGE: usize = 512;

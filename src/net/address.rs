@@ -1,17 +1,15 @@
-//! Where Portcullis listens: a TCP address or a unix socket, bound before anything is served.
+//! Addresses to listen on: TCP and unix sockets.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use super::Connection;
 
 /// `127.0.0.1:9191`, `[::1]:9191` or `unix:/run/portcullis/authz.sock`. Port 0 lets the system
 /// choose.
@@ -69,22 +67,15 @@ impl JsonSchema for Address {
     }
 }
 
-/// A bound listener of either kind.
+/// A bound listener.
 #[derive(Debug)]
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-/// An accepted connection of either kind.
-#[derive(Debug)]
-pub enum Connection {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// Binds an address. A unix socket that a dead process left behind is replaced; one that still
-/// answers is not.
+/// Binds an address. Replaces a unix socket that a dead process left behind, but not one that
+/// still answers.
 ///
 /// # Errors
 /// A sentence that names the address.
@@ -114,10 +105,10 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Listener {
-    /// The address in use, with the port that the system chose.
+    /// Returns the address in use, with the port that the system chose.
     ///
     /// # Errors
-    /// When the system does not know the socket any more.
+    /// When the system no longer knows the socket.
     pub fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
@@ -130,89 +121,23 @@ impl Listener {
         }
     }
 
-    /// The next connection, with `TCP_NODELAY` set.
+    /// Accepts the next connection and sets `TCP_NODELAY`.
     ///
     /// # Errors
-    /// Those of the system, such as too many open files; the listener stays usable.
+    /// Those of the system, such as too many open files. The listener stays usable.
     pub async fn accept(&self) -> io::Result<Connection> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(Connection::Tcp(stream))
+                Ok(stream.into())
             }
             Self::Unix(listener) => {
                 let (stream, _peer) = listener.accept().await?;
-                Ok(Connection::Unix(stream))
+                Ok(stream.into())
             }
         }
     }
-}
-
-/// What `axum::serve` accepts from. It logs nothing and never gives up: an error here means that
-/// the machine is short of something, which passes.
-impl axum::serve::Listener for Listener {
-    type Io = Connection;
-    type Addr = ();
-
-    async fn accept(&mut self) -> (Connection, ()) {
-        loop {
-            match Self::accept(self).await {
-                Ok(connection) => return (connection, ()),
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-macro_rules! either {
-    ($self:ident, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Connection::Tcp($stream) => $call,
-            Connection::Unix($stream) => $call,
-        }
-    };
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_read(cx, buf))
-    }
-}
-
-/// It does not offer vectored writes. Answers are short, and h2 then copies them into one buffer
-/// and writes many at once; with vectored writes each answer above 256 bytes costs two system
-/// calls of its own.
-impl AsyncWrite for Connection {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write(cx, buf))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_shutdown(cx))
-    }
-}
-
-impl tonic::transport::server::Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
 }
 
 #[cfg(test)]

@@ -1,0 +1,145 @@
+//! Lifts that were acknowledged and take effect later.
+//!
+//! A sender that asks before it commits may still take back what it said, so its lift waits. It lies
+//! in this replica's own directory until then, and survives a crash there. When it is due it is
+//! recorded like any event, with the time at which it occurred: what was revoked in the meantime
+//! stays revoked. A replica whose directory is lost loses the lift, which refuses too much and
+//! never too little.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::keys::Record;
+use crate::clock::{Clock, UnixMillis};
+use crate::keep::{Keep, Kind};
+use crate::revocation::Draft;
+
+/// Lifts that wait for their time.
+pub struct Later {
+    keep: Arc<dyn Keep>,
+    record: Arc<dyn Record>,
+    clock: Clock,
+    waiting: Mutex<Vec<Waiting>>,
+    /// Only one change is saved at a time.
+    saving: tokio::sync::Mutex<()>,
+    added: Notify,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Waiting {
+    due: UnixMillis,
+    drafts: Vec<Draft>,
+}
+
+/// Reactivations are rare; more than this many at once are a mistake.
+const MOST: usize = 10_000;
+
+/// How often what waits is looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+impl Later {
+    /// Reads what waited when the process ended. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(keep: Arc<dyn Keep>, record: Arc<dyn Record>, clock: Clock) -> io::Result<Self> {
+        let kept = keep.load(Kind::Lifts, "")?;
+        let waiting = kept.map(|kept| serde_json::from_slice(&kept)).transpose()?;
+        Ok(Self {
+            keep,
+            record,
+            clock,
+            waiting: Mutex::new(waiting.unwrap_or_default()),
+            saving: tokio::sync::Mutex::default(),
+            added: Notify::new(),
+        })
+    }
+
+    /// Lets `drafts` wait until `due`. Durable when it returns. The same drafts again change
+    /// nothing.
+    ///
+    /// # Errors
+    /// When they are not durable.
+    pub(super) async fn add(&self, drafts: Vec<Draft>, due: UnixMillis) -> io::Result<()> {
+        self.change(|waiting| {
+            if waiting.iter().any(|one| one.drafts == drafts) {
+                return Ok(());
+            }
+            if waiting.len() >= MOST {
+                return Err(io::Error::other("too many lifts wait for their time"));
+            }
+            waiting.push(Waiting { due, drafts });
+            Ok(())
+        })
+        .await?;
+        self.added.notify_one();
+        Ok(())
+    }
+
+    /// Records what is due until `shutdown`.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let work = async {
+            loop {
+                if self.waiting().is_empty() {
+                    self.added.notified().await;
+                }
+                self.record_due().await;
+                tokio::time::sleep(TICK).await;
+            }
+        };
+        shutdown.run_until_cancelled(work).await;
+    }
+
+    /// What cannot be recorded now goes on waiting.
+    async fn record_due(&self) {
+        let now = self.clock.now();
+        let due: Vec<Waiting> = {
+            let waiting = self.waiting();
+            waiting
+                .iter()
+                .filter(|one| one.due <= now)
+                .cloned()
+                .collect()
+        };
+        for one in due {
+            let recorded = self.record.record(one.drafts.clone(), Duration::ZERO).await;
+            if let Err(error) = recorded {
+                tracing::warn!(%error, "a lift is due and cannot be recorded yet");
+                continue;
+            }
+            tracing::info!(drafts = one.drafts.len(), "a delayed lift takes effect");
+            let kept = self.change(|waiting| {
+                waiting.retain(|other| *other != one);
+                Ok(())
+            });
+            if let Err(error) = kept.await {
+                // It is recorded again after a restart, which changes nothing.
+                tracing::warn!(%error, "a lift that took effect cannot be crossed off");
+            }
+        }
+    }
+
+    /// Changes what waits once the change is on the disk.
+    async fn change(
+        &self,
+        change: impl FnOnce(&mut Vec<Waiting>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let _alone = self.saving.lock().await;
+        let mut next = self.waiting().clone();
+        change(&mut next)?;
+        let (keep, bytes) = (Arc::clone(&self.keep), serde_json::to_vec(&next)?);
+        let save = move || keep.save(Kind::Lifts, "", &bytes);
+        tokio::task::spawn_blocking(save).await??;
+        *self.waiting() = next;
+        Ok(())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

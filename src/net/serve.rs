@@ -1,0 +1,129 @@
+//! Accepting connections and letting them go: the one loop of every listener, and the one way to
+//! speak HTTP/1.1 with whom nobody knows.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::places::{Places, Seat};
+use super::{Backoff, Connection, Listener};
+
+/// Accepts until `shutdown`, then gives the connections `drain` to end. `each` serves one
+/// connection; its future is dropped when the connection has to make room.
+pub async fn serve<F, Fut>(
+    listener: Listener,
+    places: Arc<Places>,
+    drain: Duration,
+    shutdown: CancellationToken,
+    mut each: F,
+) where
+    F: FnMut(Connection, Arc<Seat>) -> Fut,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    let mut expel_late = pin!(places.expel_late());
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = &mut expel_late => {}
+            Some(ended) = connections.join_next() => report(&places, ended),
+            connection = accept(&listener, &places) => {
+                let seat = places.enter();
+                let id = seat.id();
+                places.watch(id, connections.spawn(each(connection, seat)));
+            }
+        }
+    }
+    drop(listener);
+    let ended = async {
+        while let Some(ended) = connections.join_next().await {
+            report(&places, ended);
+        }
+    };
+    if tokio::time::timeout(drain, ended).await.is_err() {
+        let listener = places.name();
+        tracing::warn!(listener, "requests under way were cut off at shutdown");
+    }
+}
+
+/// Returns the next connection. An error means that the machine is short of something, such as
+/// open files, which passes.
+async fn accept(listener: &Listener, places: &Places) -> Connection {
+    let mut backoff = Backoff::default();
+    loop {
+        match listener.accept().await {
+            Ok(connection) => return connection,
+            Err(error) => {
+                let listener = places.name();
+                tracing::warn!(listener, %error, "cannot accept a connection");
+                tokio::time::sleep(backoff.pause()).await;
+            }
+        }
+    }
+}
+
+/// A broken connection is the peer's affair and an aborted one was told to go; a panic is ours.
+fn report(places: &Places, ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        let listener = places.name();
+        tracing::error!(listener, %error, "a connection ended in a panic");
+    }
+}
+
+/// How long things may take on an HTTP/1.1 connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// The head of a request. Also how long a connection may be idle.
+    pub head: Duration,
+    /// The whole connection; requests under way may finish.
+    pub life: Duration,
+    /// The last request and its answer, after `life` or a shutdown.
+    pub last: Duration,
+}
+
+/// The largest head of a request.
+const LARGEST_HEAD: usize = 64 * 1024;
+
+/// Serves HTTP/1.1 on one connection until it ends. Requests carry the connection's [`Seat`] as an
+/// extension, for the router to settle it.
+pub async fn http1(
+    connection: Connection,
+    seat: Arc<Seat>,
+    router: Router,
+    patience: Patience,
+    shutdown: CancellationToken,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Arc::clone(&seat));
+        router.clone().oneshot(request)
+    });
+    let mut served = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(patience.head)
+            .max_buf_size(LARGEST_HEAD)
+            .serve_connection(TokioIo::new(connection), service)
+    );
+    tokio::select! {
+        _ended = served.as_mut() => return,
+        () = shutdown.cancelled() => {}
+        () = tokio::time::sleep(patience.life) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(patience.last, served).await;
+}
