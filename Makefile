@@ -33,7 +33,7 @@ help: ## this list
 
 .PHONY: setup
 setup: ## fetch the real proxies and engines that tests and demo run, into .cache/tools
-	tools/setup proxies stores
+	tools/setup proxies more-proxies upstreams stores
 
 .PHONY: build
 build: ## release build
