@@ -3,6 +3,7 @@
 mod check_config;
 mod export;
 mod import;
+mod proxy_config;
 mod schema;
 mod serve;
 
@@ -39,6 +40,7 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     Export(export::Export),
     Import(import::Import),
+    ProxyConfig(proxy_config::ProxyConfig),
     Schema(schema::Schema),
 }
 
@@ -50,6 +52,7 @@ impl Cli {
             Command::CheckConfig(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Import(command) => command.run(),
+            Command::ProxyConfig(command) => command.run(),
             Command::Schema(command) => command.run(),
         };
         ExitCode::from(code)

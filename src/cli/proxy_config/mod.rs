@@ -1,0 +1,254 @@
+//! `portcullis proxy-config`.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use clap::{Args, ValueEnum};
+
+use super::{ConfigFile, complain, print};
+use crate::config::{Addresses, Config};
+use crate::listen::Address;
+
+const AFTER: &str = "\
+The result goes with this Portcullis configuration alone: it names the addresses of its doors, the
+headers of answer.headers, which the client must not set, and the headers that tokens come in. Run
+the command again when one of them changes. docs/proxies has a page for each proxy.
+
+Examples:
+  portcullis proxy-config nginx --config portcullis.yaml > nginx.conf
+  portcullis proxy-config envoy --listen 0.0.0.0:8080 --upstream 10.0.0.7:9000 > envoy.yaml
+  portcullis proxy-config haproxy-lua > portcullis.lua";
+
+/// Print the configuration of a proxy that asks this Portcullis about every request
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub(super) struct ProxyConfig {
+    /// The proxy, or the part of its configuration
+    #[arg(value_name = "PROXY")]
+    part: Part,
+
+    #[command(flatten)]
+    config: ConfigFile,
+
+    /// Where the proxy listens for clients
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+
+    /// The service behind the proxy
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    upstream: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Part {
+    /// Envoy's bootstrap, over gRPC
+    Envoy,
+    /// nginx.conf, with `auth_request`
+    Nginx,
+    /// A Caddyfile, with `forward_auth`
+    Caddy,
+    /// Traefik's routers, with `ForwardAuth`
+    Traefik,
+    /// Traefik's entry point, which the routers need
+    TraefikStatic,
+    /// haproxy.cfg
+    Haproxy,
+    /// The Lua file that haproxy.cfg loads
+    HaproxyLua,
+}
+
+impl Part {
+    const fn template(self) -> &'static str {
+        match self {
+            Self::Envoy => include_str!("envoy.yaml"),
+            Self::Nginx => include_str!("nginx.conf"),
+            Self::Caddy => include_str!("Caddyfile"),
+            Self::Traefik => include_str!("traefik-dynamic.yaml"),
+            Self::TraefikStatic => include_str!("traefik.yaml"),
+            Self::Haproxy => include_str!("haproxy.cfg"),
+            Self::HaproxyLua => include_str!("portcullis.lua"),
+        }
+    }
+
+    /// The port that the shipped file listens on: all proxies can run beside each other.
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Envoy => 8080,
+            Self::Nginx => 8081,
+            Self::Caddy => 8082,
+            Self::Traefik | Self::TraefikStatic => 8083,
+            Self::Haproxy | Self::HaproxyLua => 8084,
+        }
+    }
+
+    /// How this proxy writes the address of a door, or `None` when it cannot reach it.
+    fn door(self, address: &Address) -> Option<String> {
+        let address = match address {
+            Address::Tcp(tcp) if tcp.port() == 0 => return None,
+            Address::Tcp(tcp) => reachable(*tcp),
+            Address::Unix(path) => {
+                let path = path
+                    .to_str()
+                    .filter(|path| path.bytes().all(is_plain_in_path))?;
+                return match self {
+                    Self::Envoy => Some(format!("pipe: {{ path: {path} }}")),
+                    Self::Nginx => Some(format!("unix:{path}")),
+                    Self::Caddy => Some(format!("unix/{path}")),
+                    _ => None,
+                };
+            }
+        };
+        Some(match self {
+            Self::Envoy => format!(
+                "socket_address: {{ address: \"{}\", port_value: {} }}",
+                address.ip(),
+                address.port()
+            ),
+            _ => address.to_string(),
+        })
+    }
+
+    /// What else [`Part::door`] takes, as the end of a sentence.
+    const fn or_socket(self) -> &'static str {
+        match self {
+            Self::Envoy | Self::Nginx | Self::Caddy => {
+                ", or unix:/path with a path of letters, digits and -_./"
+            }
+            _ => "",
+        }
+    }
+}
+
+/// No proxy gives these bytes a meaning of its own in a path.
+const fn is_plain_in_path(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/')
+}
+
+/// Where to connect to a listener: it may listen on every address of its machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+impl ProxyConfig {
+    pub(super) fn run(self) -> u8 {
+        match self.config.load() {
+            Ok(config) => match self.render(&config) {
+                Ok(text) => print(&text),
+                Err(problem) => complain(&format!("{}: {problem}", self.config.path.display())),
+            },
+            Err(code) => code,
+        }
+    }
+
+    fn render(&self, config: &Config) -> Result<String, String> {
+        let port = self.part.default_port();
+        let edge = self.listen.unwrap_or((Ipv4Addr::LOCALHOST, port).into());
+        let headers = identity_headers(config)?;
+        let tokens = token_headers(config);
+        let dropped = config.answer.drop_authorization;
+        let patterns: Vec<_> = headers.iter().map(|name| look_alikes(name)).collect();
+        let once = [
+            ("edge", edge.to_string()),
+            ("edge_host", edge.ip().to_string()),
+            ("edge_port", edge.port().to_string()),
+            ("upstream", self.upstream.to_string()),
+            ("upstream_host", self.upstream.ip().to_string()),
+            ("upstream_port", self.upstream.port().to_string()),
+            ("portcullis", self.door(config)?),
+            ("look_alikes", patterns.join("|")),
+            ("headers", headers.join(" ")),
+        ];
+        let variables = headers.iter().map(|name| name.replace('-', "_"));
+        let each = [
+            ("variable", variables.collect()),
+            ("header", headers),
+            ("dropped", if dropped { tokens.clone() } else { Vec::new() }),
+            ("token", tokens),
+        ];
+        Ok(filled(self.part.template(), &once, &each))
+    }
+
+    fn door(&self, config: &Config) -> Result<String, String> {
+        let (name, addresses) = match self.part {
+            Part::Envoy => ("ext_authz", &config.listen.ext_authz),
+            _ => ("forward_auth", &config.listen.forward_auth),
+        };
+        let addresses = addresses.as_ref().map_or(&[][..], Addresses::as_slice);
+        let mut doors = addresses
+            .iter()
+            .filter_map(|address| self.part.door(address));
+        doors.next().ok_or_else(|| {
+            format!(
+                "listen.{name}: this proxy needs a host and a fixed port here{}",
+                self.part.or_socket()
+            )
+        })
+    }
+}
+
+/// The names in `answer.headers`, in lower case.
+fn identity_headers(config: &Config) -> Result<Vec<String>, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let names = config.answer.headers.keys();
+    let names: Vec<_> = names.map(|name| name.to_ascii_lowercase()).collect();
+    match names.iter().find(|name| !name.bytes().all(is_plain)) {
+        Some(odd) => Err(format!(
+            "answer.headers.{odd}: some proxies have no variable for such a name: use letters, \
+             digits, '-' and '_'"
+        )),
+        None => Ok(names),
+    }
+}
+
+/// The headers that Portcullis reads tokens from. A query parameter is part of the target, which
+/// every proxy sends.
+fn token_headers(config: &Config) -> Vec<String> {
+    let sources = config.token.sources.iter();
+    let names = sources.filter_map(|source| {
+        let cookie = source.cookie.as_ref().map(|_| "cookie".to_owned());
+        source
+            .header
+            .as_ref()
+            .map(|name| name.to_ascii_lowercase())
+            .or(cookie)
+    });
+    names.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// A regular expression for every name that CGI, and what descends from it, cannot tell from this
+/// one (RFC 3875 section 4.1.18): each byte outside letters and digits becomes `_` there.
+fn look_alikes(name: &str) -> String {
+    let each = name.chars().map(|c| match c {
+        'a'..='z' | '0'..='9' => c.to_string(),
+        _ => "[^a-z0-9]".to_owned(),
+    });
+    each.collect()
+}
+
+/// Replaces `{{name}}` in a template. A line that holds names of `each` is repeated for each of
+/// their values, side by side.
+fn filled(template: &str, once: &[(&str, String)], each: &[(&str, Vec<String>)]) -> String {
+    let put = |line: &str, name: &str, value: &str| line.replace(&format!("{{{{{name}}}}}"), value);
+    let mut text = String::new();
+    for line in template.split_inclusive('\n') {
+        let line = once.iter().fold(line.to_owned(), |line, (name, value)| {
+            put(&line, name, value)
+        });
+        let held = each
+            .iter()
+            .filter(|(name, _)| line.contains(&format!("{{{{{name}}}}}")));
+        let times = held.map(|(_, values)| values.len()).max();
+        for turn in 0..times.unwrap_or(1) {
+            let values = each
+                .iter()
+                .filter_map(|(name, values)| Some((name, values.get(turn)?)));
+            text += &values.fold(line.clone(), |line, (name, value)| put(&line, name, value));
+        }
+    }
+    text
+}
