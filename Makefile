@@ -78,6 +78,8 @@ advisories: ## known vulnerabilities; needs GitHub, so it is not part of CI
 configs: setup ## load every shipped configuration into the program that it is for
 	$(TOOLS)/envoy --mode validate --log-level warn -c envoy/envoy.yaml
 	mkdir -p target/nginx && $(TOOLS)/nginx -t -q -p "$(CURDIR)/target/nginx" -c "$(CURDIR)/envoy/nginx.conf"
+	$(TOOLS)/caddy validate --adapter caddyfile --config proxies/caddy/Caddyfile 2>/dev/null
+	cd proxies/haproxy && ../../$(TOOLS)/haproxy -c -f haproxy.cfg
 	$(CARGO) test $(LOCKED) --quiet --test it the_shipped_example_works # it builds the program, too
 	tools/setup deploy
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" .cache/tools/venv/bin/python deploy/check.py \

@@ -30,6 +30,7 @@ mod harness;
 mod log_contract;
 mod nats;
 mod never_forgets;
+mod proxies;
 mod redis;
 mod replicas;
 mod transfer;

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::{ConfigFile, complain, print};
 use crate::config::{Addresses, Config};
-use crate::listen::Address;
+use crate::net::Address;
 
 const AFTER: &str = "\
 The result goes with this Portcullis configuration alone: it names the addresses of its doors, the
@@ -161,7 +161,6 @@ impl ProxyConfig {
             ("upstream_port", self.upstream.port().to_string()),
             ("portcullis", self.door(config)?),
             ("look_alikes", patterns.join("|")),
-            ("headers", headers.join(" ")),
         ];
         let variables = headers.iter().map(|name| name.replace('-', "_"));
         let each = [

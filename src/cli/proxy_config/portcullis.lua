@@ -1,10 +1,14 @@
--- Asks Portcullis about a request, for haproxy.cfg:
---   lua-load portcullis.lua HOST:PORT HEADER…
--- The address must be an IP address; HAProxy 2.6 cannot reach a unix socket from Lua. The headers are
--- those of answer.headers. What Portcullis says in them is kept in variables: x-user in txn.x_user.
+-- Asks Portcullis about a request, for haproxy.cfg. `portcullis proxy-config haproxy-lua` printed this
+-- file for one Portcullis configuration; print both again when that changes.
 
-local arguments = table.pack(...)
-local url = "http://" .. arguments[1] .. "/authz/forward-auth"
+-- An IP address: a name would be resolved for each request, and HAProxy 2.6 does not reach a unix
+-- socket from Lua.
+local URL = "http://{{portcullis}}/authz/forward-auth"
+
+-- What Portcullis says in a header is kept in a variable.
+local VARIABLES = {
+  ["{{header}}"] = "txn.{{variable}}",
+}
 
 -- About the connection or the body (RFC 9110 section 7.6.1). The question has neither.
 local NOT_ASKED = {
@@ -48,11 +52,11 @@ end
 
 core.register_action("portcullis", { "http-req" }, function(txn)
   -- The first token of a new key waits until the key set was fetched again.
-  local answer = core.httpclient():get({ url = url, headers = question(txn), timeout = 3000 })
+  local answer = core.httpclient():get({ url = URL, headers = question(txn), timeout = 3000 })
   if answer.status ~= 200 then return refuse(txn, answer) end
-  for i = 2, arguments.n do
-    local value = answer.headers[arguments[i]]
-    if value then txn:set_var("txn." .. arguments[i]:gsub("%-", "_"), value[0]) end
+  for header, variable in pairs(VARIABLES) do
+    local value = answer.headers[header]
+    if value then txn:set_var(variable, value[0]) end
   end
   txn:set_var("txn.portcullis", "pass")
 end)

@@ -34,7 +34,7 @@ fn every_command_has_help_with_an_example() {
     assert_eq!(output.status.code(), Some(0));
     let text = stdout(&output);
     assert!(text.contains("Exit codes:"), "{text}");
-    for command in ["serve", "check-config", "schema"] {
+    for command in ["serve", "check-config", "proxy-config", "schema"] {
         assert!(text.contains(command), "{text}");
         let output = portcullis(&[command, "--help"], &[]);
         assert_eq!(output.status.code(), Some(0));

@@ -144,6 +144,13 @@ impl Portcullis {
         self.door("admin")
     }
 
+    /// Writes the configuration with the addresses that are in use; the file's path.
+    pub(crate) fn pinned(&self) -> PathBuf {
+        let file = self.home.join("pinned.yaml");
+        std::fs::write(&file, self.config.to_string()).unwrap();
+        file
+    }
+
     /// The unix socket of the gRPC door.
     pub(crate) fn socket(&self) -> PathBuf {
         self.home.join("authz.sock")

@@ -1,0 +1,359 @@
+//! One scenario through every real proxy that asks over HTTP, each on the configuration that
+//! `portcullis proxy-config` prints for it.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::{
+    Backend, Call, Idp, Portcullis, Proxy, Reply, Running, fusionauth_event, proxy_config,
+    tampered, tool,
+};
+
+const IDENTITY: [&str; 3] = [
+    "x-portcullis-subject",
+    "x-portcullis-issuer",
+    "x-portcullis-client",
+];
+
+/// Fields are dropped in this order: the proxy before what it talks to.
+struct Site {
+    proxy: Running,
+    portcullis: Portcullis,
+    _backend: Backend,
+    idp: Idp,
+    home: TempDir,
+}
+
+impl Site {
+    async fn start(proxy: Proxy) -> Self {
+        let (idp, home, backend) = (Idp::start(), TempDir::new().unwrap(), Backend::start());
+        let config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
+        let portcullis = Portcullis::start(home.path(), config).await;
+        portcullis.ready().await;
+        let pinned = portcullis.pinned();
+        let proxy = Running::start(proxy, home.path(), &pinned, backend.0.address).await;
+        Self {
+            proxy,
+            portcullis,
+            _backend: backend,
+            idp,
+            home,
+        }
+    }
+
+    async fn send(&self, call: Call) -> Reply {
+        call.send(self.proxy.edge).await
+    }
+
+    async fn orders(&self, token: &str) -> u16 {
+        self.send(Call::get("/orders").bearer(token)).await.status
+    }
+}
+
+async fn scenario(proxy: Proxy) {
+    let mut site = Site::start(proxy).await;
+    let (alice, bob) = (site.idp.token("alice").sign(), site.idp.token("bob").sign());
+
+    let reply = site
+        .send(Call::post("/orders?a=b", "a body").bearer(&alice))
+        .await;
+    assert_eq!(reply.status, 200, "{proxy:?}: {}", reply.text());
+    let echo = reply.echo();
+    assert_eq!(
+        (echo.method.as_str(), echo.target.as_str()),
+        ("POST", "/orders?a=b")
+    );
+    assert_eq!(echo.all("x-portcullis-subject"), ["alice"], "{proxy:?}");
+    assert_eq!(
+        echo.all("x-portcullis-issuer"),
+        [site.idp.issuer()],
+        "{proxy:?}"
+    );
+    assert!(echo.all("x-portcullis-client").is_empty(), "{proxy:?}");
+
+    let reply = site.send(Call::get("/orders")).await;
+    assert_eq!(reply.status, 401, "{proxy:?}");
+    assert!(
+        reply
+            .header("www-authenticate")
+            .unwrap()
+            .starts_with("Bearer"),
+        "{proxy:?}"
+    );
+    assert_eq!(site.orders(&tampered(&alice)).await, 401, "{proxy:?}");
+    assert_eq!(
+        site.send(Call::get("/healthz")).await.status,
+        200,
+        "{proxy:?}"
+    );
+
+    no_header_borrows_an_exempt_path(proxy, &site).await;
+    nobody_names_himself(proxy, &site, &alice).await;
+
+    let event = fusionauth_event("user.deactivate", json!({ "user": { "id": "alice" } }));
+    assert_eq!(site.portcullis.webhook(&event).await.status / 100, 2);
+    assert_eq!(site.orders(&alice).await, 401, "{proxy:?}");
+    assert_eq!(site.orders(&bob).await, 200, "{proxy:?}");
+
+    site.portcullis.kill_9();
+    for call in [Call::get("/orders").bearer(&bob), Call::get("/healthz")] {
+        let reply = site.send(call).await;
+        assert!(reply.status >= 500, "{proxy:?}: {}", reply.status);
+    }
+    site.portcullis.restart().await;
+    site.portcullis.ready().await;
+    assert_eq!(site.orders(&alice).await, 401, "{proxy:?}");
+    assert_eq!(site.orders(&bob).await, 200, "{proxy:?}");
+}
+
+async fn no_header_borrows_an_exempt_path(proxy: Proxy, site: &Site) {
+    for name in [
+        "x-forwarded-uri",
+        "x-original-uri",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-forwarded-prefix",
+        "x_forwarded_uri",
+    ] {
+        for value in ["/healthz", "/public/x", "http://shop.example.com/healthz"] {
+            let call = Call::get("/orders").header(name, value);
+            let status = site.send(call).await.status;
+            assert!(
+                matches!(status, 400 | 401),
+                "{proxy:?} {name}: {value}: {status}"
+            );
+        }
+    }
+}
+
+async fn nobody_names_himself(proxy: Proxy, site: &Site, token: &str) {
+    for name in IDENTITY {
+        for spelling in [name.to_owned(), name.to_uppercase(), name.replace('-', "_")] {
+            for call in [Call::get("/healthz"), Call::get("/orders").bearer(token)] {
+                let reply = site.send(call.header(&spelling, "root")).await;
+                assert!(
+                    matches!(reply.status, 200 | 400),
+                    "{proxy:?} {spelling}: {}",
+                    reply.status
+                );
+                assert!(
+                    !reply.text().contains("root"),
+                    "{proxy:?} {spelling}: {}",
+                    reply.text()
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nginx_plays_the_scenario() {
+    scenario(Proxy::Nginx).await;
+}
+
+#[tokio::test]
+async fn caddy_plays_the_scenario() {
+    scenario(Proxy::Caddy).await;
+}
+
+#[tokio::test]
+async fn traefik_plays_the_scenario() {
+    scenario(Proxy::Traefik).await;
+}
+
+#[tokio::test]
+async fn haproxy_plays_the_scenario() {
+    scenario(Proxy::Haproxy).await;
+}
+
+/// The name of the variable that CGI gives a header (RFC 3875 section 4.1.18), as PHP and lighttpd
+/// do it: every byte outside letters and digits becomes one separator.
+fn variable(header: &str) -> String {
+    let each = header.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte.to_ascii_uppercase()),
+        _ => '_',
+    });
+    format!("HTTP_{}", each.collect::<String>())
+}
+
+/// What a PHP script reads in `HTTP_X_PORTCULLIS_CLIENT`, in the real interpreter.
+fn php_reads(home: &Path, headers: &[(String, String)]) -> String {
+    let script = home.join("who.php");
+    std::fs::write(
+        &script,
+        "<?php echo $_SERVER['HTTP_X_PORTCULLIS_CLIENT'] ?? '';",
+    )
+    .unwrap();
+    let output = Command::new(tool("php-cgi"))
+        .arg("-q")
+        .env_clear()
+        .envs(headers.iter().map(|(name, value)| (variable(name), value)))
+        .env("REDIRECT_STATUS", "200")
+        .env("REQUEST_METHOD", "GET")
+        .env("SCRIPT_FILENAME", &script)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    body.to_owned()
+}
+
+/// All ways to write `x-portcullis-client` with this byte for a separator.
+fn spellings(separator: char) -> [String; 6] {
+    let name = "x-portcullis-client";
+    let with = |separator: &str| name.replace('-', separator);
+    let one = separator.to_string();
+    [
+        with(&one),
+        name.replacen('-', &one, 1),
+        with(&one.repeat(2)),
+        with(&one).to_uppercase(),
+        format!("{one}{name}"),
+        format!("{name}{one}"),
+    ]
+}
+
+async fn walk(proxy: Proxy) {
+    let site = Site::start(proxy).await;
+    let spoofed = [("x.portcullis~client".to_owned(), "root".to_owned())];
+    assert_eq!(php_reads(site.home.path(), &spoofed), "root");
+    let token = site.idp.token("alice").sign();
+    let separators = (0x21..0x7f_u8).map(char::from);
+    for separator in separators.filter(|c| !c.is_ascii_alphanumeric()) {
+        for (turn, name) in spellings(separator).into_iter().enumerate() {
+            for call in [Call::get("/healthz"), Call::get("/orders").bearer(&token)] {
+                let reply = site.send(call.header(&name, "root")).await;
+                if reply.status == 400 {
+                    continue;
+                }
+                assert_eq!(reply.status, 200, "{proxy:?} {name}: {}", reply.text());
+                let headers = reply.echo().headers;
+                let client = headers
+                    .iter()
+                    .find(|(name, _)| variable(name) == "HTTP_X_PORTCULLIS_CLIENT");
+                assert_eq!(client, None, "{proxy:?} {name}");
+                if turn == 0 {
+                    assert_eq!(
+                        php_reads(site.home.path(), &headers),
+                        "",
+                        "{proxy:?} {name}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_identity_header_passes_nginx() {
+    walk(Proxy::Nginx).await;
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_identity_header_passes_traefik() {
+    walk(Proxy::Traefik).await;
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_identity_header_passes_haproxy() {
+    walk(Proxy::Haproxy).await;
+}
+
+/// What is shipped is what the program prints.
+#[test]
+fn shipped_files_of_proxies_are_printed_by_the_program() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = root.join("envoy/portcullis.yaml");
+    let secrets = TempDir::new().unwrap();
+    std::fs::write(
+        secrets.path().join("hooks"),
+        "a long enough password for this",
+    )
+    .unwrap();
+    for (part, port, file) in [
+        ("envoy", 8080, "envoy/envoy.yaml"),
+        ("nginx", 8081, "envoy/nginx.conf"),
+        ("caddy", 8082, "proxies/caddy/Caddyfile"),
+        ("traefik", 8083, "proxies/traefik/dynamic.yaml"),
+        ("traefik-static", 8083, "proxies/traefik/traefik.yaml"),
+        ("haproxy", 8084, "proxies/haproxy/haproxy.cfg"),
+        ("haproxy-lua", 8084, "proxies/haproxy/portcullis.lua"),
+    ] {
+        let printed = proxy_config(
+            part,
+            &config,
+            secrets.path(),
+            ([127, 0, 0, 1], port).into(),
+            ([127, 0, 0, 1], 9000).into(),
+        );
+        let shipped = std::fs::read_to_string(root.join(file)).unwrap();
+        assert_eq!(
+            printed, shipped,
+            "{file}: run portcullis proxy-config {part} --config envoy/portcullis.yaml > {file}"
+        );
+    }
+}
+
+/// `answer.headers` alone decides which headers a configuration names.
+#[test]
+fn every_configured_header_is_in_every_configuration() {
+    let home = TempDir::new().unwrap();
+    let mut config = Portcullis::config(
+        home.path(),
+        "https://id.example.com",
+        "https://id.example.com/jwks",
+    );
+    config["listen"]["forward_auth"] = json!("127.0.0.1:9192");
+    config["answer"] = json!({ "headers": { "X-User": "sub", "x-realm-roles": "roles" } });
+    config["token"] = json!({ "sources": [{ "header": "x-token" }, { "cookie": "session" }] });
+    let file = home.path().join("portcullis.yaml");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let printed = |part| {
+        proxy_config(
+            part,
+            &file,
+            home.path(),
+            ([127, 0, 0, 1], 1).into(),
+            ([127, 0, 0, 1], 2).into(),
+        )
+    };
+    for part in ["envoy", "traefik"] {
+        let text = printed(part);
+        for pattern in ["x[^a-z0-9]realm[^a-z0-9]roles", "x[^a-z0-9]user"] {
+            assert!(text.contains(pattern), "{part} lacks {pattern}:\n{text}");
+        }
+    }
+    let envoy = printed("envoy");
+    assert!(
+        envoy.contains("exact: \"x-token\"") && envoy.contains("exact: \"cookie\""),
+        "{envoy}"
+    );
+    for name in ["x-user", "x-realm-roles"] {
+        let variable = name.replace('-', "_");
+        for (part, line) in [
+            (
+                "nginx",
+                format!("proxy_set_header {name} $portcullis_{variable};"),
+            ),
+            (
+                "nginx",
+                format!("auth_request_set $portcullis_{variable} $upstream_http_{variable};"),
+            ),
+            ("caddy", format!("request_header -{name}\n")),
+            ("caddy", format!("copy_headers {name}\n")),
+            (
+                "haproxy",
+                format!("set-header {name} %[var(txn.{variable})]"),
+            ),
+            ("haproxy-lua", format!("[\"{name}\"] = \"txn.{variable}\"")),
+        ] {
+            let text = printed(part);
+            assert!(text.contains(&line), "{part} lacks {line:?}:\n{text}");
+            assert!(!text.contains("x-portcullis-subject"), "{part}:\n{text}");
+        }
+    }
+}
