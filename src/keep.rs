@@ -1,5 +1,5 @@
 //! A small durable drawer for what a replica must remember across restarts: the last good key
-//! sets, pollers' cursors, the history of `max_token_lifetime`.
+//! sets, pollers' cursors, places in logs.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,7 +10,8 @@ use std::sync::Mutex;
 pub enum Kind {
     /// The last good JWK set of an issuer; the name is the issuer.
     KeySet,
-    /// The history of `max_token_lifetime` of an issuer; the name is the issuer.
+    /// The history of `max_token_lifetime` of an issuer, as version 0.1 kept it; the name is the
+    /// issuer.
     Lifetimes,
     /// How far the local copy of an engine's log reaches; the name is empty.
     Place,

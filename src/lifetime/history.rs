@@ -55,6 +55,11 @@ impl History {
         self.0.contains(change)
     }
 
+    /// The changes, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Change> {
+        self.0.iter()
+    }
+
     /// The bounds that came into force last.
     #[must_use]
     pub fn latest(&self) -> Option<Bounds> {

@@ -113,6 +113,7 @@ impl Follower {
             }
             Feed::Reset(cursor) => {
                 tracing::warn!("the log has another history: replaying all of it");
+                self.histories.write_again();
                 self.applied.send_replace(Some(cursor));
             }
         }

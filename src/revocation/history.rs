@@ -29,8 +29,9 @@ pub struct Histories {
     floor: Duration,
     /// See [`History::change_to`].
     spread: Duration,
-    /// What our configuration changes. Nothing before [`Histories::prepare`].
-    ours: Option<Vec<Arc<Revocation>>>,
+    /// What the log has to be told.
+    unwritten: Vec<Arc<Revocation>>,
+    is_prepared: bool,
 }
 
 #[derive(Debug)]
@@ -70,7 +71,8 @@ impl Histories {
             retention,
             floor,
             spread,
-            ours: None,
+            unwritten: Vec::new(),
+            is_prepared: false,
         };
         histories.set_terms();
         Ok(histories)
@@ -87,9 +89,8 @@ impl Histories {
     /// Takes in what a record of the log says about bounds, if it does.
     pub fn learn(&mut self, record: &View<'_>) {
         let Some(bounds) = record.bounds else { return };
-        if let Some(ours) = &mut self.ours {
-            ours.retain(|own| own.id != record.id || own.target.issuer != record.issuer);
-        }
+        self.unwritten
+            .retain(|own| own.id != record.id || own.target.issuer != record.issuer);
         let change = Change {
             at: record.occurred_at,
             bounds,
@@ -113,9 +114,10 @@ impl Histories {
     /// Compares what the log says with our configuration; only the first call counts. `now` must
     /// not lie before the horizon: tokens that were issued before it may have lost their revocations.
     pub fn prepare(&mut self, now: UnixMillis) {
-        if self.ours.is_some() {
+        if self.is_prepared {
             return;
         }
+        self.is_prepared = true;
         let mut ours = Vec::new();
         for (issuer, of) in &self.of {
             let missing = of.kept.iter().filter(|change| !of.history.contains(change));
@@ -127,18 +129,27 @@ impl Histories {
             let change = history.change_to(of.bounds(), now, self.spread);
             ours.extend(change.map(|change| record(issuer, change)));
         }
-        self.ours = Some(ours);
+        self.unwritten.extend(ours);
     }
 
     /// What the log has to be told; empty once it has it.
     #[must_use]
     pub fn unwritten(&self) -> &[Arc<Revocation>] {
-        self.ours.as_deref().unwrap_or_default()
+        &self.unwritten
+    }
+
+    /// The log begins anew and may lack what is known here: all of it is written again, but for what
+    /// turns out to be there.
+    pub fn write_again(&mut self) {
+        let of = self.of.iter();
+        let known =
+            of.flat_map(|(issuer, of)| of.history.iter().map(|change| record(issuer, *change)));
+        self.unwritten = known.collect();
     }
 
     /// Judges by our own changes although the log does not have them: it cannot be reached.
     pub fn assume_ours(&mut self) {
-        for own in self.ours.clone().unwrap_or_default() {
+        for own in self.unwritten.clone() {
             if let Some(bounds) = own.bounds {
                 let at = own.occurred_at;
                 self.add(&own.target.issuer, Change { at, bounds });
@@ -221,4 +232,101 @@ fn kept(keep: &dyn Keep, issuer: &str) -> Result<Vec<Change>, String> {
         return Ok(Vec::new());
     };
     Ok(Lifetimes::of_version_0_1(&bytes)?.changes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keep::Memory;
+
+    const ISSUER: &str = "https://id.example.com";
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn histories(hours: u32, keep: &Memory) -> Histories {
+        let issuer = Issuer {
+            issuer: ISSUER.to_owned(),
+            max_token_lifetime: HOUR * hours,
+            leeway: Duration::from_secs(30),
+        };
+        let retention = Retention::default();
+        Histories::new(&[issuer], keep, retention, Duration::ZERO, Duration::ZERO).unwrap()
+    }
+
+    fn at(seconds: u64) -> UnixMillis {
+        UnixMillis::from_seconds(seconds)
+    }
+
+    /// What it writes to the log at a start.
+    fn started(histories: &mut Histories, seconds: u64) -> Vec<Arc<Revocation>> {
+        histories.prepare(at(seconds));
+        let written = histories.unwritten().to_vec();
+        for record in &written {
+            histories.learn(&View::from(&**record));
+        }
+        assert!(histories.unwritten().is_empty());
+        written
+    }
+
+    fn of(histories: &Histories) -> Lifetimes {
+        let current = histories.current().remove(ISSUER).unwrap();
+        Lifetimes::clone(&current.load())
+    }
+
+    #[test]
+    fn who_reads_the_log_judges_as_those_who_wrote_it() {
+        let keep = Memory::default();
+        let mut first = histories(1, &keep);
+        let mut log = started(&mut first, 10_000);
+        let mut raised = histories(3, &keep);
+        log.iter()
+            .for_each(|record| raised.learn(&View::from(&**record)));
+        log.extend(started(&mut raised, 20_000));
+        assert_eq!(log.len(), 2);
+
+        let mut fresh = histories(3, &Memory::default());
+        log.iter()
+            .for_each(|record| fresh.learn(&View::from(&**record)));
+        assert!(started(&mut fresh, 30_000).is_empty());
+        assert_eq!(of(&fresh), of(&raised));
+        assert_eq!(of(&fresh).of_token(20_000), HOUR);
+        assert_eq!(of(&fresh).of_token(20_001), HOUR * 3);
+
+        // One that still has the lower bound keeps revocations for the higher one.
+        let mut behind = histories(1, &Memory::default());
+        log.iter()
+            .for_each(|record| behind.learn(&View::from(&**record)));
+        assert_eq!(
+            behind.retention.terms(ISSUER).unwrap().longest_life,
+            HOUR * 3
+        );
+    }
+
+    #[test]
+    fn a_log_that_begins_anew_is_told_what_it_lacks() {
+        let mut known = histories(1, &Memory::default());
+        let log = started(&mut known, 10_000);
+        known.write_again();
+        assert_eq!(known.unwritten(), log);
+        known.learn(&View::from(&*log[0]));
+        assert!(known.unwritten().is_empty());
+    }
+
+    #[test]
+    fn what_an_earlier_version_kept_is_written_and_an_unreadable_history_is_an_error() {
+        let keep = Memory::default();
+        let kept = br#"{"bounds":[{"since":0,"lifetime":3600},{"since":50000,"lifetime":7200}],
+            "cuts":[],"leeway":30000,"dead_before":0}"#;
+        keep.save(Kind::Lifetimes, ISSUER, kept).unwrap();
+        let mut later = histories(2, &keep);
+        assert_eq!(started(&mut later, 90_000).len(), 2);
+        assert_eq!(of(&later).of_token(50_000), HOUR);
+        assert_eq!(of(&later).of_token(50_001), HOUR * 2);
+
+        keep.save(Kind::Lifetimes, ISSUER, b"{").unwrap();
+        let retention = Retention::default();
+        let issuer = later.of[ISSUER].configured.clone();
+        let unreadable =
+            Histories::new(&[issuer], &keep, retention, Duration::ZERO, Duration::ZERO);
+        assert!(unreadable.is_err());
+    }
 }

@@ -92,6 +92,22 @@ pub fn open(
 ) -> Result<Parts, OpenError> {
     let retention = Retention::default();
     let store = log::open(&config.store, &config.local, clock, readiness, &retention)?;
+    over(store, retention, config, issuers, clock, readiness, metrics)
+}
+
+/// Builds the parts around a store that is open; it forgets by `retention`. See [`open`].
+///
+/// # Errors
+/// When the store's history cannot be read.
+pub fn over(
+    store: log::Store,
+    retention: Retention,
+    config: &Config,
+    issuers: &[Issuer],
+    clock: &Clock,
+    readiness: &Readiness,
+    metrics: Arc<Metrics>,
+) -> Result<Parts, OpenError> {
     let histories = Histories::new(
         issuers,
         &*store.keep,

@@ -23,15 +23,20 @@ const NOW: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
 
 /// Takes every append, and delivers only what the test says.
 #[derive(Debug)]
-struct Played(Mutex<Option<mpsc::Receiver<Feed>>>);
+struct Played {
+    feed: Mutex<Option<mpsc::Receiver<Feed>>>,
+    appended: mpsc::UnboundedSender<Vec<Arc<Revocation>>>,
+}
 
 impl Log for Played {
     fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>> {
-        Box::pin(async move { Ok(at(batch.len() as u128)) })
+        let end = at(batch.len() as u128);
+        drop(self.appended.send(batch));
+        Box::pin(async move { Ok(end) })
     }
 
     fn follow(&self, _from: Option<Cursor>) -> BoxStream<'static, Feed> {
-        let feed = self.0.lock().unwrap().take().expect("followed once");
+        let feed = self.feed.lock().unwrap().take().expect("followed once");
         Box::pin(ReceiverStream::new(feed))
     }
 
@@ -53,6 +58,7 @@ fn at(position: u128) -> Cursor {
 
 struct Stage {
     feed: mpsc::Sender<Feed>,
+    appended: mpsc::UnboundedReceiver<Vec<Arc<Revocation>>>,
     writer: Writer,
     reader: Reader,
     readiness: Readiness,
@@ -65,6 +71,11 @@ struct Stage {
 
 impl Stage {
     fn new(when_stale: WhenStale) -> Self {
+        Self::with(when_stale, Duration::from_hours(1))
+    }
+
+    /// The log knows of a bound of one hour.
+    fn with(when_stale: WhenStale, max_token_lifetime: Duration) -> Self {
         let (feed, played) = mpsc::channel(8);
         let known = Change {
             at: NOW,
@@ -72,10 +83,14 @@ impl Stage {
         };
         let known = Records::from(vec![history::record(ISSUER, known)]).before(100);
         feed.try_send(Feed::Records(known, at(0))).unwrap();
-        let log: Arc<dyn Log> = Arc::new(Played(Mutex::new(Some(played))));
+        let (sender, appended) = mpsc::unbounded_channel();
+        let log: Arc<dyn Log> = Arc::new(Played {
+            feed: Mutex::new(Some(played)),
+            appended: sender,
+        });
         let issuer = Issuer {
             issuer: ISSUER.to_owned(),
-            max_token_lifetime: Duration::from_hours(1),
+            max_token_lifetime,
             leeway: Duration::from_mins(1),
         };
         let config = Config {
@@ -108,6 +123,7 @@ impl Stage {
         let shutdown = CancellationToken::new();
         Self {
             feed,
+            appended,
             index: Arc::clone(&core.writer.index),
             clock,
             writer: core.writer,
@@ -185,6 +201,25 @@ async fn nothing_is_clear_before_the_replay_is_over() {
     assert!(matches!(stage.standing(), Standing::NotReady));
     assert!(!stage.readiness.state().is_ready());
     stage.in_sync(1).await;
+    stage.readiness.reached().await;
+    assert!(matches!(stage.standing(), Standing::Clear(_)));
+}
+
+/// Before that it might judge by bounds that no other replica will ever hear of.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_judged_before_the_log_knows_of_our_bounds() {
+    let mut stage = Stage::with(WhenStale::Deny, Duration::from_hours(2));
+    stage.in_sync(0).await;
+    let bounds = stage.appended.recv().await.unwrap();
+    assert_eq!(bounds.len(), 1);
+    assert!(matches!(stage.standing(), Standing::NotReady));
+    stage.play(Feed::Records(bounds.into(), at(1))).await;
+    stage.in_sync(2).await;
+    assert!(matches!(stage.standing(), Standing::Clear(_)));
+
+    // A log that is out of reach cannot be told, and what is known of it serves.
+    let stage = Stage::with(WhenStale::Deny, Duration::from_hours(2));
+    stage.feed.send(Feed::Restored(NOW)).await.unwrap();
     stage.readiness.reached().await;
     assert!(matches!(stage.standing(), Standing::Clear(_)));
 }

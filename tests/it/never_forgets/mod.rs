@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
+mod replicas;
 mod steps;
 mod world;
 
