@@ -256,13 +256,17 @@ mod tests {
         UnixMillis::from_seconds(seconds)
     }
 
+    fn learn_all(histories: &mut Histories, log: &[Arc<Revocation>]) {
+        for record in log {
+            histories.learn(&View::from(&**record));
+        }
+    }
+
     /// What it writes to the log at a start.
     fn started(histories: &mut Histories, seconds: u64) -> Vec<Arc<Revocation>> {
         histories.prepare(at(seconds));
         let written = histories.unwritten().to_vec();
-        for record in &written {
-            histories.learn(&View::from(&**record));
-        }
+        learn_all(histories, &written);
         assert!(histories.unwritten().is_empty());
         written
     }
@@ -278,14 +282,12 @@ mod tests {
         let mut first = histories(1, &keep);
         let mut log = started(&mut first, 10_000);
         let mut raised = histories(3, &keep);
-        log.iter()
-            .for_each(|record| raised.learn(&View::from(&**record)));
+        learn_all(&mut raised, &log);
         log.extend(started(&mut raised, 20_000));
         assert_eq!(log.len(), 2);
 
         let mut fresh = histories(3, &Memory::default());
-        log.iter()
-            .for_each(|record| fresh.learn(&View::from(&**record)));
+        learn_all(&mut fresh, &log);
         assert!(started(&mut fresh, 30_000).is_empty());
         assert_eq!(of(&fresh), of(&raised));
         assert_eq!(of(&fresh).of_token(20_000), HOUR);
@@ -293,8 +295,7 @@ mod tests {
 
         // One that still has the lower bound keeps revocations for the higher one.
         let mut behind = histories(1, &Memory::default());
-        log.iter()
-            .for_each(|record| behind.learn(&View::from(&**record)));
+        learn_all(&mut behind, &log);
         assert_eq!(
             behind.retention.terms(ISSUER).unwrap().longest_life,
             HOUR * 3

@@ -124,16 +124,9 @@ impl Rules {
         let life = expires_at
             .checked_sub(issued_at)
             .ok_or(Reason::MalformedToken)?;
+        let longest = self.lifetimes.load().of_token(issued_at);
         // Another replica may allow longer ones already.
-        let longest = self.config.max_token_lifetime.0;
-        if life
-            > self
-                .lifetimes
-                .load()
-                .of_token(issued_at)
-                .min(longest)
-                .as_secs()
-        {
+        if life > longest.min(self.config.max_token_lifetime.0).as_secs() {
             return Err(Reason::LifetimeExceeded);
         }
         Ok(issued_at)
@@ -340,10 +333,8 @@ mod tests {
         let config = serde_json::json!({
             "issuer": "https://id.example.com", "any_audience": true, "leeway": "10m",
         });
-        let rules = Rules::new(
-            &crate::verify::tests::read(&config),
-            Current::new(lifetimes),
-        );
+        let config = crate::verify::tests::read(&config);
+        let rules = Rules::new(&config, Current::new(lifetimes));
         let text = claims.to_string();
         let payload = json::object(text.as_bytes()).unwrap();
         let judged = rules.judge(&payload, UnixMillis::from_seconds(now));

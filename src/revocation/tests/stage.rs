@@ -1,0 +1,164 @@
+//! The follower, the writer and the reader over a log that plays what the test says.
+
+use std::sync::Mutex;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use prometheus_client::registry::Registry;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use super::super::log::{AppendError, Cursor, Feed, Log, Records};
+use super::super::*;
+use super::{ISSUER, NOW};
+use crate::keep::Memory;
+use crate::lifetime::{Bounds, Change};
+use crate::verify::claims::Claims;
+
+/// Takes every append, and delivers only what the test says.
+#[derive(Debug)]
+struct Played {
+    feed: Mutex<Option<mpsc::Receiver<Feed>>>,
+    appended: mpsc::UnboundedSender<Vec<Arc<Revocation>>>,
+}
+
+impl Log for Played {
+    fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>> {
+        let end = at(batch.len() as u128);
+        drop(self.appended.send(batch));
+        Box::pin(async move { Ok(end) })
+    }
+
+    fn follow(&self, _from: Option<Cursor>) -> BoxStream<'static, Feed> {
+        let feed = self.feed.lock().unwrap().take().expect("followed once");
+        Box::pin(ReceiverStream::new(feed))
+    }
+
+    fn behind(&self, at: Cursor) -> Option<u64> {
+        u64::try_from(at.position).ok()
+    }
+
+    fn failure(&self) -> Option<String> {
+        Some("the tape broke".to_owned())
+    }
+}
+
+pub(super) fn at(position: u128) -> Cursor {
+    Cursor {
+        epoch: [7; 16],
+        position,
+    }
+}
+
+pub(super) struct Stage {
+    pub(super) feed: mpsc::Sender<Feed>,
+    pub(super) appended: mpsc::UnboundedReceiver<Vec<Arc<Revocation>>>,
+    pub(super) writer: Writer,
+    pub(super) reader: Reader,
+    pub(super) readiness: Readiness,
+    pub(super) index: Arc<Index>,
+    pub(super) clock: Clock,
+    pub(super) applied: watch::Receiver<Option<Cursor>>,
+    pub(super) follower: JoinHandle<Result<(), String>>,
+    pub(super) shutdown: CancellationToken,
+}
+
+impl Stage {
+    pub(super) fn new(when_stale: WhenStale) -> Self {
+        Self::with(when_stale, Duration::from_hours(1))
+    }
+
+    /// The log knows of a bound of one hour.
+    pub(super) fn with(when_stale: WhenStale, max_token_lifetime: Duration) -> Self {
+        let (feed, played) = mpsc::channel(8);
+        let known = Change {
+            at: NOW,
+            bounds: Bounds::new(Duration::from_hours(1), Duration::from_mins(1)),
+        };
+        let known = Records::from(vec![history::record(ISSUER, known)]).before(100);
+        feed.try_send(Feed::Records(known, at(0))).unwrap();
+        let (sender, appended) = mpsc::unbounded_channel();
+        let log: Arc<dyn Log> = Arc::new(Played {
+            feed: Mutex::new(Some(played)),
+            appended: sender,
+        });
+        let issuer = Issuer {
+            issuer: ISSUER.to_owned(),
+            max_token_lifetime,
+            leeway: Duration::from_mins(1),
+        };
+        let config = Config {
+            when_stale,
+            ..Config::default()
+        };
+        let readiness = Readiness::default();
+        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
+        let retention = Retention::default();
+        let histories = Histories::new(
+            std::slice::from_ref(&issuer),
+            &Memory::default(),
+            retention.clone(),
+            Duration::ZERO,
+            Duration::ZERO,
+        );
+        let histories = histories.unwrap();
+        let clock = Clock::manual(NOW);
+        let base = Base {
+            log,
+            horizon: Arc::default(),
+            histories,
+            retention,
+            clock: clock.clone(),
+            readiness: readiness.clone(),
+            metrics,
+        };
+        let core = Core::new(&config, std::slice::from_ref(&issuer), base);
+        let applied = core.writer.applied.clone();
+        let shutdown = CancellationToken::new();
+        Self {
+            feed,
+            appended,
+            index: Arc::clone(&core.writer.index),
+            clock,
+            writer: core.writer,
+            reader: core.reader,
+            readiness,
+            applied,
+            follower: tokio::spawn(core.follower.run(shutdown.clone())),
+            shutdown,
+        }
+    }
+
+    pub(super) async fn play(&mut self, feed: Feed) {
+        let (Feed::Records(_, cursor) | Feed::InSync(cursor, _)) = feed else {
+            panic!("nothing to wait for")
+        };
+        self.feed.send(feed).await.unwrap();
+        self.applied
+            .wait_for(|at| *at == Some(cursor))
+            .await
+            .unwrap();
+    }
+
+    /// The log says that all up to `position` was delivered.
+    pub(super) async fn in_sync(&mut self, position: u128) {
+        let asked = self.clock.moment();
+        self.play(Feed::InSync(at(position), asked)).await;
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.reader.standing(&Claims {
+            issuer: ISSUER.into(),
+            subject: None,
+            client: None,
+            token_id: None,
+            issued_at: Some(NOW.seconds()),
+            counts_as_issued_at: NOW.seconds(),
+            expires_at: NOW.seconds() + 60,
+            all: json!({ "sub": "a" }).as_object().unwrap().into(),
+        })
+    }
+}
