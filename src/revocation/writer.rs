@@ -271,6 +271,19 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn an_impatient_sender_does_not_wait_until_the_event_is_enforced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (parts, _registry) = open(&directory, &Clock::manual(NOW));
+        // The follower is there and does not get on; `sync_timeout` is five minutes.
+        let drafts = vec![draft(Action::Revoke, NOW)];
+        let within = Duration::from_millis(10);
+        let recorded = parts.writer.record_within(drafts, within);
+        let recorded = timeout(Duration::from_secs(30), recorded).await;
+        assert_eq!(recorded.expect("it waits too long").unwrap(), 1);
+        drop(parts.follower);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn without_a_follower_nothing_is_acknowledged() {
         let directory = tempfile::tempdir().unwrap();
         let (parts, _) = open(&directory, &Clock::manual(NOW));

@@ -66,6 +66,33 @@ async fn a_good_signature_is_accepted() {
 }
 
 #[tokio::test]
+async fn a_shared_secret_may_be_base64_and_be_rotated_in_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    let other = "another secret, which is as long.";
+    std::fs::write(&path, STANDARD.encode(SECRET) + "\n").unwrap();
+    let mut source = signed_source(&[Algorithm::HS256], None);
+    let signature = format!(
+        "{{ algorithms: [HS256], encoding: base64, secret: [{{ file: {} }}, {}] }}",
+        path.display(),
+        STANDARD.encode([0xff; 32])
+    );
+    source.auth.signature = Some(serde_saphyr::from_str(&signature).unwrap());
+    let door = door(&source, ListenerConfig::default(), FakeRecord::default());
+    let payload = payload(DEACTIVATE).to_string();
+    let status = async |secret: &str| {
+        let jws = sign(HEADER, &payload, secret);
+        door.status(signed_request(&jws)).await.as_u16()
+    };
+    assert_eq!((status(SECRET).await, status(other).await), (200, 401));
+    assert_eq!(status(&STANDARD.encode(SECRET)).await, 401, "it is decoded");
+    let next = path.with_extension("next");
+    std::fs::write(&next, STANDARD.encode(other)).unwrap();
+    std::fs::rename(next, &path).unwrap();
+    assert_eq!((status(SECRET).await, status(other).await), (401, 200));
+}
+
+#[tokio::test]
 async fn a_good_signature_without_the_password_is_refused() {
     let door = hmac_door();
     let jws = sign(HEADER, &payload(DEACTIVATE).to_string(), SECRET);

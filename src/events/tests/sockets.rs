@@ -112,7 +112,10 @@ async fn huge_heads_and_bodies_are_refused() {
 
 #[tokio::test]
 async fn silent_connections_keep_nobody_out() {
-    let limits = ListenerConfig::default();
+    let limits = ListenerConfig {
+        header_timeout: Span::secs(300),
+        ..ListenerConfig::default()
+    };
     let door = door(&basic_source(), limits, FakeRecord::default());
     let served = serve_with(&door, 4).await;
     let mut silent = Vec::new();
@@ -122,7 +125,9 @@ async fn silent_connections_keep_nobody_out() {
     let closing = wire(DEACTIVATE.len(), DEACTIVATE);
     let closing = String::from_utf8(closing).unwrap();
     let closing = closing.replace("host: x", "host: x\r\nconnection: close");
-    let answer = talk(served.address, closing.as_bytes()).await;
+    let talk = talk(served.address, closing.as_bytes());
+    let answer = tokio::time::timeout(Duration::from_secs(30), talk).await;
+    let answer = answer.expect("it waits for silent ones");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 

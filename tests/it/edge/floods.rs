@@ -71,7 +71,10 @@ async fn silent(at: SocketAddr, count: usize) -> Vec<TcpStream> {
 #[tokio::test]
 async fn a_thousand_silent_connections_keep_nobody_out() {
     let (idp, home) = (Idp::start(), TempDir::new().unwrap());
-    let config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
+    let mut config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
+    // No time-out helps.
+    config["connections"] = json!({ "first_request": "5m" });
+    config["event_listener"]["header_timeout"] = json!("5m");
     // Less than half of the connections that come.
     let portcullis = Portcullis::start_behind("ulimit -n 512;", home.path(), config).await;
     portcullis.ready().await;
@@ -105,4 +108,33 @@ async fn a_thousand_silent_connections_keep_nobody_out() {
     assert!(crowded.count() < 500, "a stranger fills the log");
     let error = log.iter().find(|line| line.contains("\"ERROR\""));
     assert_eq!(error, None);
+}
+
+#[tokio::test]
+async fn odd_requests_of_a_stranger_do_not_fill_the_log() {
+    const ODD: usize = 2000;
+    let (idp, home) = (Idp::start(), TempDir::new().unwrap());
+    let config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
+    let portcullis = Portcullis::start(home.path(), config).await;
+    portcullis.ready().await;
+    // None names the original request.
+    let odd = "GET /authz/auth-request HTTP/1.1\r\nhost: x\r\n";
+    let all = format!("{odd}\r\n").repeat(ODD - 1) + &format!("{odd}connection: close\r\n\r\n");
+    let stream = TcpStream::connect(portcullis.forward_auth()).await.unwrap();
+    let (mut read, mut write) = stream.into_split();
+    let written = tokio::spawn(async move {
+        write.write_all(all.as_bytes()).await.unwrap();
+        write
+    });
+    let mut answers = String::new();
+    read.read_to_string(&mut answers).await.unwrap();
+    written.await.unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 400 ").count(), ODD);
+    portcullis.logs("log lines were dropped").await;
+    let lines = portcullis.process.lines();
+    let told = lines
+        .iter()
+        .filter(|line| line.contains("\"WARN\""))
+        .count();
+    assert!((10..ODD).contains(&told), "{told} warnings");
 }
