@@ -1,15 +1,22 @@
 //! The token in a request: where to look for it, and a type that never shows it.
 
+mod carry;
+mod places;
 #[cfg(test)]
 mod tests;
+
+use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Problems;
 use crate::reason::Reason;
-use crate::request::{Found, Request};
+use crate::request::Request;
 use crate::units::Bytes;
+use places::Place;
+
+pub use carry::{Carriers, Stripped};
 
 /// No token longer than this is ever looked at, whatever the configuration says.
 pub const LONGEST: Bytes = Bytes::kib(64);
@@ -41,15 +48,31 @@ impl std::fmt::Debug for Token<'_> {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The places, in the order in which they are looked at. The first that holds a token wins.
+    /// The places where a token may be.
     #[serde(default = "authorization_bearer")]
     pub sources: Vec<Source>,
+    /// What to do with a request that has different tokens in several of these places.
+    #[serde(default)]
+    pub several: Several,
     /// A longer token is refused unread.
     #[serde(default = "max_size")]
     pub max_size: Bytes,
 }
 
-/// One place. Exactly one of `header`, `cookie` and `query` is given.
+/// What to do with different tokens in several places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Several {
+    /// Refuse the request with 400 (RFC 6750 §2: a client uses one way). The upstream might read
+    /// another token than the one that was verified.
+    #[default]
+    Refuse,
+    /// The first in the order of `sources` counts. The others are taken out of the request, as with
+    /// `answer.drop_token`, where the proxy can.
+    First,
+}
+
+/// One place. Exactly one of `header`, `cookie`, `query` and `websocket_protocol` is given.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -60,13 +83,22 @@ pub struct Source {
     /// is the token. A value with another scheme counts as no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
-    /// The name of a cookie.
+    /// The name of a cookie. Its value may stand in quotes and behind the word Bearer. A cookie in
+    /// numbered pieces (`name.0`, `name.1`, …) is put together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<String>,
     /// The name of a query parameter. URLs end up in logs: prefer the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
+    /// A marker in `Sec-WebSocket-Protocol`, the one header that a browser can set on a WebSocket.
+    /// The token is the protocol listed behind this one (`bearer, TOKEN`), or what follows this and
+    /// a dot in the same one (`bearer.TOKEN`), where it may be in base64url as Kubernetes has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub websocket_protocol: Option<String>,
 }
+
+/// The sources that a [`Carriers`] can tell apart.
+const MOST_SOURCES: usize = 32;
 
 fn authorization_bearer() -> Vec<Source> {
     vec![Source {
@@ -84,6 +116,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             sources: authorization_bearer(),
+            several: Several::default(),
             max_size: max_size(),
         }
     }
@@ -94,6 +127,9 @@ impl Config {
     pub fn check(&self, problems: &mut Problems) {
         if self.sources.is_empty() {
             problems.push("sources", "name at least one place where tokens are sought");
+        }
+        if self.sources.len() > MOST_SOURCES {
+            problems.push("sources", format!("name at most {MOST_SOURCES} places"));
         }
         if self.max_size.is_empty() || self.max_size > LONGEST {
             problems.push("max_size", format!("must be between 1B and {LONGEST}"));
@@ -110,10 +146,14 @@ impl Source {
             ("header", &self.header),
             ("cookie", &self.cookie),
             ("query", &self.query),
+            ("websocket_protocol", &self.websocket_protocol),
         ];
         let given = names.iter().filter(|(_, name)| name.is_some()).count();
         if given != 1 {
-            problems.push("", "give exactly one of header, cookie and query");
+            problems.push(
+                "",
+                "give exactly one of header, cookie, query and websocket_protocol",
+            );
         }
         for (field, name) in names {
             if name.as_deref().is_some_and(|name| !is_plain_name(name)) {
@@ -148,17 +188,21 @@ fn is_plain_name(name: &str) -> bool {
 #[derive(Clone, Debug)]
 pub struct Sources {
     places: Vec<Place>,
+    several: Several,
     max_size: usize,
 }
 
-#[derive(Clone, Debug)]
-enum Place {
-    Header {
-        name: String,
-        scheme: Option<String>,
-    },
-    Cookie(String),
-    Query(String),
+/// The token of a request, and where it stands.
+pub struct Located<'a> {
+    text: Cow<'a, str>,
+    pub carriers: Carriers,
+}
+
+impl Located<'_> {
+    #[must_use]
+    pub fn token(&self) -> Token<'_> {
+        Token::new(&self.text)
+    }
 }
 
 impl Sources {
@@ -167,154 +211,54 @@ impl Sources {
     pub fn new(config: &Config) -> Self {
         Self {
             places: config.sources.iter().filter_map(Place::new).collect(),
+            several: config.several,
             max_size: config.max_size.min(LONGEST).len(),
         }
     }
 
-    /// Finds the token of a request. An empty value, and a scheme without a value, is no token.
+    /// Finds the token of a request. An empty value, and a scheme without a value, is no token. The
+    /// same token in several places is one token.
     ///
     /// # Errors
     /// [`Reason::MissingToken`] when no place holds one. [`Reason::MalformedToken`] when a place
-    /// holds two, or one that is too long or cannot be a token.
-    pub fn find<'a>(&self, request: &Request<'a>) -> Result<Token<'a>, Reason> {
-        for place in &self.places {
-            let Some(value) = place.read(request)? else {
-                continue;
-            };
-            if value.len() > self.max_size {
-                return Err(Reason::MalformedToken);
+    /// holds two, or one that cannot be a token. [`Reason::TokenTooLarge`] when it is too long.
+    /// [`Reason::SeveralTokens`] when places hold different ones and none may be passed over.
+    pub fn find<'a>(&self, request: &Request<'a>) -> Result<Located<'a>, Reason> {
+        let mut located: Option<Located<'a>> = None;
+        for (index, place) in self.places.iter().enumerate() {
+            let found = self.read(place, request);
+            match (&mut located, found) {
+                (_, Ok(None)) => {}
+                (None, Ok(Some(text))) => {
+                    let carriers = Carriers::first(index);
+                    located = Some(Located { text, carriers });
+                }
+                (Some(first), Ok(Some(text))) if first.text == text => {
+                    first.carriers.add(index);
+                }
+                (Some(first), _) if self.several == Several::First => {
+                    first.carriers.add_loser(index);
+                }
+                (_, Err(reason)) => return Err(reason),
+                (Some(_), Ok(Some(_))) => return Err(Reason::SeveralTokens),
             }
-            let text = std::str::from_utf8(value).map_err(|_| Reason::MalformedToken)?;
-            return Ok(Token::new(text));
         }
-        Err(Reason::MissingToken)
+        located.ok_or(Reason::MissingToken)
     }
 
-    /// The request headers that a proxy has to send along for [`Sources::find`] to work.
+    fn read<'a>(
+        &self,
+        place: &Place,
+        request: &Request<'a>,
+    ) -> Result<Option<Cow<'a, str>>, Reason> {
+        match place.read(request)? {
+            Some(text) if text.len() > self.max_size => Err(Reason::TokenTooLarge),
+            found => Ok(found),
+        }
+    }
+
+    /// Returns the request headers that a proxy has to send along for [`Sources::find`] to work.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
-        self.places.iter().filter_map(|place| match place {
-            Place::Header { name, .. } => Some(name.as_str()),
-            Place::Cookie(_) => Some("cookie"),
-            Place::Query(_) => None,
-        })
-    }
-}
-
-impl Place {
-    fn new(source: &Source) -> Option<Self> {
-        if let Some(name) = &source.header {
-            return Some(Self::Header {
-                name: name.to_ascii_lowercase(),
-                scheme: source.scheme.clone(),
-            });
-        }
-        let cookie = source.cookie.clone().map(Self::Cookie);
-        cookie.or_else(|| source.query.clone().map(Self::Query))
-    }
-
-    fn read<'a>(&self, request: &Request<'a>) -> Result<Option<&'a [u8]>, Reason> {
-        match self {
-            Self::Header { name, scheme } => in_header(request, name, scheme.as_deref()),
-            Self::Cookie(name) => in_cookies(request, name.as_bytes()),
-            Self::Query(name) => in_query(request, name.as_bytes()),
-        }
-    }
-}
-
-/// A comma means that a proxy joined two headers into one (RFC 9110 §5.3), and no token has one.
-fn in_header<'a>(
-    request: &Request<'a>,
-    name: &str,
-    scheme: Option<&str>,
-) -> Result<Option<&'a [u8]>, Reason> {
-    let value = match request.headers.find(name) {
-        Found::Nothing => return Ok(None),
-        Found::Several => return Err(Reason::MalformedToken),
-        Found::One(value) => value.trim_ascii(),
-    };
-    if any(value, |byte| byte == b',') {
-        return Err(Reason::MalformedToken);
-    }
-    let token = match scheme {
-        None => Some(value),
-        Some(scheme) => after_scheme(value, scheme.as_bytes()),
-    };
-    match token {
-        Some(token) if any(token, |byte| byte.is_ascii_whitespace()) => Err(Reason::MalformedToken),
-        found => Ok(found.filter(|token| !token.is_empty())),
-    }
-}
-
-/// Looks at every byte and never stops early, so that the machine looks at many at once.
-fn any(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().fold(false, |any, byte| any | is(*byte))
-}
-
-fn after_scheme<'a>(value: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
-    let (word, rest) = value.split_at_checked(scheme.len())?;
-    let ends = rest.first().is_none_or(u8::is_ascii_whitespace);
-    (ends && word.eq_ignore_ascii_case(scheme)).then(|| rest.trim_ascii_start())
-}
-
-/// HTTP/2 may split cookies over several headers, and proxies join them by `;` or by `,`, so all
-/// of these separate (RFC 6265 §4.2.1 allows no comma inside a value).
-fn in_cookies<'a>(request: &Request<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Reason> {
-    let pairs = request
-        .headers
-        .all("cookie")
-        .flat_map(|header| header.split(|byte| matches!(byte, b';' | b',')));
-    let values = pairs.filter_map(|pair| {
-        let (held, value) = split_pair(pair)?;
-        (held.trim_ascii() == name).then(|| value.trim_ascii())
-    });
-    the_only(values)
-}
-
-/// A JWT has nothing to escape, so an escaped name or value only serves to hide a second token
-/// from one of two readers.
-fn in_query<'a>(request: &Request<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, Reason> {
-    let query = request
-        .target
-        .split_once('?')
-        .map_or("", |(_, query)| query);
-    let mut values = Vec::new();
-    for pair in query.as_bytes().split(|byte| *byte == b'&') {
-        let (held, value) = split_pair(pair).unwrap_or((pair, b""));
-        if held == name && !value.contains(&b'%') {
-            values.push(value);
-        } else if held == name || (held.contains(&b'%') && unescaped(held) == name) {
-            return Err(Reason::MalformedToken);
-        }
-    }
-    the_only(values.into_iter())
-}
-
-fn split_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = pair.iter().position(|byte| *byte == b'=')?;
-    Some((&pair[..at], &pair[at + 1..]))
-}
-
-fn unescaped(name: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name;
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'%')
-            .then(|| tail.split_at_checked(2))
-            .flatten()
-            .and_then(|(digits, after)| {
-                let digits = std::str::from_utf8(digits).ok()?;
-                Some((u8::from_str_radix(digits, 16).ok()?, after))
-            });
-        let (byte, after) = escaped.unwrap_or((first, tail));
-        bytes.push(byte);
-        rest = after;
-    }
-    bytes
-}
-
-fn the_only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, Reason> {
-    match (values.next(), values.next()) {
-        (_, Some(_)) => Err(Reason::MalformedToken),
-        (found, None) => Ok(found.filter(|value| !value.is_empty())),
+        self.places.iter().filter_map(Place::header)
     }
 }

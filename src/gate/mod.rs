@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::policy::Policy;
+use crate::policy::{Policy, Tokens};
 use crate::readiness::Readiness;
 use crate::reason::Reason;
 use crate::request::Request;
@@ -33,6 +33,8 @@ pub enum Decision {
 #[derive(Debug)]
 pub struct Permit {
     pub id: DecisionId,
+    /// Where the request holds its token.
+    pub carriers: token::Carriers,
     verified: Arc<Verified>,
     _looked_up: Clear,
 }
@@ -44,7 +46,7 @@ impl Permit {
     }
 }
 
-/// The route needs no token. Whatever token there is was not looked at, so nothing is known about
+/// The route needs no token, and there was none, or it was not looked at. So nothing is known about
 /// the client.
 #[derive(Debug)]
 #[expect(
@@ -117,17 +119,23 @@ impl Gate {
         if !self.readiness.knows() {
             return Err(Reason::NotReady);
         }
-        if self.policy.exempts(request) {
-            return Ok(Decision::Bypass(Bypass {
-                id,
-                _built_here: (),
-            }));
+        let bypass = Decision::Bypass(Bypass {
+            id,
+            _built_here: (),
+        });
+        let exempt = self.policy.exempts(request);
+        if exempt == Some(Tokens::Ignored) {
+            return Ok(bypass);
         }
-        let token = self.sources.find(request)?;
-        let verified = self.verifier.verify(token).await?;
+        let located = match self.sources.find(request) {
+            Err(Reason::MissingToken) if exempt.is_some() => return Ok(bypass),
+            found => found?,
+        };
+        let verified = self.verifier.verify(located.token()).await?;
         match self.revocations.standing(&verified.claims) {
             Standing::Clear(looked_up) => Ok(Decision::Permit(Permit {
                 id,
+                carriers: located.carriers,
                 verified,
                 _looked_up: looked_up,
             })),

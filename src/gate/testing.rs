@@ -29,6 +29,7 @@ pub(crate) fn verified(payload: &Value) -> Arc<Verified> {
 pub(crate) fn permit(verified: Arc<Verified>) -> Decision {
     Decision::Permit(Permit {
         id: DecisionId::next(),
+        carriers: crate::token::Carriers::default(),
         verified,
         _looked_up: Clear::for_tests(),
     })

@@ -1,4 +1,4 @@
-//! Which routes need what: for now, which need no token.
+//! Which routes need a token.
 //!
 //! A route is exempt only when its path can be read in one way alone. Proxies, frameworks and old
 //! servers disagree about `..`, `//`, `;`, `\` and percent-encoding; whoever finds a spelling that
@@ -15,7 +15,8 @@ use serde::Deserialize;
 use crate::problem::Problems;
 use crate::request::Request;
 
-/// One route that needs no token. Give `exact` or `prefix`.
+/// One route that needs no token. Give `exact` or `prefix`. The first entry that fits a request
+/// counts.
 ///
 /// Paths are compared byte by byte, with case. A request whose path holds a percent sign, a
 /// semicolon, a backslash, an empty or all-dots segment or a byte outside printable ASCII is
@@ -27,12 +28,29 @@ pub struct Bypass {
     #[serde(default)]
     pub exact: Option<String>,
     /// Everything below this path. `/public/` means what is below it, without `/public` itself;
-    /// `/public` means that path and everything below it. Neither means `/publicity`.
+    /// `/public` means that path and everything below it. Neither means `/publicity`. `/` with
+    /// `methods: [OPTIONS]` exempts CORS preflight requests, however their paths are written.
     #[serde(default)]
     pub prefix: Option<String>,
-    /// The methods that need no token, such as `[GET, HEAD]`. Default: every method.
+    /// The methods that need no token, such as `[GET, HEAD]`. Default: every method. A request that
+    /// names another method in a header or in its query (`?_method=DELETE`) is not exempt. One in
+    /// the body of a form cannot be seen here: exempt no method of a back end that looks there.
     #[serde(default)]
     pub methods: Option<Vec<String>>,
+    /// What happens to a token that is there all the same.
+    #[serde(default)]
+    pub token: Tokens,
+}
+
+/// What happens to a token on a route that needs none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Tokens {
+    /// It is not looked at. The upstream sees nobody.
+    #[default]
+    Ignored,
+    /// It is verified. A good one names the user to the upstream; any other is refused.
+    Optional,
 }
 
 /// What the configuration calls `bypass`.
@@ -43,6 +61,7 @@ impl Bypass {
     pub fn check(&self, problems: &mut Problems) {
         match (&self.exact, &self.prefix) {
             (Some(exact), None) => check_path("exact", exact, problems),
+            (None, Some(prefix)) if prefix == "/" && self.is_preflight() => {}
             (None, Some(prefix)) => check_prefix(prefix, problems),
             (Some(_), Some(_)) => problems.push("", "give exact or prefix, not both"),
             (None, None) => problems.push("", "exact or prefix is missing"),
@@ -62,9 +81,18 @@ impl Bypass {
     }
 }
 
+impl Bypass {
+    /// Whether this is about OPTIONS alone: no method that does anything.
+    fn is_preflight(&self) -> bool {
+        let methods = self.methods.as_deref();
+        methods.is_some_and(|methods| !methods.is_empty() && methods.iter().all(|m| m == "OPTIONS"))
+    }
+}
+
 fn check_prefix(prefix: &str, problems: &mut Problems) {
     if matches!(prefix, "" | "/") {
-        let message = "this prefix exempts every path, so no request would need a token";
+        let message = "this prefix exempts every path, so no request would need a token; only \
+                       `prefix: /` with `methods: [OPTIONS]` is safe";
         problems.push("prefix", message);
     } else {
         check_path("prefix", prefix, problems);
@@ -86,12 +114,15 @@ pub struct Policy {
 #[derive(Clone, Debug)]
 struct Route {
     pattern: Pattern,
+    token: Tokens,
     /// `None`: every method.
     methods: Option<Box<[Box<str>]>>,
 }
 
 #[derive(Clone, Debug)]
 enum Pattern {
+    /// Every path, however it is written.
+    Any,
     Exact(Box<str>),
     Prefix(Box<str>),
 }
@@ -110,14 +141,16 @@ impl Policy {
         }
     }
 
-    /// Whether this request needs no token.
+    /// Returns what happens to a token of this request, if it needs none.
     #[must_use]
-    pub fn exempts(&self, request: &Request<'_>) -> bool {
+    pub fn exempts(&self, request: &Request<'_>) -> Option<Tokens> {
         let mut routes = self.routes.iter();
-        routes.any(|route| route.covers(request))
-            && path::plain(request.path()).is_ok()
-            && request.query().bytes().all(|byte| byte.is_ascii_graphic())
-            && !path::overridden(request)
+        let route = routes.find(|route| route.covers(request))?;
+        let sound = matches!(route.pattern, Pattern::Any)
+            || path::plain(request.path()).is_ok()
+                && request.query().bytes().all(|byte| byte.is_ascii_graphic())
+                && !path::overridden(request);
+        sound.then_some(route.token)
     }
 }
 
@@ -125,12 +158,14 @@ impl Route {
     fn new(bypass: &Bypass) -> Option<Self> {
         let pattern = match (&bypass.exact, &bypass.prefix) {
             (Some(exact), None) => Pattern::Exact(exact.as_str().into()),
+            (None, Some(prefix)) if prefix == "/" => Pattern::Any,
             (None, Some(prefix)) => Pattern::Prefix(prefix.as_str().into()),
             _ => return None,
         };
         let methods = bypass.methods.as_ref();
         Some(Self {
             pattern,
+            token: bypass.token,
             methods: methods.map(|list| list.iter().map(|name| name.as_str().into()).collect()),
         })
     }
@@ -143,14 +178,14 @@ impl Route {
         let Some(methods) = &self.methods else {
             return true;
         };
-        methods.iter().any(|name| **name == *request.method)
-            && !path::method_overridden(&request.headers)
+        methods.iter().any(|name| **name == *request.method) && !path::method_overridden(request)
     }
 }
 
 impl Pattern {
     fn covers(&self, path: &str) -> bool {
         match self {
+            Self::Any => true,
             Self::Exact(exact) => path == &**exact,
             Self::Prefix(prefix) => match path.strip_prefix(&**prefix) {
                 None => false,

@@ -1,6 +1,6 @@
 //! Paths that every server reads alike.
 
-use crate::request::{Headers, Request};
+use crate::request::Request;
 
 /// Whether a path has one reading only: absolute, printable ASCII, nothing encoded, no
 /// parameters, no empty or all-dots segment (a last empty segment is a trailing slash).
@@ -69,8 +69,37 @@ fn is_url_of(url: &[u8], target: &[u8]) -> bool {
     })
 }
 
-/// Whether a header may make the back end act on another method than the one that was looked at.
-pub(super) fn method_overridden(headers: &Headers<'_>) -> bool {
+/// Names of query parameters that some frameworks read as the method, as [`variable`] writes them.
+const METHOD_PARAMETERS: [&str; 8] = [
+    "_method",
+    "_http_method",
+    "_httpmethod",
+    "_http_method_override",
+    "http_method_override",
+    "x_http_method_override",
+    "x_http_method",
+    "x_method_override",
+];
+
+/// Whether a header or the query may make the back end act on another method than the one that was
+/// looked at.
+pub(super) fn method_overridden(request: &Request<'_>) -> bool {
     let mut names = METHOD_OVERRIDES.iter();
-    names.any(|name| headers.all(name).next().is_some())
+    names.any(|name| request.headers.all(name).next().is_some())
+        || request
+            .query()
+            .split(['&', ';'])
+            .any(|pair| METHOD_PARAMETERS.contains(&&*variable(pair)))
+}
+
+/// Returns the name of a query parameter as PHP and its like read it: decoded, in lower case, without
+/// leading spaces, cut at a bracket, with `_` for what is no letter or digit.
+fn variable(pair: &str) -> String {
+    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+    let name = name.replace('+', " ");
+    let name = percent_encoding::percent_decode_str(&name).decode_utf8_lossy();
+    let name = name.trim_start();
+    let name = name.split('[').next().unwrap_or_default();
+    name.to_lowercase()
+        .replace(|c: char| !c.is_alphanumeric(), "_")
 }

@@ -104,7 +104,7 @@ fn tricky_paths_are_never_exempt() {
         "/open.html",
         "/open;/x",
     ] {
-        assert!(!policy.exempts(&request(target)), "{target:?}");
+        assert!(policy.exempts(&request(target)).is_none(), "{target:?}");
     }
 }
 
@@ -114,7 +114,7 @@ fn headers_that_replace_the_path_end_the_exemption() {
     let with = |name: &'static str, value: &'static str| {
         let mut request = request("/public/a?b=c");
         request.headers.push(name, value.as_bytes());
-        policy.exempts(&request)
+        policy.exempts(&request).is_some()
     };
     for (name, value) in [
         ("X-Original-URL", "/admin"),
@@ -144,17 +144,110 @@ fn methods_are_compared_with_case_and_cannot_be_overridden() {
         ..prefix("/public/")
     }]);
     let method = |method| {
-        policy.exempts(&Request {
-            method,
-            target: "/public/a",
-            headers: Headers::new(),
-        })
+        policy
+            .exempts(&Request {
+                method,
+                target: "/public/a",
+                headers: Headers::new(),
+            })
+            .is_some()
     };
     assert!(method("GET") && method("HEAD"));
     assert!(!method("POST") && !method("get") && !method("") && !method("GETX"));
     let mut overridden = request("/public/a");
     overridden.headers.push("X-HTTP-Method-Override", b"DELETE");
-    assert!(!policy.exempts(&overridden));
+    assert!(policy.exempts(&overridden).is_none());
+}
+
+#[test]
+fn the_query_cannot_override_the_method() {
+    let policy = Policy::new(&[Bypass {
+        methods: Some(vec!["GET".to_owned()]),
+        ..prefix("/public/")
+    }]);
+    let exempt = |query: &str| {
+        let target = format!("/public/a?{query}");
+        policy.exempts(&request(&target)).is_some()
+    };
+    for query in [
+        "_method=DELETE",
+        "_METHOD=DELETE",
+        "a=b&_method=DELETE",
+        "a=b;_method=DELETE",
+        "%5fmethod=DELETE",
+        "%5Fm%65thod=DELETE",
+        "_method[]=DELETE",
+        "_method%5B%5D=DELETE",
+        ".method=DELETE",
+        "+_method=DELETE",
+        "%20_method=DELETE",
+        "_method",
+        "_HttpMethod=DELETE",
+        "X-HTTP-Method-Override=DELETE",
+        "x_http_method=DELETE",
+        "X-Method-Override=DELETE",
+    ] {
+        assert!(!exempt(query), "{query}");
+    }
+    for query in [
+        "",
+        "method=card",
+        "a=_method",
+        "my_method=x",
+        "_methods=x",
+        "q=%5fmethod",
+    ] {
+        assert!(exempt(query), "{query}");
+    }
+    let every_method = Policy::new(&[prefix("/public/")]);
+    assert!(
+        every_method
+            .exempts(&request("/public/a?_method=DELETE"))
+            .is_some()
+    );
+}
+
+#[test]
+fn preflight_requests_may_be_exempt_everywhere() {
+    let preflight = |methods: &[&str]| Bypass {
+        methods: Some(methods.iter().map(|&method| method.to_owned()).collect()),
+        ..prefix("/")
+    };
+    assert_eq!(problems_of(&preflight(&["OPTIONS"])), [""; 0]);
+    for methods in [&["GET", "OPTIONS"][..], &["HEAD"], &[]] {
+        assert!(!problems_of(&preflight(methods)).is_empty(), "{methods:?}");
+    }
+    let policy = Policy::new(&[preflight(&["OPTIONS"])]);
+    for target in ["/", "/a%2fb", "/a/../b", "/a;b//c", "*", "/a?_x=é"] {
+        let asked = |method, headers| Request {
+            method,
+            target,
+            headers,
+        };
+        let options = asked("OPTIONS", Headers::new());
+        assert_eq!(policy.exempts(&options), Some(Tokens::Ignored), "{target}");
+        assert_eq!(policy.exempts(&asked("GET", Headers::new())), None);
+        let mut headers = Headers::new();
+        headers.push("x-http-method-override", b"DELETE");
+        assert_eq!(policy.exempts(&asked("OPTIONS", headers)), None);
+    }
+}
+
+#[test]
+fn the_first_entry_that_fits_says_what_happens_to_a_token() {
+    let optional = Bypass {
+        token: Tokens::Optional,
+        ..prefix("/public/")
+    };
+    let policy = Policy::new(&[exact("/public/logo.png"), optional]);
+    for (target, expected) in [
+        ("/public/logo.png", Some(Tokens::Ignored)),
+        ("/public/a", Some(Tokens::Optional)),
+        ("/public/../a", None),
+        ("/orders", None),
+    ] {
+        assert_eq!(policy.exempts(&request(target)), expected, "{target}");
+    }
 }
 
 #[test]
@@ -204,7 +297,10 @@ fn unsound_entries_are_refused_and_exempt_nothing() {
         );
         let policy = Policy::new(std::slice::from_ref(&bypass));
         for target in ["/", "/a", "/b", "/public/a"] {
-            assert!(!policy.exempts(&request(target)), "{bypass:?} {target}");
+            assert!(
+                policy.exempts(&request(target)).is_none(),
+                "{bypass:?} {target}"
+            );
         }
     }
 }
@@ -231,9 +327,9 @@ fn plain_paths_are_exempt_as_documented() {
         "/open/",
         "/open/a@b:c",
     ] {
-        assert!(policy.exempts(&request(target)), "{target}");
+        assert!(policy.exempts(&request(target)).is_some(), "{target}");
     }
-    assert!(!Policy::default().exempts(&request("/")));
+    assert!(Policy::default().exempts(&request("/")).is_none());
 }
 
 /// Pieces out of which attackers build paths.
@@ -309,7 +405,7 @@ proptest! {
     ) {
         let target = format!("{}{}", if rooted { "/public/" } else { "" }, pieces.concat());
         let policy = Policy::new(&[prefix("/public/")]);
-        if policy.exempts(&request(&target)) {
+        if policy.exempts(&request(&target)).is_some() {
             for habits in 0..64 {
                 let path = target.split('?').next().unwrap_or("");
                 let served = careless(path, habits);
