@@ -1,10 +1,11 @@
 //! The history of an issuer's `max_token_lifetime` and `leeway`, the bounds that make forgetting
 //! safe.
 //!
-//! Call the bound `M`. A token with `exp − iat > M` is refused, so a token issued at or before a
-//! cut-off `c` is dead after `c + M + leeway`, and a revocation may be forgotten then. Raising `M`
-//! must not bring back a token whose revocation was already forgotten, so a raise holds only for
-//! tokens issued after it. That is why the history is durable: every change of a configured bound is a
+//! The bound `M` is `max_token_lifetime + leeway`: issuers round, so a token for an hour may live a
+//! second more. A token with `exp − iat > M` is refused, so a token issued at or before a cut-off
+//! `c` is dead after `c + M + leeway`, and a revocation may be forgotten then. Raising `M` must not
+//! bring back a token whose revocation was already forgotten, so a raise holds only for tokens
+//! issued after it. That is why the history is durable: every change of a configured bound is a
 //! record in the log ([`History`]), so that every replica judges by all of them.
 //!
 //! The other ways to bring a token back are closed here too. Lowering `M` would date a token
@@ -176,10 +177,10 @@ impl Lifetimes {
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
         let leeway = self.leeway.unwrap_or(0);
-        let change = |seconds: u64, max_token_lifetime| Change {
+        let change = |seconds: u64, longest_life| Change {
             at: UnixMillis::from_seconds(seconds),
             bounds: Bounds {
-                max_token_lifetime,
+                longest_life,
                 leeway,
             },
         };

@@ -28,7 +28,7 @@ pub enum Reason {
     WrongAudience,
     /// `typ` is of another kind of token (RFC 8725 §3.11).
     WrongType,
-    /// `exp − iat` is more than the issuer's `max_token_lifetime`.
+    /// `exp − iat` is more than the issuer's `max_token_lifetime` and leeway.
     LifetimeExceeded,
     /// A required claim is absent or of the wrong type.
     MissingClaim,

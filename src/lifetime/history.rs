@@ -15,18 +15,18 @@ use super::Lifetimes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bounds {
-    /// `max_token_lifetime`, in seconds.
-    pub max_token_lifetime: u64,
+    /// `max_token_lifetime` plus `leeway`, in seconds.
+    pub longest_life: u64,
     /// Milliseconds.
     pub leeway: u64,
 }
 
 impl Bounds {
-    /// Fractions of a second of a lifetime do not count.
+    /// Fractions of a second of a life do not count.
     #[must_use]
-    pub fn new(max_token_lifetime: Duration, leeway: Duration) -> Self {
+    pub fn new(longest_life: Duration, leeway: Duration) -> Self {
         Self {
-            max_token_lifetime: max_token_lifetime.as_secs(),
+            longest_life: longest_life.as_secs(),
             leeway: u64::try_from(leeway.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -74,7 +74,7 @@ impl History {
         let Some(latest) = self.0.last() else {
             return Some(Change { at: now, bounds });
         };
-        let is_raise = latest.bounds.max_token_lifetime < bounds.max_token_lifetime;
+        let is_raise = latest.bounds.longest_life < bounds.longest_life;
         let begins = if is_raise { now.plus(spread) } else { now };
         let at = begins.max(latest.at.plus(Duration::from_millis(1)));
         (latest.bounds != bounds).then_some(Change { at, bounds })
@@ -84,7 +84,7 @@ impl History {
     #[must_use]
     pub fn lifetimes(&self) -> Option<Lifetimes> {
         let first = self.0.first()?;
-        let seconds = |bounds: Bounds| Duration::from_secs(bounds.max_token_lifetime);
+        let seconds = |bounds: Bounds| Duration::from_secs(bounds.longest_life);
         let mut lifetimes = Lifetimes::new(seconds(first.bounds));
         for Change { at, bounds } in &self.0 {
             lifetimes.adopt(seconds(*bounds), *at);
@@ -153,6 +153,19 @@ mod tests {
             assert_eq!(fold(&twice), expected);
         }
         assert_eq!(History::default().lifetimes(), None);
+    }
+
+    /// A token whose life only the new leeway admits may have lost its revocation under the old one.
+    #[test]
+    fn a_raised_leeway_lengthens_the_life_of_later_tokens_only() {
+        let of = |leeway| Bounds::new(HOUR + leeway, leeway);
+        let (short, long) = (Duration::from_secs(30), Duration::from_mins(10));
+        let mut history = History::default();
+        history.add(history.change_to(of(short), at(100), SPREAD).unwrap());
+        history.add(history.change_to(of(long), at(1000), SPREAD).unwrap());
+        let lifetimes = history.lifetimes().unwrap();
+        assert_eq!(lifetimes.of_token(1060), HOUR + short);
+        assert_eq!(lifetimes.of_token(1061), HOUR + long);
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Config {
     }
 
     fn check_retention(&self, problems: &mut Problems, issuer: &Issuer) {
-        let needed = Span(issuer.max_token_lifetime.saturating_add(issuer.leeway));
+        let needed = Span(issuer.longest_life().saturating_add(issuer.leeway));
         let Some(retention) = self.retention.filter(|retention| *retention < needed) else {
             return;
         };
@@ -168,7 +168,7 @@ impl Config {
             "retention",
             format!(
                 "{retention} is shorter than a token of {} can live: a token revoked right after \
-                 it was issued is valid for up to {needed} more (max_token_lifetime + leeway), \
+                 it was issued is valid for up to {needed} more (max_token_lifetime + twice the leeway), \
                  and would be accepted again once its revocation is forgotten; use at least \
                  {needed}, or leave retention out",
                 issuer.issuer
@@ -215,8 +215,9 @@ mod tests {
             found[0].starts_with("retention: 1h is shorter"),
             "{found:?}"
         );
-        assert!(found[0].contains("1h 1m"), "{found:?}");
-        assert!(problems_of("retention: 61m").is_empty());
+        assert!(found[0].contains("1h 2m"), "{found:?}");
+        assert_eq!(problems_of("retention: 61m").len(), 1);
+        assert!(problems_of("retention: 62m").is_empty());
     }
 
     #[test]

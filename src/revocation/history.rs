@@ -61,7 +61,7 @@ impl Histories {
             let of_issuer = OfIssuer {
                 configured: issuer.clone(),
                 history: History::default(),
-                current: Current::new(Lifetimes::new(issuer.max_token_lifetime)),
+                current: Current::new(Lifetimes::new(issuer.longest_life())),
                 kept: kept(keep, &issuer.issuer)?,
             };
             Ok((issuer.issuer.clone(), of_issuer))
@@ -185,14 +185,14 @@ impl Histories {
 
 impl OfIssuer {
     fn bounds(&self) -> Bounds {
-        Bounds::new(self.configured.max_token_lifetime, self.configured.leeway)
+        Bounds::new(self.configured.longest_life(), self.configured.leeway)
     }
 
     fn terms(&self) -> Terms {
         let lifetimes = self.current.load();
         let leeway = self.history.latest().map_or(0, |latest| latest.leeway);
         Terms {
-            longest_life: lifetimes.longest().max(self.configured.max_token_lifetime),
+            longest_life: lifetimes.longest().max(self.configured.longest_life()),
             leeway: self.configured.leeway.max(Duration::from_millis(leeway)),
             not_before: lifetimes.remember_until(),
         }
@@ -205,7 +205,7 @@ pub(super) fn record(issuer: &str, change: Change) -> Arc<Revocation> {
     Arc::new(Revocation {
         id: format!(
             "bounds-{}-{}-{}",
-            at.0, bounds.max_token_lifetime, bounds.leeway
+            at.0, bounds.longest_life, bounds.leeway
         ),
         target: Target {
             issuer: issuer.to_owned(),

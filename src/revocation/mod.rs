@@ -214,7 +214,7 @@ impl Core {
 fn terms_of(issuers: &[Issuer]) -> HashMap<String, Terms> {
     let terms = |issuer: &Issuer| {
         let terms = Terms {
-            longest_life: issuer.max_token_lifetime,
+            longest_life: issuer.longest_life(),
             leeway: issuer.leeway,
             not_before: UnixMillis::default(),
         };

@@ -62,7 +62,7 @@ pub struct Draft {
     /// `jti` or a `sid`.
     pub issued_at_or_before: Option<UnixMillis>,
     /// The cut-off for tokens without `iat`: those that expire at or before this second. Without
-    /// it such a token counts as issued at `exp − max_token_lifetime`.
+    /// it such a token counts as issued as early as its life may be long.
     pub expires_at_or_before: Option<UnixMillis>,
     /// By the sender's clock.
     pub occurred_at: UnixMillis,
@@ -281,8 +281,8 @@ mod tests {
                 source,
                 cause,
                 received_at,
-                bounds: bounds.map(|(max_token_lifetime, leeway)| Bounds {
-                    max_token_lifetime,
+                bounds: bounds.map(|(longest_life, leeway)| Bounds {
+                    longest_life,
                     leeway,
                 }),
                 original: None,

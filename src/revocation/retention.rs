@@ -19,6 +19,15 @@ pub struct Issuer {
     pub leeway: Duration,
 }
 
+impl Issuer {
+    /// The longest `exp − iat` of a token that is accepted. Issuers round, so the leeway counts
+    /// for this difference of two times as it does for each of them.
+    #[must_use]
+    pub fn longest_life(&self) -> Duration {
+        self.max_token_lifetime.saturating_add(self.leeway)
+    }
+}
+
 /// Shared by everything that forgets. Until [`Retention::set`] was called nothing is forgotten.
 #[derive(Clone, Debug, Default)]
 pub struct Retention(Arc<ArcSwapOption<Rules>>);

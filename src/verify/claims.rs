@@ -25,7 +25,7 @@ pub struct Claims {
     /// `iat` in whole seconds since the epoch, rounded down; `None` when the token has none.
     pub issued_at: Option<u64>,
     /// `iat`; for a token without one, the earliest second in which it may have been issued, which
-    /// is `exp − max_token_lifetime` unless that was raised since. Seconds.
+    /// is `exp − max_token_lifetime − leeway` unless those were raised since. Seconds.
     pub counts_as_issued_at: u64,
     /// `exp` in whole seconds since the epoch, rounded down.
     pub expires_at: u64,

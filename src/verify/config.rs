@@ -37,15 +37,16 @@ pub struct IssuerConfig {
     /// `jwks`, and those HMAC ones for which a `secret` is long enough.
     #[serde(default)]
     pub algorithms: Option<Vec<Algorithm>>,
-    /// The longest life of a token, `exp − iat`; a longer one is refused. Revocations are kept
-    /// this long, so it is what makes forgetting them safe.
+    /// The longest life of a token: one with `exp − iat` above it, plus `leeway`, is refused.
+    /// Revocations are kept this long, so it is what makes forgetting them safe.
     #[serde(default = "max_token_lifetime")]
     pub max_token_lifetime: Span,
-    /// How far the issuer's clock may differ from ours.
+    /// How far the issuer's clock may differ from ours, and how far `exp − iat` may exceed
+    /// `max_token_lifetime`.
     #[serde(default = "leeway")]
     pub leeway: Span,
-    /// Refuse tokens without `iat`. Otherwise such a token counts as issued as early as its `exp`
-    /// and `max_token_lifetime` allow.
+    /// Refuse tokens without `iat`. Otherwise such a token counts as issued as early as its `exp`,
+    /// `max_token_lifetime` and `leeway` allow.
     #[serde(default)]
     pub require_iat: bool,
     /// The kinds of token that are accepted (`typ` in the header), compared without case and with
@@ -250,6 +251,11 @@ impl IssuerConfig {
         if !self.allowed_clients.is_empty() && self.client_claims.is_empty() {
             problems.push("client_claims", "allowed_clients needs a claim to look at");
         }
+    }
+
+    /// The longest `exp − iat` of a token that is accepted.
+    pub(super) fn longest_life(&self) -> std::time::Duration {
+        self.max_token_lifetime.0.saturating_add(self.leeway.0)
     }
 
     fn check_keys(&self, problems: &mut Problems) {

@@ -126,7 +126,7 @@ impl Rules {
             .ok_or(Reason::MalformedToken)?;
         let longest = self.lifetimes.load().of_token(issued_at);
         // Another replica may allow longer ones already.
-        if life > longest.min(self.config.max_token_lifetime.0).as_secs() {
+        if life > longest.min(self.config.longest_life()).as_secs() {
             return Err(Reason::LifetimeExceeded);
         }
         Ok(issued_at)
@@ -136,7 +136,7 @@ impl Rules {
     fn guess_issue(&self, expires_at: u64, now: UnixMillis) -> Result<u64, Reason> {
         let lifetimes = self.lifetimes.load();
         let earliest = earliest_issue(&lifetimes, expires_at);
-        let by_ours = expires_at.saturating_sub(self.config.max_token_lifetime.0.as_secs());
+        let by_ours = expires_at.saturating_sub(self.config.longest_life().as_secs());
         if UnixMillis::from_seconds(earliest.max(by_ours)) > now.plus(self.config.leeway.0) {
             return Err(Reason::LifetimeExceeded);
         }

@@ -284,7 +284,7 @@ mod tests {
             cause: "cause".to_owned(),
             received_at: UnixMillis(number + 3),
             bounds: (number == 1).then_some(Bounds {
-                max_token_lifetime: 7,
+                longest_life: 7,
                 leeway: 8,
             }),
             original: None,

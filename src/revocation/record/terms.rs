@@ -9,7 +9,8 @@ use super::{Action, Revocation, View};
 /// What an issuer's tokens are bound to, and so how long its revocations must be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// The longest life any accepted token can have: [`crate::lifetime::Lifetimes::longest`].
+    /// The longest life any accepted token can have, the leeway included:
+    /// [`crate::lifetime::Lifetimes::longest`].
     pub longest_life: Duration,
     /// How far the clocks of issuer and replica may differ.
     pub leeway: Duration,

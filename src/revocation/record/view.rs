@@ -132,7 +132,7 @@ impl<'a> View<'a> {
         out.number(11, action);
         if let Some(bounds) = self.bounds {
             out.message(12, |message| {
-                put_number(message, 1, bounds.max_token_lifetime);
+                put_number(message, 1, bounds.longest_life);
                 put_number(message, 2, bounds.leeway);
             });
         }
@@ -229,13 +229,13 @@ fn read_match<'a>(message: &'a [u8], is_known: &mut bool) -> Result<(&'a str, &'
 
 fn read_bounds(message: &[u8], is_known: &mut bool) -> Result<Bounds, Malformed> {
     let mut bounds = Bounds {
-        max_token_lifetime: 0,
+        longest_life: 0,
         leeway: 0,
     };
     let mut fields = Fields::of(message);
     while let Some((number, field)) = fields.next()? {
         match number {
-            1 => bounds.max_token_lifetime = field.number()?,
+            1 => bounds.longest_life = field.number()?,
             2 => bounds.leeway = field.number()?,
             _ => *is_known = false,
         }

@@ -125,10 +125,10 @@ pub(super) fn times() -> Vec<Case> {
             "nbf a fraction in the future" => literally("nbf", &format!("{}.001", NOW + 30)),
             "iat in the future" => saying(&with("iat", NOW + 31)),
         LifetimeExceeded:
-            "lives a second too long" => saying(&with("exp", NOW - 60 + 3601)),
+            "lives a second too long" => saying(&with("exp", NOW - 60 + 3631)),
             "lives for ever" => saying(&with("exp", 253_402_300_799_u64)),
             "iat zero" => saying(&with("iat", 0)),
-            "lives too long, without iat" => without_iat(NOW + 3631),
+            "lives too long, without iat" => without_iat(NOW + 3661),
     }
 }
 

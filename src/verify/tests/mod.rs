@@ -73,7 +73,7 @@ impl World {
             .map(|one| {
                 (
                     one.issuer.clone(),
-                    Current::new(Lifetimes::new(one.max_token_lifetime.0)),
+                    Current::new(Lifetimes::new(one.longest_life())),
                 )
             })
             .collect::<HashMap<_, _>>();

@@ -71,7 +71,7 @@ pub(super) fn steps(
         audiences,
         session,
     });
-    let lives = prop_oneof![Just(3600), 1_u64..11_000];
+    let lives = prop_oneof![Just(3600), 3598_u64..3664, 1_u64..11_000];
     let issue = (who, prop::bool::weighted(0.7), lives);
     let issue = issue.prop_map(|(who, has_iat, lives)| Step::Issue {
         who,

@@ -103,7 +103,7 @@ impl World {
             sender: 0,
             issuer_sends: false,
             hours: 1,
-            bounds: vec![(0, 3600)],
+            bounds: vec![(0, bound(1))],
             only_raised: true,
             retention,
             log,
@@ -291,7 +291,7 @@ impl World {
     async fn restart(&mut self, hours: u64) {
         self.only_raised &= hours >= self.hours;
         self.hours = hours;
-        self.bounds.push((self.time.seconds(), hours * 3600));
+        self.bounds.push((self.time.seconds(), bound(hours)));
         // Closes the old one first: one process at a time.
         let elsewhere = tempfile::tempdir().unwrap();
         self.log = open(&elsewhere, &self.clock, &Retention::default());
@@ -410,4 +410,9 @@ fn open(directory: &tempfile::TempDir, clock: &Clock, retention: &Retention) -> 
     let path = directory.path().to_owned();
     let config = embedded::Config { path };
     Embedded::open(&config, clock, &Readiness::default(), retention).unwrap()
+}
+
+/// In seconds: the leeway counts for the life of a token too.
+fn bound(hours: u64) -> u64 {
+    hours * 3600 + LEEWAY.as_secs()
 }

@@ -345,7 +345,7 @@ fn times(mint: &Mint) -> Vec<Case> {
             "nbf in the future" => with("nbf", json!(now + 280)),
             "iat in the future" => mint.clone().shifted(300).sign(),
         lifetime_exceeded:
-            "lives too long" => with("exp", json!(now + 3601)),
+            "lives too long" => with("exp", json!(now + 3631)),
             "lives for ever" => with("exp", json!(253_402_300_799_u64)),
             "iat zero" => with("iat", json!(0)),
             "lives too long, without iat" => timeless.claim("exp", now + 7200).sign(),
