@@ -1,6 +1,10 @@
 //! Why a request was refused: one closed list, used alike in logs, metrics, dynamic metadata and
 //! `explain`. Operators see the reason; a client never does (see `proxy::answer`).
 
+mod rejection;
+
+pub use rejection::{Detail, Rejection};
+
 /// The reasons. Their names are an interface: dashboards and alerts match on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -26,7 +30,7 @@ pub enum Reason {
     NotYetValid,
     /// `aud` has none of the issuer's audiences (RFC 7519 §4.1.3).
     WrongAudience,
-    /// `typ` is of another kind of token (RFC 8725 §3.11).
+    /// `typ`, or a claim that tells kinds of tokens apart, is of another kind (RFC 8725 §3.11–3.12).
     WrongType,
     /// `exp − iat` is more than the issuer's `max_token_lifetime` and leeway.
     LifetimeExceeded,

@@ -1,17 +1,24 @@
 //! `portcullis check-config`.
 
+use std::fmt::Write as _;
+
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 
-use super::{ConfigFile, FAILED, Output, print};
+use super::{ConfigFile, FAILED, Output, blocking, print};
 use crate::config::{self, Config, Report};
+use crate::verify::{self, Profile};
 
 const AFTER: &str = "\
-Starts nothing and connects to nobody. Environment variables that the file names have to be set as
+Starts nothing, and connects to nobody without --discover. Where an issuer has no `profile` and its
+address, or its discovery document, shows which provider it is, a hint names the profile: no mistake,
+and it does not change the exit code. Environment variables that the file names have to be set as
 they will be for serve. Values of variables and secrets are never printed.
 
 Examples:
   portcullis check-config --config portcullis.yaml
+  portcullis check-config --config portcullis.yaml --discover
   portcullis check-config --config portcullis.yaml --output json | jq '.problems[]'
 
 Exit codes: 0 the configuration is good, 1 it is not, 2 the command line is wrong.";
@@ -26,6 +33,19 @@ pub(super) struct CheckConfig {
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Output,
+
+    /// Ask the discovery documents of issuers without a profile which provider they are
+    #[arg(long)]
+    discover: bool,
+}
+
+/// Advice about one issuer.
+#[derive(Serialize)]
+struct Hint {
+    field: String,
+    issuer: String,
+    profile: Option<Profile>,
+    message: String,
 }
 
 impl CheckConfig {
@@ -33,23 +53,73 @@ impl CheckConfig {
         let path = &self.config.path;
         let result = config::load(path);
         let file = path.display().to_string();
+        let hints = match &result {
+            Ok(config) => hints(config, self.discover),
+            Err(_) => Vec::new(),
+        };
         let text = match self.output {
-            Output::Text => as_text(&file, &result),
-            Output::Json => as_json(&file, &result),
+            Output::Text => as_text(&file, &result, &hints),
+            Output::Json => as_json(&file, &result, &hints),
         };
         let written = print(&text);
         if result.is_ok() { written } else { FAILED }
     }
 }
 
-fn as_text(file: &str, result: &Result<Config, Report>) -> String {
+/// Hints for the issuers that have no profile.
+fn hints(config: &Config, discover: bool) -> Vec<Hint> {
+    let issuers = config.issuers.iter().enumerate();
+    let without = issuers.filter(|(_, issuer)| issuer.profile.is_none());
+    without
+        .filter_map(|(i, issuer)| {
+            let by_address = Profile::of_issuer(&issuer.issuer);
+            let asked = (discover && by_address.is_none())
+                .then(|| blocking(verify::discover(issuer, &config.keys)));
+            let (profile, message) = match (by_address, asked) {
+                (Some(profile), _) | (None, Some(Ok(Some(profile)))) => {
+                    (Some(profile), advice(profile))
+                }
+                (None, Some(Err(why))) => {
+                    (None, format!("cannot tell which provider it is: {why}"))
+                }
+                (None, None | Some(Ok(None))) => return None,
+            };
+            Some(Hint {
+                field: format!("issuers[{i}].profile"),
+                issuer: issuer.issuer.clone(),
+                profile,
+                message,
+            })
+        })
+        .collect()
+}
+
+fn advice(profile: Profile) -> String {
+    let (name, audiences) = (profile.as_str(), profile.audiences());
+    format!(
+        "looks like {name}; with `profile: {name}`, ID tokens and other tokens that are no access \
+         tokens are refused. Its audiences: {audiences}. See docs/profiles.md"
+    )
+}
+
+fn as_text(file: &str, result: &Result<Config, Report>, hints: &[Hint]) -> String {
     match result {
-        Ok(config) => format!("{file}: good: {}", config.summary()),
+        Ok(config) => {
+            let mut text = format!("{file}: good: {}", config.summary());
+            for hint in hints {
+                let _ = write!(
+                    text,
+                    "\n{file}: hint: {}: {} {}",
+                    hint.field, hint.issuer, hint.message
+                );
+            }
+            text
+        }
         Err(report) => report.to_string(),
     }
 }
 
-fn as_json(file: &str, result: &Result<Config, Report>) -> String {
+fn as_json(file: &str, result: &Result<Config, Report>, hints: &[Hint]) -> String {
     let (summary, problems) = match result {
         Ok(config) => (Some(config.summary()), &[][..]),
         Err(report) => (None, &report.problems[..]),
@@ -59,6 +129,7 @@ fn as_json(file: &str, result: &Result<Config, Report>) -> String {
         "valid": result.is_ok(),
         "summary": summary,
         "problems": problems,
+        "hints": hints,
     });
     format!("{answer:#}")
 }

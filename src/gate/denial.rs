@@ -11,6 +11,7 @@ impl Denial {
         Self {
             id: DecisionId::next(),
             reason,
+            detail: None,
         }
     }
 }

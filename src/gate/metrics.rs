@@ -1,18 +1,22 @@
 //! What the gate counts: three additions per decision, to cells that few threads share, and no
 //! lock. The sums are made when someone looks.
+//!
+//! Each reason for a refusal keeps one example, an `OpenMetrics` exemplar: the decision's id, what was
+//! expected and what came. Only refusals that have a detail touch it, and never wait for it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::CounterWithExemplar;
 use prometheus_client::registry::Registry;
 
-use super::Decision;
-use crate::reason::Reason;
+use super::{Decision, DecisionId, Denial};
+use crate::reason::{Detail, Reason};
 
 /// `portcullis_decisions_total{outcome,reason}` and `portcullis_check_seconds`.
 #[derive(Debug)]
@@ -45,7 +49,21 @@ const OUTCOMES: usize = BYPASS + 1;
 const SHARDS: usize = 16;
 
 #[derive(Debug, Default)]
-struct Shards([Shard; SHARDS]);
+struct Shards {
+    shards: [Shard; SHARDS],
+    /// By [`Reason`].
+    examples: [Mutex<Option<Example>>; Reason::ALL.len()],
+}
+
+/// A refusal that explains itself.
+#[derive(Debug)]
+struct Example {
+    id: DecisionId,
+    detail: Arc<Detail>,
+}
+
+/// Characters of a text in an exemplar. All labels of one have 128 at most (`OpenMetrics` §4.6.1).
+const LONGEST: usize = 44;
 
 /// On cache lines of its own.
 #[derive(Debug, Default)]
@@ -70,7 +88,10 @@ impl Metrics {
         let outcome = match decision {
             Decision::Permit(_) => PERMIT,
             Decision::Bypass(_) => BYPASS,
-            Decision::Deny(denial) => denial.reason as usize,
+            Decision::Deny(denial) => {
+                self.0.remember(denial);
+                denial.reason as usize
+            }
         };
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| *bound < nanoseconds);
@@ -88,12 +109,23 @@ impl Shards {
         thread_local! {
             static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
         }
-        &self.0[OWN.with(|own| *own)]
+        &self.shards[OWN.with(|own| *own)]
+    }
+
+    /// Keeps an example, unless somebody else is there at this moment.
+    fn remember(&self, denial: &Denial) {
+        let Some(detail) = &denial.detail else { return };
+        if let Ok(mut example) = self.examples[denial.reason as usize].try_lock() {
+            *example = Some(Example {
+                id: denial.id,
+                detail: Arc::clone(detail),
+            });
+        }
     }
 
     fn sum(&self, cell: impl Fn(&Shard) -> &AtomicU64) -> u64 {
         let values = self
-            .0
+            .shards
             .iter()
             .map(|shard| cell(shard).load(Ordering::Relaxed));
         values.fold(0, u64::wrapping_add)
@@ -107,11 +139,25 @@ impl Shards {
         for (outcome, reason, cell) in passed.into_iter().chain(denied) {
             let labels = [("outcome", outcome), ("reason", reason)];
             let total = self.sum(|shard| &shard.outcomes[cell]);
-            family
-                .encode_family(&labels)?
-                .encode_counter::<NoLabelSet, u64, f64>(&total, None)?;
+            let counter = self.with_example(total, cell);
+            counter.encode(family.encode_family(&labels)?)?;
         }
         Ok(())
+    }
+
+    /// A counter that stands at `total`. Its exemplar, if there is one, is its last increment.
+    fn with_example(&self, total: u64, cell: usize) -> CounterWithExemplar<Labels> {
+        let counter = CounterWithExemplar::default();
+        let example = self.examples.get(cell).map(Mutex::lock);
+        let example = example.map(|example| example.unwrap_or_else(PoisonError::into_inner));
+        match example.as_deref() {
+            Some(Some(example)) if total > 0 => {
+                counter.inc_by(total - 1, None, None);
+                counter.inc_by(1, Some(labels(example)), None);
+            }
+            _ => drop(counter.inc_by(total, None, None)),
+        }
+        counter
     }
 
     fn encode_seconds(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -128,6 +174,18 @@ impl Shards {
     }
 }
 
+type Labels = Vec<(&'static str, String)>;
+
+fn labels(example: &Example) -> Labels {
+    let short = |text: &str| text.chars().take(LONGEST).collect();
+    let mut labels = vec![
+        ("decision_id", example.id.to_string()),
+        ("expected", short(example.detail.expected())),
+    ];
+    labels.extend(example.detail.found().map(|found| ("found", short(found))));
+    labels
+}
+
 impl Collector for Shards {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_decisions(&mut encoder)?;
@@ -139,6 +197,7 @@ impl Collector for Shards {
 mod tests {
     use super::*;
     use crate::gate::testing;
+    use crate::reason::Rejection;
 
     fn text(registry: &Registry) -> String {
         let mut text = String::new();
@@ -182,13 +241,48 @@ mod tests {
             "portcullis_decisions_total{outcome=\"deny\",reason=\"stale\"} 20\n",
             "portcullis_decisions_total{outcome=\"bypass\",reason=\"\"} 20\n",
             "portcullis_decisions_total{outcome=\"permit\",reason=\"\"} 0\n",
-            "portcullis_check_seconds_bucket{le=\"0.000005\"} 340\n",
-            "portcullis_check_seconds_bucket{le=\"1.0\"} 340\n",
-            "portcullis_check_seconds_bucket{le=\"+Inf\"} 360\n",
-            "portcullis_check_seconds_count 360\n",
+            "portcullis_check_seconds_bucket{le=\"0.000005\"} 540\n",
+            "portcullis_check_seconds_bucket{le=\"1.0\"} 540\n",
+            "portcullis_check_seconds_bucket{le=\"+Inf\"} 560\n",
+            "portcullis_check_seconds_count 560\n",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_refusal_that_explains_itself_is_the_exemplar_of_its_reason() {
+        let mut registry = Registry::with_prefix("portcullis");
+        let metrics = Metrics::register(&mut registry);
+        let long = "x".repeat(500);
+        for found in ["aud: \"bank\"", &long] {
+            let rejection = Rejection::found(Reason::WrongAudience, "aud: shop", found);
+            let denial = Denial {
+                detail: rejection.detail,
+                ..Denial::because(rejection.reason)
+            };
+            let id = denial.id;
+            metrics.decided(&Decision::Deny(denial), Duration::ZERO);
+            metrics.decided(&testing::deny(Reason::WrongAudience), Duration::ZERO);
+            let text = text(&registry);
+            let line = text
+                .lines()
+                .find(|line| line.contains("\"wrong_audience\""))
+                .unwrap();
+            let (_, exemplar) = line.split_once(" # ").unwrap();
+            assert!(
+                exemplar.contains(&format!("decision_id=\"{id}\"")),
+                "{exemplar}"
+            );
+            let (labels, value) = exemplar.split_once("} ").unwrap();
+            assert!(
+                labels.contains("expected=\"aud: shop\",found=\""),
+                "{labels}"
+            );
+            assert!(labels.len() < 128 + 14, "with signs: {labels}");
+            assert_eq!(value, "1.0");
+        }
+        assert!(text(&registry).contains("reason=\"wrong_audience\"} 4 # "));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::policy::{Policy, Tokens};
 use crate::readiness::Readiness;
-use crate::reason::Reason;
+use crate::reason::{Detail, Reason, Rejection};
 use crate::request::Request;
 use crate::revocation::{Clear, Reader, Standing};
 use crate::token;
@@ -59,10 +59,12 @@ pub struct Bypass {
 }
 
 /// The request must not pass.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Denial {
     pub id: DecisionId,
     pub reason: Reason,
+    /// For operators only.
+    pub detail: Option<Arc<Detail>>,
 }
 
 /// Names one decision in logs, metadata and the error body, so that all three can be brought
@@ -109,15 +111,15 @@ impl Gate {
         let id = DecisionId::next();
         let decision = match self.judge(request, id).await {
             Ok(decision) => decision,
-            Err(reason) => Decision::Deny(Denial { id, reason }),
+            Err(Rejection { reason, detail }) => Decision::Deny(Denial { id, reason, detail }),
         };
         self.metrics.decided(&decision, started.elapsed());
         decision
     }
 
-    async fn judge(&self, request: &Request<'_>, id: DecisionId) -> Result<Decision, Reason> {
+    async fn judge(&self, request: &Request<'_>, id: DecisionId) -> Result<Decision, Rejection> {
         if !self.readiness.knows() {
-            return Err(Reason::NotReady);
+            return Err(Reason::NotReady.into());
         }
         let bypass = Decision::Bypass(Bypass {
             id,
@@ -139,9 +141,9 @@ impl Gate {
                 verified,
                 _looked_up: looked_up,
             })),
-            Standing::Revoked => Err(Reason::Revoked),
-            Standing::NotReady => Err(Reason::NotReady),
-            Standing::Stale => Err(Reason::Stale),
+            Standing::Revoked => Err(Reason::Revoked.into()),
+            Standing::NotReady => Err(Reason::NotReady.into()),
+            Standing::Stale => Err(Reason::Stale.into()),
         }
     }
 }

@@ -2,12 +2,14 @@
 //! `info`, what passes at `debug`.
 //!
 //! It names the request by method and path, never by query or header, and the client not at all:
-//! a denied request's claims are unverified, or its owner's business.
+//! a denied request's claims are unverified, or its owner's business. What a check expected of a
+//! token is said, and what came only of claims whose signature held, and only of the claim that
+//! failed.
 
 use tracing::{Level, enabled};
 
-use crate::gate::{Decision, DecisionId};
-use crate::reason::Reason;
+use crate::gate::{Decision, DecisionId, Denial};
+use crate::reason::Detail;
 use crate::request::Request;
 
 const TARGET: &str = "portcullis::decision";
@@ -23,7 +25,7 @@ pub(super) fn decided(door: &'static str, request: &Request<'_>, decision: &Deci
     match decision {
         Decision::Deny(denial) => {
             if enabled!(target: TARGET, Level::INFO) {
-                denied(door, request, denial.id, denial.reason);
+                denied(door, request, denial);
             }
         }
         Decision::Permit(permit) => passed(door, request, permit.id, "permit"),
@@ -31,12 +33,15 @@ pub(super) fn decided(door: &'static str, request: &Request<'_>, decision: &Deci
     }
 }
 
-fn denied(door: &'static str, request: &Request<'_>, id: DecisionId, reason: Reason) {
+fn denied(door: &'static str, request: &Request<'_>, denial: &Denial) {
+    let detail = denial.detail.as_deref();
     tracing::info!(
         target: TARGET,
         outcome = "deny",
-        reason = reason.as_str(),
-        decision_id = %id,
+        reason = denial.reason.as_str(),
+        expected = detail.map(Detail::expected),
+        found = detail.and_then(Detail::found),
+        decision_id = %denial.id,
         door,
         method = start(request.method, LONGEST_METHOD),
         path = start(request.path(), LONGEST_PATH),

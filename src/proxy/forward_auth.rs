@@ -83,7 +83,7 @@ async fn route<C: Check>(
 }
 
 async fn answer<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Response {
-    let refuse = |denial| refused(&doors.answers.load(), denial);
+    let refuse = |denial| refused(&doors.answers.load(), &denial);
     let failures = &doors.metrics.forward_auth;
     let limit = doors.serve.check_timeout.0;
     guarded(check(doors, head), limit, failures, refuse).await
@@ -111,7 +111,7 @@ async fn check<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Respo
     match &decision {
         Decision::Permit(permit) => passed(&answers, Some(&permit.verified().claims)),
         Decision::Bypass(_) => passed(&answers, None),
-        Decision::Deny(denial) => refused(&answers, *denial),
+        Decision::Deny(denial) => refused(&answers, denial),
     }
 }
 
@@ -190,7 +190,7 @@ fn passed(answers: &Answers, claims: Option<&Claims>) -> Response {
     response
 }
 
-fn refused(answers: &Answers, denial: Denial) -> Response {
+fn refused(answers: &Answers, denial: &Denial) -> Response {
     let refusal = Refusal::of(denial.reason);
     let body = refusal.body(digits(&denial.id.hex()));
     let mut response = Response::new(Full::from(body));

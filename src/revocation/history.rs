@@ -203,10 +203,7 @@ impl OfIssuer {
 pub(super) fn record(issuer: &str, change: Change) -> Arc<Revocation> {
     let Change { at, bounds } = change;
     Arc::new(Revocation {
-        id: format!(
-            "bounds-{}-{}-{}",
-            at.0, bounds.longest_life, bounds.leeway
-        ),
+        id: format!("bounds-{}-{}-{}", at.0, bounds.longest_life, bounds.leeway),
         target: Target {
             issuer: issuer.to_owned(),
             matches: BTreeMap::new(),

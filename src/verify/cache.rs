@@ -13,7 +13,7 @@ use moka::sync::Cache;
 use super::Verified;
 use super::config::CacheConfig;
 use crate::clock::{Clock, UnixMillis};
-use crate::reason::Reason;
+use crate::reason::{Reason, Rejection};
 use crate::token::Token;
 
 /// Stands for the whole text of a token. Anything that is easier to collide would let those who
@@ -45,7 +45,7 @@ pub(super) struct KnownTokens(Option<Caches>);
 
 struct Caches {
     good: Cache<Fingerprint, Arc<Verified>>,
-    refused: Cache<Fingerprint, Reason>,
+    refused: Cache<Fingerprint, Rejection>,
     /// Until when there may be anything in `refused`, in milliseconds, so that new good tokens are
     /// not looked up there.
     refusing_until: AtomicU64,
@@ -89,7 +89,7 @@ impl KnownTokens {
         token: &Fingerprint,
         now: UnixMillis,
         horizon: UnixMillis,
-    ) -> Option<Result<Arc<Verified>, Reason>> {
+    ) -> Option<Result<Arc<Verified>, Rejection>> {
         let caches = self.0.as_ref()?;
         let Some(verified) = caches.good.get(token) else {
             return caches.find_refused(token, now).map(Err);
@@ -102,26 +102,28 @@ impl KnownTokens {
         Some(admitted.map(|()| verified))
     }
 
-    pub(super) fn insert(&self, token: Fingerprint, examined: &Result<Arc<Verified>, Reason>) {
+    pub(super) fn insert(&self, token: Fingerprint, examined: &Result<Arc<Verified>, Rejection>) {
         let Some(caches) = &self.0 else {
             return;
         };
         match examined {
             Ok(verified) => caches.good.insert(token, Arc::clone(verified)),
-            Err(reason) if is_lasting(*reason) => caches.insert_refused(token, *reason),
+            Err(rejection) if is_lasting(rejection.reason) => {
+                caches.insert_refused(token, rejection.clone());
+            }
             Err(_) => {}
         }
     }
 }
 
 impl Caches {
-    fn find_refused(&self, token: &Fingerprint, now: UnixMillis) -> Option<Reason> {
+    fn find_refused(&self, token: &Fingerprint, now: UnixMillis) -> Option<Rejection> {
         let until = UnixMillis(self.refusing_until.load(Ordering::Relaxed));
         (now <= until).then(|| self.refused.get(token))?
     }
 
-    fn insert_refused(&self, token: Fingerprint, reason: Reason) {
-        self.refused.insert(token, reason);
+    fn insert_refused(&self, token: Fingerprint, rejection: Rejection) {
+        self.refused.insert(token, rejection);
         let until = self.clock.now().plus(REFUSED_FOR);
         self.refusing_until.fetch_max(until.0, Ordering::Relaxed);
     }
@@ -134,7 +136,10 @@ const fn is_lasting(reason: Reason) -> bool {
         Reason::BadSignature
             | Reason::Expired
             | Reason::WrongAudience
+            | Reason::WrongType
+            | Reason::LifetimeExceeded
             | Reason::MissingClaim
+            | Reason::BoundToken
             | Reason::Forbidden
     )
 }
@@ -190,7 +195,7 @@ mod tests {
         Fingerprint::of(Token::new(text))
     }
 
-    fn find(cache: &KnownTokens, text: &str) -> Option<Result<Arc<Verified>, Reason>> {
+    fn find(cache: &KnownTokens, text: &str) -> Option<Result<Arc<Verified>, Rejection>> {
         let now = UnixMillis(1);
         cache.find(&fingerprint(text), now, now)
     }
@@ -225,7 +230,7 @@ mod tests {
         let cache = KnownTokens::new(&CacheConfig { max_size }, Clock::system());
         cache.insert(fingerprint("good"), &Ok(verified(0)));
         for i in 0..20_000 {
-            let refused = Err(Reason::BadSignature);
+            let refused = Err(Reason::BadSignature.into());
             cache.insert(fingerprint(&format!("bad-{i}")), &refused);
         }
         assert!(find(&cache, "good").unwrap().is_ok());
@@ -233,7 +238,7 @@ mod tests {
         held.run_pending_tasks();
         assert!(held.entry_count() <= REFUSED_TOKENS);
         for reason in Reason::ALL {
-            cache.insert(fingerprint(reason.as_str()), &Err(reason));
+            cache.insert(fingerprint(reason.as_str()), &Err(reason.into()));
         }
         for reason in [Reason::NotYetValid, Reason::NotReady, Reason::UnknownKey] {
             assert!(find(&cache, reason.as_str()).is_none(), "{reason}");

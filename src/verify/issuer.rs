@@ -65,10 +65,8 @@ impl Issuer {
 
     /// What the header alone can decide.
     pub(super) fn admit(&self, header: &Header<'_>) -> Result<(), Reason> {
-        if !self.algorithms.contains(header.algorithm) {
-            return Err(Reason::UnsupportedAlgorithm);
-        }
-        self.rules.admit_type(header.typ.as_deref())
+        let allowed = self.algorithms.contains(header.algorithm);
+        allowed.then_some(()).ok_or(Reason::UnsupportedAlgorithm)
     }
 
     /// The key that signed this token. May wait for newer keys when the token names an unknown

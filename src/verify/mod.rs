@@ -7,6 +7,7 @@ mod algorithm;
 mod cache;
 pub mod claims;
 mod config;
+mod discover;
 mod feed;
 mod fetch;
 mod issuer;
@@ -19,7 +20,9 @@ mod keyring;
 mod memo;
 mod metrics;
 mod origin;
+mod profile;
 mod refresh;
+mod requirement;
 mod rules;
 mod secret_key;
 #[cfg(test)]
@@ -29,9 +32,14 @@ mod tests;
 
 pub use algorithm::Algorithm;
 pub use claims::Claims;
-pub use config::{CacheConfig, IssuerConfig, JwksConfig, KeysConfig, SecretConfig, check_issuers};
+pub use config::{
+    BoundTokens, CacheConfig, IssuerConfig, JwksConfig, KeysConfig, SecretConfig, check_issuers,
+};
+pub use discover::discover;
 pub use memo::Memo;
 pub use metrics::Metrics;
+pub use profile::Profile;
+pub use requirement::Requirement;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,7 +53,7 @@ use crate::keep::Keep;
 use crate::lifetime::Current;
 use crate::problem::Problems;
 use crate::readiness::Readiness;
-use crate::reason::Reason;
+use crate::reason::{Reason, Rejection};
 use crate::token::Token;
 use cache::{Fingerprint, KnownTokens};
 use feed::Shared;
@@ -86,6 +94,8 @@ impl Verified {
 /// Verifies tokens of every configured issuer.
 pub struct Verifier {
     issuers: HashMap<String, Arc<Issuer>>,
+    /// The refusal of a token of another issuer.
+    no_issuer: Rejection,
     cache: KnownTokens,
     clock: Clock,
     /// In milliseconds: see [`Verifier::new`].
@@ -141,8 +151,11 @@ impl Verifier {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let names: Vec<&str> = issuers.iter().map(|one| &*one.issuer).collect();
+        let expected = format!("iss: {}", names.join(" or "));
         Ok(Self {
             issuers: built,
+            no_issuer: Rejection::expected(Reason::UnknownIssuer, expected),
             cache: KnownTokens::new(cache, clock.clone()),
             clock,
             horizon,
@@ -156,7 +169,7 @@ impl Verifier {
     ///
     /// # Errors
     /// The first check that failed.
-    pub async fn verify(&self, token: Token<'_>) -> Result<Arc<Verified>, Reason> {
+    pub async fn verify(&self, token: Token<'_>) -> Result<Arc<Verified>, Rejection> {
         let (now, horizon) = (self.clock.now(), self.horizon());
         let fingerprint = Fingerprint::of(token);
         if let Some(found) = self.cache.find(&fingerprint, now, horizon) {
@@ -192,15 +205,17 @@ impl Verifier {
         Ok(jws.payload_bytes.to_vec())
     }
 
-    async fn examine(&self, token: Token<'_>) -> Result<Verified, Reason> {
+    async fn examine(&self, token: Token<'_>) -> Result<Verified, Rejection> {
         let mut space = Vec::new();
         let jws = Jws::parse(token.expose(), &mut space)?;
         let issuer = jws.issuer().and_then(|name| self.issuers.get(name));
-        let issuer = issuer.ok_or(Reason::UnknownIssuer)?;
+        let issuer = issuer.ok_or_else(|| self.no_issuer.clone())?;
         issuer.admit(&jws.header)?;
         let key = issuer.signer(&jws, &self.clock).await?;
         let now = self.clock.now();
-        let (claims, window) = issuer.rules.judge(&jws.payload, now)?;
+        let (claims, window) = issuer
+            .rules
+            .judge(jws.header.typ.as_deref(), &jws.payload, now)?;
         window.admits(now, self.horizon())?;
         Ok(Verified {
             claims,

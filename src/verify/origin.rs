@@ -154,7 +154,7 @@ impl Discovery {
 }
 
 /// `OpenID` Connect appends its path to the issuer's; RFC 8414 §3 puts it in front.
-fn well_known(issuer: &Url) -> [Url; 2] {
+pub(super) fn well_known(issuer: &Url) -> [Url; 2] {
     let path = issuer.path().trim_end_matches('/');
     let at = |path: String| {
         let mut url = issuer.clone();

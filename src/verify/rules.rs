@@ -1,20 +1,21 @@
-//! What an issuer's tokens must say (RFC 7519 §4.1, RFC 8725 §3). Only called on claims whose
-//! signature was verified.
+//! What an issuer's tokens must say (RFC 7519 §4.1, RFC 8725 §3). Only called on tokens whose
+//! signature was verified, so a refusal may say what came.
 
+mod kind;
+mod times;
+
+use std::fmt;
 use std::sync::Arc;
 
-use serde_json::Number;
-
 use super::claims::{ClaimPath, Claims, Payload};
-use super::config::IssuerConfig;
+use super::config::{BoundTokens, IssuerConfig};
 use super::json::{Json, Object};
-use super::jws::same_type;
+use super::profile::Form;
 use crate::clock::UnixMillis;
-use crate::lifetime::{Current, Lifetimes};
-use crate::reason::Reason;
+use crate::lifetime::Current;
+use crate::reason::{Reason, Rejection};
 
-/// The last second of the year 9999. No later date means anything.
-const LAST_SECOND: u64 = 253_402_300_799;
+pub(super) use times::Window;
 
 /// The terms of one issuer.
 #[derive(Debug)]
@@ -22,28 +23,8 @@ pub(super) struct Rules {
     /// Shared by the claims of all its tokens.
     issuer: Arc<str>,
     config: IssuerConfig,
+    form: Form,
     lifetimes: Current,
-}
-
-/// When a token may be used, the leeway included: from `from`, and before `until`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    pub from: UnixMillis,
-    pub until: UnixMillis,
-}
-
-impl Window {
-    /// Also refuses what ended before `horizon`: revocations whose time ended before it were
-    /// forgotten, so when the wall clock steps back, tokens of that time must stay refused.
-    pub(super) fn admits(self, now: UnixMillis, horizon: UnixMillis) -> Result<(), Reason> {
-        if now >= self.until || self.until < horizon {
-            return Err(Reason::Expired);
-        }
-        if now < self.from {
-            return Err(Reason::NotYetValid);
-        }
-        Ok(())
-    }
 }
 
 impl Rules {
@@ -51,36 +32,26 @@ impl Rules {
         Self {
             issuer: config.issuer.as_str().into(),
             config: config.clone(),
+            form: Form::of(config),
             lifetimes,
         }
     }
 
-    /// Whether this kind of token is wanted here (RFC 8725 §3.11).
-    pub(super) fn admit_type(&self, typ: Option<&str>) -> Result<(), Reason> {
-        let wanted = match typ {
-            None => self.config.allow_untyped,
-            Some(typ) => self
-                .config
-                .types
-                .iter()
-                .any(|listed| same_type(listed, typ)),
-        };
-        wanted.then_some(()).ok_or(Reason::WrongType)
-    }
-
-    /// Judges the claims. What depends on the present time is left to [`Window::admits`], which
-    /// judges it again whenever the token comes back.
+    /// Judges a token by its `typ` and its claims. What depends on the present time is left to
+    /// [`Window::admits`], which judges it again whenever the token comes back.
     pub(super) fn judge(
         &self,
+        typ: Option<&str>,
         payload: &Object<'_>,
         now: UnixMillis,
-    ) -> Result<(Claims, Window), Reason> {
+    ) -> Result<(Claims, Window), Rejection> {
+        self.check_kind(typ, payload)?;
         let times = self.times(payload, now)?;
         self.check_audience(payload)?;
-        let subject = optional(payload, "sub").map(text).transpose()?;
-        let token_id = optional(payload, "jti").map(text).transpose()?;
+        self.check_binding(payload)?;
+        let subject = name(payload, "sub")?;
+        let token_id = name(payload, "jti")?;
         let client = self.client(payload)?;
-        self.check_required(payload)?;
         self.check_client(client.as_deref())?;
         let claims = Claims {
             issuer: Arc::clone(&self.issuer),
@@ -95,60 +66,12 @@ impl Rules {
         Ok((claims, times.window(self.config.leeway.0)))
     }
 
-    /// `exp` and `iat` are rounded down: a token ends a little early and counts as issued a little
-    /// early, so neither its life nor the reach of a revocation is ever judged too kindly.
-    fn times(&self, payload: &Object<'_>, now: UnixMillis) -> Result<Times, Reason> {
-        let expires_at = seconds(number(payload, "exp")?)?.floor;
-        if expires_at < self.lifetimes.load().dead_before() {
-            return Err(Reason::Expired);
-        }
-        let not_before = seconds_of(payload, "nbf")?.map(|time| time.ceiling);
-        let issued_at = seconds_of(payload, "iat")?.map(|time| time.floor);
-        if self.config.require_iat && issued_at.is_none() {
-            return Err(Reason::MissingClaim);
-        }
-        let counts_as_issued_at = match issued_at {
-            Some(issued_at) => self.check_lifetime(issued_at, expires_at)?,
-            None => self.guess_issue(expires_at, now)?,
-        };
-        Ok(Times {
-            expires_at,
-            not_before,
-            issued_at,
-            counts_as_issued_at,
-        })
-    }
-
-    /// A token that ends before it begins has no life at all.
-    fn check_lifetime(&self, issued_at: u64, expires_at: u64) -> Result<u64, Reason> {
-        let life = expires_at
-            .checked_sub(issued_at)
-            .ok_or(Reason::MalformedToken)?;
-        let longest = self.lifetimes.load().of_token(issued_at);
-        // Another replica may allow longer ones already.
-        if life > longest.min(self.config.longest_life()).as_secs() {
-            return Err(Reason::LifetimeExceeded);
-        }
-        Ok(issued_at)
-    }
-
-    /// A token without `iat` that ends later than any token of today may was made to live longer.
-    fn guess_issue(&self, expires_at: u64, now: UnixMillis) -> Result<u64, Reason> {
-        let lifetimes = self.lifetimes.load();
-        let earliest = earliest_issue(&lifetimes, expires_at);
-        let by_ours = expires_at.saturating_sub(self.config.longest_life().as_secs());
-        if UnixMillis::from_seconds(earliest.max(by_ours)) > now.plus(self.config.leeway.0) {
-            return Err(Reason::LifetimeExceeded);
-        }
-        let once = lifetimes.may_date_from(expires_at);
-        Ok(once.map_or(earliest, |once| once.min(earliest)))
-    }
-
-    fn check_audience(&self, payload: &Object<'_>) -> Result<(), Reason> {
+    fn check_audience(&self, payload: &Object<'_>) -> Result<(), Rejection> {
         let listed = |audience: &str| {
             self.config.any_audience || self.config.audiences.iter().any(|one| one == audience)
         };
-        let meant_for_us = match optional(payload, "aud") {
+        let audience = optional(payload, "aud");
+        let meant_for_us = match audience {
             None => self.config.any_audience,
             Some(Json::Text(audience)) => listed(audience),
             Some(Json::List(audiences)) => {
@@ -158,111 +81,82 @@ impl Rules {
             }
             Some(_) => false,
         };
-        meant_for_us.then_some(()).ok_or(Reason::WrongAudience)
+        if meant_for_us {
+            return Ok(());
+        }
+        let expected = match &self.config.audiences[..] {
+            [] => "aud: texts".to_owned(),
+            audiences => format!("aud: {}", audiences.join(" or ")),
+        };
+        let found = format_args!("aud: {}", Shown(audience)).to_string();
+        Err(Rejection::found(Reason::WrongAudience, expected, found))
+    }
+
+    /// A token that is bound to a key (`cnf`, RFC 7800 §3.1; RFC 9449 and RFC 8705 are examples)
+    /// is good only in the hands of whoever has that key. Nothing here can tell yet: a proof would
+    /// be checked in this place.
+    fn check_binding(&self, payload: &Object<'_>) -> Result<(), Rejection> {
+        let Some(binding) = optional(payload, "cnf") else {
+            return Ok(());
+        };
+        if self.config.bound_tokens == BoundTokens::Ignore {
+            return Ok(());
+        }
+        let by = match binding {
+            Json::Object(members) => {
+                let names: Vec<&str> = members.iter().map(|(name, _)| name).collect();
+                names.join(", ")
+            }
+            _ => "no object".to_owned(),
+        };
+        let found = format_args!("cnf: {by}").to_string();
+        Err(Rejection::found(Reason::BoundToken, "no cnf", found))
     }
 
     /// The first claim that is there decides, as it does for a revocation by client.
-    fn client(&self, payload: &Object<'_>) -> Result<Option<Box<str>>, Reason> {
-        let mut paths = self.config.client_claims.iter().flat_map(ClaimPath::paths);
+    fn client(&self, payload: &Object<'_>) -> Result<Option<Box<str>>, Rejection> {
+        let mut paths = self.form.client_claims.iter().flat_map(ClaimPath::paths);
         let held = paths.find_map(|path| at(payload, path));
-        held.map(text).transpose()
+        let malformed =
+            || Rejection::expected(Reason::MalformedToken, "client: text or an integer");
+        held.map(|held| text(held).ok_or_else(malformed))
+            .transpose()
     }
 
-    fn check_required(&self, payload: &Object<'_>) -> Result<(), Reason> {
-        let is_there = |claim: &ClaimPath| claim.paths().any(|path| at(payload, path).is_some());
-        let there = self.config.required_claims.iter().all(is_there);
-        there.then_some(()).ok_or(Reason::MissingClaim)
-    }
-
-    fn check_client(&self, client: Option<&str>) -> Result<(), Reason> {
+    fn check_client(&self, client: Option<&str>) -> Result<(), Rejection> {
         let allowed = &self.config.allowed_clients;
         let may = allowed.is_empty()
             || client.is_some_and(|client| allowed.iter().any(|one| one == client));
-        may.then_some(()).ok_or(Reason::Forbidden)
+        if may {
+            return Ok(());
+        }
+        let expected = format!("client: {}", allowed.join(" or "));
+        let found = format!("client: {}", client.unwrap_or("absent"));
+        Err(Rejection::found(Reason::Forbidden, expected, found))
     }
 }
 
-/// Seconds since the epoch.
-struct Times {
-    expires_at: u64,
-    not_before: Option<u64>,
-    issued_at: Option<u64>,
-    counts_as_issued_at: u64,
-}
+/// A claim as an operator is shown it.
+struct Shown<'j, 'a>(Option<&'j Json<'a>>);
 
-impl Times {
-    fn window(&self, leeway: std::time::Duration) -> Window {
-        let starts = self.not_before.unwrap_or(0).max(self.counts_as_issued_at);
-        Window {
-            from: UnixMillis::from_seconds(starts).minus(leeway),
-            until: UnixMillis::from_seconds(self.expires_at).plus(leeway),
+impl fmt::Display for Shown<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None | Some(Json::Null) => f.write_str("absent"),
+            Some(Json::Bool(flag)) => flag.fmt(f),
+            Some(Json::Number(number)) => number.fmt(f),
+            Some(Json::Digits(digits)) => f.write_str(digits),
+            Some(Json::Text(text)) => f.write_str(text),
+            Some(Json::Object(_)) => f.write_str("an object"),
+            Some(Json::List(items)) => {
+                for (i, item) in items.iter().enumerate() {
+                    let comma = if i == 0 { "" } else { ", " };
+                    write!(f, "{comma}{}", Shown(Some(item)))?;
+                }
+                Ok(())
+            }
         }
     }
-}
-
-/// The earliest second in which a token that ends at `expires_at` could have been issued. It is
-/// the safe guess for a token without `iat`, because an earlier one matches more revocations.
-///
-/// A raise of the lifetime holds for later tokens only. So `expires_at − longest` may lie in a
-/// time when that life was not allowed yet; a token cannot have been issued then, and to assume
-/// it would let a revocation reach a token only until it is forgotten. Allowed seconds have no
-/// gap, so the first one can be searched by halves.
-fn earliest_issue(lifetimes: &Lifetimes, expires_at: u64) -> u64 {
-    let possible = |second: u64| expires_at - second <= lifetimes.of_token(second).as_secs();
-    let mut low = expires_at.saturating_sub(lifetimes.longest().as_secs());
-    if possible(low) {
-        return low;
-    }
-    let mut high = expires_at;
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if possible(middle) {
-            high = middle;
-        } else {
-            low = middle;
-        }
-    }
-    high
-}
-
-/// A date in whole seconds, rounded both ways.
-struct Seconds {
-    floor: u64,
-    ceiling: u64,
-}
-
-fn seconds_of(payload: &Object<'_>, name: &str) -> Result<Option<Seconds>, Reason> {
-    match optional(payload, name) {
-        None => Ok(None),
-        Some(Json::Number(date)) => seconds(date).map(Some),
-        Some(_) => Err(Reason::MalformedToken),
-    }
-}
-
-/// A `NumericDate` (RFC 7519 §2) may have a fraction or an exponent. It lies between 1970 and
-/// 9999.
-fn seconds(date: &Number) -> Result<Seconds, Reason> {
-    if let Some(whole) = date.as_u64() {
-        return in_range(whole, whole);
-    }
-    match date.as_f64() {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "the guard keeps the number between 0 and 9999-12-31"
-        )]
-        Some(date) if (0.0..=LAST_SECOND as f64).contains(&date) => {
-            in_range(date.floor() as u64, date.ceil() as u64)
-        }
-        _ => Err(Reason::MalformedToken),
-    }
-}
-
-fn in_range(floor: u64, ceiling: u64) -> Result<Seconds, Reason> {
-    (ceiling <= LAST_SECOND)
-        .then_some(Seconds { floor, ceiling })
-        .ok_or(Reason::MalformedToken)
 }
 
 /// The value of a claim. One that is `null` counts as absent.
@@ -280,22 +174,24 @@ fn at<'m, 'a>(payload: &'m Object<'a>, path: &[Box<str>]) -> Option<&'m Json<'a>
     }
 }
 
-/// A claim that every token must have: of another type, it is as good as missing.
-fn number<'m>(payload: &'m Object<'_>, name: &str) -> Result<&'m Number, Reason> {
-    match payload.get(name) {
-        Some(Json::Number(number)) => Ok(number),
-        Some(Json::Digits(_)) => Err(Reason::MalformedToken),
-        _ => Err(Reason::MissingClaim),
-    }
+/// An optional claim that is a name.
+fn name(payload: &Object<'_>, claim: &str) -> Result<Option<Box<str>>, Rejection> {
+    let malformed = || {
+        let expected = format!("{claim}: text or an integer");
+        Rejection::expected(Reason::MalformedToken, expected)
+    };
+    let held = optional(payload, claim);
+    held.map(|held| text(held).ok_or_else(malformed))
+        .transpose()
 }
 
-/// A name: text that is not empty, or a whole number, which some issuers use for ids.
-fn text(value: &Json<'_>) -> Result<Box<str>, Reason> {
+/// Text that is not empty, or an integer, which some issuers use for ids.
+fn text(value: &Json<'_>) -> Option<Box<str>> {
     match value {
-        Json::Text(text) if !text.is_empty() => Ok((&**text).into()),
-        Json::Digits(digits) => Ok((*digits).into()),
-        Json::Number(number) if !number.is_f64() => Ok(number.to_string().into()),
-        _ => Err(Reason::MalformedToken),
+        Json::Text(text) if !text.is_empty() => Some((&**text).into()),
+        Json::Digits(digits) => Some((*digits).into()),
+        Json::Number(number) if !number.is_f64() => Some(number.to_string().into()),
+        _ => None,
     }
 }
 
@@ -305,7 +201,9 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::times::{LAST_SECOND, earliest_issue, seconds};
     use super::*;
+    use crate::lifetime::Lifetimes;
     use crate::verify::json;
     use crate::verify::tests::mutation::json_value;
 
@@ -333,12 +231,15 @@ mod tests {
         let config = serde_json::json!({
             "issuer": "https://id.example.com", "any_audience": true, "leeway": "10m",
         });
-        let config = crate::verify::tests::read(&config);
-        let rules = Rules::new(&config, Current::new(lifetimes));
+        let rules = Rules::new(
+            &crate::verify::tests::read(&config),
+            Current::new(lifetimes),
+        );
         let text = claims.to_string();
         let payload = json::object(text.as_bytes()).unwrap();
-        let judged = rules.judge(&payload, UnixMillis::from_seconds(now));
-        judged.map(|(claims, _)| claims.counts_as_issued_at)
+        let judged = rules.judge(None, &payload, UnixMillis::from_seconds(now));
+        let judged = judged.map(|(claims, _)| claims.counts_as_issued_at);
+        judged.map_err(|rejection| rejection.reason)
     }
 
     proptest! {
@@ -378,7 +279,7 @@ mod tests {
     fn dates_round_towards_refusal_and_stay_in_range() {
         let read = |text: &str| {
             let number = serde_json::from_str(text).unwrap();
-            seconds(&number).map(|date| (date.floor, date.ceiling)).ok()
+            seconds(&number).map(|date| (date.floor, date.ceiling))
         };
         assert_eq!(read("1700000000"), Some((1_700_000_000, 1_700_000_000)));
         assert_eq!(read("1700000000.9"), Some((1_700_000_000, 1_700_000_001)));

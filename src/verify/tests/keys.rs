@@ -88,7 +88,8 @@ fn run(verifier: &Arc<Verifier>) {
 }
 
 async fn refusal(verifier: &Verifier, token: &str) -> Option<Reason> {
-    verifier.verify(Token::new(token)).await.err()
+    let refused = verifier.verify(Token::new(token)).await.err();
+    refused.map(|rejection| rejection.reason)
 }
 
 fn token(signer: &Signer, kid: &str) -> String {

@@ -12,6 +12,7 @@ mod friendly;
 mod hostile;
 mod hostile_claims;
 mod keys;
+mod kinds;
 pub(super) mod mutation;
 mod sets;
 
@@ -137,7 +138,7 @@ pub(super) fn without(name: &str) -> Value {
 pub(super) fn verify(verifier: &Verifier, token: &str) -> Result<Arc<Verified>, Reason> {
     let verifying = std::pin::pin!(verifier.verify(Token::new(token)));
     match verifying.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer,
+        Poll::Ready(answer) => answer.map_err(|rejection| rejection.reason),
         Poll::Pending => panic!("the verifier waits for something"),
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{SMALLEST, portcullis, stdout, with};
+use crate::support::Served;
 
 fn written(content: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -80,6 +81,62 @@ fn the_file_may_come_from_the_environment() {
 }
 
 #[test]
+fn the_address_of_an_issuer_hints_at_its_profile() {
+    let keycloak = SMALLEST.replace(
+        "https://id.example.com",
+        "https://sso.example.com/realms/acme",
+    );
+    let file = written(&keycloak);
+    let name = file.path().to_str().unwrap();
+    let output = portcullis(&["check-config", "--config", name], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = stdout(&output);
+    let hint = format!(
+        "{name}: hint: issuers[0].profile: https://sso.example.com/realms/acme looks like keycloak; \
+         with `profile: keycloak`, "
+    );
+    assert!(said.lines().nth(1).unwrap().starts_with(&hint), "{said}");
+    for profile in ["keycloak", "rfc9068", "generic"] {
+        let line = format!("    audiences: [shop-api]\n    profile: {profile}\n");
+        let file = written(&keycloak.replace("    audiences: [shop-api]\n", &line));
+        let name = file.path().to_str().unwrap();
+        let said = stdout(&portcullis(&["check-config", "--config", name], &[]));
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn discovery_hints_at_the_profile_and_is_no_mistake_when_it_fails() {
+    let metadata =
+        serde_json::json!({ "authorization_endpoint": "https://x.example.com/oauth2/auth" });
+    let answer = move || std::future::ready(metadata.to_string());
+    let path = "/.well-known/openid-configuration";
+    let served = Served::start(axum::Router::new().route(path, axum::routing::get(answer)));
+    let hint_of = |address: String, discover: &[&str]| {
+        let file = written(&SMALLEST.replace("https://id.example.com", &address));
+        let name = file.path().to_str().unwrap();
+        let mut arguments = vec!["check-config", "--config", name, "--output", "json"];
+        arguments.extend(discover);
+        let output = portcullis(&arguments, &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        answer["hints"].clone()
+    };
+    let address = format!("http://{}", served.address);
+    assert_eq!(hint_of(address.clone(), &[]), serde_json::json!([]));
+    let hints = hint_of(address, &["--discover"]);
+    assert_eq!(hints[0]["profile"], "hydra", "{hints}");
+    assert_eq!(hints[0]["field"], "issuers[0].profile", "{hints}");
+    let hints = hint_of("http://127.0.0.1:1".to_owned(), &["--discover"]);
+    assert_eq!(hints[0]["profile"], Value::Null, "{hints}");
+    let said = hints[0]["message"].as_str().unwrap();
+    assert!(
+        said.starts_with("cannot tell which provider it is: "),
+        "{said}"
+    );
+}
+
+#[test]
 fn problems_come_as_json_too() {
     let file = written(&with("algorithms", "algoritms"));
     let name = file.path().to_str().unwrap();
@@ -98,6 +155,7 @@ fn problems_come_as_json_too() {
                 "path": "issuers[0].algoritms",
                 "message": "unknown key; did you mean \"algorithms\"?",
             }],
+            "hints": [],
         })
     );
 }

@@ -8,6 +8,7 @@ mod floods;
 mod grpc;
 mod hostile;
 mod keys;
+mod kinds;
 mod limits;
 mod reasons;
 mod spoofing;

@@ -185,7 +185,10 @@ impl Portcullis {
     pub(crate) async fn metric(&self, sample: &str) -> Option<f64> {
         let text = self.metrics().await;
         let mut values = text.lines().filter_map(|line| line.strip_prefix(sample));
-        values.find_map(|rest| rest.strip_prefix(' ')?.trim().parse().ok())
+        values.find_map(|rest| {
+            let (value, _exemplar) = rest.split_once(" # ").unwrap_or((rest, ""));
+            value.strip_prefix(' ')?.trim().parse().ok()
+        })
     }
 
     /// Delivers an event to the source `fusionauth`, with its password.

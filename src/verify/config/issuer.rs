@@ -1,0 +1,249 @@
+//! `issuers:`, the terms of each.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{JwksConfig, SecretConfig};
+use crate::problem::Problems;
+use crate::units::Span;
+use crate::verify::algorithm::{Algorithm, Algorithms};
+use crate::verify::claims::ClaimPath;
+use crate::verify::profile::{Form, Profile};
+use crate::verify::requirement::Requirement;
+use crate::verify::secret_key;
+
+/// An issuer whose tokens are accepted, and on what terms.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// The token's `iss`, compared byte by byte: a slash at the end matters.
+    pub issuer: String,
+    /// Where the issuer's public keys come from.
+    #[serde(default)]
+    pub jwks: Option<JwksConfig>,
+    /// A secret shared with the issuer, for HS256, HS384 and HS512. It never verifies another
+    /// algorithm, and a public key never verifies these.
+    #[serde(default)]
+    pub secret: Option<SecretConfig>,
+    /// A token must be meant for at least one of these (`aud`).
+    #[serde(default)]
+    pub audiences: Vec<String>,
+    /// Accept tokens whoever they are meant for. A token that the issuer gave another service
+    /// then works here too.
+    #[serde(default)]
+    pub any_audience: bool,
+    /// The signature algorithms that are accepted. Default: every asymmetric one if there is
+    /// `jwks`, and those HMAC ones for which a `secret` is long enough.
+    #[serde(default)]
+    pub algorithms: Option<Vec<Algorithm>>,
+    /// The longest life of a token: one with `exp − iat` above it, plus `leeway`, is refused.
+    /// Revocations are kept this long, so it is what makes forgetting them safe.
+    #[serde(default = "max_token_lifetime")]
+    pub max_token_lifetime: Span,
+    /// How far the issuer's clock may differ from ours, and how far `exp − iat` may exceed
+    /// `max_token_lifetime`.
+    #[serde(default = "leeway")]
+    pub leeway: Span,
+    /// Refuse tokens without `iat`. Otherwise such a token counts as issued as early as its `exp`,
+    /// `max_token_lifetime` and `leeway` allow.
+    #[serde(default)]
+    pub require_iat: bool,
+    /// Whose access tokens these are. A profile sets what `types`, `allow_untyped`,
+    /// `require_claims`, `forbid_claims` and `client_claims` are by default, so that ID tokens and
+    /// other tokens of the issuer are refused; the table is in [profiles.md](profiles.md). What is
+    /// set here goes before the profile, claim by claim. Default: `generic`.
+    #[serde(default)]
+    pub profile: Option<Profile>,
+    /// The kinds of token that are accepted (`typ` in the header), compared without case and with
+    /// or without `application/`. Kinds that are not listed, such as `logout+jwt`, are refused.
+    /// Default: the profile's; `[JWT, at+jwt]` for `generic`.
+    #[serde(default)]
+    pub types: Option<Vec<String>>,
+    /// Accept tokens whose header has no `typ`. Default: the profile's; `true` for `generic`.
+    #[serde(default)]
+    pub allow_untyped: Option<bool>,
+    /// Accept tokens with `at_hash`, `c_hash`, `s_hash` or `events`, the marks of ID tokens and
+    /// logout tokens. Without it they are refused, since they prove a log-in to a client and no
+    /// access to an API (RFC 8725 §3.11, RFC 9068 §4).
+    #[serde(default)]
+    pub allow_id_tokens: bool,
+    /// What to do with a token that is bound to a key (`cnf`), by `DPoP` or mutual TLS.
+    #[serde(default)]
+    pub bound_tokens: BoundTokens,
+    /// Claims that a token must have, such as `sub`, or that must have one of some values, such as
+    /// `{ claim: token_use, is: access }` or `{ claim: tenant, is: [acme, globex] }`. Default: the
+    /// profile's.
+    #[serde(default)]
+    pub require_claims: Vec<Requirement>,
+    /// An earlier name of `require_claims`. Both count.
+    #[serde(default)]
+    pub required_claims: Vec<Requirement>,
+    /// Claims that a token must not have, such as `nonce`, or must not have with one of some values,
+    /// written like `require_claims`. Default: the profile's.
+    #[serde(default)]
+    pub forbid_claims: Vec<Requirement>,
+    /// The only clients whose tokens are accepted. Empty: any client.
+    #[serde(default)]
+    pub allowed_clients: Vec<String>,
+    /// The claims that may name the client. The first that a token has counts. Default: the
+    /// profile's; `[client_id, azp, applicationId]` for `generic`.
+    #[serde(default)]
+    pub client_claims: Option<Vec<ClaimPath>>,
+}
+
+/// What to do with a token that is bound to a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BoundTokens {
+    /// Such a token is refused: Portcullis cannot check the proof that its sender has the key, and
+    /// without it a stolen token works (RFC 9449, RFC 8705).
+    #[default]
+    Refuse,
+    /// Such a token is accepted like any other. Only where the proxy checks the proof itself.
+    Ignore,
+}
+
+const LONGEST_LEEWAY: Span = Span::secs(600);
+const LONGEST_LIFETIME: Span = Span::secs(366 * 24 * 3600);
+
+const fn max_token_lifetime() -> Span {
+    Span::secs(3600)
+}
+
+const fn leeway() -> Span {
+    Span::secs(30)
+}
+
+/// Checks the list `issuers:`, each item and all together.
+pub fn check_issuers(issuers: &[IssuerConfig], problems: &mut Problems) {
+    if issuers.is_empty() {
+        problems.push("issuers", "name at least one issuer");
+    }
+    problems.each("issuers", issuers, |problems, issuer| {
+        issuer.check(problems);
+    });
+    for (i, issuer) in issuers.iter().enumerate() {
+        if issuers[..i]
+            .iter()
+            .any(|other| other.issuer == issuer.issuer)
+        {
+            problems.push(
+                &format!("issuers[{i}].issuer"),
+                "this issuer stands here twice",
+            );
+        }
+    }
+}
+
+impl IssuerConfig {
+    /// Reports every mistake that can be seen without opening a file.
+    pub fn check(&self, problems: &mut Problems) {
+        if self.issuer.is_empty() {
+            problems.push("issuer", "must not be empty");
+        }
+        self.check_keys(problems);
+        self.check_algorithms(problems);
+        if self.audiences.is_empty() && !self.any_audience {
+            problems.push(
+                "audiences",
+                "name the audiences whose tokens are accepted, or set any_audience: true",
+            );
+        }
+        if !self.audiences.is_empty() && self.any_audience {
+            problems.push("any_audience", "contradicts audiences; give one of them");
+        }
+        if !(Span::secs(1)..=LONGEST_LIFETIME).contains(&self.max_token_lifetime) {
+            let why = format!("must be between 1s and {LONGEST_LIFETIME}");
+            problems.push("max_token_lifetime", why);
+        }
+        if self.leeway > LONGEST_LEEWAY {
+            problems.push("leeway", format!("must be at most {LONGEST_LEEWAY}"));
+        }
+        let form = Form::of(self);
+        if form.types.is_empty() && !form.allow_untyped {
+            problems.push(
+                "types",
+                "no token could pass: list a type or set allow_untyped: true",
+            );
+        }
+        let lists = [
+            ("audiences", &self.audiences),
+            ("types", &form.types),
+            ("allowed_clients", &self.allowed_clients),
+        ];
+        for (field, list) in lists {
+            if list.iter().any(String::is_empty) {
+                problems.push(field, "must not contain an empty text");
+            }
+        }
+        if !self.allowed_clients.is_empty() && form.client_claims.is_empty() {
+            problems.push("client_claims", "allowed_clients needs a claim to look at");
+        }
+        let forbidden = |one: &&Requirement| self.forbid_claims.contains(one);
+        if let Some(both) = self.require_claims().find(forbidden) {
+            let why = format!("no token could pass: {both} is required too");
+            problems.push("forbid_claims", why);
+        }
+    }
+
+    /// The longest `exp − iat` of a token that is accepted.
+    pub(in crate::verify) fn longest_life(&self) -> Duration {
+        self.max_token_lifetime.0.saturating_add(self.leeway.0)
+    }
+
+    /// What the issuer itself requires.
+    pub(in crate::verify) fn require_claims(&self) -> impl Iterator<Item = &Requirement> {
+        self.require_claims.iter().chain(&self.required_claims)
+    }
+
+    fn check_keys(&self, problems: &mut Problems) {
+        if self.jwks.is_none() && self.secret.is_none() {
+            problems.push("jwks", "give jwks, or a secret for HMAC");
+        }
+        if let Some(jwks) = &self.jwks {
+            problems.within("jwks", |problems| jwks.check(&self.issuer, problems));
+        }
+        if let Some(secret) = &self.secret {
+            problems.within("secret", |problems| secret.check(problems));
+        }
+    }
+
+    fn check_algorithms(&self, problems: &mut Problems) {
+        let Some(algorithms) = &self.algorithms else {
+            return;
+        };
+        if algorithms.is_empty() {
+            problems.push(
+                "algorithms",
+                "no token could pass: list one or leave this out",
+            );
+        }
+        for algorithm in algorithms {
+            if algorithm.is_hmac() && self.secret.is_none() {
+                let why = format!("{algorithm:?} needs a secret; a public key never verifies it");
+                problems.push("algorithms", why);
+            }
+            if !algorithm.is_hmac() && self.jwks.is_none() {
+                problems.push("algorithms", format!("{algorithm:?} needs jwks"));
+            }
+        }
+        if let Some(secret) = &self.secret
+            && let Some(value) = &secret.value
+        {
+            let decoded = secret.encoding.decode(value.clone());
+            let served = decoded.and_then(|value| secret_key::algorithms(self, &value));
+            if let Err(why) = served {
+                problems.push("secret.value", why);
+            }
+        }
+    }
+
+    /// The algorithms that public keys may verify.
+    pub(in crate::verify) fn asymmetric(&self) -> Algorithms {
+        let listed = self.algorithms.as_deref().unwrap_or(&Algorithm::ALL);
+        let asymmetric = listed.iter().copied().filter(|one| !one.is_hmac());
+        asymmetric.filter(|_| self.jwks.is_some()).collect()
+    }
+}

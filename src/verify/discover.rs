@@ -1,0 +1,144 @@
+//! Which provider an issuer is, by what its metadata says: advice for operators, never a fact that
+//! anything else relies on.
+
+use serde_json::{Map, Value};
+use tokio::time::timeout;
+
+use super::config::{IssuerConfig, KeysConfig};
+use super::fetch::{Clients, fetch, safe_url};
+use super::origin::well_known;
+use super::profile::Profile;
+
+/// Members of the metadata, and an end of their values, that no other provider has together.
+const TRAITS: [(Profile, &[(&str, &str)]); 8] = [
+    (
+        Profile::Keycloak,
+        &[("authorization_endpoint", "/protocol/openid-connect/auth")],
+    ),
+    (
+        Profile::Auth0,
+        &[("mfa_challenge_endpoint", "/mfa/challenge")],
+    ),
+    (
+        Profile::Okta,
+        &[
+            ("authorization_endpoint", "/v1/authorize"),
+            ("jwks_uri", "/v1/keys"),
+        ],
+    ),
+    (Profile::Entra, &[("cloud_graph_host_name", "")]),
+    (
+        Profile::Hydra,
+        &[("authorization_endpoint", "/oauth2/auth")],
+    ),
+    (
+        Profile::FusionAuth,
+        &[
+            ("authorization_endpoint", "/oauth2/authorize"),
+            ("userinfo_endpoint", "/oauth2/userinfo"),
+        ],
+    ),
+    (
+        Profile::Spring,
+        &[
+            ("authorization_endpoint", "/oauth2/authorize"),
+            ("jwks_uri", "/oauth2/jwks"),
+        ],
+    ),
+    // The routes of oidc-provider, whose access tokens follow RFC 9068.
+    (
+        Profile::Rfc9068,
+        &[("userinfo_endpoint", "/me"), ("jwks_uri", "/jwks")],
+    ),
+];
+
+/// Asks the issuer's discovery document which provider it is; `None` when it does not show.
+///
+/// # Errors
+/// Why no document could be had.
+pub async fn discover(issuer: &IssuerConfig, keys: &KeysConfig) -> Result<Option<Profile>, String> {
+    let allow_http = issuer.jwks.as_ref().is_some_and(|jwks| jwks.allow_http);
+    let url = safe_url(&issuer.issuer, allow_http).map_err(|why| format!("the issuer {why}"))?;
+    let clients = Clients::new()?;
+    let mut failures = Vec::new();
+    for url in well_known(&url) {
+        let fetched = timeout(keys.timeout.0, fetch(&clients, url, keys.max_size)).await;
+        match fetched.unwrap_or_else(|_| Err(format!("no answer within {}", keys.timeout))) {
+            Ok(document) => match serde_json::from_slice(&document.text) {
+                Ok(metadata) => return Ok(provider(&metadata)),
+                Err(_) => failures.push("the document is no JSON object".to_owned()),
+            },
+            Err(why) => failures.push(why),
+        }
+    }
+    Err(failures.join("; "))
+}
+
+fn provider(metadata: &Map<String, Value>) -> Option<Profile> {
+    let has = |(name, end): &(&str, &str)| {
+        let value = metadata.get(*name).and_then(Value::as_str);
+        value.is_some_and(|value| value.ends_with(end))
+    };
+    let mut known = TRAITS.iter().filter(|(_, traits)| traits.iter().all(has));
+    known.next().map(|(profile, _)| *profile)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn metadata_shows_the_provider() {
+        let at = |path: &str| format!("https://id.example.com{path}");
+        for (metadata, profile) in [
+            (
+                json!({"authorization_endpoint": at("/realms/a/protocol/openid-connect/auth")}),
+                Some(Profile::Keycloak),
+            ),
+            (
+                json!({"authorization_endpoint": at("/authorize"), "mfa_challenge_endpoint": at("/mfa/challenge")}),
+                Some(Profile::Auth0),
+            ),
+            (
+                json!({"authorization_endpoint": at("/oauth2/default/v1/authorize"), "jwks_uri": at("/oauth2/default/v1/keys")}),
+                Some(Profile::Okta),
+            ),
+            (
+                json!({"authorization_endpoint": at("/t/oauth2/v2.0/authorize"), "cloud_graph_host_name": "graph.windows.net"}),
+                Some(Profile::Entra),
+            ),
+            (
+                json!({"authorization_endpoint": at("/oauth2/auth")}),
+                Some(Profile::Hydra),
+            ),
+            (
+                json!({"authorization_endpoint": at("/oauth2/authorize"), "userinfo_endpoint": at("/oauth2/userinfo"),
+                    "jwks_uri": at("/.well-known/jwks.json")}),
+                Some(Profile::FusionAuth),
+            ),
+            (
+                json!({"authorization_endpoint": at("/oauth2/authorize"), "userinfo_endpoint": at("/userinfo"),
+                    "jwks_uri": at("/oauth2/jwks")}),
+                Some(Profile::Spring),
+            ),
+            (
+                json!({"authorization_endpoint": at("/auth"), "userinfo_endpoint": at("/me"), "jwks_uri": at("/jwks")}),
+                Some(Profile::Rfc9068),
+            ),
+            (
+                json!({"authorization_endpoint": at("/authorize"), "jwks_uri": at("/keys")}),
+                None,
+            ),
+            (json!({"authorization_endpoint": 1}), None),
+            (json!({}), None),
+        ] {
+            assert_eq!(
+                provider(metadata.as_object().unwrap()),
+                profile,
+                "{metadata}"
+            );
+        }
+    }
+}
