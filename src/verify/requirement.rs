@@ -23,7 +23,7 @@ pub struct Requirement {
 #[serde(untagged)]
 enum Written {
     /// The name of a claim, such as `realm_access.roles`.
-    Name(String),
+    Name(#[schemars(with = "ClaimPath")] String),
     Valued(Valued),
 }
 
@@ -32,6 +32,7 @@ enum Written {
 #[serde(deny_unknown_fields)]
 struct Valued {
     /// The name of a claim, such as `realm_access.roles`.
+    #[schemars(with = "ClaimPath")]
     claim: String,
     /// The value or the values. Numbers and booleans are compared as text; an array has each of its
     /// items for a value.
