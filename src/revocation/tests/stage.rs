@@ -76,7 +76,7 @@ impl Stage {
         let (feed, played) = mpsc::channel(8);
         let known = Change {
             at: NOW,
-            bounds: Bounds::new(Duration::from_hours(1), Duration::from_mins(1)),
+            bounds: Bounds::new(Duration::from_mins(61), Duration::from_mins(1)),
         };
         let known = Records::from(vec![history::record(ISSUER, known)]).before(100);
         feed.try_send(Feed::Records(known, at(0))).unwrap();
