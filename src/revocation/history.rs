@@ -238,12 +238,13 @@ mod tests {
 
     const ISSUER: &str = "https://id.example.com";
     const HOUR: Duration = Duration::from_hours(1);
+    const LEEWAY: Duration = Duration::from_secs(30);
 
     fn histories(hours: u32, keep: &Memory) -> Histories {
         let issuer = Issuer {
             issuer: ISSUER.to_owned(),
             max_token_lifetime: HOUR * hours,
-            leeway: Duration::from_secs(30),
+            leeway: LEEWAY,
         };
         let retention = Retention::default();
         Histories::new(&[issuer], keep, retention, Duration::ZERO, Duration::ZERO).unwrap()
@@ -287,15 +288,15 @@ mod tests {
         learn_all(&mut fresh, &log);
         assert!(started(&mut fresh, 30_000).is_empty());
         assert_eq!(of(&fresh), of(&raised));
-        assert_eq!(of(&fresh).of_token(20_000), HOUR);
-        assert_eq!(of(&fresh).of_token(20_001), HOUR * 3);
+        assert_eq!(of(&fresh).of_token(20_000), HOUR + LEEWAY);
+        assert_eq!(of(&fresh).of_token(20_001), HOUR * 3 + LEEWAY);
 
         // One that still has the lower bound keeps revocations for the higher one.
         let mut behind = histories(1, &Memory::default());
         learn_all(&mut behind, &log);
         assert_eq!(
             behind.retention.terms(ISSUER).unwrap().longest_life,
-            HOUR * 3
+            HOUR * 3 + LEEWAY
         );
     }
 
@@ -316,7 +317,9 @@ mod tests {
             "cuts":[],"leeway":30000,"dead_before":0}"#;
         keep.save(Kind::Lifetimes, ISSUER, kept).unwrap();
         let mut later = histories(2, &keep);
-        assert_eq!(started(&mut later, 90_000).len(), 2);
+        // The leeway did not count for a life then, so that it does now is one more raise.
+        assert_eq!(started(&mut later, 90_000).len(), 3);
+        assert_eq!(of(&later).of_token(90_001), HOUR * 2 + LEEWAY);
         assert_eq!(of(&later).of_token(50_000), HOUR);
         assert_eq!(of(&later).of_token(50_001), HOUR * 2);
 
