@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".cache/tools/bin"
+PROGRAM = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug/portcullis"
 PATIENCE = 30  # seconds
 
 # Taken where they are free, so that the lines to try look the same every time.
@@ -116,18 +117,13 @@ class Parts:
         self.start_nginx()
 
     def start_portcullis(self) -> None:
-        program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug/portcullis"
-        self.start("portcullis", [program, "serve", "--config", self.home / "portcullis.yaml"])
+        self.start("portcullis", [PROGRAM, "serve", "--config", self.home / "portcullis.yaml"])
         self.wait("portcullis", self.ports["admin"], "/readyz")
 
     def start_envoy(self) -> None:
         ports = self.ports
-        self.shipped("envoy/envoy.yaml", {
-            "port_value: 9901": f"port_value: {ports['envoy_admin']}",
-            "port_value: 8080": f"port_value: {ports['envoy']}",
-            "port_value: 9000": f"port_value: {ports['backend']}",
-            "/run/portcullis/authz.sock }": f"{self.home}/authz.sock }}",
-        })
+        text = self.proxy_config("envoy")
+        self.write("envoy.yaml", text.replace("port_value: 9901", f"port_value: {ports['envoy_admin']}"))
         self.start("envoy", [
             TOOLS / "envoy", "-c", self.home / "envoy.yaml", "--concurrency", 1,
             "--disable-hot-restart", "--log-level", "warn", "--file-flush-interval-msec", 100,
@@ -135,16 +131,17 @@ class Parts:
         self.wait("envoy", ports["envoy_admin"], "/ready")
 
     def start_nginx(self) -> None:
-        ports = self.ports
-        self.shipped("envoy/nginx.conf", {
-            "listen 127.0.0.1:8081;": f"listen 127.0.0.1:{ports['nginx']};",
-            "server 127.0.0.1:9192;": f"server 127.0.0.1:{ports['forward_auth']};",
-            "server 127.0.0.1:9000;": f"server 127.0.0.1:{ports['backend']};",
-        })
+        self.write("nginx.conf", self.proxy_config("nginx"))
         self.start("nginx", [
             TOOLS / "nginx", "-p", self.home, "-c", self.home / "nginx.conf", "-g", "daemon off;",
         ])
-        self.wait("nginx", ports["nginx"], "/nginx-health")
+        self.wait("nginx", self.ports["nginx"], "/nginx-health")
+
+    def proxy_config(self, proxy: str) -> str:
+        """What Portcullis prints for a proxy, with the demo's ports."""
+        addresses = [f"--listen=127.0.0.1:{self.ports[proxy]}", f"--upstream=127.0.0.1:{self.ports['backend']}"]
+        command = [PROGRAM, "proxy-config", proxy, "--config", self.home / "portcullis.yaml", *addresses]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def kill_9(self, name: str) -> None:
         self.running[name].kill()

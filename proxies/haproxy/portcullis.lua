@@ -7,9 +7,9 @@ local URL = "http://127.0.0.1:9192/authz/forward-auth"
 
 -- What Portcullis says in a header is kept in a variable.
 local VARIABLES = {
-  ["x-portcullis-client"] = "txn.x_portcullis_client",
-  ["x-portcullis-issuer"] = "txn.x_portcullis_issuer",
-  ["x-portcullis-subject"] = "txn.x_portcullis_subject",
+  ["x-portcullis-client"] = "txn.identity_x_portcullis_client",
+  ["x-portcullis-issuer"] = "txn.identity_x_portcullis_issuer",
+  ["x-portcullis-subject"] = "txn.identity_x_portcullis_subject",
 }
 
 -- About the connection or the body (RFC 9110 section 7.6.1). The question has neither.

@@ -1,10 +1,10 @@
-//! One scenario through every real proxy that asks over HTTP, each on the configuration that
-//! `portcullis proxy-config` prints for it.
+//! One scenario through every real proxy, each on the configuration that `portcullis proxy-config`
+//! prints for it.
 
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
@@ -29,8 +29,13 @@ struct Site {
 
 impl Site {
     async fn start(proxy: Proxy) -> Self {
+        Self::with(proxy, json!({})).await
+    }
+
+    async fn with(proxy: Proxy, answer: Value) -> Self {
         let (idp, home, backend) = (Idp::start(), TempDir::new().unwrap(), Backend::start());
-        let config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
+        let mut config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
+        config["answer"] = answer;
         let portcullis = Portcullis::start(home.path(), config).await;
         portcullis.ready().await;
         let pinned = portcullis.pinned();
@@ -87,6 +92,19 @@ async fn scenario(proxy: Proxy) {
     assert_eq!(
         site.send(Call::get("/healthz")).await.status,
         200,
+        "{proxy:?}"
+    );
+
+    let socket = || {
+        let call = Call::get("/socket").header("upgrade", "websocket");
+        let call = call.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        call.header("connection", "upgrade")
+            .header("sec-websocket-version", "13")
+    };
+    assert_eq!(site.send(socket()).await.status, 401, "{proxy:?}");
+    assert_eq!(
+        site.send(socket().bearer(&alice)).await.status,
+        101,
         "{proxy:?}"
     );
 
@@ -150,6 +168,11 @@ async fn nobody_names_himself(proxy: Proxy, site: &Site, token: &str) {
 }
 
 #[tokio::test]
+async fn envoy_plays_the_scenario() {
+    scenario(Proxy::Envoy).await;
+}
+
+#[tokio::test]
 async fn nginx_plays_the_scenario() {
     scenario(Proxy::Nginx).await;
 }
@@ -167,6 +190,22 @@ async fn traefik_plays_the_scenario() {
 #[tokio::test]
 async fn haproxy_plays_the_scenario() {
     scenario(Proxy::Haproxy).await;
+}
+
+#[tokio::test]
+async fn the_token_stays_behind_when_told_so() {
+    for proxy in Proxy::ALL {
+        let site = Site::with(proxy, json!({ "drop_authorization": true })).await;
+        let token = site.idp.token("alice").sign();
+        let reply = site.send(Call::get("/orders").bearer(&token)).await;
+        assert_eq!(reply.status, 200, "{proxy:?}");
+        assert_eq!(
+            reply.echo().all("x-portcullis-subject"),
+            ["alice"],
+            "{proxy:?}"
+        );
+        assert!(!reply.text().contains(&token), "{proxy:?}");
+    }
 }
 
 /// The name of the variable that CGI gives a header (RFC 3875 section 4.1.18), as PHP and lighttpd
@@ -337,23 +376,26 @@ fn every_configured_header_is_in_every_configuration() {
         for (part, line) in [
             (
                 "nginx",
-                format!("proxy_set_header {name} $portcullis_{variable};"),
+                format!("proxy_set_header {name} $identity_{variable};"),
             ),
             (
                 "nginx",
-                format!("auth_request_set $portcullis_{variable} $upstream_http_{variable};"),
+                format!("auth_request_set $identity_{variable} $upstream_http_{variable};"),
             ),
             ("caddy", format!("request_header -{name}\n")),
             ("caddy", format!("copy_headers {name}\n")),
             (
                 "haproxy",
-                format!("set-header {name} %[var(txn.{variable})]"),
+                format!("set-header {name} %[var(txn.identity_{variable})]"),
             ),
-            ("haproxy-lua", format!("[\"{name}\"] = \"txn.{variable}\"")),
+            (
+                "haproxy-lua",
+                format!("[\"{name}\"] = \"txn.identity_{variable}\""),
+            ),
         ] {
             let text = printed(part);
             assert!(text.contains(&line), "{part} lacks {line:?}:\n{text}");
-            assert!(!text.contains("x-portcullis-subject"), "{part}:\n{text}");
+            assert!(!text.contains("x-portcullis-issuer"), "{part}:\n{text}");
         }
     }
 }

@@ -151,7 +151,10 @@ impl ProxyConfig {
         let headers = identity_headers(config)?;
         let tokens = token_headers(config);
         let dropped = config.answer.drop_authorization;
-        let patterns: Vec<_> = headers.iter().map(|name| look_alikes(name)).collect();
+        let dropped = if dropped { tokens.clone() } else { Vec::new() };
+        let patterns =
+            |names: &[String]| -> Vec<_> { names.iter().map(|name| look_alikes(name)).collect() };
+        let removed = [patterns(&headers), patterns(&dropped)].concat();
         let once = [
             ("edge", edge.to_string()),
             ("edge_host", edge.ip().to_string()),
@@ -160,13 +163,14 @@ impl ProxyConfig {
             ("upstream_host", self.upstream.ip().to_string()),
             ("upstream_port", self.upstream.port().to_string()),
             ("portcullis", self.door(config)?),
-            ("look_alikes", patterns.join("|")),
+            ("look_alikes", patterns(&headers).join("|")),
+            ("removed", removed.join("|")),
         ];
         let variables = headers.iter().map(|name| name.replace('-', "_"));
         let each = [
             ("variable", variables.collect()),
             ("header", headers),
-            ("dropped", if dropped { tokens.clone() } else { Vec::new() }),
+            ("dropped", dropped),
             ("token", tokens),
         ];
         Ok(filled(self.part.template(), &once, &each))

@@ -7,7 +7,7 @@ local URL = "http://{{portcullis}}/authz/forward-auth"
 
 -- What Portcullis says in a header is kept in a variable.
 local VARIABLES = {
-  ["{{header}}"] = "txn.{{variable}}",
+  ["{{header}}"] = "txn.identity_{{variable}}",
 }
 
 -- About the connection or the body (RFC 9110 section 7.6.1). The question has neither.

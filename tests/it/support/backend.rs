@@ -10,7 +10,7 @@ use super::http::Reply;
 use super::serve::Served;
 
 /// Answers every request with its method, target and headers as JSON; `/status/500` with that
-/// status, to see that a proxy leaves the upstream's own errors alone.
+/// status, to see that a proxy leaves the upstream's own errors alone; every upgrade with 101.
 pub(crate) struct Backend(pub(crate) Served);
 
 impl Backend {
@@ -27,6 +27,15 @@ async fn echo(request: Request) -> Response {
     let status = status
         .and_then(|code| StatusCode::from_u16(code).ok())
         .unwrap_or(StatusCode::OK);
+    if request.headers().contains_key("upgrade") {
+        // The accept is the one for the key of RFC 6455 section 1.3.
+        let upgrade = [
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        ];
+        return (StatusCode::SWITCHING_PROTOCOLS, upgrade).into_response();
+    }
     let headers: Vec<_> = request
         .headers()
         .iter()

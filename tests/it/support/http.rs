@@ -108,7 +108,10 @@ impl Call {
             bytes.extend_from_slice(value);
             bytes.extend_from_slice(b"\r\n");
         }
-        bytes.extend_from_slice(b"connection: close\r\n\r\n");
+        if !has("connection") {
+            bytes.extend_from_slice(b"connection: close\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(&self.body);
         bytes
     }
@@ -148,7 +151,8 @@ impl Reply {
     /// Whether nothing more can come; an answer of unknown length ends with its connection.
     fn is_complete(bytes: &[u8]) -> bool {
         Self::parse(bytes).is_some_and(|reply| {
-            reply.header("transfer-encoding") == Some("chunked")
+            reply.status == 101
+                || reply.header("transfer-encoding") == Some("chunked")
                 || reply.header("content-length").is_some()
         })
     }

@@ -1,4 +1,4 @@
-//! The proxies that ask over HTTP, each on the configuration that the program prints for it.
+//! The real proxies, each on the configuration that the program prints for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -15,6 +15,7 @@ const ATTEMPTS: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proxy {
+    Envoy,
     Nginx,
     Caddy,
     Traefik,
@@ -22,11 +23,18 @@ pub(crate) enum Proxy {
 }
 
 impl Proxy {
-    pub(crate) const ALL: [Self; 4] = [Self::Nginx, Self::Caddy, Self::Traefik, Self::Haproxy];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Envoy,
+        Self::Nginx,
+        Self::Caddy,
+        Self::Traefik,
+        Self::Haproxy,
+    ];
 
     /// The parts of its configuration, with the name of each file.
     const fn files(self) -> &'static [(&'static str, &'static str)] {
         match self {
+            Self::Envoy => &[("envoy", "envoy.yaml")],
             Self::Nginx => &[("nginx", "nginx.conf")],
             Self::Caddy => &[("caddy", "Caddyfile")],
             Self::Traefik => &[
@@ -42,6 +50,18 @@ impl Proxy {
 
     fn command(self, home: &Path) -> Command {
         let (program, arguments): (_, &[&str]) = match self {
+            Self::Envoy => (
+                "envoy",
+                &[
+                    "-c",
+                    "envoy.yaml",
+                    "--concurrency",
+                    "1",
+                    "--disable-hot-restart",
+                    "--log-level",
+                    "warn",
+                ],
+            ),
             // One process, so that killing it leaves no worker behind.
             Self::Nginx => (
                 "nginx",
@@ -111,11 +131,10 @@ impl Running {
         for _ in 0..ATTEMPTS {
             let edge = SocketAddr::from((Ipv4Addr::LOCALHOST, reserved_port()));
             for (part, file) in proxy.files() {
-                std::fs::write(
-                    home.join(file),
-                    proxy_config(part, config, home, edge, upstream),
-                )
-                .unwrap();
+                let text = proxy_config(part, config, home, edge, upstream);
+                // Envoy's admin port is the one that the file itself names.
+                let text = text.replace("port_value: 9901", "port_value: 0");
+                std::fs::write(home.join(file), text).unwrap();
             }
             let mut process = Process::spawn("proxy", &mut proxy.command(home));
             let call = Call::get("/healthz");

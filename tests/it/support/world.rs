@@ -9,8 +9,8 @@ use super::backend::Backend;
 use super::envoy::Envoy;
 use super::http::{Call, Reply};
 use super::idp::Idp;
-use super::nginx::Nginx;
 use super::portcullis::{Portcullis, fusionauth_event};
+use super::proxy::{Proxy, Running};
 
 /// The ways in. Most promises hold on each: `for door in Door::ALL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Door {
 /// Fields are dropped in this order: the proxies before what they talk to.
 pub(crate) struct World {
     pub(crate) envoy: Envoy,
-    pub(crate) nginx: Nginx,
+    pub(crate) nginx: Running,
     pub(crate) portcullis: Portcullis,
     pub(crate) backend: Backend,
     pub(crate) idp: Idp,
@@ -122,7 +122,8 @@ impl WorldBuilder {
         }
         let authz = portcullis.socket();
         let envoy = Envoy::start(home.path(), &authz, backend.0.address).await;
-        let nginx = Nginx::start(home.path(), portcullis.forward_auth(), backend.0.address).await;
+        let pinned = portcullis.pinned();
+        let nginx = Running::start(Proxy::Nginx, home.path(), &pinned, backend.0.address).await;
         World {
             envoy,
             nginx,
