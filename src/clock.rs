@@ -174,6 +174,15 @@ impl Clock {
         Duration::from_millis(boot.max(wall).try_into().unwrap_or(0))
     }
 
+    /// Returns by how many milliseconds the wall clock has gained on the boot clock since `then`;
+    /// negative where it was set back.
+    #[must_use]
+    pub fn gained(&self, then: Moment) -> i64 {
+        let now = self.moment();
+        let wall = now.wall.saturating_sub(then.wall);
+        wall.saturating_sub(now.boot.saturating_sub(then.boot))
+    }
+
     /// Sets the wall clock of a manual clock, forwards or backwards, as an operator, NTP or the
     /// restored snapshot of a virtual machine does. The boot clock stays.
     ///

@@ -19,10 +19,15 @@ use super::feed::FeedState;
 use super::log::{Cursor, Feed, Log, Records};
 use super::patience::Patience;
 use super::retention::Retention;
+use super::steady::Steady;
 use super::{Histories, Index, Metrics};
 
 /// The name under which the replay is awaited.
 pub(super) const AWAITED: &str = "revocations";
+
+/// The names under which trouble is told.
+const CLOCKS: &str = "clocks";
+const WRITING: &str = "revocations_write";
 
 const TICK: Duration = Duration::from_millis(100);
 
@@ -38,6 +43,7 @@ pub struct Follower {
     pub(super) index: Arc<Index>,
     pub(super) retention: Retention,
     pub(super) clock: Clock,
+    pub(super) steady: Steady,
     pub(super) feed: Arc<FeedState>,
     pub(super) applied: watch::Sender<Option<Cursor>>,
     pub(super) readiness: Readiness,
@@ -216,14 +222,43 @@ impl Follower {
     fn sweep(&mut self) {
         let at = *self.applied.borrow();
         self.metrics.feed_lag(at.and_then(|at| self.log.behind(at)));
+        self.watch_clocks();
+        self.watch_writing();
         if !self.feed.is_replayed() {
             return;
         }
         self.offer_or_withdraw();
-        let swept = self.index.sweep(self.clock.now(), SHARDS_PER_TICK);
+        let swept = self.index.sweep(self.steady.now(), SHARDS_PER_TICK);
         self.metrics.forgotten(swept.forgotten);
         if swept.round_is_over {
             self.warn_of_crowds();
+        }
+    }
+
+    /// Says so when clocks disagree: nothing is forgotten by one that others contradict.
+    fn watch_clocks(&mut self) {
+        let jumped = self.steady.ahead();
+        let apart = self.log.clock_apart().unwrap_or_default();
+        self.metrics.clocks(self.index.horizon(), jumped, apart);
+        let why = if jumped > Duration::ZERO {
+            format!("the wall clock jumped forward by {} s", jumped.as_secs())
+        } else if apart != 0 {
+            let direction = if apart > 0 { "ahead of" } else { "behind" };
+            let seconds = apart.unsigned_abs() / 1000;
+            format!("the clock of the store's server is {seconds} s {direction} this machine's")
+        } else {
+            return self.readiness.recover(CLOCKS);
+        };
+        self.readiness
+            .degrade(CLOCKS, format!("{why}; see docs/recovery.md"));
+    }
+
+    fn watch_writing(&self) {
+        let trouble = self.log.unwritable();
+        self.metrics.writable(trouble.is_none());
+        match trouble {
+            Some(why) => self.readiness.degrade(WRITING, why),
+            None => self.readiness.recover(WRITING),
         }
     }
 

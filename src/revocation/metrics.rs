@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::clock::UnixMillis;
+
 use super::Index;
 
 /// From a write that shares a sync to a delivery that came hours late.
@@ -27,6 +29,9 @@ pub struct Metrics {
     memory: Gauge,
     feed_age: Gauge<f64, AtomicU64>,
     feed_lag: Gauge<f64, AtomicU64>,
+    horizon: Gauge,
+    clock_disagreement: Gauge<f64, AtomicU64>,
+    writable: Gauge,
     replayed: Counter,
     applied: Counter,
     forgotten: Counter,
@@ -46,6 +51,9 @@ impl Metrics {
             memory: Gauge::default(),
             feed_age: Gauge::default(),
             feed_lag: Gauge::default(),
+            horizon: Gauge::default(),
+            clock_disagreement: Gauge::default(),
+            writable: Gauge::default(),
             replayed: Counter::default(),
             applied: Counter::default(),
             forgotten: Counter::default(),
@@ -55,8 +63,31 @@ impl Metrics {
         };
         metrics.feed_lag(None);
         metrics.register_gauges(registry);
+        metrics.register_clocks(registry);
         metrics.register_events(registry);
         metrics
+    }
+
+    fn register_clocks(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "horizon_timestamp",
+            "Time, since the Unix epoch, up to which revocations may have been forgotten; tokens that \
+             end before it get 503 clock_disagreement",
+            Unit::Seconds,
+            self.horizon.clone(),
+        );
+        registry.register_with_unit(
+            "clock_disagreement",
+            "How far the wall clock jumped, or the clock of the store's server is away from it; 0 \
+             while they agree",
+            Unit::Seconds,
+            self.clock_disagreement.clone(),
+        );
+        registry.register(
+            "writable",
+            "1 while this replica can append to the log, as far as it knows",
+            self.writable.clone(),
+        );
     }
 
     fn register_gauges(&self, registry: &mut Registry) {
@@ -143,6 +174,18 @@ impl Metrics {
 
     pub(super) fn feed_age(&self, age: Duration) {
         self.feed_age.set(age.as_secs_f64());
+    }
+
+    /// `apart`: milliseconds.
+    pub(super) fn clocks(&self, horizon: UnixMillis, jumped: Duration, apart: i64) {
+        let seconds = i64::try_from(horizon.seconds()).unwrap_or(i64::MAX);
+        self.horizon.set(seconds);
+        let apart = Duration::from_millis(apart.unsigned_abs());
+        self.clock_disagreement.set(jumped.max(apart).as_secs_f64());
+    }
+
+    pub(super) fn writable(&self, is: bool) {
+        self.writable.set(is.into());
     }
 
     pub(super) fn feed_lag(&self, records: Option<u64>) {

@@ -16,6 +16,7 @@ mod patience;
 pub mod reader;
 pub mod record;
 pub mod retention;
+mod steady;
 pub mod transfer;
 pub mod writer;
 
@@ -192,6 +193,7 @@ impl Core {
                 log: base.log,
                 index,
                 retention: base.retention,
+                steady: steady::Steady::new(base.clock.clone()),
                 clock: base.clock,
                 feed,
                 applied,

@@ -92,6 +92,14 @@ impl Log for Mirrored {
         self.engine.behind(at)
     }
 
+    fn unwritable(&self) -> Option<String> {
+        self.engine.unwritable()
+    }
+
+    fn clock_apart(&self) -> Option<i64> {
+        self.engine.clock_apart()
+    }
+
     fn failure(&self) -> Option<String> {
         self.copy.failure().or_else(|| self.engine.failure())
     }

@@ -108,6 +108,17 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// an event's records together, they count as one. `None` when it cannot tell.
     fn behind(&self, at: Cursor) -> Option<u64>;
 
+    /// Why nothing can be appended at the moment, as far as a probe has shown.
+    fn unwritable(&self) -> Option<String> {
+        None
+    }
+
+    /// How many milliseconds the clock of the log's server is ahead of ours (behind, if negative),
+    /// when it was last heard of and that is more than it may be.
+    fn clock_apart(&self) -> Option<i64> {
+        None
+    }
+
     /// Why the log cannot be used any more, if it cannot.
     fn failure(&self) -> Option<String>;
 }

@@ -22,16 +22,22 @@ pub(in crate::verify) struct Window {
 
 impl Window {
     /// Also refuses what ended before `horizon`: revocations whose time ended before it were
-    /// forgotten, so when the wall clock steps back, tokens of that time must stay refused.
+    /// forgotten, so when the wall clock steps back, nobody knows whether tokens of that time are
+    /// revoked. That is the clocks' fault and not the token's.
     pub(in crate::verify) fn admits(
         self,
         now: UnixMillis,
         horizon: UnixMillis,
     ) -> Result<(), Rejection> {
         if now >= self.until || self.until < horizon {
-            let expected = format!("exp + leeway: after {}", now.max(horizon).seconds());
+            let (reason, bound) = if now >= self.until {
+                (Reason::Expired, now)
+            } else {
+                (Reason::ClockDisagreement, horizon)
+            };
+            let expected = format!("exp + leeway: after {}", bound.seconds());
             let found = format!("exp + leeway: {}", self.until.seconds());
-            return Err(Rejection::found(Reason::Expired, expected, found));
+            return Err(Rejection::found(reason, expected, found));
         }
         if now < self.from {
             let expected = format!("iat and nbf - leeway: by {}", now.seconds());

@@ -158,10 +158,15 @@ fn a_cached_token_ends_and_begins_on_time() {
     world
         .horizon
         .store((NOW + 630) * 1000 + 1, Ordering::Release);
-    assert_eq!(at(NOW), Some(Reason::Expired));
+    assert_eq!(at(NOW), Some(Reason::ClockDisagreement));
+    assert_eq!(at(NOW + 630), Some(Reason::Expired));
+    world.clock.set(UnixMillis::from_seconds(NOW));
     let fresh = P256.token("ES256", "p256", &claims());
     let other = world.verifier(&[issuer(&[P256.jwk("p256")])]);
-    assert_eq!(refusal(&other, &fresh), Some(Reason::Expired));
+    assert_eq!(refusal(&other, &fresh), Some(Reason::ClockDisagreement));
+    world.horizon.store(0, Ordering::Release);
+    assert_eq!(refusal(&verifier, &token), None, "nothing of it is kept");
+    assert_eq!(refusal(&other, &fresh), None);
 }
 
 #[test]

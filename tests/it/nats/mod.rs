@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 mod append;
+mod clocks;
 mod cluster;
 mod config;
 mod follow;

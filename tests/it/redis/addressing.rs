@@ -1,47 +1,11 @@
-//! Clusters and TLS.
+//! TLS.
 
 use std::process::Command;
 
-use portcullis::revocation::log::redis::{Cluster, Tls};
+use portcullis::revocation::log::redis::Tls;
 
 use super::*;
 use crate::support::redis::DURABLE;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_cluster_the_owner_of_the_slot_is_found() {
-    let (port, seed) = (free_port(), free_port());
-    let start = async |port: &str| {
-        let arguments = [
-            "--port",
-            port,
-            "--cluster-enabled",
-            "yes",
-            "--cluster-port",
-            &free_port(),
-        ];
-        Server::start_with(&[&DURABLE[..], &arguments].concat()).await
-    };
-    let (owner, other) = (start(&port).await, start(&seed).await);
-    owner
-        .run::<String>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"])
-        .await;
-    let bus: Vec<String> = owner.run(&["CONFIG", "GET", "cluster-port"]).await;
-    other
-        .run::<String>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus[1]])
-        .await;
-    let mut config = config(owner.socket());
-    config.server = None;
-    config.cluster = Some(Cluster {
-        servers: vec![at(&seed)],
-    });
-    let log = connect(&config);
-    // The nodes need a moment to tell each other.
-    append_at_last(&log, "a").await;
-    let mut watch = Watch::of(&log, None);
-    watch.sync().await;
-    assert_eq!(watch.subjects, ["a"]);
-    assert_eq!(owner.entries().await, 1);
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_with_an_authority_of_our_own() {

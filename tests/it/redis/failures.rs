@@ -98,6 +98,31 @@ async fn an_acl_user_who_may_too_little_is_found_out_before_anything_is_written(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_may_not_write_knows_before_the_first_event() {
+    let server = Server::start().await;
+    append(&connect(&config(server.socket())), "a")
+        .await
+        .unwrap();
+    for missing in ["+xadd", "+xgroup|setid", "+set"] {
+        let config = as_user(&server, &ALLOWED.replace(missing, "")).await;
+        let log = connect(&config);
+        let mut watch = Watch::of(&log, None);
+        watch.sync().await;
+        while log.unwritable().is_none() {
+            watch.step().await;
+        }
+        let why = log.unwritable().unwrap();
+        assert!(why.contains("ACL user"), "without {missing}: {why}");
+        as_user(&server, ALLOWED).await;
+        while log.unwritable().is_some() {
+            watch.step().await;
+        }
+        assert_eq!(watch.subjects, ["a"], "a probe leaves nothing behind");
+    }
+    assert_eq!(server.entries().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_server_is_full_and_can_still_be_followed() {
     let server = Server::start().await;
     let log = connect(&config(server.socket()));

@@ -166,7 +166,7 @@ async fn compaction_deletes_what_is_over_and_says_how_far() {
     behind.sync().await;
     assert_eq!(behind.subjects.len(), 3);
     let over = record("early").forget_after;
-    clock.set(over.plus(Duration::from_millis(1)));
+    clock.advance(over.since(clock.now()) + Duration::from_millis(1));
     let mut watch = Watch::of(&log, None);
     watch.until_compacted(&server, 1).await;
     // Who was there already sees no gap in what was deleted behind it.
@@ -180,6 +180,62 @@ async fn compaction_deletes_what_is_over_and_says_how_far() {
     assert!(joining.subjects.contains(&"lasting".to_owned()));
     assert!(!joining.subjects.contains(&"early".to_owned()));
     assert_eq!(joins.horizon().load(Ordering::Relaxed), over.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_ahead_deletes_nothing() {
+    let server = Server::start().await;
+    let clock = Clock::manual(NOW);
+    let log = Redis::connect(&config(server.socket()), &clock, &retention()).unwrap();
+    append(&log, "alive").await.unwrap();
+    clock.set(NOW.plus(Duration::from_hours(24)));
+    let mut watch = Watch::of(&log, None);
+    let rounds = async || server.run::<String>(&["INFO", "commandstats"]).await;
+    // A round has looked at it.
+    while !rounds().await.contains("cmdstat_xrange:calls=") {
+        watch.step().await;
+    }
+    watch.sync().await;
+    assert_eq!(server.entries().await, 1);
+    clock.advance(Duration::from_hours(2));
+    watch.until_compacted(&server, 0).await;
+}
+
+/// A round of six steps takes longer than the lock lasts at first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compaction_keeps_its_lock_however_long_the_log_is() {
+    let server = Server::start().await;
+    let log = connect_at(&config(server.socket()), NOW.plus(Duration::from_hours(5)));
+    for n in 0..3000 {
+        append(&log, &n.to_string()).await.unwrap();
+    }
+    let lock = async || {
+        let key = format!("{STREAM}:compacting");
+        server.run::<Option<String>>(&["GET", &key]).await
+    };
+    let mut watch = Watch::of(&log, None);
+    let reading = tokio::spawn(async move {
+        loop {
+            watch.step().await;
+        }
+    });
+    let mut held = None;
+    until("the log is compacted", async || {
+        let left = server.entries().await;
+        let now = lock().await;
+        if left < 3000 && left > 0 {
+            assert!(now.is_some(), "the lock was lost with {left} entries to go");
+            assert_eq!(
+                *held.get_or_insert_with(|| now.clone()),
+                now,
+                "another took it"
+            );
+        }
+        (left == 0).then_some(())
+    })
+    .await;
+    reading.abort();
+    assert!(held.is_some(), "it was never seen at work");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -68,7 +68,10 @@ async fn they_are_asked_for_the_primary() {
     assert_eq!(watch.subjects, ["a"]);
     // One is enough to find it, though not to rely on it.
     sentinels[1].kill();
-    append(&connect(&config), "b").await.unwrap();
+    let refused = append(&connect(&config), "b").await.unwrap_err();
+    assert!(matches!(refused, AppendError::Unknown(_)), "{refused:?}");
+    let why = refused.to_string();
+    assert!(why.contains("no majority of sentinels"), "{why}");
     if let Some(sentinel) = &mut config.sentinel {
         "other".clone_into(&mut sentinel.primary);
     }
@@ -144,4 +147,49 @@ async fn a_primary_that_was_deposed_and_goes_on_answering_is_left() {
     );
     watch.sync().await;
     assert_eq!(watch.resets, 0);
+}
+
+/// What a cut-off primary takes is lost. Its connection is as good as ever, so only the sentinels
+/// tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_deposed_primary_takes_is_not_acknowledged() {
+    let (port, next_port) = (free_port(), free_port());
+    let old = start_at(&port, &[]).await;
+    append(&connect(&config(old.socket())), "a").await.unwrap();
+    let new = start_at(&next_port, &["--replicaof", "127.0.0.1", &port]).await;
+    told_by(&new, "master_link_status:up").await;
+    new.run::<String>(&["REPLICAOF", "NO", "ONE"]).await;
+    told_by(&old, "connected_slaves:0").await;
+    let (ports, sentinels) = three_sentinels(&port).await;
+    let log = connect(&behind(&ports));
+    append(&log, "b").await.unwrap();
+    assert_eq!(old.entries().await, 2);
+    for sentinel in &sentinels[1..] {
+        name_another(sentinel, &next_port).await;
+    }
+    append(&log, "c").await.unwrap();
+    let mut watch = Watch::of(&connect(&config(new.socket())), None);
+    watch.sync().await;
+    assert_eq!(watch.subjects, ["a", "c"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_majority_of_them_nothing_is_acknowledged() {
+    let port = free_port();
+    let primary = start_at(&port, &[]).await;
+    let (ports, mut sentinels) = three_sentinels(&port).await;
+    let log = connect(&behind(&ports));
+    append(&log, "a").await.unwrap();
+    sentinels[2].kill();
+    append(&log, "b").await.unwrap();
+    sentinels[1].kill();
+    let refused = append(&log, "c").await;
+    assert!(
+        matches!(refused, Err(AppendError::Unknown(_))),
+        "{refused:?}"
+    );
+    assert_eq!(primary.entries().await, 3, "it is stored all the same");
+    sentinels[1].restart().await;
+    append_at_last(&log, "c").await;
+    assert_eq!(primary.entries().await, 3);
 }

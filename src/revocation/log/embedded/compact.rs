@@ -10,6 +10,7 @@ use crate::clock::{Clock, UnixMillis};
 use crate::keep::Kind;
 use crate::revocation::record::{Action, Revocation};
 use crate::revocation::retention::Retention;
+use crate::revocation::steady::Steady;
 
 use super::database::{self, Tally};
 use super::seal::Seal;
@@ -28,7 +29,7 @@ const LONGEST_REST: Duration = Duration::from_mins(8);
 
 pub(super) struct Compaction {
     retention: Retention,
-    clock: Clock,
+    clock: Steady,
     horizon: Arc<AtomicU64>,
     /// Rows up to here were looked at in this round.
     position: i64,
@@ -51,7 +52,7 @@ impl Compaction {
     pub(super) fn new(retention: Retention, clock: Clock, horizon: Arc<AtomicU64>) -> Self {
         Self {
             retention,
-            clock,
+            clock: Steady::new(clock),
             horizon,
             position: 0,
             next: Instant::now() + PAUSE,

@@ -56,6 +56,63 @@ pub(super) async fn append(
     Ok(Cursor { epoch, position })
 }
 
+/// How often it is tried whether the stream would take a message, besides at each connect.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a probe may take. A server does not answer what a user may not publish.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// Keeps [`Shared::unwritable`] true until the log is closed.
+pub(super) async fn keep_probing(nats: Shared) {
+    let probing = async {
+        let mut link = nats.link.clone();
+        loop {
+            link.borrow_and_update();
+            let trouble = probe(&nats).await.err();
+            let known = nats.unwritable.load_full();
+            if known.as_deref() != trouble.as_ref() {
+                if let Some(why) = &trouble {
+                    tracing::warn!(why, "revocations cannot be recorded");
+                }
+                nats.unwritable.store(trouble.map(Arc::new));
+            }
+            let _ = timeout(PROBE_EVERY, link.changed()).await;
+        }
+    };
+    nats.closed.run_until_cancelled(probing).await;
+}
+
+/// Publishes what the stream must refuse: it says that it is for another stream. The server looks at
+/// the user's rights first and the stream's leader at the name next, so nothing is ever stored.
+async fn probe(nats: &Shared) -> Result<(), String> {
+    link::first_attempt(&nats.link, nats.config.connect_timeout.0).await;
+    if let Some(why) = link::broken(&nats.client, &nats.link) {
+        return Err(why);
+    }
+    let mut headers = HeaderMap::new();
+    headers.insert(NATS_EXPECTED_STREAM, "portcullis-probe");
+    let request = Request::new().headers(headers).timeout(Some(PROBE));
+    let subject = stream::subject(&nats.config);
+    match nats.client.send_request(subject.clone(), request).await {
+        Ok(answer) => match serde_json::from_slice::<Response<PublishAck>>(&answer.payload) {
+            Ok(Response::Err { error }) if error.error_code() == ErrorCode::STREAM_NOT_MATCH => {
+                Ok(())
+            }
+            Ok(Response::Err { error }) => Err(error.to_string()),
+            Ok(Response::Ok(_)) | Err(_) => Err(format!(
+                "another program answers on {subject}: subjects overlap"
+            )),
+        },
+        Err(error) => Err(match (&nats.link.borrow().trouble, error.kind()) {
+            (Some(trouble), _) => trouble.clone(),
+            (None, RequestErrorKind::NoResponders) => {
+                format!("no server leads the stream of {subject}, or it does not exist")
+            }
+            (None, _) => format!("{subject}: a test message is not answered: {error}"),
+        }),
+    }
+}
+
 /// How long the payload of a message may be; its headers count as well.
 pub(super) fn room(nats: &Shared) -> usize {
     const HEADERS: usize = 1024;

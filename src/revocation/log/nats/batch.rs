@@ -110,9 +110,9 @@ impl Place {
         }
     }
 
-    /// The payload at this place, if it can be told, is another one.
-    pub(super) fn denies(&self, payload: &[u8]) -> bool {
-        self.mark != UNSEEN && Self::behind(self.sequence, payload).mark != self.mark
+    /// Whether the message that was read at this place had this payload.
+    pub(super) fn confirms(&self, payload: &[u8]) -> bool {
+        self.mark != UNSEEN && Self::behind(self.sequence, payload).mark == self.mark
     }
 
     /// As the position of a cursor: the sequence number leads, so positions rise with it.
@@ -220,9 +220,12 @@ mod tests {
     }
 
     #[test]
-    fn another_message_at_the_same_place_is_noticed() {
-        assert!(Place::behind(7, b"x").denies(b"y"));
-        assert!(!Place::behind(7, b"x").denies(b"x"));
-        assert!(!Place::unseen(7).denies(b"y"));
+    fn only_the_message_that_was_read_confirms_a_place() {
+        assert!(Place::behind(7, b"x").confirms(b"x"));
+        assert!(!Place::behind(7, b"x").confirms(b"y"));
+        assert!(
+            !Place::unseen(7).confirms(b"y"),
+            "what was there is not known"
+        );
     }
 }

@@ -248,11 +248,13 @@ async fn wait(nats: &Shared, failures: u32) {
     }
 }
 
-/// Whether another message stands at our place than the one that was read there.
+/// Whether the message that was read at our place is not there any more. Another one means that the
+/// stream was put back. None may mean that too, with messages before our place that we never saw: all
+/// that is left is read again then. That is little, because what came before is over as well.
 async fn replaced(nats: &Shared, at: At) -> Result<bool, Trouble> {
     if at.place.sequence == 0 {
         return Ok(false);
     }
     let found = nats.payload(at.place.sequence).await?;
-    Ok(found.is_some_and(|payload| at.place.denies(&payload)))
+    Ok(found.is_none_or(|payload| !at.place.confirms(&payload)))
 }

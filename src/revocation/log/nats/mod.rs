@@ -17,15 +17,15 @@ mod stream;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use async_nats::Client;
 use async_nats::jetstream;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self as streams, BoxStream};
+use futures_util::{FutureExt, StreamExt};
 use rand::Rng;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -33,6 +33,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::clock::Clock;
 use crate::revocation::record::Revocation;
 use crate::revocation::retention::Retention;
+use crate::revocation::steady::Steady;
 
 use super::{AppendError, Cursor, Feed, Log};
 use group::Group;
@@ -51,6 +52,8 @@ pub struct Nats {
 struct Shared {
     config: Arc<Config>,
     clock: Clock,
+    /// What is over is passed over by this clock.
+    steady: Steady,
     retention: Retention,
     client: Client,
     jetstream: jetstream::Context,
@@ -64,6 +67,10 @@ struct Shared {
     appended: Arc<AtomicU64>,
     horizon: Arc<AtomicU64>,
     group: Arc<Group>,
+    /// See [`Log::clock_apart`]; 0 while the clocks agree.
+    apart: Arc<AtomicI64>,
+    /// See [`Log::unwritable`].
+    unwritable: Arc<ArcSwapOption<String>>,
     closed: CancellationToken,
 }
 
@@ -117,6 +124,7 @@ impl Nats {
             link,
             config: Arc::new(config.clone()),
             clock: clock.clone(),
+            steady: Steady::new(clock.clone()),
             retention: retention.clone(),
             epoch: Arc::default(),
             checked: Arc::default(),
@@ -124,6 +132,8 @@ impl Nats {
             appended: Arc::default(),
             horizon: Arc::default(),
             group: Arc::default(),
+            apart: Arc::default(),
+            unwritable: Arc::default(),
             closed: closed.clone(),
         };
         Ok(Self {
@@ -140,7 +150,8 @@ impl Nats {
     }
 
     /// See [`crate::revocation::Index::horizon`]. It follows the servers' clock, by which messages
-    /// leave the stream, and every follower learns of it before it is in sync.
+    /// leave the stream, as far as our own has reached, and every follower learns of it before it is
+    /// in sync.
     #[must_use]
     pub fn horizon(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.shared.horizon)
@@ -153,11 +164,25 @@ impl Log for Nats {
     }
 
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed> {
-        follow::follow(self.shared.clone(), from)
+        let feed = follow::follow(self.shared.clone(), from);
+        let probe = streams::once(append::keep_probing(self.shared.clone()));
+        let probe = probe.filter_map(|()| std::future::ready(None));
+        streams::select(feed, probe).boxed()
     }
 
     fn behind(&self, at: Cursor) -> Option<u64> {
         self.shared.seen.load().as_ref()?.behind(at)
+    }
+
+    fn unwritable(&self) -> Option<String> {
+        self.shared.unwritable.load().as_deref().cloned()
+    }
+
+    fn clock_apart(&self) -> Option<i64> {
+        match self.shared.apart.load(Ordering::Relaxed) {
+            0 => None,
+            apart => Some(apart),
+        }
     }
 
     /// Whatever is wrong may pass: servers come back, streams are mended.

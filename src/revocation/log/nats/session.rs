@@ -81,6 +81,8 @@ pub(super) struct Session {
     looked_at: Moment,
     replayed: bool,
     ends: Ends,
+    /// Messages are missing since we were last in sync. They were over, by the servers' clocks.
+    gap: bool,
     /// What went wrong behind records that go out first.
     broken: Option<Trouble>,
 }
@@ -160,6 +162,7 @@ impl Session {
                 doubt: None,
                 clock: nats.clock.clone(),
             },
+            gap: false,
             broken: None,
         })
     }
@@ -174,7 +177,13 @@ impl Session {
                 self.target = None;
                 self.replayed = true;
                 self.progress = Instant::now();
+                if self.gap
+                    && let Some(why) = self.nats.expires_early()
+                {
+                    return Ok(News::Doubt(Trouble::new(why)));
+                }
                 if self.nats.clock.since(self.looked_at) <= FRESH {
+                    self.gap = false;
                     return Ok(News::InSync(self.at, self.looked_at));
                 }
             }
@@ -283,6 +292,7 @@ impl Session {
             return Err(Trouble::new("a message was lost on the way"));
         }
         let sequence = info.stream_sequence;
+        self.gap |= sequence > self.at.reach() + 1;
         // A record that is not understood is not skipped, or it would not be enforced.
         let batch = batch::decode(&message.payload)
             .map_err(|error| unreadable(format!("number {sequence}: {error}")))?;
@@ -296,7 +306,7 @@ impl Session {
     /// What is over is left out; it stays in the stream for a while longer.
     fn is_live(&self, record: &Revocation) -> bool {
         let until = self.nats.retention.forget_after(record);
-        let live = until >= self.nats.clock.now();
+        let live = until >= self.nats.steady.now();
         if !live {
             self.nats.horizon.fetch_max(until.0, Ordering::AcqRel);
         }
@@ -330,6 +340,7 @@ impl Session {
         };
         let next = self.nats.next(self.at.place.sequence).await?;
         if next.is_none_or(|next| next > target) {
+            self.gap |= target > self.at.reach();
             self.at.over = target;
         }
         Ok(())

@@ -30,6 +30,9 @@ const LEASE: Duration = Duration::from_secs(3);
 /// How long a look at the stream may take.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// Answers may be so old.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+
 /// After so much silence the question is put again.
 const ASK_AGAIN: Duration = Duration::from_millis(400);
 
@@ -157,7 +160,7 @@ impl Shared {
         let Some(answer) = answer else {
             return Ok(None);
         };
-        self.raise_horizon(&answer);
+        self.compare_clocks(&answer);
         self.seen.store(Some(Arc::new(Seen::of(&answer.info))));
         Ok(Some(answer.info))
     }
@@ -210,13 +213,34 @@ impl Shared {
 
     /// Messages leave the stream by the servers' clock, so what was good until before it may have
     /// lost its revocation. Half of `keep_longer` is for servers whose clock is ahead, the other
-    /// half for replicas whose clock was ahead when they wrote.
-    fn raise_horizon(&self, answer: &Answer) {
+    /// half for replicas whose clock was ahead when they wrote. One wrong clock must not raise the
+    /// horizon, which never falls, so it is raised only as far as both clocks have come.
+    fn compare_clocks(&self, answer: &Answer) {
         let at = answer.ts.as_deref().and_then(|at| parse_rfc3339(at).ok());
-        let at = at.unwrap_or(answer.info.state.last_timestamp);
-        let millis = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
-        let horizon = UnixMillis(millis).minus(self.config.keep_longer.0 / 2);
+        let there = at.unwrap_or(answer.info.state.last_timestamp);
+        let there = there.unix_timestamp_nanos() / 1_000_000;
+        let there = UnixMillis(u64::try_from(there).unwrap_or_default());
+        let slack = self.config.keep_longer.0 / 2;
+        let horizon = there.min(self.steady.now()).minus(slack);
         self.horizon.fetch_max(horizon.0, Ordering::AcqRel);
+        let here = self.clock.now();
+        let apart = there.0.cast_signed().saturating_sub(here.0.cast_signed());
+        let allowed = slack.max(ANSWERED_WITHIN).as_millis();
+        let is_wrong = at.is_some() && u128::from(apart.unsigned_abs()) > allowed;
+        self.apart
+            .store(if is_wrong { apart } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// Why messages may be missing that are not over: they left the stream by a clock ahead of ours.
+    pub(super) fn expires_early(&self) -> Option<String> {
+        let ahead = self.apart.load(Ordering::Relaxed);
+        (ahead > 0).then(|| {
+            format!(
+                "messages are missing, and the clock of the stream's leader is {} s ahead of ours: \
+                 revocations may have left the stream too early",
+                ahead / 1000
+            )
+        })
     }
 
     async fn create(&self) -> Result<Info, Trouble> {

@@ -4,14 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::revocation::record::Revocation;
 use crate::revocation::retention::Retention;
 
 use super::super::{AppendError, Cursor};
 use super::config::Config;
+use super::confirm::Witness;
 use super::dial::Dialer;
 use super::entry::{EntryId, epoch_from_hex, fingerprint, frame};
 use super::fault::Fault;
@@ -27,17 +30,21 @@ pub(super) struct Writer {
     scripts: Arc<Scripts>,
     retention: Retention,
     link: Mutex<Link>,
+    unwritable: ArcSwapOption<String>,
 }
 
 #[derive(Debug, Default)]
 struct Link {
     /// Numbers the sessions, so that only the broken one is thrown away.
     number: u64,
-    session: Option<Session>,
+    session: Option<(Session, Witness)>,
     /// The last attempt failed like this; nobody tries again before then.
     resting: Option<(Instant, Fault)>,
     backoff: Backoff,
 }
+
+/// Between two probes.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// After a lost answer, before asking again.
 const BREATH: Duration = Duration::from_millis(20);
@@ -58,6 +65,7 @@ impl Writer {
             scripts,
             retention,
             link: Mutex::default(),
+            unwritable: ArcSwapOption::empty(),
         }
     }
 
@@ -88,6 +96,43 @@ impl Writer {
         }
     }
 
+    /// Tries again and again whether an append would succeed, until the log is closed.
+    pub(super) async fn keep_probing(&self, closed: CancellationToken) {
+        let probing = async {
+            loop {
+                let trouble = self.probe().await.err().map(|fault| fault.to_string());
+                self.unwritable.store(trouble.map(Arc::new));
+                tokio::time::sleep(PROBE_EVERY).await;
+            }
+        };
+        closed.run_until_cancelled(probing).await;
+    }
+
+    /// See [`super::super::Log::unwritable`].
+    pub(super) fn unwritable(&self) -> Option<String> {
+        self.unwritable.load().as_deref().cloned()
+    }
+
+    async fn probe(&self) -> Result<(), Fault> {
+        let (number, (session, mut witness)) = self.session().await?;
+        let deadline = Instant::now() + self.config.append_timeout.0;
+        let probed = timeout_at(deadline, async {
+            let asked = Instant::now();
+            session.run::<redis::Value>(&self.scripts.probe()).await?;
+            witness.confirm_since(asked).await
+        });
+        let probed = probed.await.unwrap_or_else(|_elapsed| {
+            let place = &session.place;
+            Err(Fault::Down(format!(
+                "{place}: a test of writing is not confirmed in time"
+            )))
+        });
+        if probed.is_err() {
+            self.discard(number).await;
+        }
+        probed
+    }
+
     fn prepare(&self, records: &[Arc<Revocation>]) -> Batch {
         let mut known = HashSet::new();
         let mut batch = Batch::default();
@@ -106,12 +151,12 @@ impl Writer {
 
     async fn attempt(&self, batch: &Batch, deadline: Instant) -> Result<Cursor, Fault> {
         let opened = timeout_at(deadline, self.session()).await;
-        let (number, session) = opened.unwrap_or_else(|_elapsed| {
+        let (number, (session, witness)) = opened.unwrap_or_else(|_elapsed| {
             Err(Fault::Down(
                 "no connection to the server in time".to_owned(),
             ))
         })?;
-        let answer = timeout_at(deadline, self.exchange(&session, batch, deadline)).await;
+        let answer = timeout_at(deadline, self.exchange(&session, witness, batch, deadline)).await;
         let answer = answer.unwrap_or_else(|_elapsed| {
             Err(Fault::Lost(format!("{}: no answer in time", session.place)))
         });
@@ -129,6 +174,7 @@ impl Writer {
     async fn exchange(
         &self,
         session: &Session,
+        mut witness: Witness,
         batch: &Batch,
         deadline: Instant,
     ) -> Result<Cursor, Fault> {
@@ -139,6 +185,11 @@ impl Writer {
         // Leave a moment for the answer itself to arrive.
         let left = deadline.saturating_duration_since(Instant::now());
         session.confirm(left.mul_f64(0.9)).await?;
+        let confirmed = timeout_at(deadline, witness.confirm_since(Instant::now())).await;
+        confirmed.unwrap_or_else(|_elapsed| {
+            let (place, why) = (&session.place, witness.doubt());
+            Err(Fault::Unconfirmed(format!("{place}: stored, but {why}")))
+        })?;
         cursor_of(&reply).ok_or_else(|| {
             Fault::Lost(format!(
                 "{}: the answer cannot be understood",
@@ -147,7 +198,7 @@ impl Writer {
         })
     }
 
-    async fn session(&self) -> Result<(u64, Session), Fault> {
+    async fn session(&self) -> Result<(u64, (Session, Witness)), Fault> {
         let mut link = self.link.lock().await;
         if let Some(session) = &link.session {
             return Ok((link.number, session.clone()));
@@ -169,6 +220,8 @@ impl Writer {
         match opened {
             Ok(session) => {
                 let number = link.number + 1;
+                let witness = Witness::of(&self.dialer, &session.place);
+                let session = (session, witness);
                 *link = Link {
                     number,
                     session: Some(session.clone()),

@@ -1,8 +1,13 @@
--- KEYS: stream, horizon. ARGV: first id to look at, how many entries, the caller's clock (ms), grace (ms).
+-- KEYS: stream, horizon, lock. ARGV: first id to look at, how many entries, the caller's clock (ms), grace (ms),
+-- the caller's mark in the lock, how long the lock lasts from now on (ms).
 -- Deletes the entries whose time is over by the caller's clock and by the server's: one wrong
 -- clock must not delete what is alive. Returns how many were looked at, how many were deleted, and
 -- the last id.
 local stream = KEYS[1]
+if redis.call('GET', KEYS[3]) ~= ARGV[5] then
+  return false
+end
+redis.call('PEXPIRE', KEYS[3], ARGV[6])
 local time = redis.call('TIME')
 local here = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local now = math.min(here, tonumber(ARGV[3])) - tonumber(ARGV[4])

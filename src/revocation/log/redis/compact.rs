@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::cmd;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::revocation::steady::Steady;
 use crate::units::Span;
 
 use super::config::Config;
@@ -19,6 +19,9 @@ use super::session::{Purpose, Session};
 /// Entries that one call of the script looks at: about a millisecond in the server.
 const LOOK_AT: usize = 500;
 
+/// A step and the pause after it take less.
+const LEAST_LOCK_MS: u64 = 1000;
+
 /// Between two calls.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -26,7 +29,7 @@ pub(super) struct Compaction {
     pub(super) config: Arc<Config>,
     pub(super) scripts: Arc<Scripts>,
     pub(super) dialer: Arc<Dialer>,
-    pub(super) clock: Clock,
+    pub(super) clock: Steady,
 }
 
 impl Compaction {
@@ -55,15 +58,24 @@ impl Compaction {
             silence,
         );
         let session = opened.await?;
-        if !self.is_our_turn(&session).await? {
+        let ours = format!("{:032x}", rand::random::<u128>());
+        if !self.is_our_turn(&session, &ours).await? {
             return Ok(());
         }
         let (mut from, mut deleted) = ("-".to_owned(), 0_usize);
         loop {
             let now = self.clock.now().0;
             let grace = millis(self.config.compact_grace);
-            let step = self.scripts.compact(&from, LOOK_AT, now, grace);
-            let (seen, dropped, last): (usize, usize, String) = session.run(&step).await?;
+            let lock = (
+                ours.as_str(),
+                millis(self.config.compact_every).max(LEAST_LOCK_MS),
+            );
+            let step = self.scripts.compact(&from, LOOK_AT, (now, grace), lock);
+            let step: Option<(usize, usize, String)> = session.run(&step).await?;
+            let Some((seen, dropped, last)) = step else {
+                tracing::debug!("another replica compacts the log");
+                break;
+            };
             deleted += dropped;
             if seen < LOOK_AT {
                 break;
@@ -77,11 +89,12 @@ impl Compaction {
         Ok(())
     }
 
-    /// Two replicas at once would do no harm, only work.
-    async fn is_our_turn(&self, session: &Session) -> Result<bool, Fault> {
+    /// Two replicas at once would do no harm, only work. Each step makes the lock last longer, however
+    /// long the log is, and ends the round when another replica has it.
+    async fn is_our_turn(&self, session: &Session, ours: &str) -> Result<bool, Fault> {
         let take = cmd("SET")
             .arg(self.config.beside("compacting"))
-            .arg(1)
+            .arg(ours)
             .arg("NX")
             .arg("PX")
             .arg(millis(self.config.compact_every))

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::problem::Problems;
 use crate::secret::Secret;
@@ -11,7 +11,7 @@ use crate::units::Span;
 
 use super::address::Server;
 
-/// Redis or Valkey, 7.0 or later. Exactly one of `server`, `sentinel` and `cluster` says where.
+/// Redis or Valkey, 7.0 or later. Either `server` or `sentinel` says where.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -21,10 +21,11 @@ pub struct Config {
     /// A primary that sentinels watch over.
     #[serde(default)]
     pub sentinel: Option<Sentinel>,
-    /// A cluster. The log lives on the one node that owns the slot of `key`.
-    #[serde(default)]
-    pub cluster: Option<Cluster>,
-    /// The database number. A cluster has only 0.
+    /// Was removed; configurations that have it are told what to do.
+    #[serde(default, skip_serializing, deserialize_with = "refuse_cluster")]
+    #[schemars(skip)]
+    pub cluster: (),
+    /// The database number.
     #[serde(default)]
     pub database: u16,
     /// The ACL user. Left out: `default`.
@@ -39,8 +40,7 @@ pub struct Config {
     /// Speak TLS with the servers, the sentinels too. `tls: {}` trusts the system's authorities.
     #[serde(default)]
     pub tls: Option<Tls>,
-    /// The key of the stream. Keys beside it begin with the same name; the part in braces puts
-    /// them in one slot of a cluster.
+    /// The key of the stream. Keys beside it begin with the same name.
     #[serde(default = "default_key")]
     pub key: String,
     /// Start the log when it is missing. `false` leaves that to another replica.
@@ -96,14 +96,6 @@ pub struct Sentinel {
     pub password_file: Option<PathBuf>,
 }
 
-/// Nodes of a cluster.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cluster {
-    /// Some of the nodes, asked in this order for the others.
-    pub servers: Vec<Server>,
-}
-
 /// TLS towards the servers.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -117,6 +109,13 @@ pub struct Tls {
     /// A PEM file with the key of `cert`.
     #[serde(default)]
     pub key: Option<PathBuf>,
+}
+
+fn refuse_cluster<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+    Err(de::Error::custom(
+        "Redis Cluster is not supported any more: a stream lives on one node, so a cluster adds \
+         nothing; use `server` or `sentinel`",
+    ))
 }
 
 fn default_key() -> String {
@@ -154,7 +153,7 @@ impl Config {
         Self {
             server: Some(server),
             sentinel: None,
-            cluster: None,
+            cluster: (),
             database: 0,
             username: None,
             password: None,
@@ -207,28 +206,15 @@ impl Config {
     }
 
     fn check_where(&self, problems: &mut Problems) {
-        let given = [
-            self.server.is_some(),
-            self.sentinel.is_some(),
-            self.cluster.is_some(),
-        ];
-        if given.into_iter().filter(|given| *given).count() != 1 {
-            problems.push("", "give exactly one of server, sentinel and cluster");
+        if self.server.is_some() == self.sentinel.is_some() {
+            problems.push("", "give either server or sentinel");
         }
         if let Some(sentinel) = &self.sentinel {
             problems.within("sentinel", |problems| sentinel.check(problems));
         }
-        if let Some(cluster) = &self.cluster {
-            if cluster.servers.is_empty() {
-                problems.push("cluster.servers", "name at least one node");
-            }
-            if self.database != 0 {
-                problems.push("database", "a cluster has only database 0");
-            }
-        }
     }
 
-    /// All keys must lie in one slot, so a brace may only be part of one whole `{tag}`.
+    /// All keys share one hash tag, so a brace may only be part of one whole `{tag}`.
     fn check_key(&self, problems: &mut Problems) {
         let printable = self.key.chars().all(|c| c.is_ascii_graphic());
         let braces = self.key.matches(['{', '}']).count();
@@ -246,7 +232,7 @@ impl Config {
         }
     }
 
-    /// The name of a key beside the stream, in the same slot of a cluster.
+    /// Returns the name of a key beside the stream, with the same hash tag.
     pub(super) fn beside(&self, name: &str) -> String {
         if self.key.contains('{') {
             format!("{}:{name}", self.key)
@@ -317,7 +303,7 @@ mod tests {
             "server: redis.example.com:6379",
             "{ server: 'unix:/run/redis.sock', username: log, password: secret }",
             "{ sentinel: { servers: [a:26379, b:26379], primary: main }, wait_replicas: 1 }",
-            "{ cluster: { servers: [a, b, c] }, tls: {} }",
+            "{ server: a, tls: {} }",
             "{ server: a, key: revocations }",
         ] {
             assert_eq!(problems_of(yaml), Vec::<String>::new(), "{yaml}");
@@ -327,10 +313,11 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_their_place() {
         for (yaml, expected) in [
-            ("{}", "exactly one of"),
-            ("{ server: a, cluster: { servers: [b] } }", "exactly one of"),
-            ("cluster: { servers: [] }", "cluster.servers: "),
-            ("{ cluster: { servers: [a] }, database: 1 }", "database: "),
+            ("{}", "give either"),
+            (
+                "{ server: a, sentinel: { servers: [a], primary: main } }",
+                "give either",
+            ),
             (
                 "sentinel: { servers: [], primary: main }",
                 "sentinel.servers: ",
@@ -349,6 +336,17 @@ mod tests {
         }
         assert!(serde_saphyr::from_str::<Config>("{ server: a, passwort: x }").is_err());
         assert!(serde_saphyr::from_str::<Config>("server: redis://a").is_err());
+    }
+
+    #[test]
+    fn a_configuration_of_a_cluster_is_told_what_to_do() {
+        let yaml = "cluster: { servers: [a, b] }";
+        let refused = serde_saphyr::from_str::<Config>(yaml).unwrap_err();
+        let refused = refused.to_string();
+        assert!(
+            refused.contains("Redis Cluster is not supported any more"),
+            "{refused}"
+        );
     }
 
     #[test]

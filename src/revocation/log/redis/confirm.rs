@@ -1,14 +1,15 @@
 //! A primary that was deposed while it was cut off goes on answering, and does not know. Only the
 //! sentinels do: while a session lasts they are asked, again and again, whether it still leads to
-//! the primary.
+//! the primary. A record is acknowledged only when they say so to a question that was put after the
+//! record was written.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::clock::Moment;
 
@@ -30,7 +31,8 @@ pub(super) enum Verdict {
     /// Not enough of them have answered yet.
     Open,
     /// It was the primary when they were asked, at this moment.
-    Confirmed(Moment),
+    /// The second time is that of the question again, to the nanosecond.
+    Confirmed(Moment, Instant),
     /// Nobody knows: too few answer, or they disagree.
     Doubt(String),
     /// It must not be followed any more.
@@ -39,9 +41,11 @@ pub(super) enum Verdict {
 
 /// Has the sentinels asked for as long as it is kept. Where there are none, every server is taken
 /// for what it says it is.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Witness {
     said: Option<watch::Receiver<Verdict>>,
+    /// Has the sentinels asked at once.
+    wish: Arc<Notify>,
 }
 
 impl Witness {
@@ -55,7 +59,9 @@ impl Witness {
             dialer: Arc::clone(dialer),
             at: at.clone(),
             place: place.to_owned(),
+            wish: Arc::default(),
         };
+        let wish = Arc::clone(&inquiry.wish);
         let (sender, said) = watch::channel(Verdict::Open);
         tokio::spawn(async move {
             tokio::select! {
@@ -63,7 +69,40 @@ impl Witness {
                 () = inquiry.repeat(&sender) => {}
             }
         });
-        Self { said: Some(said) }
+        Self {
+            said: Some(said),
+            wish,
+        }
+    }
+
+    /// Returns once a majority has confirmed the server in answer to a question that was put at
+    /// `written` or later. Waits as long as nobody knows.
+    ///
+    /// # Errors
+    /// [`Fault::Moved`] when a majority names another server.
+    pub(super) async fn confirm_since(&mut self, written: Instant) -> Result<(), Fault> {
+        let Some(said) = &mut self.said else {
+            return Ok(());
+        };
+        self.wish.notify_one();
+        loop {
+            match &*said.borrow_and_update() {
+                Verdict::Confirmed(_, asked) if *asked >= written => return Ok(()),
+                Verdict::Refuted(why) => return Err(Fault::Moved(why.clone())),
+                Verdict::Confirmed(..) | Verdict::Open | Verdict::Doubt(_) => {}
+            }
+            if said.changed().await.is_err() {
+                return Err(Fault::Moved(NOBODY_ASKS.to_owned()));
+            }
+        }
+    }
+
+    /// Why nobody confirms the server, as far as that was said.
+    pub(super) fn doubt(&self) -> String {
+        match self.said.as_ref().map(|said| said.borrow().clone()) {
+            Some(Verdict::Doubt(why)) => why,
+            _ => "the sentinels did not answer in time".to_owned(),
+        }
     }
 
     /// Of what the log said when it was `asked`: as of which moment that holds. `None` while
@@ -74,7 +113,7 @@ impl Witness {
         };
         match *said.borrow() {
             // One that was deposed since then does not know what others were told.
-            Verdict::Confirmed(at) => Some(at.min(asked)),
+            Verdict::Confirmed(at, _) => Some(at.min(asked)),
             Verdict::Open | Verdict::Doubt(_) | Verdict::Refuted(_) => None,
         }
     }
@@ -101,9 +140,11 @@ impl Witness {
     }
 }
 
+const NOBODY_ASKS: &str = "the sentinels are not asked any more";
+
 /// The task died; another session starts another.
 fn nobody_asks() -> Verdict {
-    Verdict::Refuted("the sentinels are not asked any more".to_owned())
+    Verdict::Refuted(NOBODY_ASKS.to_owned())
 }
 
 /// Is the server at this place the primary?
@@ -111,6 +152,7 @@ struct Inquiry {
     dialer: Arc<Dialer>,
     at: Sentinel,
     place: String,
+    wish: Arc<Notify>,
 }
 
 impl Inquiry {
@@ -119,15 +161,20 @@ impl Inquiry {
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            pace.tick().await;
-            self.ask_all(&mut lines, said).await;
+            tokio::select! {
+                _ = pace.tick() => {}
+                () = self.wish.notified() => {}
+            }
+            // A wish that comes meanwhile waits for the next round: its question must be a new one.
+            while self.ask_all(&mut lines, said).await {}
         }
     }
 
     /// Says what a majority says as soon as it does. The others may finish, so that their
-    /// connections are there when they are needed.
-    async fn ask_all(&self, lines: &mut [Kept<'_>], said: &watch::Sender<Verdict>) {
-        let asked = self.dialer.clock.moment();
+    /// connections are there when they are needed, unless somebody wishes for another round. Returns
+    /// whether somebody does.
+    async fn ask_all(&self, lines: &mut [Kept<'_>], said: &watch::Sender<Verdict>) -> bool {
+        let asked = (self.dialer.clock.moment(), Instant::now());
         let asking = lines
             .iter_mut()
             .enumerate()
@@ -138,7 +185,13 @@ impl Inquiry {
         let mut asking = asking.collect::<FuturesUnordered<_>>();
         let mut tally = Tally::of(&self.at.servers);
         let mut is_decided = false;
-        while let Some((number, answer)) = asking.next().await {
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = asking.next() => next,
+                () = self.wish.notified(), if is_decided => return true,
+            };
+            let Some((number, answer)) = next else { break };
             tally.note(number, answer);
             if let (false, Some(named)) = (is_decided, tally.majority()) {
                 is_decided = true;
@@ -148,11 +201,12 @@ impl Inquiry {
         if !is_decided {
             said.send_if_modified(|last| doubt(last, &tally));
         }
+        false
     }
 
-    fn judge(&self, named: &Server, asked: Moment) -> Verdict {
+    fn judge(&self, named: &Server, (at, asked): (Moment, Instant)) -> Verdict {
         if named.to_string() == self.place {
-            return Verdict::Confirmed(asked);
+            return Verdict::Confirmed(at, asked);
         }
         Verdict::Refuted(format!(
             "{}: is not the primary any more: a majority of sentinels names {named}",
@@ -211,18 +265,46 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, UnixMillis};
 
+    fn witness(said: watch::Receiver<Verdict>) -> Witness {
+        Witness {
+            said: Some(said),
+            wish: Arc::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_confirmation_from_before_the_write_does_not_count() {
+        let (at, early) = (Clock::system().moment(), Instant::now());
+        let written = early + PACE;
+        let (sender, said) = watch::channel(Verdict::Confirmed(at, early));
+        let mut witness = witness(said);
+        for verdict in [
+            Verdict::Open,
+            Verdict::Doubt("cut".to_owned()),
+            Verdict::Confirmed(at, early),
+        ] {
+            sender.send_replace(verdict);
+            let confirmed = timeout(Duration::from_millis(1), witness.confirm_since(written));
+            assert!(confirmed.await.is_err());
+        }
+        sender.send_replace(Verdict::Confirmed(at, written));
+        assert_eq!(witness.confirm_since(written).await, Ok(()));
+        sender.send_replace(Verdict::Refuted("deposed".to_owned()));
+        assert!(witness.confirm_since(written).await.is_err());
+    }
+
     #[test]
     fn in_sync_is_no_later_than_either_question() {
         let (sender, said) = watch::channel(Verdict::Open);
-        let witness = Witness { said: Some(said) };
+        let witness = witness(said);
         let clock = Clock::manual(UnixMillis::default());
         let early = clock.moment();
         clock.advance(PACE);
         let late = clock.moment();
         assert_eq!(witness.as_of(early), None);
-        sender.send_replace(Verdict::Confirmed(early));
+        sender.send_replace(Verdict::Confirmed(early, Instant::now()));
         assert_eq!(witness.as_of(late), Some(early));
-        sender.send_replace(Verdict::Confirmed(late));
+        sender.send_replace(Verdict::Confirmed(late, Instant::now()));
         assert_eq!(witness.as_of(early), Some(early));
         sender.send_replace(Verdict::Doubt("cut".to_owned()));
         assert_eq!(witness.as_of(late), None);
@@ -234,21 +316,22 @@ mod tests {
         let sentinels = ["s".parse::<Server>().unwrap()];
         let tally = Tally::of(&sentinels);
         let (sender, said) = watch::channel(Verdict::Open);
-        let mut witness = Witness { said: Some(said) };
+        let mut witness = witness(said);
         assert!(sender.send_if_modified(|last| doubt(last, &tally)));
         assert!(matches!(witness.next().await, Verdict::Doubt(_)));
         assert!(!sender.send_if_modified(|last| doubt(last, &tally)));
         assert_eq!(witness.news(), None);
-        sender.send_replace(Verdict::Confirmed(Clock::system().moment()));
-        assert!(matches!(witness.news(), Some(Verdict::Confirmed(_))));
+        sender.send_replace(Verdict::Confirmed(Clock::system().moment(), Instant::now()));
+        assert!(matches!(witness.news(), Some(Verdict::Confirmed(..))));
         assert!(sender.send_if_modified(|last| doubt(last, &tally)));
         assert!(matches!(witness.news(), Some(Verdict::Doubt(_))));
     }
 
     #[tokio::test]
     async fn without_anybody_who_asks_the_session_is_given_up() {
-        let (sender, said) = watch::channel(Verdict::Confirmed(Clock::system().moment()));
-        let mut witness = Witness { said: Some(said) };
+        let (sender, said) =
+            watch::channel(Verdict::Confirmed(Clock::system().moment(), Instant::now()));
+        let mut witness = witness(said);
         drop(sender);
         assert!(matches!(witness.news(), Some(Verdict::Refuted(_))));
         assert!(matches!(witness.next().await, Verdict::Refuted(_)));

@@ -1,8 +1,7 @@
 //! Finds the server that holds the log and connects to it.
 //!
-//! All keys lie in one slot, so there is one such server at a time, be it alone, behind
-//! sentinels or in a cluster. Knowing it by name lets its settings be checked before it is
-//! trusted.
+//! One server holds the log at a time, alone or behind sentinels. Knowing it by name lets its
+//! settings be checked before it is trusted.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo,
-    RedisConnectionInfo, RedisResult, TlsCertificates, Value, cmd,
+    RedisConnectionInfo, RedisResult, TlsCertificates,
 };
 
 use crate::clock::Clock;
@@ -19,7 +18,7 @@ use crate::secret::Secret;
 
 use super::OpenError;
 use super::address::Server;
-use super::config::{Cluster, Config, Sentinel, Tls};
+use super::config::{Config, Sentinel, Tls};
 use super::fault::Fault;
 use super::sentinels::find_primary;
 
@@ -32,7 +31,6 @@ pub(super) struct Dialer {
     sentinel_login: Login,
     certificates: Option<TlsCertificates>,
     database: u16,
-    key: String,
     patience: Duration,
     pub(super) clock: Clock,
 }
@@ -40,7 +38,6 @@ pub(super) struct Dialer {
 enum Place {
     Server(Server),
     Sentinel(Sentinel),
-    Cluster(Cluster),
 }
 
 /// A connection that nobody checked yet, and where it leads.
@@ -58,15 +55,10 @@ struct Login {
 impl Dialer {
     /// Reads the secret and TLS files.
     pub(super) fn new(config: &Config, clock: &Clock) -> Result<Self, OpenError> {
-        let place = match (&config.server, &config.sentinel, &config.cluster) {
-            (Some(server), None, None) => Place::Server(server.clone()),
-            (None, Some(sentinel), None) => Place::Sentinel(sentinel.clone()),
-            (None, None, Some(cluster)) => Place::Cluster(cluster.clone()),
-            _ => {
-                return Err(OpenError(
-                    "give exactly one of server, sentinel, cluster".into(),
-                ));
-            }
+        let place = match (&config.server, &config.sentinel) {
+            (Some(server), None) => Place::Server(server.clone()),
+            (None, Some(sentinel)) => Place::Sentinel(sentinel.clone()),
+            _ => return Err(OpenError("give either server or sentinel".into())),
         };
         let sentinel_login = match &place {
             Place::Sentinel(at) => Login::read(
@@ -74,7 +66,7 @@ impl Dialer {
                 at.password.as_ref(),
                 at.password_file.as_ref(),
             )?,
-            Place::Server(_) | Place::Cluster(_) => Login::default(),
+            Place::Server(_) => Login::default(),
         };
         let login = Login::read(
             config.username.as_ref(),
@@ -87,7 +79,6 @@ impl Dialer {
             sentinel_login,
             certificates: config.tls.as_ref().map(certificates).transpose()?,
             database: config.database,
-            key: config.key.clone(),
             patience: config.connect_timeout.0,
             clock: clock.clone(),
         };
@@ -113,7 +104,6 @@ impl Dialer {
         let server = match &self.place {
             Place::Server(server) => server.clone(),
             Place::Sentinel(at) => find_primary(self, at).await?,
-            Place::Cluster(at) => self.ask_nodes(at).await?,
         };
         self.connect(&server, &self.login, self.database, silence)
             .await
@@ -123,7 +113,7 @@ impl Dialer {
     pub(super) const fn sentinels(&self) -> Option<&Sentinel> {
         match &self.place {
             Place::Sentinel(at) => Some(at),
-            Place::Server(_) | Place::Cluster(_) => None,
+            Place::Server(_) => None,
         }
     }
 
@@ -131,35 +121,6 @@ impl Dialer {
     pub(super) async fn sentinel(&self, server: &Server) -> Result<Line, Fault> {
         self.connect(server, &self.sentinel_login, 0, self.patience)
             .await
-    }
-
-    async fn ask_nodes(&self, at: &Cluster) -> Result<Server, Fault> {
-        let mut said = Vec::new();
-        for server in &at.servers {
-            match self.ask_node(server).await {
-                Ok(owner) => return Ok(owner),
-                Err(fault) => said.push(fault.to_string()),
-            }
-        }
-        Err(Fault::Down(format!(
-            "no node of the cluster helps: {}",
-            said.join("; ")
-        )))
-    }
-
-    async fn ask_node(&self, server: &Server) -> Result<Server, Fault> {
-        let mut line = self.connect(server, &self.login, 0, self.patience).await?;
-        let asked: RedisResult<(i64, Value)> = async {
-            let slot = cmd("CLUSTER").arg("KEYSLOT").arg(&self.key).take();
-            let slot = slot.query_async(&mut line.connection).await?;
-            let slots = cmd("CLUSTER").arg("SLOTS").take();
-            let slots = slots.query_async(&mut line.connection).await?;
-            Ok((slot, slots))
-        }
-        .await;
-        let (slot, slots) = asked.map_err(|error| Fault::before_use(&line.place, &error))?;
-        owner_of(slot, &slots, server)
-            .ok_or_else(|| Fault::Down(format!("{}: nobody owns slot {slot}", line.place)))
     }
 
     async fn connect(
@@ -205,44 +166,6 @@ impl Dialer {
             Some(certificates) if is_tls => Client::build_with_tls(info, certificates.clone()),
             _ => Client::open(info),
         }
-    }
-}
-
-/// Reads `CLUSTER SLOTS`: lists of first slot, last slot, owner, replicas.
-fn owner_of(slot: i64, slots: &Value, asked: &Server) -> Option<Server> {
-    let ranges = list(slots)?;
-    ranges.iter().find_map(|range| {
-        let range = list(range)?;
-        let (Value::Int(first), Value::Int(last)) = (range.first()?, range.get(1)?) else {
-            return None;
-        };
-        if !(*first..=*last).contains(&slot) {
-            return None;
-        }
-        let owner = list(range.get(2)?)?;
-        let Value::Int(port) = owner.get(1)? else {
-            return None;
-        };
-        let port = u16::try_from(*port).ok()?;
-        match (owner.first()?, asked) {
-            (Value::BulkString(host), _) if !host.is_empty() => Some(Server::Tcp {
-                host: String::from_utf8(host.clone()).ok()?,
-                port,
-            }),
-            // A node that does not know its own name is the one that was asked.
-            (_, Server::Tcp { host, .. }) => Some(Server::Tcp {
-                host: host.clone(),
-                port,
-            }),
-            (_, Server::Unix(_)) => Some(asked.clone()),
-        }
-    })
-}
-
-fn list(value: &Value) -> Option<&[Value]> {
-    match value {
-        Value::Array(items) => Some(items),
-        _ => None,
     }
 }
 
@@ -303,8 +226,6 @@ fn certificates(tls: &Tls) -> Result<TlsCertificates, OpenError> {
 
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialer")
-            .field("key", &self.key)
-            .finish_non_exhaustive()
+        f.debug_struct("Dialer").finish_non_exhaustive()
     }
 }

@@ -10,7 +10,8 @@ pub(super) enum Fault {
     /// Nothing was done: the server cannot be reached, refuses, or must not be used.
     #[error("{0}")]
     Down(String),
-    /// Nothing was done: this is not, or no longer, the server that a known connection led to.
+    /// This is not, or no longer, the server that a known connection led to. What was done there
+    /// does not count.
     #[error("{0}")]
     Moved(String),
     /// The server has no room.
@@ -19,7 +20,8 @@ pub(super) enum Fault {
     /// The connection ended, or no answer came in time: it may have been done.
     #[error("{0}")]
     Lost(String),
-    /// It was done, but fewer replicas than required say that they have it.
+    /// It was done, but fewer replicas than required say that they have it, or nobody says that
+    /// the server still is the primary.
     #[error("{0}")]
     Unconfirmed(String),
 }

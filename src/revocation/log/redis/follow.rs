@@ -310,7 +310,7 @@ impl Follower {
     fn heed(&mut self, verdict: Verdict) -> Result<(), Fault> {
         match verdict {
             Verdict::Open => {}
-            Verdict::Confirmed(_) => self.tell_arrival(),
+            Verdict::Confirmed(..) => self.tell_arrival(),
             Verdict::Doubt(why) => self.ready.push_back(Feed::Lost(why)),
             Verdict::Refuted(why) => return Err(Fault::Moved(why)),
         }

@@ -35,11 +35,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::clock::Clock;
 use crate::revocation::record::Revocation;
 use crate::revocation::retention::Retention;
+use crate::revocation::steady::Steady;
 
 use super::{AppendError, Cursor, Feed, Log};
 
 pub use address::Server;
-pub use config::{Cluster, Config, Sentinel, Tls};
+pub use config::{Config, Sentinel, Tls};
 
 use append::Writer;
 use behind::Behind;
@@ -59,11 +60,12 @@ pub struct Redis {
     config: Arc<Config>,
     dialer: Arc<Dialer>,
     scripts: Arc<Scripts>,
-    writer: Writer,
+    writer: Arc<Writer>,
     horizon: Arc<AtomicU64>,
     /// What the follower has not handed on yet.
     behind: Arc<Behind>,
-    clock: Clock,
+    /// What is over is deleted by this clock.
+    steady: Steady,
     closed: CancellationToken,
     _close_on_drop: DropGuard,
 }
@@ -82,12 +84,12 @@ impl Redis {
         let dialer = Arc::new(Dialer::new(config, clock)?);
         let scripts = Arc::new(Scripts::new(config));
         let config = Arc::new(config.clone());
-        let writer = Writer::new(
+        let writer = Arc::new(Writer::new(
             Arc::clone(&config),
             Arc::clone(&dialer),
             Arc::clone(&scripts),
             retention.clone(),
-        );
+        ));
         let closed = CancellationToken::new();
         Ok(Self {
             _close_on_drop: closed.clone().drop_guard(),
@@ -98,7 +100,7 @@ impl Redis {
             writer,
             horizon: Arc::default(),
             behind: Arc::default(),
-            clock: clock.clone(),
+            steady: Steady::new(clock.clone()),
         })
     }
 
@@ -121,7 +123,7 @@ impl Redis {
             config: Arc::clone(&self.config),
             scripts: Arc::clone(&self.scripts),
             dialer: Arc::clone(&self.dialer),
-            clock: self.clock.clone(),
+            clock: self.steady.clone(),
         }
     }
 }
@@ -146,6 +148,10 @@ impl Log for Redis {
             let feed = follower.next().await?;
             Some((feed, follower))
         });
+        // On its own: it takes the writer's turn, which must not wait for whoever reads the feed.
+        let writer = Arc::clone(&self.writer);
+        let closed = self.closed.clone();
+        tokio::spawn(async move { writer.keep_probing(closed).await });
         let upkeep = stream::once(self.compaction().run(self.closed.clone()));
         let upkeep = upkeep.filter_map(|()| std::future::ready(None));
         stream::select(feed, upkeep).boxed()
@@ -154,6 +160,10 @@ impl Log for Redis {
     /// Ids of entries cannot be counted, so this is what was not handed on yet.
     fn behind(&self, _at: Cursor) -> Option<u64> {
         self.behind.entries()
+    }
+
+    fn unwritable(&self) -> Option<String> {
+        self.writer.unwritable()
     }
 
     fn failure(&self) -> Option<String> {

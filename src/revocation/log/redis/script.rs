@@ -22,6 +22,9 @@ pub(super) struct Scripts {
     horizon: String,
     /// Whether a log that is missing is started.
     create: bool,
+    compacting: String,
+    /// Never made: see `open.lua`.
+    nowhere: String,
 }
 
 impl Scripts {
@@ -34,6 +37,8 @@ impl Scripts {
             probe: config.beside("probe"),
             horizon: config.beside("horizon"),
             create: config.create,
+            compacting: config.beside("compacting"),
+            nowhere: config.beside("nowhere"),
         }
     }
 
@@ -53,9 +58,10 @@ impl Scripts {
         }
         cmd("EVAL")
             .arg(OPEN)
-            .arg(2)
+            .arg(3)
             .arg(&self.stream)
             .arg(&self.probe)
+            .arg(&self.nowhere)
             .arg(self.candidate())
             .arg(match purpose {
                 Purpose::Write => "write",
@@ -74,6 +80,18 @@ impl Scripts {
         }
     }
 
+    /// Tries all that an append needs without leaving anything.
+    pub(super) fn probe(&self) -> Cmd {
+        let mut command = cmd("EVAL");
+        command.arg(OPEN).arg(3);
+        command
+            .arg(&self.stream)
+            .arg(&self.probe)
+            .arg(&self.nowhere);
+        command.arg(self.candidate()).arg("write");
+        command
+    }
+
     /// Appends what is not in the log yet. `memory_ms`: how long that is known.
     pub(super) fn append(&self, batch: &Batch, memory_ms: u64) -> Cmd {
         let mut command = cmd("EVALSHA");
@@ -88,14 +106,23 @@ impl Scripts {
     }
 
     /// Looks at `count` entries from `from` on and deletes those that are over.
-    pub(super) fn compact(&self, from: &str, count: usize, now_ms: u64, grace_ms: u64) -> Cmd {
+    /// The answer is empty when the lock is not `ours` any more.
+    pub(super) fn compact(
+        &self,
+        from: &str,
+        count: usize,
+        (now_ms, grace_ms): (u64, u64),
+        (ours, lock_ms): (&str, u64),
+    ) -> Cmd {
         let mut command = cmd("EVALSHA");
         command
             .arg(&self.compact)
-            .arg(2)
+            .arg(3)
             .arg(&self.stream)
-            .arg(&self.horizon);
+            .arg(&self.horizon)
+            .arg(&self.compacting);
         command.arg(from).arg(count).arg(now_ms).arg(grace_ms);
+        command.arg(ours).arg(lock_ms);
         command
     }
 }
