@@ -8,6 +8,7 @@ mod append;
 mod batch;
 mod config;
 mod durability;
+mod ends;
 mod follow;
 mod group;
 mod link;

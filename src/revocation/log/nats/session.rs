@@ -4,7 +4,6 @@
 //! begin with a look at the stream, because a consumer that resumes in a stream that was made
 //! anew waits for ever. So the consumer is a plain one, and its order is checked here.
 
-use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,10 +21,11 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::clock::{Clock, Moment};
+use crate::clock::Moment;
 use crate::revocation::record::Revocation;
 
 use super::batch::{self, Place};
+use super::ends::{End, Ends};
 use super::follow::At;
 use super::link::Link;
 use super::stream::epoch;
@@ -87,43 +87,6 @@ pub(super) struct Session {
     broken: Option<Trouble>,
 }
 
-/// Where the stream ends, by the leader's answers, held against our place.
-struct Ends {
-    /// Our place when the last answer came. The next question is put after that.
-    before: u64,
-    /// A place that an answer did not reach, and when that was noticed.
-    doubt: Option<(Moment, u64)>,
-    clock: Clock,
-}
-
-/// What an answer says.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    /// The stream reached our place as of the question. We may have moved on while it was answered.
-    AsFarAsWe,
-    Doubtful,
-    /// The stream was put back: an answer to a later question says so of an earlier place.
-    BeforeUs,
-}
-
-impl Ends {
-    fn judge(&mut self, place: u64, last: u64, asked: Moment) -> End {
-        let before = mem::replace(&mut self.before, place);
-        if last >= before {
-            self.doubt = None;
-            return End::AsFarAsWe;
-        }
-        match self.doubt {
-            Some((noticed, _)) if !asked.is_after(noticed) => End::Doubtful,
-            Some((_, earlier)) if last < earlier => End::BeforeUs,
-            _ => {
-                self.doubt = Some((self.clock.moment(), place));
-                End::Doubtful
-            }
-        }
-    }
-}
-
 enum Sign {
     Look(Looked),
     Message(Box<Message>),
@@ -157,11 +120,7 @@ impl Session {
             target: Some(last),
             looked_at,
             replayed: false,
-            ends: Ends {
-                before: at.place.sequence,
-                doubt: None,
-                clock: nats.clock.clone(),
-            },
+            ends: Ends::new(at.place.sequence, nats.clock.clone()),
             gap: false,
             broken: None,
         })
@@ -420,36 +379,5 @@ impl Shared {
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(Trouble::new(error.to_string())),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::UnixMillis;
-
-    #[test]
-    fn an_answer_is_held_against_the_place_at_its_question() {
-        let second = Duration::from_secs(1);
-        let clock = Clock::manual(UnixMillis::default());
-        let mut ends = Ends {
-            before: 100,
-            doubt: None,
-            clock: clock.clone(),
-        };
-        let first = clock.moment();
-        // The next message after each answer moves us on, as on a busy stream.
-        assert_eq!(ends.judge(150, 120, first), End::AsFarAsWe);
-        assert_eq!(ends.judge(210, 160, first), End::AsFarAsWe);
-        clock.advance(second);
-        assert_eq!(ends.judge(210, 190, first), End::Doubtful, "it had 210");
-        assert_eq!(ends.judge(220, 190, first), End::Doubtful, "asked before");
-        clock.advance(second);
-        let later = clock.moment();
-        assert_eq!(ends.judge(250, 215, later), End::Doubtful, "it had 210");
-        assert_eq!(ends.judge(250, 250, later), End::AsFarAsWe, "a slow leader");
-        assert_eq!(ends.judge(250, 240, later), End::Doubtful);
-        clock.advance(second);
-        assert_eq!(ends.judge(250, 240, clock.moment()), End::BeforeUs);
     }
 }

@@ -1,0 +1,72 @@
+//! Trouble that is told while checks go on: clocks that disagree, a log that takes nothing.
+
+use super::*;
+
+async fn degraded(stage: &Stage, name: &str, is: bool) {
+    let mut state = stage.readiness.watch();
+    let told = state.wait_for(|state| state.degraded.contains_key(name) == is);
+    told.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn clocks_that_disagree_and_a_log_that_takes_nothing_are_told_and_recover() {
+    let mut stage = Stage::new(WhenStale::Deny);
+    stage.in_sync(1).await;
+    *stage.trouble.apart.lock().unwrap() = Some(-86_400_000);
+    degraded(&stage, "clocks", true).await;
+    *stage.trouble.apart.lock().unwrap() = None;
+    degraded(&stage, "clocks", false).await;
+    *stage.trouble.unwritable.lock().unwrap() = Some("may not publish".to_owned());
+    degraded(&stage, "revocations_write", true).await;
+    assert!(
+        matches!(stage.standing(), Standing::Clear(_)),
+        "checks go on"
+    );
+    *stage.trouble.unwritable.lock().unwrap() = None;
+    degraded(&stage, "revocations_write", false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_live_is_not_forgotten_while_the_clock_is_a_day_ahead() {
+    let mut stage = Stage::new(WhenStale::Allow);
+    let record = record("sub");
+    let forget_after = stage.writer.retention.forget_after(&record);
+    stage.play(Feed::Records(vec![record].into(), at(1))).await;
+    stage.in_sync(1).await;
+    stage.clock.set(NOW.plus(Duration::from_hours(24)));
+    degraded(&stage, "clocks", true).await;
+    // Longer than a round of the sweep takes.
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(
+        (stage.index.len(), stage.index.horizon()),
+        (1, UnixMillis(0))
+    );
+    stage.clock.set(NOW);
+    degraded(&stage, "clocks", false).await;
+    stage
+        .clock
+        .advance(forget_after.since(NOW) + Duration::from_secs(2));
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(stage.index.len(), 0);
+    assert!(stage.index.horizon() <= stage.clock.now());
+}
+
+/// Neither moves the monotonic clock: the process knows nothing of the time that passed.
+#[tokio::test(start_paused = true)]
+async fn a_feed_is_stale_after_a_suspend_and_after_a_restored_snapshot() {
+    let suspend = |clock: &Clock| clock.advance(Duration::from_mins(1));
+    let restore = |clock: &Clock| clock.set(NOW.plus(Duration::from_mins(1)));
+    for gap in [suspend as fn(&Clock), restore] {
+        let mut stage = Stage::new(WhenStale::Deny);
+        stage.in_sync(0).await;
+        let asked = stage.clock.moment();
+        assert!(matches!(stage.standing(), Standing::Clear(_)));
+        gap(&stage.clock);
+        assert!(matches!(stage.standing(), Standing::Stale));
+        // An answer that was under way during the gap tells nothing of what came in it.
+        stage.play(Feed::InSync(at(1), asked)).await;
+        assert!(matches!(stage.standing(), Standing::Stale));
+        stage.in_sync(2).await;
+        assert!(matches!(stage.standing(), Standing::Clear(_)));
+    }
+}
