@@ -1,7 +1,6 @@
 //! The parts together.
 
 mod stage;
-
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -125,6 +124,26 @@ async fn what_was_restored_is_as_old_as_it_says_unless_the_clock_was_set_back() 
         let standing = stage.standing();
         assert_eq!(matches!(standing, Standing::Stale), is_stale, "{known:?}");
         assert_eq!(matches!(standing, Standing::Clear(_)), !is_stale);
+    }
+}
+
+/// Neither moves the monotonic clock: the process knows nothing of the time that passed.
+#[tokio::test(start_paused = true)]
+async fn a_feed_is_stale_after_a_suspend_and_after_a_restored_snapshot() {
+    let suspend = |clock: &Clock| clock.advance(Duration::from_mins(1));
+    let restore = |clock: &Clock| clock.set(NOW.plus(Duration::from_mins(1)));
+    for gap in [suspend as fn(&Clock), restore] {
+        let mut stage = Stage::new(WhenStale::Deny);
+        stage.in_sync(0).await;
+        let asked = stage.clock.moment();
+        assert!(matches!(stage.standing(), Standing::Clear(_)));
+        gap(&stage.clock);
+        assert!(matches!(stage.standing(), Standing::Stale));
+        // An answer that was under way during the gap tells nothing of what came in it.
+        stage.play(Feed::InSync(at(1), asked)).await;
+        assert!(matches!(stage.standing(), Standing::Stale));
+        stage.in_sync(2).await;
+        assert!(matches!(stage.standing(), Standing::Clear(_)));
     }
 }
 

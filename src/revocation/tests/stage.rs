@@ -23,6 +23,14 @@ use crate::verify::claims::Claims;
 struct Played {
     feed: Mutex<Option<mpsc::Receiver<Feed>>>,
     appended: mpsc::UnboundedSender<Vec<Arc<Revocation>>>,
+    trouble: Arc<Trouble>,
+}
+
+/// What the log says besides its feed.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    pub(super) apart: Mutex<Option<i64>>,
+    pub(super) unwritable: Mutex<Option<String>>,
 }
 
 impl Log for Played {
@@ -41,6 +49,14 @@ impl Log for Played {
         u64::try_from(at.position).ok()
     }
 
+    fn clock_apart(&self) -> Option<i64> {
+        *self.trouble.apart.lock().unwrap()
+    }
+
+    fn unwritable(&self) -> Option<String> {
+        self.trouble.unwritable.lock().unwrap().clone()
+    }
+
     fn failure(&self) -> Option<String> {
         Some("the tape broke".to_owned())
     }
@@ -56,6 +72,7 @@ pub(super) fn at(position: u128) -> Cursor {
 pub(super) struct Stage {
     pub(super) feed: mpsc::Sender<Feed>,
     pub(super) appended: mpsc::UnboundedReceiver<Vec<Arc<Revocation>>>,
+    pub(super) trouble: Arc<Trouble>,
     pub(super) writer: Writer,
     pub(super) reader: Reader,
     pub(super) readiness: Readiness,
@@ -81,9 +98,11 @@ impl Stage {
         let known = Records::from(vec![history::record(ISSUER, known)]).before(100);
         feed.try_send(Feed::Records(known, at(0))).unwrap();
         let (sender, appended) = mpsc::unbounded_channel();
+        let trouble = Arc::<Trouble>::default();
         let log: Arc<dyn Log> = Arc::new(Played {
             feed: Mutex::new(Some(played)),
             appended: sender,
+            trouble: Arc::clone(&trouble),
         });
         let issuer = Issuer {
             issuer: ISSUER.to_owned(),
@@ -121,6 +140,7 @@ impl Stage {
         Self {
             feed,
             appended,
+            trouble,
             index: Arc::clone(&core.writer.index),
             clock,
             writer: core.writer,

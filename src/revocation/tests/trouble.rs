@@ -3,8 +3,8 @@
 use super::*;
 
 async fn degraded(stage: &Stage, name: &str, is: bool) {
-    let mut state = stage.readiness.watch();
-    let told = state.wait_for(|state| state.degraded.contains_key(name) == is);
+    let mut health = stage.readiness.watch();
+    let told = health.wait_for(|health| health.degraded.contains_key(name) == is);
     told.await.unwrap();
 }
 
@@ -49,24 +49,4 @@ async fn what_is_live_is_not_forgotten_while_the_clock_is_a_day_ahead() {
     tokio::time::sleep(Duration::from_mins(2)).await;
     assert_eq!(stage.index.len(), 0);
     assert!(stage.index.horizon() <= stage.clock.now());
-}
-
-/// Neither moves the monotonic clock: the process knows nothing of the time that passed.
-#[tokio::test(start_paused = true)]
-async fn a_feed_is_stale_after_a_suspend_and_after_a_restored_snapshot() {
-    let suspend = |clock: &Clock| clock.advance(Duration::from_mins(1));
-    let restore = |clock: &Clock| clock.set(NOW.plus(Duration::from_mins(1)));
-    for gap in [suspend as fn(&Clock), restore] {
-        let mut stage = Stage::new(WhenStale::Deny);
-        stage.in_sync(0).await;
-        let asked = stage.clock.moment();
-        assert!(matches!(stage.standing(), Standing::Clear(_)));
-        gap(&stage.clock);
-        assert!(matches!(stage.standing(), Standing::Stale));
-        // An answer that was under way during the gap tells nothing of what came in it.
-        stage.play(Feed::InSync(at(1), asked)).await;
-        assert!(matches!(stage.standing(), Standing::Stale));
-        stage.in_sync(2).await;
-        assert!(matches!(stage.standing(), Standing::Clear(_)));
-    }
 }
