@@ -7,6 +7,8 @@
 
 mod copier;
 mod place;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
