@@ -25,7 +25,9 @@ impl events::Keys for IssuerKeys {
         Box::pin(async move {
             let opened = self.0.open(issuer, compact, algorithms).await;
             opened.map(Bytes::from).map_err(|reason| match reason {
-                Reason::NotReady => SignatureError::Unavailable(reason.to_string()),
+                Reason::NotReady | Reason::KeysUnavailable | Reason::Overloaded => {
+                    SignatureError::Unavailable(reason.to_string())
+                }
                 _ => SignatureError::Bad,
             })
         })

@@ -1,4 +1,4 @@
-//! The signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1), and sets of them.
+//! The signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2), and sets of them.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a JWS is signed: the values of the header's `alg`. `none` is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = with_other_names)]
 pub enum Algorithm {
     RS256,
     RS384,
@@ -19,10 +20,23 @@ pub enum Algorithm {
     PS512,
     ES256,
     ES384,
+    ES512,
+    // With Ed25519 keys only, so RFC 9864's name for that says the same.
+    #[serde(alias = "Ed25519")]
     EdDSA,
     HS256,
     HS384,
     HS512,
+}
+
+/// Adds to the schema what serde takes beside the variants' own names.
+fn with_other_names(schema: &mut schemars::Schema) {
+    let names = schema
+        .get_mut("enum")
+        .and_then(|names| names.as_array_mut());
+    if let Some(names) = names {
+        names.push("Ed25519".into());
+    }
 }
 
 /// What kind of key an algorithm needs.
@@ -31,12 +45,13 @@ pub(super) enum Family {
     Rsa(&'static RsaParameters),
     P256,
     P384,
+    P521,
     Ed25519,
     Hmac(hmac::Algorithm),
 }
 
 impl Algorithm {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::RS256,
         Self::RS384,
         Self::RS512,
@@ -45,6 +60,7 @@ impl Algorithm {
         Self::PS512,
         Self::ES256,
         Self::ES384,
+        Self::ES512,
         Self::EdDSA,
         Self::HS256,
         Self::HS384,
@@ -63,7 +79,8 @@ impl Algorithm {
             "PS512" => Self::PS512,
             "ES256" => Self::ES256,
             "ES384" => Self::ES384,
-            "EdDSA" => Self::EdDSA,
+            "ES512" => Self::ES512,
+            "EdDSA" | "Ed25519" => Self::EdDSA,
             "HS256" => Self::HS256,
             "HS384" => Self::HS384,
             "HS512" => Self::HS512,
@@ -81,6 +98,7 @@ impl Algorithm {
             Self::PS512 => Family::Rsa(&RSA_PSS_2048_8192_SHA512),
             Self::ES256 => Family::P256,
             Self::ES384 => Family::P384,
+            Self::ES512 => Family::P521,
             Self::EdDSA => Family::Ed25519,
             Self::HS256 => Family::Hmac(hmac::HMAC_SHA256),
             Self::HS384 => Family::Hmac(hmac::HMAC_SHA384),

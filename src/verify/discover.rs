@@ -4,8 +4,10 @@
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::config::{IssuerConfig, KeysConfig};
-use super::fetch::{Clients, fetch, safe_url};
+use super::access::{Access, Clients};
+use super::config::IssuerConfig;
+use super::fetch::{fetch, safe_url};
+use super::key_config::KeysConfig;
 use super::origin::well_known;
 use super::profile::Profile;
 
@@ -57,12 +59,13 @@ const TRAITS: [(Profile, &[(&str, &str)]); 8] = [
 /// # Errors
 /// Why no document could be had.
 pub async fn discover(issuer: &IssuerConfig, keys: &KeysConfig) -> Result<Option<Profile>, String> {
-    let allow_http = issuer.jwks.as_ref().is_some_and(|jwks| jwks.allow_http);
-    let url = safe_url(&issuer.issuer, allow_http).map_err(|why| format!("the issuer {why}"))?;
-    let clients = Clients::new()?;
+    let jwks = issuer.jwks.clone().unwrap_or_default();
+    let url = safe_url(&issuer.issuer, jwks.allow_http);
+    let url = url.map_err(|why| format!("the issuer {why}"))?;
+    let access = Access::new(&jwks, &url, Clients::new()?);
     let mut failures = Vec::new();
     for url in well_known(&url) {
-        let fetched = timeout(keys.timeout.0, fetch(&clients, url, keys.max_size)).await;
+        let fetched = timeout(keys.timeout.0, fetch(&access, url, keys.max_size, false)).await;
         match fetched.unwrap_or_else(|_| Err(format!("no answer within {}", keys.timeout))) {
             Ok(document) => match serde_json::from_slice(&document.text) {
                 Ok(metadata) => return Ok(provider(&metadata)),

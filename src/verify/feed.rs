@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::config::KeysConfig;
 use super::fetch::Obtained;
 use super::jwks::KeySet;
 use super::kept::Kept;
+use super::key_config::KeysConfig;
 use super::keyring::Keyring;
 use super::metrics::OfKeys;
 use super::origin::Origin;
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     pub keep: Arc<dyn Keep>,
     pub clock: Clock,
     pub readiness: Readiness,
+    /// Places to wait for keys, for all issuers.
+    pub places: Arc<Semaphore>,
 }
 
 /// The source of one issuer's keys, and the state of fetching them.
@@ -50,6 +53,10 @@ pub(super) struct Feed {
 struct Past {
     failures: u32,
     complaint: Option<String>,
+    /// What was wrong with keys of the last set.
+    skipped: Option<String>,
+    /// Whether it had no usable key.
+    is_empty: bool,
     /// The last good text of a file, which is read far more often than it changes.
     file: Option<Vec<u8>>,
 }
@@ -69,7 +76,11 @@ impl Feed {
             origin,
             keyring,
             metrics,
-            refresh: Refresh::new(shared.keys.cooldown.0, shared.keys.timeout.0),
+            refresh: Refresh::new(
+                shared.keys.cooldown.0,
+                shared.keys.timeout.0,
+                Arc::clone(&shared.places),
+            ),
             shared,
         };
         if !feed.origin.is_file()
@@ -116,9 +127,9 @@ impl Feed {
         let mut next = Instant::now();
         loop {
             self.until(next).await;
-            let number = self.refresh.begin();
-            let outcome = self.load(&mut past).await;
-            self.refresh.end(number);
+            let fetch = self.refresh.begin(self.shared.clock.now());
+            let outcome = self.load(&mut past, fetch.is_asked_for).await;
+            self.refresh.end(fetch, outcome.is_ok());
             next = Instant::now()
                 + match outcome {
                     Ok(loaded) => self.succeeded(loaded, &mut past).await,
@@ -138,19 +149,47 @@ impl Feed {
     }
 
     /// Fetches and adopts. `None` when a file did not change.
-    async fn load(&self, past: &mut Past) -> Result<Option<(Obtained, UnixMillis)>, String> {
-        let obtained = self.origin.obtain().await?;
+    async fn load(
+        &self,
+        past: &mut Past,
+        is_asked_for: bool,
+    ) -> Result<Option<(Obtained, UnixMillis)>, String> {
+        let failed = |why| {
+            self.metrics.failed.inc();
+            why
+        };
+        let obtained = self.origin.obtain(is_asked_for).await.map_err(failed)?;
         if self.origin.is_file() && past.file.as_ref() == Some(&obtained.text) {
             return Ok(None);
         }
         let now = self.shared.clock.now();
-        let set = self.adopt(&obtained.text, now)?;
-        self.metrics.fetched();
-        if set.skipped() > 0 {
-            let why = set.why_skipped();
+        let set = self.adopt(&obtained.text, now).map_err(|why| {
+            self.metrics.broken.inc();
+            format!("{}: {why}; the keys stay as they were", self.origin.shown())
+        })?;
+        self.report(&set, past);
+        Ok(Some((obtained, now)))
+    }
+
+    /// Counts what came, and logs what is wrong with it unless that was said before.
+    fn report(&self, set: &KeySet, past: &mut Past) {
+        const EMPTY: &str = "its key set has no usable key: the old keys are withdrawn, and every token of this issuer is refused";
+        let complaint = set.complaint();
+        let is_new = past.skipped != complaint;
+        let was_empty = std::mem::replace(&mut past.is_empty, set.len() == 0);
+        if past.is_empty {
+            self.metrics.emptied.inc();
+            self.shared.readiness.degrade(&self.name, EMPTY.to_owned());
+        } else {
+            self.metrics.fetched.inc();
+        }
+        if past.is_empty && (is_new || !was_empty) {
+            let why = complaint.as_deref().unwrap_or("it has none for signatures");
+            warn!(issuer = self.issuer, "{EMPTY} ({why})");
+        } else if let Some(why) = complaint.as_deref().filter(|_| is_new) {
             warn!(issuer = self.issuer, "some keys cannot be used: {why}");
         }
-        Ok(Some((obtained, now)))
+        past.skipped = complaint;
     }
 
     fn adopt(&self, text: &[u8], fetched_at: UnixMillis) -> Result<Arc<KeySet>, String> {
@@ -167,7 +206,9 @@ impl Feed {
     /// Returns how long to wait before the next fetch.
     async fn succeeded(&self, loaded: Option<(Obtained, UnixMillis)>, past: &mut Past) -> Duration {
         self.shared.readiness.arrived(&self.name);
-        self.shared.readiness.recover(&self.name);
+        if !past.is_empty {
+            self.shared.readiness.recover(&self.name);
+        }
         past.failures = 0;
         past.complaint = None;
         let fresh_for = loaded.as_ref().and_then(|(obtained, _)| obtained.fresh_for);
@@ -213,7 +254,6 @@ impl Feed {
         if past.complaint.as_ref() != Some(&why) {
             warn!(issuer = self.issuer, "its keys cannot be loaded: {why}");
         }
-        self.metrics.failed();
         self.shared.readiness.degrade(&self.name, why.clone());
         past.complaint = Some(why);
         if self.origin.is_file() {

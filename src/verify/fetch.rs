@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CACHE_CONTROL};
+use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, CONTENT_ENCODING};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use url::{Host, Url};
 
+use super::access::Access;
 use crate::units::Bytes;
 
 /// More redirects than this end a fetch.
@@ -17,47 +18,16 @@ const MOST_REDIRECTS: usize = 3;
 #[derive(Debug)]
 pub(super) struct Obtained {
     pub text: Vec<u8>,
-    /// What `Cache-Control: max-age` says, without bounds; zero for `no-store` and `no-cache`.
+    /// What `Cache-Control: max-age` says less the answer's `Age`, without bounds; zero for `no-store`
+    /// and `no-cache`.
     pub fresh_for: Option<Duration>,
 }
 
-/// The clients for every issuer.
-#[derive(Clone, Debug)]
-pub(super) struct Clients {
-    /// Goes through the proxy that `HTTPS_PROXY` and its like name.
-    usual: Client,
-    direct: Client,
-}
-
-impl Clients {
-    /// # Errors
-    /// When TLS cannot be set up.
-    pub(super) fn new() -> Result<Self, String> {
-        let builder = || {
-            Client::builder()
-                .redirect(Policy::custom(follow))
-                .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
-        };
-        let sound = |error| format!("the HTTP client cannot be set up: {error}");
-        Ok(Self {
-            usual: builder().build().map_err(sound)?,
-            direct: builder().no_proxy().build().map_err(sound)?,
-        })
-    }
-
-    fn reach(&self, url: &Url) -> &Client {
-        if stays_here(url) {
-            &self.direct
-        } else {
-            &self.usual
-        }
-    }
-}
-
-/// Plain http to this very machine is safe only while it stays here: a proxy would send it over
-/// the network, and answer from its own loopback.
-fn stays_here(url: &Url) -> bool {
-    url.scheme() == "http" && is_loopback(url)
+/// A client with what every fetch needs.
+pub(super) fn client() -> ClientBuilder {
+    Client::builder()
+        .redirect(Policy::custom(follow))
+        .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
 }
 
 /// A redirect may change the path, and nothing about who answers.
@@ -74,25 +44,37 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     attempt.follow()
 }
 
-/// Gets a document of at most `max_size` bytes. The caller bounds the time.
+/// Gets a document of at most `max_size` bytes, also when it comes compressed. The caller bounds the
+/// time. `is_asked_for` tells caches on the way to ask the server (RFC 9111 §5.2.1.4).
 ///
 /// # Errors
 /// What went wrong, for people.
 pub(super) async fn fetch(
-    clients: &Clients,
+    access: &Access,
     url: Url,
     max_size: Bytes,
+    is_asked_for: bool,
 ) -> Result<Obtained, String> {
     let shown = without_query(&url);
-    let response = clients
-        .reach(&url)
+    let mut request = access
         .get(url)
-        .header(ACCEPT, "application/jwk-set+json, application/json")
+        .await?
+        .header(ACCEPT, "application/jwk-set+json, application/json");
+    if is_asked_for {
+        request = request.header(CACHE_CONTROL, "no-cache");
+    }
+    let response = request
         .send()
         .await
         .map_err(|error| format!("{shown}: {}", chain(&error.without_url())))?;
     if response.status() != StatusCode::OK {
         return Err(format!("{shown} answers {}", response.status()));
+    }
+    // The client takes the header away with the encoding.
+    if response.headers().contains_key(CONTENT_ENCODING) {
+        return Err(format!(
+            "{shown} answers in an encoding that is not supported"
+        ));
     }
     let fresh_for = fresh_for(&response);
     let text = read(response, max_size).await;
@@ -124,7 +106,14 @@ fn fresh_for(response: &Response) -> Option<Duration> {
             }
         }
     }
-    shortest
+    shortest.map(|span| span.saturating_sub(age(response)))
+}
+
+/// How long the answer lay in caches (RFC 9111 §5.1).
+fn age(response: &Response) -> Duration {
+    let age = response.headers().get(AGE);
+    let seconds = age.and_then(|age| age.to_str().ok()?.trim().parse().ok());
+    Duration::from_secs(seconds.unwrap_or_default())
 }
 
 /// RFC 9111 §5.2.2.
@@ -149,7 +138,7 @@ pub(super) fn without_query(url: &Url) -> String {
 }
 
 /// An error with its causes: reqwest's own text stops at "error sending request".
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let texts: Vec<_> = causes.map(ToString::to_string).collect();
     texts.join(": ")
@@ -172,7 +161,7 @@ pub(super) fn safe_url(text: &str, allow_http: bool) -> Result<Url, String> {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
@@ -184,21 +173,6 @@ fn is_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_http_to_this_machine_passes_no_proxy() {
-        let direct = |url: &str| stays_here(&Url::parse(url).unwrap());
-        for url in ["http://127.0.0.1:1/", "http://[::1]/", "http://localhost/"] {
-            assert!(direct(url), "{url}");
-        }
-        for url in [
-            "https://127.0.0.1/",
-            "https://id.example.com/",
-            "http://10.0.0.1/",
-        ] {
-            assert!(!direct(url), "{url}");
-        }
-    }
 
     #[test]
     fn cache_control_reads_as_it_is_written() {

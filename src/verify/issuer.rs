@@ -1,21 +1,23 @@
 //! One issuer: its keys, its algorithms and its rules. Nothing here looks at another issuer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::algorithm::Algorithms;
 use super::config::IssuerConfig;
 use super::feed::{Feed, Shared};
-use super::jwks::{Candidates, KeySet, Missing};
+use super::jwks::{Candidates, KeySet, MOST_TRIED, Missing};
 use super::jws::{Header, Jws};
-use super::key::Key;
+use super::key::{Key, Terms};
 use super::keyring::{Keyring, NoKey};
 use super::metrics::Metrics;
 use super::origin::{LazyClient, Origin};
+use super::refresh::Want;
 use super::rules::Rules;
 use super::secret_key;
 use crate::clock::{Clock, UnixMillis};
 use crate::lifetime::Current;
-use crate::reason::Reason;
+use crate::reason::{Reason, Rejection};
 
 pub(super) struct Issuer {
     pub rules: Rules,
@@ -23,6 +25,7 @@ pub(super) struct Issuer {
     algorithms: Algorithms,
     keyring: Arc<Keyring>,
     secret: Option<Secret>,
+    leeway: Duration,
 }
 
 /// The shared secret's key. Kept apart from the public keys, so that neither is ever used for
@@ -31,6 +34,51 @@ struct Secret {
     set: KeySet,
     /// Without a configured `kid` the token's does not matter: there is one secret.
     named: bool,
+}
+
+/// Why a token is refused.
+pub(super) enum Refusal<'i> {
+    Known(Rejection),
+    /// Unless a newer key set says otherwise.
+    Doubted(Doubt<'i>),
+}
+
+impl From<Reason> for Refusal<'_> {
+    fn from(reason: Reason) -> Self {
+        Self::Known(reason.into())
+    }
+}
+
+impl From<Rejection> for Refusal<'_> {
+    fn from(rejection: Rejection) -> Self {
+        Self::Known(rejection)
+    }
+}
+
+/// A refusal that only a fetch can settle: the issuer may have a new key, also under an old name.
+pub(super) struct Doubt<'i> {
+    pub reason: Reason,
+    feed: &'i Feed,
+    want: Want,
+    /// The latest moment at which the token was issued, if it is good. Unverified.
+    issued_by: Option<UnixMillis>,
+}
+
+impl Doubt<'_> {
+    /// Waits for a key set that was asked for after this doubt arose.
+    ///
+    /// # Errors
+    /// [`Reason::KeysUnavailable`] and [`Reason::Overloaded`]: nothing is known about the token. The
+    /// doubt's own reason for a bad signature of a token that was issued before the last key set was
+    /// asked for: an issuer publishes a key before it signs with it, so that set would have it.
+    pub(super) async fn settle(&self) -> Result<(), Reason> {
+        let refresh = &self.feed.refresh;
+        refresh.wait(self.want).await.map_err(|unknown| {
+            let is_older = self.issued_by.is_some_and(|at| at < refresh.known_since());
+            let is_known = is_older && self.want == Want::Signature;
+            if is_known { self.reason } else { unknown }
+        })
+    }
 }
 
 impl Issuer {
@@ -46,7 +94,10 @@ impl Issuer {
         metrics: &Metrics,
     ) -> Result<Self, (&'static str, String)> {
         let asymmetric = config.asymmetric();
-        let keyring = Arc::new(Keyring::new(asymmetric));
+        let keyring = Arc::new(Keyring::new(Terms {
+            algorithms: asymmetric,
+            jwt_svid: config.jwks.as_ref().is_some_and(|jwks| jwks.jwt_svid),
+        }));
         let secret = config.secret.as_ref();
         let secret = secret
             .map(|secret| Secret::load(config, secret))
@@ -60,6 +111,7 @@ impl Issuer {
             algorithms: asymmetric.iter().chain(hmac).collect(),
             keyring,
             secret,
+            leeway: config.leeway.0,
         })
     }
 
@@ -69,33 +121,49 @@ impl Issuer {
         allowed.then_some(()).ok_or(Reason::UnsupportedAlgorithm)
     }
 
-    /// The key that signed this token. May wait for newer keys when the token names an unknown
-    /// one.
-    pub(super) async fn signer(&self, jws: &Jws<'_>, clock: &Clock) -> Result<Arc<Key>, Reason> {
-        let candidates = self.candidates(&jws.header, clock).await?;
-        candidates
-            .into_iter()
-            .find(|key| key.verifies(jws.header.algorithm, jws.signed, jws.signature))
-            .ok_or(Reason::BadSignature)
+    /// The key that signed this token.
+    pub(super) fn signer(&self, jws: &Jws<'_>, clock: &Clock) -> Result<Arc<Key>, Refusal<'_>> {
+        let candidates = self.candidates(jws, clock)?;
+        let made_it =
+            |key: &&Arc<Key>| key.verifies(jws.header.algorithm, jws.signed, jws.signature);
+        if let Some(key) = candidates.iter().take(MOST_TRIED).find(made_it) {
+            return Ok(Arc::clone(key));
+        }
+        if candidates.len() > MOST_TRIED {
+            return Err(Reason::KeysUnavailable.into());
+        }
+        Err(self.doubt(jws, Reason::BadSignature))
     }
 
-    async fn candidates(&self, header: &Header<'_>, clock: &Clock) -> Result<Candidates, Reason> {
+    fn candidates(&self, jws: &Jws<'_>, clock: &Clock) -> Result<Candidates, Refusal<'_>> {
+        let header = &jws.header;
         if header.algorithm.is_hmac() {
-            return self.secret_for(header);
+            return Ok(self.secret_for(header)?);
         }
-        let found = self.public(header, clock.now());
-        let Some(feed) = &self.feed else {
-            return found.map_err(reason);
-        };
-        match found {
-            Err(NoKey::Missing(Missing::Key)) if feed.refresh.wait().await => {
-                self.public(header, clock.now()).map_err(reason)
-            }
+        match self.public(header, clock.now()) {
+            Ok(candidates) => Ok(candidates),
             Err(NoKey::NotLoaded) => {
-                feed.refresh.ask();
-                Err(Reason::NotReady)
+                if let Some(feed) = &self.feed {
+                    feed.refresh.ask(Want::Name);
+                }
+                Err(Reason::NotReady.into())
             }
-            found => found.map_err(reason),
+            Err(NoKey::Missing(missing)) => Err(self.doubt(jws, reason(missing))),
+        }
+    }
+
+    fn doubt(&self, jws: &Jws<'_>, reason: Reason) -> Refusal<'_> {
+        match &self.feed {
+            Some(feed) if !jws.header.algorithm.is_hmac() => Refusal::Doubted(Doubt {
+                reason,
+                feed,
+                want: match reason {
+                    Reason::UnknownKey => Want::Name,
+                    _ => Want::Signature,
+                },
+                issued_by: jws.issued_at().map(|at| at.plus(self.leeway)),
+            }),
+            _ => reason.into(),
         }
     }
 
@@ -108,7 +176,7 @@ impl Issuer {
         let secret = self.secret.as_ref().ok_or(Reason::UnsupportedAlgorithm)?;
         let kid = header.kid.as_deref().filter(|_| secret.named);
         let found = secret.set.find(kid, header.algorithm);
-        found.map_err(|missing| reason(NoKey::Missing(missing)))
+        found.map_err(reason)
     }
 }
 
@@ -126,11 +194,10 @@ impl Secret {
     }
 }
 
-fn reason(no_key: NoKey) -> Reason {
-    match no_key {
-        NoKey::NotLoaded => Reason::NotReady,
-        NoKey::Missing(Missing::Key | Missing::Ambiguous) => Reason::UnknownKey,
-        NoKey::Missing(Missing::Algorithm) => Reason::UnsupportedAlgorithm,
+fn reason(missing: Missing) -> Reason {
+    match missing {
+        Missing::Key => Reason::UnknownKey,
+        Missing::Algorithm => Reason::UnsupportedAlgorithm,
     }
 }
 
@@ -148,6 +215,10 @@ fn feed(
     let of_keys = metrics.of(&config.issuer);
     if let Some(text) = jwks.inline_text() {
         let set = keyring.replace(text.as_bytes(), UnixMillis::MAX)?;
+        if set.len() == 0 {
+            let why = set.complaint().unwrap_or_else(|| "it is empty".to_owned());
+            return Err(format!("the key set has no usable key ({why})"));
+        }
         of_keys.loaded(&set, shared.clock.now());
         return Ok(None);
     }

@@ -16,6 +16,10 @@ use super::claims::{Node, Tree};
 /// How deep objects and arrays may nest, the outermost included. Real tokens stay below 6.
 const DEEPEST: usize = 32;
 
+/// How many values a token's part may hold, so that no token takes much more memory than it is long.
+/// Real tokens stay below 1,200: a kilobyte of JSON holds a hundred short role names.
+const IN_A_TOKEN: usize = 2_048;
+
 /// Up to so many names are compared each with each; tokens rarely have more members.
 const FEW: usize = 32;
 
@@ -77,48 +81,106 @@ impl Tree for Json<'_> {
     }
 }
 
-/// Reads one JSON object.
+/// Reads one JSON object of a token.
 ///
 /// # Errors
 /// What is wrong, without a word of the text itself.
 pub(super) fn object(text: &[u8]) -> Result<Object<'_>, Malformed> {
-    let text = std::str::from_utf8(text).map_err(|_| Malformed)?;
+    object_within(text, IN_A_TOKEN)
+}
+
+/// Reads one JSON object that holds at most `most` values, itself included.
+///
+/// # Errors
+/// As of [`object`].
+pub(super) fn object_within(text: &[u8], most: usize) -> Result<Object<'_>, Malformed> {
+    let text = std::str::from_utf8(text).map_err(|_| Malformed::NotUtf8)?;
+    let reading = Reading {
+        left: Cell::new(most),
+        floats: Cell::new(false),
+        passed: Cell::new(None),
+    };
+    let not_json = |error: serde_json::Error| {
+        reading.passed.get().unwrap_or(Malformed::NotJson {
+            line: error.line(),
+            column: error.column(),
+        })
+    };
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let floats = Cell::new(false);
     let strict = Strict {
         levels: DEEPEST,
-        floats: &floats,
+        reading: &reading,
     };
-    let mut value = strict
-        .deserialize(&mut deserializer)
-        .map_err(|_| Malformed)?;
-    deserializer.end().map_err(|_| Malformed)?;
-    if floats.get() {
+    let mut value = strict.deserialize(&mut deserializer).map_err(not_json)?;
+    deserializer.end().map_err(not_json)?;
+    if reading.floats.get() {
         restore_digits(&mut value, &mut numbers(text));
     }
     match value {
         Json::Object(object) => Ok(object),
-        _ => Err(Malformed),
+        _ => Err(Malformed::NotAnObject),
     }
 }
 
-/// Not one strict JSON object. serde's own message may quote the text, so it is dropped.
+/// Returns the text without a byte order mark, which some editors and servers put before JSON
+/// (RFC 8259 §8.1 lets a reader ignore it).
+pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// Why a text is not one strict JSON object. serde's own message may quote the text, so it is
+/// dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not one JSON object without duplicate members")]
-pub(super) struct Malformed;
+pub(super) enum Malformed {
+    #[error("not UTF-8")]
+    NotUtf8,
+    #[error("not JSON (line {line}, column {column})")]
+    NotJson { line: usize, column: usize },
+    #[error("JSON, but not an object")]
+    NotAnObject,
+    #[error("JSON that names a member twice")]
+    Duplicate,
+    #[error("JSON that is nested too deeply")]
+    TooDeep,
+    #[error("JSON with too many values")]
+    TooMany,
+}
+
+/// What is known while a text is read.
+struct Reading {
+    /// How many more values may come.
+    left: Cell<usize>,
+    /// Set once a number was read as a float.
+    floats: Cell<bool>,
+    /// The rule that the text broke, if it is JSON.
+    passed: Cell<Option<Malformed>>,
+}
+
+impl Reading {
+    fn refuse<E: Error>(&self, why: Malformed) -> E {
+        self.passed.set(Some(why));
+        E::custom(why)
+    }
+
+    fn count<E: Error>(&self) -> Result<(), E> {
+        let left = self.left.get().checked_sub(1);
+        self.left
+            .set(left.ok_or_else(|| self.refuse(Malformed::TooMany))?);
+        Ok(())
+    }
+}
 
 #[derive(Clone, Copy)]
-struct Strict<'c> {
+struct Strict<'r> {
     /// How many more levels may follow.
     levels: usize,
-    /// Set once a number was read as a float.
-    floats: &'c Cell<bool>,
+    reading: &'r Reading,
 }
 
 impl Strict<'_> {
     fn deeper<E: Error>(self) -> Result<Self, E> {
         let levels = self.levels.checked_sub(1);
-        let levels = levels.ok_or_else(|| E::custom("nested too deep"))?;
+        let levels = levels.ok_or_else(|| self.reading.refuse(Malformed::TooDeep))?;
         Ok(Self { levels, ..self })
     }
 
@@ -133,6 +195,7 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Json<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        self.reading.count()?;
         deserializer.deserialize_any(self)
     }
 }
@@ -161,7 +224,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Json<'de>, E> {
-        self.floats.set(true);
+        self.reading.floats.set(true);
         let number = Number::from_f64(value).ok_or_else(|| E::custom("not finite"))?;
         Ok(Json::Number(number))
     }
@@ -190,7 +253,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
             object.push((name, members.next_value_seed(inner)?));
         }
         if any_is_named_twice(&object) {
-            return Err(A::Error::custom("a member is named twice"));
+            return Err(self.reading.refuse(Malformed::Duplicate));
         }
         Ok(Json::Object(Object(object)))
     }

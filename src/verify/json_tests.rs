@@ -32,7 +32,7 @@ fn duplicates_are_refused_at_any_depth() {
         r#"{"sub":1,"\u0073ub":2}"#,
         r#"{"":1,"":2}"#,
     ] {
-        assert_eq!(object(text.as_bytes()), Err(Malformed), "{text}");
+        assert_eq!(object(text.as_bytes()), Err(Malformed::Duplicate), "{text}");
     }
 }
 
@@ -40,7 +40,10 @@ fn duplicates_are_refused_at_any_depth() {
 fn duplicates_are_refused_among_many_too() {
     for count in [FEW - 1, FEW, FEW + 1, 10_000] {
         let names: Vec<_> = (0..count).map(|i| format!("\"name-{i}\":{i}")).collect();
-        let read = |names: &[String]| object(format!("{{{}}}", names.join(",")).as_bytes()).is_ok();
+        let read = |names: &[String]| {
+            let text = format!("{{{}}}", names.join(","));
+            object_within(text.as_bytes(), usize::MAX).is_ok()
+        };
         assert!(read(&names), "{count}");
         for twice in [0, count / 2, count - 1] {
             let mut names = names.clone();
@@ -76,10 +79,35 @@ fn what_is_not_one_object_is_refused() {
         "{\"a\":\"\t\"}",
         "/**/{}",
     ] {
-        assert_eq!(object(text.as_bytes()), Err(Malformed), "{text}");
+        assert!(object(text.as_bytes()).is_err(), "{text}");
     }
-    assert_eq!(object(b"{\"a\":\"\xff\"}"), Err(Malformed));
-    assert_eq!(object(b"{}\0"), Err(Malformed));
+    assert_eq!(object(b"{\"a\":\"\xff\"}"), Err(Malformed::NotUtf8));
+    assert!(object(b"{}\0").is_err());
+}
+
+#[test]
+fn each_fault_is_named() {
+    let fault = |text: &str| object(text.as_bytes()).unwrap_err().to_string();
+    assert_eq!(fault("\u{feff}{}"), "not JSON (line 1, column 1)");
+    assert_eq!(fault("{\n<"), "not JSON (line 2, column 1)");
+    assert_eq!(fault("[1]"), "JSON, but not an object");
+    let deep = format!("{{\"a\":{}", "[".repeat(DEEPEST));
+    assert_eq!(fault(&deep), "JSON that is nested too deeply");
+    assert_eq!(without_mark("\u{feff}{}".as_bytes()), b"{}");
+}
+
+#[test]
+fn the_number_of_values_is_bounded() {
+    for (text, values) in [
+        ("{}", 1),
+        (r#"{"a":1}"#, 2),
+        (r#"{"a":[1,2,3]}"#, 5),
+        (r#"{"a":{"b":{}},"c":[[],{}]}"#, 6),
+    ] {
+        assert!(object_within(text.as_bytes(), values).is_ok(), "{text}");
+        let one_too_many = object_within(text.as_bytes(), values - 1);
+        assert_eq!(one_too_many, Err(Malformed::TooMany), "{text}");
+    }
 }
 
 #[test]
@@ -238,12 +266,12 @@ proptest! {
             (Ok(object), plainly) => {
                 prop_assert_eq!(Value::Object(members(&object)), plainly.unwrap());
             }
-            (Err(Malformed), Ok(Value::Object(map))) => {
+            (Err(_), Ok(Value::Object(map))) => {
                 // Only a duplicate is a reason: the map then holds fewer members than the text.
                 let names = text.matches(':').count();
                 prop_assert!(map.len() < names, "{text}");
             }
-            (Err(Malformed), _) => {}
+            (Err(_), _) => {}
         }
     }
 

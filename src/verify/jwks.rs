@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::algorithm::{Algorithm, Algorithms};
+use super::algorithm::Algorithm;
 use super::json::{self, Json};
-use super::key::{Key, Lease, Unusable};
+use super::key::{Key, Lease, Terms};
+use super::public::Unusable;
 
-/// More keys than this under one `kid` are skipped: each costs a signature check per token.
-const MOST_PER_KID: usize = 4;
+/// How many keys are tried for one token: each costs a signature check. More under one `kid` are
+/// skipped.
+pub(super) const MOST_TRIED: usize = 4;
+
+/// How many JSON values a set may hold. A thousand keys take a tenth of it.
+const MOST_VALUES: usize = 100_000;
 
 /// The usable keys of a set.
 #[derive(Debug, Default)]
@@ -19,7 +24,8 @@ pub(super) struct KeySet {
     skipped: BTreeMap<Unusable, usize>,
 }
 
-/// The keys to try, in the set's order. Nearly always one.
+/// The keys that may be tried, in the set's order. Nearly always one; one more than
+/// [`MOST_TRIED`] when there are too many.
 pub(super) type Candidates = SmallVec<[Arc<Key>; 1]>;
 
 /// Why no key may be tried.
@@ -29,52 +35,37 @@ pub(super) enum Missing {
     Key,
     /// Keys have this `kid`, and none is for this algorithm.
     Algorithm,
-    /// A token without `kid`, and more than one key would fit.
-    Ambiguous,
 }
 
 impl KeySet {
-    /// Reads a set. Keys that cannot be used are skipped and counted.
+    /// Reads a set. Keys that cannot be used are skipped and counted. A set without a usable key is
+    /// a set: it says that no signature is good.
     ///
     /// # Errors
-    /// When the text is no JWK set, or none of its keys can be used: what is wrong, for people.
-    pub(super) fn parse(
-        text: &[u8],
-        allowed: Algorithms,
-        lease: &Arc<Lease>,
-    ) -> Result<Self, String> {
-        let members = json::object(text).map_err(|error| format!("the key set is {error}"))?;
+    /// When the text is no JWK set: what is wrong, for people.
+    pub(super) fn parse(text: &[u8], terms: Terms, lease: &Arc<Lease>) -> Result<Self, String> {
+        let members = json::object_within(json::without_mark(text), MOST_VALUES)
+            .map_err(|error| format!("the key set is {error}"))?;
         let Some(Json::List(items)) = members.get("keys") else {
             return Err("the key set has no list `keys`".to_owned());
         };
         let mut set = Self::default();
         for item in items {
-            if let Err(unusable) = set.take(item, allowed, lease) {
+            if let Err(unusable) = set.take(item, terms, lease) {
                 *set.skipped.entry(unusable).or_default() += 1;
             }
-        }
-        if set.keys.is_empty() {
-            return Err(format!(
-                "the key set has no usable key ({})",
-                set.why_skipped()
-            ));
         }
         Ok(set)
     }
 
-    fn take(
-        &mut self,
-        item: &Json<'_>,
-        allowed: Algorithms,
-        lease: &Arc<Lease>,
-    ) -> Result<(), Unusable> {
+    fn take(&mut self, item: &Json<'_>, terms: Terms, lease: &Arc<Lease>) -> Result<(), Unusable> {
         let Json::Object(jwk) = item else {
-            return Err("it is no object");
+            return Err(Unusable::Malformed("it is no object"));
         };
-        let key = Key::from_jwk(jwk, allowed, lease)?;
+        let key = Key::from_jwk(jwk, terms, lease)?;
         let same_name = |held: &&Arc<Key>| held.kid() == key.kid();
-        if key.kid().is_some() && self.keys.iter().filter(same_name).count() >= MOST_PER_KID {
-            return Err("too many keys have its kid");
+        if key.kid().is_some() && self.keys.iter().filter(same_name).count() >= MOST_TRIED {
+            return Err(Unusable::Surplus("too many keys have its kid"));
         }
         self.keys.push(Arc::new(key));
         Ok(())
@@ -88,14 +79,16 @@ impl KeySet {
         }
     }
 
-    /// The keys that may have signed a token with this header. Where a set names several keys
-    /// alike, each that fits the algorithm is tried. A token without `kid` needs a set in which
-    /// exactly one key fits.
+    /// The keys that may have signed a token with this header: those of its `kid` that fit the
+    /// algorithm, or every fitting one if it has none. A set's only key serves tokens of any `kid`
+    /// if it has none itself.
     pub(super) fn find(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<Candidates, Missing> {
+        let lone = matches!(&*self.keys, [key] if key.kid().is_none());
+        let kid = kid.filter(|_| !lone);
         let mut named = self
             .keys
             .iter()
@@ -106,13 +99,13 @@ impl KeySet {
         let fitting: Candidates = std::iter::once(first)
             .chain(named)
             .filter(|key| key.fits(algorithm))
+            .take(MOST_TRIED + 1)
             .cloned()
             .collect();
-        match (fitting.len(), kid) {
-            (0, Some(_)) => Err(Missing::Algorithm),
-            (0, None) => Err(Missing::Key),
-            (1, _) | (_, Some(_)) => Ok(fitting),
-            (_, None) => Err(Missing::Ambiguous),
+        match (fitting.is_empty(), kid) {
+            (true, Some(_)) => Err(Missing::Algorithm),
+            (true, None) => Err(Missing::Key),
+            (false, _) => Ok(fitting),
         }
     }
 
@@ -132,21 +125,22 @@ impl KeySet {
         self.keys.len()
     }
 
-    pub(super) fn skipped(&self) -> usize {
-        self.skipped.values().sum()
+    /// How many keys were skipped for this kind of reason.
+    pub(super) fn skipped(&self, kind: &str) -> usize {
+        let of_kind = self.skipped.iter().filter(|(why, _)| why.kind() == kind);
+        of_kind.map(|(_, count)| count).sum()
     }
 
-    /// For people: why keys were skipped, and how many for each reason.
-    pub(super) fn why_skipped(&self) -> String {
+    /// For people: why keys were skipped, and how many for each reason. `None` when nothing is
+    /// wrong with any of them.
+    pub(super) fn complaint(&self) -> Option<String> {
         let reasons: Vec<_> = self
             .skipped
             .iter()
-            .map(|(reason, count)| format!("{count} skipped: {reason}"))
+            .filter(|(reason, _)| !matches!(reason, Unusable::OtherPurpose(_)))
+            .map(|(reason, count)| format!("{count} skipped: {}", reason.why()))
             .collect();
-        if reasons.is_empty() {
-            return "it is empty".to_owned();
-        }
-        reasons.join("; ")
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 }
 

@@ -6,7 +6,8 @@ use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 use memchr::memchr_iter;
 
 use super::algorithm::Algorithm;
-use super::json::{self, Json, Object};
+use super::json::{self, Json, Malformed, Object};
+use crate::clock::UnixMillis;
 use crate::reason::Reason;
 use crate::token;
 
@@ -33,6 +34,7 @@ pub(super) struct Jws<'a> {
 /// token within a token (RFC 7519 §5.2).
 pub(super) struct Header<'a> {
     pub algorithm: Algorithm,
+    /// Never empty: an empty name counts as none.
     pub kid: Option<Cow<'a, str>>,
     pub typ: Option<Cow<'a, str>>,
 }
@@ -42,11 +44,11 @@ impl<'a> Jws<'a> {
     /// takes what the parts decode to; the rest borrows from it.
     ///
     /// # Errors
-    /// [`Reason::MalformedToken`], or [`Reason::UnsupportedAlgorithm`] when the header reads well
-    /// and names no algorithm of ours.
+    /// [`Reason::MalformedToken`]; [`Reason::TokenTooLarge`] when it passes a limit of ours;
+    /// [`Reason::UnsupportedAlgorithm`] when the header reads well and names no algorithm of ours.
     pub(super) fn parse(token: &'a str, space: &'a mut Vec<u8>) -> Result<Self, Reason> {
         if token.len() > token::LONGEST.len() {
-            return Err(Reason::MalformedToken);
+            return Err(Reason::TokenTooLarge);
         }
         let [header, payload, signature] = three_parts(token).ok_or(Reason::MalformedToken)?;
         // Text takes more room than the bytes that it stands for.
@@ -54,7 +56,7 @@ impl<'a> Jws<'a> {
         let (header, space) = decode_into(header, space)?;
         let header = Header::parse(header)?;
         let (payload_bytes, space) = decode_into(payload, space)?;
-        let payload = json::object(payload_bytes).map_err(|_| Reason::MalformedToken)?;
+        let payload = object(payload_bytes)?;
         let signed = &token.as_bytes()[..token.len() - signature.len() - 1];
         let (signature, _) = decode_into(signature, space)?;
         Ok(Self {
@@ -64,6 +66,14 @@ impl<'a> Jws<'a> {
             signed,
             signature,
         })
+    }
+
+    /// When the token claims to have been issued.
+    pub(super) fn issued_at(&self) -> Option<UnixMillis> {
+        match self.payload.get("iat")? {
+            Json::Number(seconds) => seconds.as_u64().map(UnixMillis::from_seconds),
+            _ => None,
+        }
     }
 
     /// The issuer that the token claims to be from; good for choosing whose keys to try.
@@ -78,11 +88,10 @@ impl<'a> Jws<'a> {
 impl<'a> Header<'a> {
     fn parse(text: &'a [u8]) -> Result<Self, Reason> {
         let (mut alg, mut kid, mut typ) = (None, None, None);
-        let object = json::object(text).map_err(|_| Reason::MalformedToken)?;
-        for (name, value) in object.into_members() {
+        for (name, value) in object(text)?.into_members() {
             match &*name {
                 "alg" => alg = Some(as_text(value)?),
-                "kid" => kid = Some(as_text(value)?),
+                "kid" => kid = Some(as_text(value)?).filter(|kid| !kid.is_empty()),
                 "typ" => typ = Some(as_text(value)?),
                 "cty" if same_type(&as_text(value)?, "JWT") => return Err(Reason::MalformedToken),
                 "crit" | "b64" | "zip" | "enc" | "jwk" => return Err(Reason::MalformedToken),
@@ -90,7 +99,7 @@ impl<'a> Header<'a> {
             }
         }
         if kid.as_ref().is_some_and(|kid| kid.len() > LONGEST_KID) {
-            return Err(Reason::MalformedToken);
+            return Err(Reason::TokenTooLarge);
         }
         let alg = alg.ok_or(Reason::MalformedToken)?;
         Ok(Self {
@@ -99,6 +108,13 @@ impl<'a> Header<'a> {
             typ,
         })
     }
+}
+
+fn object(text: &[u8]) -> Result<Object<'_>, Reason> {
+    json::object(text).map_err(|malformed| match malformed {
+        Malformed::TooDeep | Malformed::TooMany => Reason::TokenTooLarge,
+        _ => Reason::MalformedToken,
+    })
 }
 
 /// The parts between exactly two dots. Parts of a token are too long to look at byte by byte.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::algorithm::{Algorithm, Algorithms};
+use super::algorithm::Algorithm;
 use super::jwks::{Candidates, KeySet, Missing};
-use super::key::Lease;
+use super::key::{Lease, Terms};
 use crate::clock::UnixMillis;
 
 /// The current set, and until when it may be used.
@@ -14,7 +14,7 @@ use crate::clock::UnixMillis;
 pub(super) struct Keyring {
     set: ArcSwap<KeySet>,
     lease: Arc<Lease>,
-    allowed: Algorithms,
+    terms: Terms,
 }
 
 /// Why no key may be tried.
@@ -26,11 +26,11 @@ pub(super) enum NoKey {
 }
 
 impl Keyring {
-    pub(super) fn new(allowed: Algorithms) -> Self {
+    pub(super) fn new(terms: Terms) -> Self {
         Self {
             set: ArcSwap::default(),
             lease: Lease::none(),
-            allowed,
+            terms,
         }
     }
 
@@ -50,12 +50,12 @@ impl Keyring {
         self.lease.holds(now)
     }
 
-    /// Puts a new set in place of the old one; a bad one changes nothing. One caller at a time.
+    /// Puts a new set in place of the old one; one that cannot be read changes nothing. One caller at a time.
     ///
     /// # Errors
     /// What is wrong with the set, for people.
     pub(super) fn replace(&self, text: &[u8], until: UnixMillis) -> Result<Arc<KeySet>, String> {
-        let mut set = KeySet::parse(text, self.allowed, &self.lease)?;
+        let mut set = KeySet::parse(text, self.terms, &self.lease)?;
         let retire = set.succeed(&self.set.load());
         let set = Arc::new(set);
         self.set.store(Arc::clone(&set));

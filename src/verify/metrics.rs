@@ -6,10 +6,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::jwks::KeySet;
+use super::public::Unusable;
 use crate::clock::UnixMillis;
 
 type OfIssuer = [(&'static str, String); 1];
 type OfFetch = [(&'static str, String); 2];
+type OfSkipped = [(&'static str, String); 2];
 
 /// The cache's hits and misses, and for each issuer its keys and fetches.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ pub struct Metrics {
     fetches: Family<OfFetch, Counter>,
     loaded_at: Family<OfIssuer, Gauge>,
     usable: Family<OfIssuer, Gauge>,
-    skipped: Family<OfIssuer, Gauge>,
+    skipped: Family<OfSkipped, Gauge>,
 }
 
 impl Metrics {
@@ -45,7 +47,7 @@ impl Metrics {
         );
         registry.register(
             "key_fetches",
-            "Attempts to load an issuer's keys, by result (ok, error)",
+            "Attempts to load an issuer's keys, by result: ok, empty (the set has no usable key, so the old ones went), broken (a document that is no key set; the old ones stay), error",
             metrics.fetches.clone(),
         );
         registry.register(
@@ -60,7 +62,7 @@ impl Metrics {
         );
         registry.register(
             "keys_skipped",
-            "Keys in an issuer's current set that cannot be used",
+            "Keys in an issuer's current set that are not used, by reason",
             metrics.skipped.clone(),
         );
         metrics
@@ -73,12 +75,18 @@ impl Metrics {
             let labels = [("issuer", issuer.to_owned()), ("result", result.to_owned())];
             self.fetches.get_or_create(&labels).clone()
         };
+        let skipped = Unusable::KINDS.map(|kind| {
+            let labels = [("issuer", issuer.to_owned()), ("reason", kind.to_owned())];
+            (kind, self.skipped.get_or_create(&labels).clone())
+        });
         OfKeys {
             fetched: fetches("ok"),
+            emptied: fetches("empty"),
+            broken: fetches("broken"),
             failed: fetches("error"),
             loaded_at: self.loaded_at.get_or_create(&labels).clone(),
             usable: self.usable.get_or_create(&labels).clone(),
-            skipped: self.skipped.get_or_create(&labels).clone(),
+            skipped,
         }
     }
 }
@@ -86,26 +94,24 @@ impl Metrics {
 /// The metrics of one issuer's keys.
 #[derive(Debug)]
 pub(super) struct OfKeys {
-    fetched: Counter,
-    failed: Counter,
+    pub fetched: Counter,
+    /// The set that came has no usable key.
+    pub emptied: Counter,
+    /// What came is no key set.
+    pub broken: Counter,
+    pub failed: Counter,
     loaded_at: Gauge,
     usable: Gauge,
-    skipped: Gauge,
+    skipped: [(&'static str, Gauge); Unusable::KINDS.len()],
 }
 
 impl OfKeys {
-    pub(super) fn fetched(&self) {
-        self.fetched.inc();
-    }
-
-    pub(super) fn failed(&self) {
-        self.failed.inc();
-    }
-
     pub(super) fn loaded(&self, set: &KeySet, at: UnixMillis) {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.usable.set(gauge(set.len()));
-        self.skipped.set(gauge(set.skipped()));
+        for (kind, skipped) in &self.skipped {
+            skipped.set(gauge(set.skipped(kind)));
+        }
         self.loaded_at
             .set(i64::try_from(at.seconds()).unwrap_or(i64::MAX));
     }

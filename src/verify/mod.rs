@@ -3,8 +3,10 @@
 //! Read a strict JWS → choose the issuer by `iss` → let its header pass → find the key by `kid`
 //! inside that issuer only → check the signature → judge the claims → remember the result.
 
+mod access;
 mod algorithm;
 mod cache;
+mod certificate;
 pub mod claims;
 mod config;
 mod discover;
@@ -16,11 +18,13 @@ mod jwks;
 mod jws;
 mod kept;
 mod key;
+mod key_config;
 mod keyring;
 mod memo;
 mod metrics;
 mod origin;
 mod profile;
+mod public;
 mod refresh;
 mod requirement;
 mod rules;
@@ -32,10 +36,9 @@ mod tests;
 
 pub use algorithm::Algorithm;
 pub use claims::Claims;
-pub use config::{
-    BoundTokens, CacheConfig, IssuerConfig, JwksConfig, KeysConfig, SecretConfig, check_issuers,
-};
+pub use config::{BoundTokens, CacheConfig, IssuerConfig, SecretConfig, check_issuers};
 pub use discover::discover;
+pub use key_config::{JwksConfig, KeysConfig};
 pub use memo::Memo;
 pub use metrics::Metrics;
 pub use profile::Profile;
@@ -45,6 +48,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +61,7 @@ use crate::reason::{Reason, Rejection};
 use crate::token::Token;
 use cache::{Fingerprint, KnownTokens};
 use feed::Shared;
-use issuer::Issuer;
+use issuer::{Issuer, Refusal};
 use jws::Jws;
 use key::Key;
 use origin::LazyClient;
@@ -135,9 +139,10 @@ impl Verifier {
             keep,
             clock: clock.clone(),
             readiness,
+            places: Arc::new(Semaphore::new(refresh::PLACES_IN_ALL)),
         };
         let mut built = HashMap::new();
-        let client = LazyClient::new(fetch::Clients::new);
+        let client = LazyClient::new(access::Clients::new);
         problems.each("issuers", issuers, |problems, config| {
             let issuer = match lifetimes.remove(&config.issuer) {
                 Some(history) => Issuer::new(config, history, &client, &shared, &metrics),
@@ -164,8 +169,8 @@ impl Verifier {
         })
     }
 
-    /// Verifies a token, from the cache where it was seen before. Waits only for newer keys when
-    /// the token names an unknown one.
+    /// Verifies a token, from the cache where it was seen before. Waits only for newer keys, when
+    /// none that is known signed the token.
     ///
     /// # Errors
     /// The first check that failed.
@@ -187,42 +192,48 @@ impl Verifier {
     /// `algorithms` bind here too.
     ///
     /// # Errors
-    /// [`Reason::NotReady`] when the issuer's keys cannot be had; any other reason means that the
-    /// signature is not good.
+    /// [`Reason::NotReady`], [`Reason::KeysUnavailable`] or [`Reason::Overloaded`] when it is not
+    /// known; any other reason means that the signature is not good.
     pub async fn open(
         &self,
         issuer: &str,
         compact: &str,
         allowed: &[Algorithm],
     ) -> Result<Vec<u8>, Reason> {
-        let mut space = Vec::new();
-        let jws = Jws::parse(compact, &mut space)?;
-        if !allowed.contains(&jws.header.algorithm) {
-            return Err(Reason::UnsupportedAlgorithm);
-        }
-        let issuer = self.issuers.get(issuer).ok_or(Reason::UnknownIssuer)?;
-        issuer.signer(&jws, &self.clock).await?;
-        Ok(jws.payload_bytes.to_vec())
+        settled(|| {
+            let mut space = Vec::new();
+            let jws = Jws::parse(compact, &mut space)?;
+            if !allowed.contains(&jws.header.algorithm) {
+                return Err(Reason::UnsupportedAlgorithm.into());
+            }
+            let issuer = self.issuers.get(issuer).ok_or(Reason::UnknownIssuer)?;
+            issuer.signer(&jws, &self.clock)?;
+            Ok(jws.payload_bytes.to_vec())
+        })
+        .await
+        .map_err(|rejection| rejection.reason)
     }
 
     async fn examine(&self, token: Token<'_>) -> Result<Verified, Rejection> {
-        let mut space = Vec::new();
-        let jws = Jws::parse(token.expose(), &mut space)?;
-        let issuer = jws.issuer().and_then(|name| self.issuers.get(name));
-        let issuer = issuer.ok_or_else(|| self.no_issuer.clone())?;
-        issuer.admit(&jws.header)?;
-        let key = issuer.signer(&jws, &self.clock).await?;
-        let now = self.clock.now();
-        let (claims, window) = issuer
-            .rules
-            .judge(jws.header.typ.as_deref(), &jws.payload, now)?;
-        window.admits(now, self.horizon())?;
-        Ok(Verified {
-            claims,
-            memo: Memo::default(),
-            key,
-            window,
+        settled(|| {
+            let mut space = Vec::new();
+            let jws = Jws::parse(token.expose(), &mut space)?;
+            let issuer = jws.issuer().and_then(|name| self.issuers.get(name));
+            let issuer = issuer.ok_or_else(|| self.no_issuer.clone())?;
+            issuer.admit(&jws.header)?;
+            let key = issuer.signer(&jws, &self.clock)?;
+            let now = self.clock.now();
+            let typ = jws.header.typ.as_deref();
+            let (claims, window) = issuer.rules.judge(typ, &jws.payload, now)?;
+            window.admits(now, self.horizon())?;
+            Ok(Verified {
+                claims,
+                memo: Memo::default(),
+                key,
+                window,
+            })
         })
+        .await
     }
 
     /// Keeps every issuer's keys fresh until the shutdown.
@@ -276,6 +287,20 @@ impl Verifier {
     fn horizon(&self) -> UnixMillis {
         UnixMillis(self.horizon.load(Ordering::Acquire))
     }
+}
+
+/// Makes an attempt, and another one where newer keys could change its outcome and came. Nothing of
+/// the first is held while waiting: what was read of a token takes many times its length.
+async fn settled<'i, T>(attempt: impl Fn() -> Result<T, Refusal<'i>>) -> Result<T, Rejection> {
+    match attempt() {
+        Ok(done) => return Ok(done),
+        Err(Refusal::Known(rejection)) => return Err(rejection),
+        Err(Refusal::Doubted(doubt)) => doubt.settle().await?,
+    }
+    attempt().map_err(|refusal| match refusal {
+        Refusal::Known(rejection) => rejection,
+        Refusal::Doubted(doubt) => doubt.reason.into(),
+    })
 }
 
 /// The issuers only: the rest are keys and tokens.

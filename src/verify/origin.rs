@@ -9,12 +9,17 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 use url::Url;
 
-use super::config::{JwksConfig, KeysConfig};
-use super::fetch::{Clients, Obtained, fetch, safe_url, without_query};
+use super::access::{Access, Clients};
+use super::fetch::{Obtained, fetch, safe_url, without_query};
+use super::json::without_mark;
+use super::key_config::{JwksConfig, KeysConfig};
 use crate::units::Bytes;
 
 /// Set up when the first issuer needs it: files and inline sets work without any TLS roots.
 pub(super) type LazyClient = LazyCell<Result<Clients, String>>;
+
+/// How many letters of another issuer's name are shown.
+const LONGEST_SHOWN: usize = 200;
 
 /// A place that key sets come from.
 #[derive(Debug)]
@@ -26,14 +31,14 @@ pub(super) struct Origin {
 
 #[derive(Debug)]
 enum Place {
-    Jwks(Clients, Url),
+    Jwks(Access, Url),
     Discovery(Discovery),
     File(PathBuf),
 }
 
 #[derive(Debug)]
 struct Discovery {
-    client: Clients,
+    access: Access,
     issuer: String,
     url: Url,
     allow_http: bool,
@@ -52,12 +57,14 @@ impl Origin {
     ) -> Result<Option<Self>, String> {
         let client = || LazyCell::force(client).clone();
         let place = if let Some(uri) = &config.uri {
-            Place::Jwks(client()?, safe_url(uri, config.allow_http)?)
+            let url = safe_url(uri, config.allow_http)?;
+            Place::Jwks(Access::new(config, &url, client()?), url)
         } else if config.discovery {
+            let url = safe_url(issuer, config.allow_http)?;
             Place::Discovery(Discovery {
-                client: client()?,
+                access: Access::new(config, &url, client()?),
                 issuer: issuer.to_owned(),
-                url: safe_url(issuer, config.allow_http)?,
+                url,
                 allow_http: config.allow_http,
             })
         } else if let Some(path) = &config.file {
@@ -97,18 +104,20 @@ impl Origin {
     ///
     /// # Errors
     /// What went wrong, for people.
-    pub(super) async fn obtain(&self) -> Result<Obtained, String> {
-        timeout(self.timeout, self.obtain_patiently())
+    pub(super) async fn obtain(&self, is_asked_for: bool) -> Result<Obtained, String> {
+        timeout(self.timeout, self.obtain_patiently(is_asked_for))
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout)))
     }
 
-    async fn obtain_patiently(&self) -> Result<Obtained, String> {
+    async fn obtain_patiently(&self, is_asked_for: bool) -> Result<Obtained, String> {
         match &self.place {
-            Place::Jwks(client, url) => fetch(client, url.clone(), self.max_size).await,
+            Place::Jwks(access, url) => {
+                fetch(access, url.clone(), self.max_size, is_asked_for).await
+            }
             Place::Discovery(discovery) => {
-                let jwks = discovery.discover(self.max_size).await?;
-                fetch(&discovery.client, jwks, self.max_size).await
+                let jwks = discovery.discover(self.max_size, is_asked_for).await?;
+                fetch(&discovery.access, jwks, self.max_size, is_asked_for).await
             }
             Place::File(path) => Ok(Obtained {
                 text: read_file(path, self.max_size).await?,
@@ -127,10 +136,10 @@ struct Metadata {
 
 impl Discovery {
     /// Asks where the issuer's keys are.
-    async fn discover(&self, max_size: Bytes) -> Result<Url, String> {
+    async fn discover(&self, max_size: Bytes, is_asked_for: bool) -> Result<Url, String> {
         let mut failures = Vec::new();
         for url in well_known(&self.url) {
-            match self.ask(url, max_size).await {
+            match self.ask(url, max_size, is_asked_for).await {
                 Ok(jwks_uri) => return Ok(jwks_uri),
                 Err(why) => failures.push(why),
             }
@@ -140,16 +149,28 @@ impl Discovery {
 
     /// The document must be about this very issuer, or another one could speak for it (RFC 8414
     /// §3.3).
-    async fn ask(&self, url: Url, max_size: Bytes) -> Result<Url, String> {
+    async fn ask(&self, url: Url, max_size: Bytes, is_asked_for: bool) -> Result<Url, String> {
         let shown = url.to_string();
-        let document = fetch(&self.client, url, max_size).await?;
-        let metadata: Metadata = serde_json::from_slice(&document.text)
+        let is_https = url.scheme() == "https";
+        let document = fetch(&self.access, url, max_size, is_asked_for).await?;
+        let metadata: Metadata = serde_json::from_slice(without_mark(&document.text))
             .map_err(|_| format!("{shown} is no metadata with issuer and jwks_uri"))?;
         if metadata.issuer != self.issuer {
-            return Err(format!("{shown} is about another issuer"));
+            let other: String = metadata.issuer.chars().take(LONGEST_SHOWN).collect();
+            return Err(format!(
+                "{shown} is about the issuer {other:?} and not about {:?}; every byte counts, also a slash at the end",
+                self.issuer
+            ));
         }
-        safe_url(&metadata.jwks_uri, self.allow_http)
-            .map_err(|why| format!("the jwks_uri in {shown} {why}"))
+        let jwks = safe_url(&metadata.jwks_uri, self.allow_http)
+            .map_err(|why| format!("the jwks_uri in {shown} {why}"))?;
+        // Who serves this machine's loopback is not who answers for the issuer over https.
+        if is_https && jwks.scheme() != "https" && !self.allow_http {
+            return Err(format!(
+                "the jwks_uri in {shown} must be https, as the issuer is"
+            ));
+        }
+        Ok(jwks)
     }
 }
 
@@ -169,7 +190,7 @@ pub(super) fn well_known(issuer: &Url) -> [Url; 2] {
     ]
 }
 
-async fn read_file(path: &Path, max_size: Bytes) -> Result<Vec<u8>, String> {
+pub(super) async fn read_file(path: &Path, max_size: Bytes) -> Result<Vec<u8>, String> {
     let fail = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
     let file = tokio::fs::File::open(path).await.map_err(fail)?;
     let mut text = Vec::new();

@@ -1,10 +1,33 @@
-//! When to fetch again: requests with an unknown `kid` share one fetch and a cooldown.
+//! When to fetch again: requests that need newer keys share one fetch, and budgets bound how many
+//! fetches they may cause.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
+
+use crate::clock::UnixMillis;
+use crate::reason::Reason;
+
+/// How many fetches a budget allows in a row before the cooldown spreads them.
+const BURST: u32 = 4;
+
+/// How many requests may wait for one issuer's keys at a time.
+const PLACES: usize = 256;
+
+/// How many may wait for those of all issuers.
+pub(super) const PLACES_IN_ALL: usize = 1024;
+
+/// Why newer keys are wanted. Each has a budget of its own, so that nobody who invents names uses
+/// up that of forged signatures, or the reverse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// No key has the token's `kid`.
+    Name,
+    /// Keys have it, and none of them made the signature.
+    Signature,
+}
 
 /// Brings the requests that need newer keys together with the one task that fetches them.
 #[derive(Debug)]
@@ -13,8 +36,9 @@ pub(super) struct Refresh {
     patience: Duration,
     state: Mutex<State>,
     wake: Notify,
-    /// The number of the last fetch that ended, whatever came of it.
-    ended: watch::Sender<u64>,
+    ended: watch::Sender<Ended>,
+    places: Semaphore,
+    places_in_all: Arc<Semaphore>,
 }
 
 /// Fetches are numbered from 1. A ticket is the number of the fetch that its holders wait for:
@@ -24,49 +48,103 @@ struct State {
     begun: u64,
     begun_at: Option<Instant>,
     ticket: u64,
-    asked_at: Option<Instant>,
+    /// The budgets of [`Want`], in its order.
+    budgets: [Budget; 2],
     hinted: bool,
 }
 
+/// The last fetch that ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ended {
+    number: u64,
+    /// The last that brought a key set.
+    good: u64,
+    /// When that one began.
+    good_since: UnixMillis,
+}
+
+/// A token bucket of [`BURST`] fetches, one of which comes back per cooldown.
+#[derive(Debug, Default)]
+struct Budget {
+    /// When it will be full again.
+    full_at: Option<Instant>,
+}
+
+impl Budget {
+    fn take(&mut self, now: Instant, cooldown: Duration) -> bool {
+        let full_at = self.full_at.map_or(now, |at| at.max(now)) + cooldown;
+        let allowed = full_at <= now + cooldown * BURST;
+        if allowed {
+            self.full_at = Some(full_at);
+        }
+        allowed
+    }
+}
+
+/// One fetch, as the task sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fetch {
+    number: u64,
+    began_at: UnixMillis,
+    /// Whether somebody waits for what is new, so that no cache may answer.
+    pub is_asked_for: bool,
+}
+
 impl Refresh {
-    /// `cooldown` lies between two fetches that requests caused; `patience` is the longest that a
-    /// request waits for one.
-    pub(super) fn new(cooldown: Duration, patience: Duration) -> Self {
+    /// `cooldown` lies between two fetches that requests caused when a budget is used up;
+    /// `patience` is the longest that a request waits for one.
+    pub(super) fn new(
+        cooldown: Duration,
+        patience: Duration,
+        places_in_all: Arc<Semaphore>,
+    ) -> Self {
         Self {
             cooldown,
             patience,
             state: Mutex::default(),
             wake: Notify::new(),
-            ended: watch::Sender::new(0),
+            ended: watch::Sender::default(),
+            places: Semaphore::new(PLACES),
+            places_in_all,
         }
     }
 
-    /// Asks for newer keys and waits until they had their chance to come. Returns `false` at once
-    /// when the cooldown forbids it.
-    pub(super) async fn wait(&self) -> bool {
-        let Some(ticket) = self.ask() else {
-            return false;
-        };
+    /// Asks for newer keys and waits until a fetch that began after the question brought them.
+    ///
+    /// # Errors
+    /// [`Reason::KeysUnavailable`] when no such fetch is allowed now, fails or takes too long;
+    /// [`Reason::Overloaded`] when too many wait already.
+    pub(super) async fn wait(&self, want: Want) -> Result<(), Reason> {
+        let ticket = self.ask(want).ok_or(Reason::KeysUnavailable)?;
+        let places = [&self.places, &*self.places_in_all].map(Semaphore::try_acquire);
+        if places.iter().any(Result::is_err) {
+            return Err(Reason::Overloaded);
+        }
         let mut ended = self.ended.subscribe();
-        let waited = timeout(self.patience, ended.wait_for(|number| *number >= ticket)).await;
-        waited.is_ok_and(|ended| ended.is_ok())
+        let answered = ended.wait_for(|ended| ended.number >= ticket);
+        match timeout(self.patience, answered).await {
+            Ok(Ok(ended)) if ended.good >= ticket => Ok(()),
+            _ => Err(Reason::KeysUnavailable),
+        }
     }
 
-    /// Asks without waiting.
-    pub(super) fn ask(&self) -> Option<u64> {
+    /// Asks without waiting. `None` when the budget is used up.
+    pub(super) fn ask(&self, want: Want) -> Option<u64> {
         let mut state = self.state();
-        if state.ticket > *self.ended.borrow() {
+        if state.ticket > self.ended.borrow().number {
             return Some(state.ticket);
         }
-        let now = Instant::now();
-        let cools = state.asked_at.is_some_and(|at| now < at + self.cooldown);
-        if cools {
+        if !state.budgets[want as usize].take(Instant::now(), self.cooldown) {
             return None;
         }
-        state.asked_at = Some(now);
         state.ticket = state.begun + 1;
         self.wake.notify_one();
         Some(state.ticket)
+    }
+
+    /// The beginning of the last fetch that brought a key set.
+    pub(super) fn known_since(&self) -> UnixMillis {
+        self.ended.borrow().good_since
     }
 
     /// An event says that the keys changed. Never dropped: within the cooldown it is put off.
@@ -90,17 +168,27 @@ impl Refresh {
         }
     }
 
-    /// The task starts a fetch; it hands the number back to [`Refresh::end`].
-    pub(super) fn begin(&self) -> u64 {
+    /// Starts a fetch; [`Refresh::end`] takes it back.
+    pub(super) fn begin(&self, now: UnixMillis) -> Fetch {
         let mut state = self.state();
         state.begun += 1;
         state.begun_at = Some(Instant::now());
-        state.hinted = false;
-        state.begun
+        Fetch {
+            number: state.begun,
+            began_at: now,
+            is_asked_for: std::mem::take(&mut state.hinted) || state.ticket == state.begun,
+        }
     }
 
-    pub(super) fn end(&self, number: u64) {
-        self.ended.send_replace(number);
+    /// Ends a fetch. `is_good` says whether it brought a key set that is in use now.
+    pub(super) fn end(&self, fetch: Fetch, is_good: bool) {
+        self.ended.send_modify(|ended| {
+            ended.number = fetch.number;
+            if is_good {
+                ended.good = fetch.number;
+                ended.good_since = fetch.began_at;
+            }
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -114,43 +202,89 @@ mod tests {
 
     const COOLDOWN: Duration = Duration::from_secs(10);
     const PATIENCE: Duration = Duration::from_secs(5);
+    const NOW: UnixMillis = UnixMillis(7);
+
+    fn refresh() -> Refresh {
+        Refresh::new(COOLDOWN, PATIENCE, Arc::new(Semaphore::new(PLACES_IN_ALL)))
+    }
 
     #[tokio::test(start_paused = true)]
-    async fn askers_share_one_fetch_and_then_the_cooldown_holds() {
-        let refresh = Refresh::new(COOLDOWN, PATIENCE);
-        let ticket = refresh.ask();
-        assert_eq!(refresh.ask(), ticket);
-        let number = refresh.begin();
-        assert_eq!(refresh.ask(), ticket);
-        refresh.end(number);
-        assert_eq!(refresh.ask(), None);
+    async fn askers_share_one_fetch_and_a_used_up_budget_comes_back_bit_by_bit() {
+        let refresh = refresh();
+        for number in 1..=u64::from(BURST) {
+            assert_eq!(refresh.ask(Want::Name), Some(number));
+            assert_eq!(refresh.ask(Want::Name), Some(number));
+            let fetch = refresh.begin(NOW);
+            assert_eq!(refresh.ask(Want::Signature), Some(number));
+            refresh.end(fetch, true);
+        }
+        assert_eq!(refresh.ask(Want::Name), None);
         tokio::time::advance(COOLDOWN).await;
-        assert_eq!(refresh.ask(), Some(2));
+        assert_eq!(refresh.ask(Want::Name), Some(u64::from(BURST) + 1));
+        refresh.end(refresh.begin(NOW), true);
+        assert_eq!(refresh.ask(Want::Name), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn invented_names_leave_the_budget_of_signatures_alone() {
+        let refresh = refresh();
+        while refresh.ask(Want::Name).is_some() {
+            refresh.end(refresh.begin(NOW), true);
+        }
+        assert!(refresh.ask(Want::Signature).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_fetch_that_ran_already_does_not_answer_a_later_question() {
-        let refresh = Refresh::new(COOLDOWN, PATIENCE);
-        let running = refresh.begin();
-        assert_eq!(refresh.ask(), Some(running + 1));
-        refresh.end(running);
-        assert_eq!(refresh.ask(), Some(running + 1));
+        let refresh = refresh();
+        let running = refresh.begin(NOW);
+        assert!(!running.is_asked_for);
+        assert_eq!(refresh.ask(Want::Name), Some(2));
+        refresh.end(running, true);
+        assert_eq!(refresh.ask(Want::Name), Some(2));
         refresh.woken().await;
+        assert!(refresh.begin(NOW).is_asked_for);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever() {
-        let refresh = Refresh::new(COOLDOWN, PATIENCE);
-        assert!(!refresh.wait().await);
+    async fn only_a_good_fetch_is_an_answer_and_nobody_waits_for_ever() {
+        for (is_good, answer) in [(true, Ok(())), (false, Err(Reason::KeysUnavailable))] {
+            let refresh = refresh();
+            let fetched = async {
+                refresh.woken().await;
+                refresh.end(refresh.begin(NOW), is_good);
+            };
+            let (answered, ()) = tokio::join!(refresh.wait(Want::Name), fetched);
+            assert_eq!(answered, answer);
+        }
+        let never_answered = refresh().wait(Want::Name).await;
+        assert_eq!(never_answered, Err(Reason::KeysUnavailable));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_places_to_wait_are_counted_for_each_issuer_and_in_all() {
+        let in_all = Arc::new(Semaphore::new(PLACES + 1));
+        let [busy, other] = [(); 2].map(|()| Refresh::new(COOLDOWN, PATIENCE, Arc::clone(&in_all)));
+        let mut waiting = tokio::task::JoinSet::new();
+        let (busy, other) = (Arc::new(busy), Arc::new(other));
+        for refresh in std::iter::repeat_n(&busy, PLACES).chain([&other]) {
+            let refresh = Arc::clone(refresh);
+            waiting.spawn(async move { refresh.wait(Want::Name).await });
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(busy.wait(Want::Name).await, Err(Reason::Overloaded));
+        assert_eq!(other.wait(Want::Name).await, Err(Reason::Overloaded));
+        waiting.join_all().await;
+        assert_eq!(in_all.available_permits(), PLACES + 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_hint_within_the_cooldown_is_put_off_and_not_dropped() {
-        let refresh = Refresh::new(COOLDOWN, PATIENCE);
-        let number = refresh.begin();
-        refresh.end(number);
+        let refresh = refresh();
+        refresh.end(refresh.begin(NOW), true);
         refresh.hint();
         refresh.hint();
         assert_eq!(refresh.woken().await, Instant::now() + COOLDOWN);
+        assert!(refresh.begin(NOW).is_asked_for);
     }
 }

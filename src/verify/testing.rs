@@ -22,6 +22,7 @@ pub(super) static RSA_2: LazyLock<Signer> = LazyLock::new(Signer::rsa);
 pub(super) static P256: LazyLock<Signer> = LazyLock::new(Signer::p256);
 pub(super) static P256_2: LazyLock<Signer> = LazyLock::new(Signer::p256);
 pub(super) static P384: LazyLock<Signer> = LazyLock::new(Signer::p384);
+pub(super) static P521: LazyLock<Signer> = LazyLock::new(Signer::p521);
 pub(super) static ED: LazyLock<Signer> = LazyLock::new(Signer::ed);
 pub(super) static HMAC: LazyLock<Signer> = LazyLock::new(|| Signer::hmac(SECRET.as_bytes()));
 
@@ -30,6 +31,7 @@ pub(super) enum Signer {
     Rsa(RsaKeyPair),
     P256(Vec<u8>),
     P384(Vec<u8>),
+    P521(Vec<u8>),
     Ed(Vec<u8>),
     Hmac(Vec<u8>),
 }
@@ -51,6 +53,13 @@ impl Signer {
         let algorithm = &signature::ECDSA_P384_SHA384_FIXED_SIGNING;
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
         Self::P384(pkcs8.as_ref().to_vec())
+    }
+
+    fn p521() -> Self {
+        let random = SystemRandom::new();
+        let algorithm = &signature::ECDSA_P521_SHA512_FIXED_SIGNING;
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        Self::P521(pkcs8.as_ref().to_vec())
     }
 
     fn ed() -> Self {
@@ -79,6 +88,11 @@ impl Signer {
                 let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8).unwrap();
                 ec_jwk("P-384", kid, pair.public_key().as_ref())
             }
+            Self::P521(pkcs8) => {
+                let algorithm = &signature::ECDSA_P521_SHA512_FIXED_SIGNING;
+                let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8).unwrap();
+                ec_jwk("P-521", kid, pair.public_key().as_ref())
+            }
             Self::Ed(pkcs8) => {
                 let pair = Ed25519KeyPair::from_pkcs8(pkcs8).unwrap();
                 let x = base64(pair.public_key().as_ref());
@@ -91,8 +105,28 @@ impl Signer {
     /// The public key's DER, as algorithm confusion would use it for a secret.
     pub(super) fn public_der(&self) -> Vec<u8> {
         match self {
-            Self::Rsa(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
+            Self::Rsa(pair) => {
+                let der: aws_lc_rs::encoding::PublicKeyX509Der<'_> =
+                    pair.public_key().as_der().unwrap();
+                der.as_ref().to_vec()
+            }
             _ => unreachable!("only asked of RSA"),
+        }
+    }
+
+    /// The private key as PKCS#8 of version 1.
+    pub(super) fn private_der(&self) -> Vec<u8> {
+        match self {
+            Self::Rsa(pair) => {
+                let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
+                der.as_ref().to_vec()
+            }
+            Self::P256(pkcs8) | Self::P384(pkcs8) | Self::P521(pkcs8) => pkcs8.clone(),
+            Self::Ed(pkcs8) => {
+                let pair = Ed25519KeyPair::from_pkcs8(pkcs8).unwrap();
+                pair.to_pkcs8v1().unwrap().as_ref().to_vec()
+            }
+            Self::Hmac(_) => unreachable!("not asked of secrets"),
         }
     }
 
@@ -123,6 +157,13 @@ impl Signer {
             }
             Self::P384(pkcs8) => {
                 let algorithm = &signature::ECDSA_P384_SHA384_FIXED_SIGNING;
+                ec_sign(
+                    &EcdsaKeyPair::from_pkcs8(algorithm, pkcs8).unwrap(),
+                    message,
+                )
+            }
+            Self::P521(pkcs8) => {
+                let algorithm = &signature::ECDSA_P521_SHA512_FIXED_SIGNING;
                 ec_sign(
                     &EcdsaKeyPair::from_pkcs8(algorithm, pkcs8).unwrap(),
                     message,

@@ -5,11 +5,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{JwksConfig, SecretConfig};
+use super::SecretConfig;
 use crate::problem::Problems;
 use crate::units::Span;
 use crate::verify::algorithm::{Algorithm, Algorithms};
 use crate::verify::claims::ClaimPath;
+use crate::verify::key_config::JwksConfig;
 use crate::verify::profile::{Form, Profile};
 use crate::verify::requirement::Requirement;
 use crate::verify::secret_key;
@@ -35,7 +36,8 @@ pub struct IssuerConfig {
     #[serde(default)]
     pub any_audience: bool,
     /// The signature algorithms that are accepted. Default: every asymmetric one if there is
-    /// `jwks`, and those HMAC ones for which a `secret` is long enough.
+    /// `jwks`, and those HMAC ones for which a `secret` is long enough. `Ed25519` is another name for
+    /// `EdDSA`.
     #[serde(default)]
     pub algorithms: Option<Vec<Algorithm>>,
     /// The longest life of a token: one with `exp − iat` above it, plus `leeway`, is refused.

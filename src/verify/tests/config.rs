@@ -217,3 +217,25 @@ fn secrets_do_not_show() {
     let config = read(&json!({"issuer": ISSUER, "secret": {"value": SECRET}}));
     assert!(!format!("{config:?}").contains(SECRET));
 }
+
+#[test]
+fn the_files_of_an_access_are_for_keys_that_are_fetched_and_come_in_pairs() {
+    let jwks = |access: Value| {
+        mistakes(|config| {
+            let jwks = config["jwks"].as_object_mut().unwrap();
+            jwks.extend(access.as_object().unwrap().clone());
+            if access.get("file").is_some() {
+                jwks.remove("uri");
+            }
+        })
+    };
+    let pair = json!({"client_cert_file": "/c", "client_key_file": "/k", "ca_file": "/a"});
+    assert!(jwks(pair).is_empty());
+    let alone = |name: &str| jwks(json!({ name: "/x" }));
+    assert_eq!(alone("client_cert_file"), ["jwks.client_key_file"]);
+    assert_eq!(alone("client_key_file"), ["jwks.client_cert_file"]);
+    let file = |name: &str| jwks(json!({"file": "/keys.json", name: "/x"}));
+    for name in ["ca_file", "bearer_token_file"] {
+        assert_eq!(file(name), [format!("jwks.{name}")]);
+    }
+}

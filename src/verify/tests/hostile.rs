@@ -153,8 +153,9 @@ fn shapes() -> Vec<Case> {
             "two tokens" => format!("{good} {good}"),
             "JSON serialisation" => format!("{{\"payload\":\"{payload}\"}}"),
             "token within a token" => nested,
-            "huge" => format!("{good}{}", "A".repeat(100_000)),
             "not even ASCII" => "ä.ö.ü".to_owned(),
+        TokenTooLarge:
+            "huge" => format!("{good}{}", "A".repeat(100_000)),
         BadSignature:
             "no signature" => format!("{header}.{payload}."),
     }
@@ -314,7 +315,6 @@ fn kids() -> Vec<Case> {
     hostile! {
         UnknownKey:
             "kid unknown" => header_with("kid", "nobody"),
-            "kid empty" => header_with("kid", ""),
             "kid is a path" => header_with("kid", "../../../../dev/null"),
             "kid is SQL" => header_with("kid", "rsa' UNION SELECT 'x"),
             "kid is a URL" => header_with("kid", "https://evil.example.com/key"),
@@ -330,12 +330,12 @@ fn kids() -> Vec<Case> {
             "kid of a symmetric key" => RSA.token("RS256", "oct", &claims()),
             "kid of the secret is another" =>
                 HMAC.token("HS256", "other", &with("iss", SHARED_SECRET)),
-            "no kid where two keys fit" => headless(&RSA, "RS256"),
         MalformedToken:
             "kid as number" => header_with("kid", 1),
             "kid as list" => header_with("kid", json!(["rsa"])),
             "kid as object" => header_with("kid", json!({"rsa": 1})),
             "kid null" => header_with("kid", Value::Null),
+        TokenTooLarge:
             "kid very long" => header_with("kid", "k".repeat(10_000)),
         BadSignature:
             "same kid, another issuer's key" => RSA_2.token("RS256", "rsa", &claims()),

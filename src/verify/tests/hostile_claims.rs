@@ -47,14 +47,16 @@ pub(super) fn payloads() -> Vec<Case> {
     let deep = format!("\"x\":{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let deep_objects = format!("\"x\":{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
     hostile! {
+        TokenTooLarge:
+            "payload deep lists" => and(&deep),
+            "payload deep objects" => and(&deep_objects),
+            "payload of many values" => and(&format!("\"x\":[{}0]", "0,".repeat(3_000))),
         MalformedToken:
             "payload twice sub" => and(r#""sub":"mallory""#),
             "payload twice iss" => and(&format!("\"iss\":\"{ISSUER}\"")),
             "payload escaped duplicate" => and(r#""\u0073ub":"mallory""#),
             "payload nested duplicate" => and(r#""x":{"roles":[],"roles":["admin"]}"#),
             "payload duplicate in a list" => and(r#""x":[{"a":1,"a":2}]"#),
-            "payload deep lists" => and(&deep),
-            "payload deep objects" => and(&deep_objects),
             "payload is a list" => raw("[]"),
             "payload is text" => raw("\"x\""),
             "payload is null" => raw("null"),

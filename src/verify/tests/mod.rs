@@ -8,9 +8,12 @@ macro_rules! hostile {
 }
 
 mod config;
+mod doubts;
+mod fetching;
 mod friendly;
 mod hostile;
 mod hostile_claims;
+mod key_shapes;
 mod keys;
 mod kinds;
 pub(super) mod mutation;

@@ -121,7 +121,7 @@ fn keys_of_one_name_are_each_tried_up_to_a_bound() {
 }
 
 #[test]
-fn a_token_without_a_name_needs_one_key_that_fits() {
+fn a_token_without_a_name_is_tried_with_up_to_four_keys_that_fit() {
     let header = br#"{"alg":"ES256"}"#;
     let token = P256.seal("ES256", header, claims().to_string().as_bytes());
     let nameless = |mut jwk: Value| {
@@ -132,8 +132,17 @@ fn a_token_without_a_name_needs_one_key_that_fits() {
     assert_eq!(refusal(&fits, &token), None);
     let without_names = verifier(&[nameless(P256.jwk("")), nameless(RSA.jwk(""))]);
     assert_eq!(refusal(&without_names, &token), None);
-    let two = verifier(&[P256.jwk("a"), P256_2.jwk("b")]);
-    assert_eq!(refusal(&two, &token), Some(Reason::UnknownKey));
+    let several: Vec<_> = (0..3)
+        .map(|i| Signer::p256().jwk(&format!("{i}")))
+        .collect();
+    let four = verifier(&[&several[..], &[P256.jwk("a")]].concat());
+    assert_eq!(refusal(&four, &token), None);
+    let empty_name = P256.token("ES256", "", &claims());
+    assert_eq!(refusal(&four, &empty_name), None);
+    let wrong = verifier(&several);
+    assert_eq!(refusal(&wrong, &token), Some(Reason::BadSignature));
+    let five = verifier(&[&several[..], &[P256_2.jwk("b"), P256.jwk("a")]].concat());
+    assert_eq!(refusal(&five, &token), Some(Reason::KeysUnavailable));
     let none = verifier(&[RSA.jwk("rsa")]);
     assert_eq!(refusal(&none, &token), Some(Reason::UnknownKey));
 }

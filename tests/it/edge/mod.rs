@@ -7,6 +7,7 @@ mod events;
 mod floods;
 mod grpc;
 mod hostile;
+mod key_access;
 mod keys;
 mod kinds;
 mod limits;

@@ -1,0 +1,189 @@
+//! What an operator writes about key sets: `issuers[].jwks` and `keys:`.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::fetch::safe_url;
+use crate::problem::Problems;
+use crate::units::{Bytes, Span};
+
+/// Where public keys come from. Exactly one of `uri`, `discovery`, `file` and `inline` is given.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JwksConfig {
+    /// The address of a JWK set. https, or http to this very machine.
+    #[serde(default)]
+    pub uri: Option<String>,
+    /// Ask the issuer: `<issuer>/.well-known/openid-configuration`, then
+    /// `/.well-known/oauth-authorization-server` (RFC 8414).
+    #[serde(default)]
+    pub discovery: bool,
+    /// A file that holds a JWK set. It is read again whenever it changes.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// A JWK set right here, as an object or as JSON text.
+    #[serde(default)]
+    pub inline: Option<serde_json::Value>,
+    /// The authorities that may vouch for the server, as PEM certificates in a file, in place of
+    /// those that the system trusts.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// A certificate that is shown to a server that asks for one: a PEM file with its chain.
+    #[serde(default)]
+    pub client_cert_file: Option<PathBuf>,
+    /// The private key of `client_cert_file`, in PEM.
+    #[serde(default)]
+    pub client_key_file: Option<PathBuf>,
+    /// A file that holds a bearer token for the server. It is sent to the configured host only. This
+    /// file and the other three are read again at each fetch.
+    #[serde(default)]
+    pub bearer_token_file: Option<PathBuf>,
+    /// Also use keys that are published with `use: jwt-svid`, as SPIFFE bundles have them.
+    #[serde(default)]
+    pub jwt_svid: bool,
+    /// Allow plain http to other machines. Whoever can change that traffic can sign tokens.
+    #[serde(default)]
+    pub allow_http: bool,
+}
+
+/// How key sets are fetched, for all issuers.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeysConfig {
+    /// How often keys are fetched when the answer has no `Cache-Control: max-age`.
+    pub refresh: Span,
+    /// Keys are fetched no more often than this, whatever the answer's `max-age` says.
+    pub min_refresh: Span,
+    /// Keys are fetched no more seldom than this, whatever the answer's `max-age` says.
+    pub max_refresh: Span,
+    /// How often tokens may cause fetches of their issuer's keys: four in a row, then one per this
+    /// time. Unknown `kid`s and bad signatures count apart. Tokens that would need a fetch meanwhile
+    /// get 503.
+    pub cooldown: Span,
+    /// The longest that one fetch may take, and that a request waits for one.
+    pub timeout: Span,
+    /// How long the start waits for an issuer's keys. Then its tokens get 503, the others are
+    /// served, and fetching goes on.
+    pub startup_timeout: Span,
+    /// How long the last good keys are used while newer ones cannot be fetched.
+    pub max_stale: Span,
+    /// A larger answer is refused.
+    pub max_size: Bytes,
+}
+
+impl Default for KeysConfig {
+    fn default() -> Self {
+        Self {
+            refresh: Span::secs(300),
+            min_refresh: Span::secs(60),
+            max_refresh: Span::secs(3600),
+            cooldown: Span::secs(5),
+            timeout: Span::secs(5),
+            startup_timeout: Span::secs(10),
+            max_stale: Span::secs(24 * 3600),
+            max_size: Bytes::mib(1),
+        }
+    }
+}
+
+impl JwksConfig {
+    pub(super) fn check(&self, issuer: &str, problems: &mut Problems) {
+        let given = [
+            self.uri.is_some(),
+            self.discovery,
+            self.file.is_some(),
+            self.inline.is_some(),
+        ];
+        if given.iter().filter(|given| **given).count() != 1 {
+            problems.push(
+                "",
+                "give exactly one of uri, discovery: true, file and inline",
+            );
+        }
+        self.check_access(problems);
+        if let Some(uri) = &self.uri
+            && let Err(why) = safe_url(uri, self.allow_http)
+        {
+            problems.push("uri", why);
+        }
+        if self.discovery
+            && let Err(why) = safe_url(issuer, self.allow_http)
+        {
+            problems.push("discovery", format!("the issuer {why}"));
+        }
+    }
+
+    fn check_access(&self, problems: &mut Problems) {
+        let access = [
+            ("ca_file", &self.ca_file),
+            ("client_cert_file", &self.client_cert_file),
+            ("client_key_file", &self.client_key_file),
+            ("bearer_token_file", &self.bearer_token_file),
+        ];
+        if self.file.is_some() || self.inline.is_some() {
+            for (field, _) in access.iter().filter(|(_, path)| path.is_some()) {
+                problems.push(field, "is for keys that are fetched: uri or discovery");
+            }
+        }
+        match (&self.client_cert_file, &self.client_key_file) {
+            (Some(_), None) => {
+                problems.push("client_key_file", "is missing beside the certificate");
+            }
+            (None, Some(_)) => problems.push("client_cert_file", "is missing beside the key"),
+            _ => {}
+        }
+    }
+
+    /// The JSON text of an inline set.
+    pub(super) fn inline_text(&self) -> Option<String> {
+        self.inline.as_ref().map(|set| match set {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        })
+    }
+}
+
+impl KeysConfig {
+    /// Reports every mistake.
+    pub fn check(&self, problems: &mut Problems) {
+        let (second, minute, week) = (Span::secs(1), Span::secs(60), Span::secs(7 * 24 * 3600));
+        let bounded = [
+            ("refresh", self.refresh, second, week),
+            ("min_refresh", self.min_refresh, second, week),
+            ("max_refresh", self.max_refresh, second, week),
+            ("cooldown", self.cooldown, second, Span::secs(3600)),
+            ("timeout", self.timeout, second, minute),
+            (
+                "startup_timeout",
+                self.startup_timeout,
+                second,
+                Span::secs(3600),
+            ),
+            (
+                "max_stale",
+                self.max_stale,
+                minute,
+                Span::secs(366 * 24 * 3600),
+            ),
+        ];
+        for (field, span, least, most) in bounded {
+            if !(least..=most).contains(&span) {
+                problems.push(field, format!("must be between {least} and {most}"));
+            }
+        }
+        if self.max_refresh < self.min_refresh {
+            problems.push("max_refresh", "must not be shorter than min_refresh");
+        }
+        if self.max_stale < self.refresh.max(self.max_refresh) {
+            problems.push(
+                "max_stale",
+                "must not be shorter than refresh and max_refresh, or good keys run out in between",
+            );
+        }
+        if self.max_size < Bytes::kib(1) || self.max_size > Bytes::mib(16) {
+            problems.push("max_size", "must be between 1KiB and 16MiB");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The public part of a JWK (RFC 7518 §6, RFC 8037 §2), and what makes it unusable.
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
+    ParsedPublicKey, RsaPublicKeyComponents,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use curve25519_dalek::edwards::CompressedEdwardsY;
+
+use super::algorithm::{Algorithm, Family};
+use super::certificate;
+use super::json::{Json, Object};
+use super::jws;
+
+/// Why a key in a set is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Unusable {
+    /// Published for something other than signatures. Nothing is wrong with that.
+    OtherPurpose(&'static str),
+    /// A type, curve or algorithm that is not supported, or not allowed for this issuer.
+    Unsupported(&'static str),
+    /// Not a key as the specifications write it.
+    Malformed(&'static str),
+    /// Anyone could forge its signatures.
+    Weak(&'static str),
+    /// Private or symmetric: whoever fetched the set can sign with it.
+    Exposed(&'static str),
+    /// One too many.
+    Surplus(&'static str),
+}
+
+impl Unusable {
+    /// The values of the metric's label `reason`.
+    pub(super) const KINDS: [&'static str; 6] = [
+        "other_purpose",
+        "unsupported",
+        "malformed",
+        "weak",
+        "exposed",
+        "surplus",
+    ];
+
+    pub(super) const fn kind(self) -> &'static str {
+        Self::KINDS[match self {
+            Self::OtherPurpose(_) => 0,
+            Self::Unsupported(_) => 1,
+            Self::Malformed(_) => 2,
+            Self::Weak(_) => 3,
+            Self::Exposed(_) => 4,
+            Self::Surplus(_) => 5,
+        }]
+    }
+
+    /// For people.
+    pub(super) const fn why(self) -> &'static str {
+        match self {
+            Self::OtherPurpose(why)
+            | Self::Unsupported(why)
+            | Self::Malformed(why)
+            | Self::Weak(why)
+            | Self::Exposed(why)
+            | Self::Surplus(why) => why,
+        }
+    }
+}
+
+/// A public key. Those on curves are encoded points.
+pub(super) enum Public {
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+    P256(Vec<u8>),
+    P384(Vec<u8>),
+    P521(Vec<u8>),
+    Ed25519(Vec<u8>),
+}
+
+const NO_KEY: Unusable = Unusable::Malformed("its numbers make no key");
+
+impl Public {
+    /// Reads a JWK's own members, or the certificate in `x5c` if it has none.
+    pub(super) fn from_jwk(jwk: &Object<'_>) -> Result<Self, Unusable> {
+        let own = ["n", "x"].iter().any(|name| member(jwk, name).is_some());
+        let public = match member(jwk, "x5c") {
+            Some(chain) if !own => Self::from_chain(jwk, chain)?,
+            _ => Self::from_members(jwk)?,
+        };
+        public.check()?;
+        Ok(public)
+    }
+
+    fn from_members(jwk: &Object<'_>) -> Result<Self, Unusable> {
+        match (text(jwk, "kty")?, text(jwk, "crv")?) {
+            (Some("RSA"), _) => Ok(Self::Rsa {
+                n: number(jwk, "n")?,
+                e: number(jwk, "e")?,
+            }),
+            (Some("EC"), Some("P-256")) => Ok(Self::P256(point(jwk, 32)?)),
+            (Some("EC"), Some("P-384")) => Ok(Self::P384(point(jwk, 48)?)),
+            (Some("EC"), Some("P-521")) => Ok(Self::P521(point(jwk, 66)?)),
+            (Some("OKP"), Some("Ed25519")) => Ok(Self::Ed25519(bytes(jwk, "x")?)),
+            (Some("OKP"), Some("X25519" | "X448")) => {
+                Err(Unusable::OtherPurpose("it is for key agreement"))
+            }
+            (None, _) => Err(Unusable::Malformed("it has no kty")),
+            _ => Err(Unusable::Unsupported("its type or curve is not supported")),
+        }
+    }
+
+    /// RFC 7517 §4.7: the first certificate has the key, in base64 with padding.
+    fn from_chain(jwk: &Object<'_>, chain: &Json<'_>) -> Result<Self, Unusable> {
+        const NO_CERTIFICATE: Unusable =
+            Unusable::Malformed("its x5c has no certificate with a supported key");
+        let first = match chain {
+            Json::List(certificates) => certificates.first(),
+            _ => None,
+        };
+        let Some(Json::Text(first)) = first else {
+            return Err(NO_CERTIFICATE);
+        };
+        let der = STANDARD.decode(&**first).map_err(|_| NO_CERTIFICATE)?;
+        let public = certificate::public_key(&der).ok_or(NO_CERTIFICATE)?;
+        if text(jwk, "kty")?.is_some_and(|kty| kty != public.kty()) {
+            return Err(Unusable::Malformed("its kty is not that of its x5c"));
+        }
+        Ok(public)
+    }
+
+    const fn kty(&self) -> &'static str {
+        match self {
+            Self::Rsa { .. } => "RSA",
+            Self::P256(_) | Self::P384(_) | Self::P521(_) => "EC",
+            Self::Ed25519(_) => "OKP",
+        }
+    }
+
+    /// Finds what the back end takes and must not: under an RSA exponent of 1, or an Ed25519 point
+    /// of small order, one signature fits every message. It checks the other curves itself.
+    fn check(&self) -> Result<(), Unusable> {
+        match self {
+            Self::Rsa { n, e } => check_rsa(n, e),
+            Self::Ed25519(encoded) => check_ed25519(encoded),
+            Self::P256(_) | Self::P384(_) | Self::P521(_) => Ok(()),
+        }
+    }
+
+    /// The parsed key for one algorithm; nothing when the algorithm needs another type.
+    pub(super) fn parse(&self, algorithm: Algorithm) -> Result<Option<ParsedPublicKey>, Unusable> {
+        let parsed = match (self, algorithm.family()) {
+            (Self::Rsa { n, e }, Family::Rsa(parameters)) => {
+                RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters)
+            }
+            (Self::P256(point), Family::P256) => {
+                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+            }
+            (Self::P384(point), Family::P384) => {
+                ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point)
+            }
+            (Self::P521(point), Family::P521) => {
+                ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point)
+            }
+            (Self::Ed25519(x), Family::Ed25519) => ParsedPublicKey::new(&ED25519, x),
+            _ => return Ok(None),
+        };
+        parsed.map(Some).map_err(|_| NO_KEY)
+    }
+
+    /// Tells keys apart.
+    pub(super) fn material(&self) -> Box<[u8]> {
+        match self {
+            Self::Rsa { n, e } => [n.as_slice(), e].concat().into(),
+            Self::P256(bytes) | Self::P384(bytes) | Self::P521(bytes) | Self::Ed25519(bytes) => {
+                bytes.clone().into()
+            }
+        }
+    }
+}
+
+/// Both without leading zeros.
+fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), Unusable> {
+    let spare = n.first().map_or(0, |first| first.leading_zeros() as usize);
+    if !(2048..=8192).contains(&(n.len() * 8 - spare)) {
+        return Err(Unusable::Weak("an RSA key has 2048 to 8192 bits"));
+    }
+    let exponent = e
+        .iter()
+        .fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    if e.len() > 4 || exponent < 3 || !odd(e) || !odd(n) {
+        return Err(Unusable::Weak("its numbers make no RSA key"));
+    }
+    Ok(())
+}
+
+/// RFC 8032 §5.1.3: a point of the curve in its one encoding, and not of small order.
+fn check_ed25519(encoded: &[u8]) -> Result<(), Unusable> {
+    let encoded = CompressedEdwardsY::from_slice(encoded).map_err(|_| NO_KEY)?;
+    let point = encoded.decompress().ok_or(NO_KEY)?;
+    if point.compress() != encoded {
+        return Err(Unusable::Malformed("its point is not encoded canonically"));
+    }
+    if point.is_small_order() {
+        return Err(Unusable::Weak("its point has a small order"));
+    }
+    Ok(())
+}
+
+fn odd(number: &[u8]) -> bool {
+    number.last().is_some_and(|last| last % 2 == 1)
+}
+
+/// An uncompressed point. Some libraries drop a coordinate's leading zeros, and some add a byte of
+/// them, where RFC 7518 §6.2.1.2 wants the full length: neither changes the number.
+fn point(jwk: &Object<'_>, size: usize) -> Result<Vec<u8>, Unusable> {
+    let mut point = vec![4];
+    for name in ["x", "y"] {
+        let coordinate = number(jwk, name)?;
+        let missing = size.checked_sub(coordinate.len());
+        let missing = missing.ok_or(Unusable::Malformed("a coordinate has the wrong length"))?;
+        point.resize(point.len() + missing, 0);
+        point.extend(coordinate);
+    }
+    Ok(point)
+}
+
+/// A number without its leading zeros.
+fn number(jwk: &Object<'_>, name: &str) -> Result<Vec<u8>, Unusable> {
+    let bytes = bytes(jwk, name)?;
+    Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
+}
+
+fn bytes(jwk: &Object<'_>, name: &str) -> Result<Vec<u8>, Unusable> {
+    let encoded = text(jwk, name)?.filter(|text| !text.is_empty());
+    let encoded = encoded.ok_or(Unusable::Malformed("a member is missing"))?;
+    jws::decode(encoded).map_err(|_| Unusable::Malformed("a member is not base64url"))
+}
+
+pub(super) fn text<'m>(jwk: &'m Object<'_>, name: &str) -> Result<Option<&'m str>, Unusable> {
+    match member(jwk, name) {
+        None => Ok(None),
+        Some(Json::Text(text)) => Ok(Some(text)),
+        Some(_) => Err(Unusable::Malformed("a member is not text")),
+    }
+}
+
+/// A member's value. `null` counts as absent: some libraries write every member they know.
+pub(super) fn member<'m, 'a>(jwk: &'m Object<'a>, name: &str) -> Option<&'m Json<'a>> {
+    jwk.get(name).filter(|value| !matches!(value, Json::Null))
+}
