@@ -57,7 +57,7 @@ impl Whole {
     pub(crate) async fn check(&self, message: &[u8]) -> (Decision, Bytes) {
         let request = wire::read(message).expect("a good message");
         let decision = self.gate.check(&request).await;
-        let answer = self.answers.to_grpc(&decision, request.is_grpc());
+        let answer = self.answers.to_grpc(&decision, &request);
         (decision, answer)
     }
 }

@@ -5,6 +5,21 @@ mod rejection;
 
 pub use rejection::{Detail, Rejection};
 
+/// Whose fault a refusal is. A client that gets 401 logs its user out or asks for a new token, so
+/// only what is known to be wrong with the token may lead there, and a token that is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The token is known to be no good: a new one may help.
+    Token,
+    /// The request has to be made differently.
+    Request,
+    /// The token is good, and its owner may not do this.
+    Rights,
+    /// Portcullis does not know, or reached a limit of its own: the same request may pass later, or
+    /// when an operator has done something.
+    Portcullis,
+}
+
 /// The reasons. Their names are an interface: dashboards and alerts match on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -95,6 +110,39 @@ impl Reason {
         Self::ClockDisagreement,
         Self::Stale,
     ];
+
+    /// Returns whose fault the refusal is.
+    #[must_use]
+    pub const fn fault(self) -> Fault {
+        match self {
+            Self::MissingToken
+            | Self::SeveralTokens
+            | Self::TokenTooLarge
+            | Self::SpoofedIdentity
+            | Self::UnreadableRequest
+            | Self::TooLarge => Fault::Request,
+            Self::MalformedToken
+            | Self::UnknownIssuer
+            | Self::UnknownKey
+            | Self::UnsupportedAlgorithm
+            | Self::BadSignature
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::WrongAudience
+            | Self::WrongType
+            | Self::LifetimeExceeded
+            | Self::MissingClaim
+            | Self::BoundToken
+            | Self::Revoked => Fault::Token,
+            Self::InsufficientScope | Self::Forbidden => Fault::Rights,
+            Self::IdentityTooLong
+            | Self::NotReady
+            | Self::KeysUnavailable
+            | Self::Overloaded
+            | Self::ClockDisagreement
+            | Self::Stale => Fault::Portcullis,
+        }
+    }
 
     /// The name at every interface.
     #[must_use]

@@ -70,6 +70,17 @@ impl<'a> Headers<'a> {
     }
 }
 
+/// Returns path and query of a whole URL, `http` or `https`; `None` for everything else. The
+/// authority may come from a client's `Host`, so it must look like one.
+#[must_use]
+pub fn target_of(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("https://");
+    let rest = rest.or_else(|| url.strip_prefix("http://"))?;
+    let (authority, target) = rest.split_at(rest.find('/')?);
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    (!authority.is_empty() && authority.bytes().all(is_host)).then_some(target)
+}
+
 /// Names only: values carry tokens and cookies.
 impl std::fmt::Debug for Headers<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -80,6 +91,16 @@ impl std::fmt::Debug for Headers<'_> {
 }
 
 impl Request<'_> {
+    /// A request of which nothing is known.
+    #[must_use]
+    pub fn unread() -> Self {
+        Self {
+            method: "",
+            target: "",
+            headers: Headers::new(),
+        }
+    }
+
     /// The target without its query.
     #[must_use]
     pub fn path(&self) -> &str {

@@ -1,14 +1,12 @@
 //! The gate: find the token, verify it, look it up, decide. Every door calls [`Gate::check`].
 
 mod denial;
+mod id;
 mod metrics;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use crate::policy::{Policy, Tokens};
 use crate::readiness::Readiness;
@@ -18,6 +16,7 @@ use crate::revocation::{Clear, Reader, Standing};
 use crate::token;
 use crate::verify::{Verified, Verifier};
 
+pub use id::DecisionId;
 pub use metrics::Metrics;
 
 /// The answer to one request. There is no default, and only this module can build the two kinds
@@ -67,32 +66,6 @@ pub struct Denial {
     pub detail: Option<Arc<Detail>>,
 }
 
-/// Names one decision in logs, metadata and the error body, so that all three can be brought
-/// together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecisionId(u64);
-
-impl DecisionId {
-    /// The length of the text form.
-    pub const LEN: usize = 16;
-
-    /// A random start and an odd stride through all 64-bit numbers: unique within a process, and
-    /// most unlikely to meet another replica's.
-    fn next() -> Self {
-        const STRIDE: u64 = 0x9E37_79B9_7F4A_7C15;
-        static START: std::sync::LazyLock<AtomicU64> =
-            std::sync::LazyLock::new(|| AtomicU64::new(rand::random()));
-        Self(START.fetch_add(STRIDE, Ordering::Relaxed))
-    }
-}
-
-/// Sixteen hexadecimal digits.
-impl fmt::Display for DecisionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
 /// Everything a decision depends on. It can be replaced as a whole; today it is built once, at the start.
 #[derive(Debug)]
 pub struct Gate {
@@ -105,16 +78,14 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Decides about one request. It always answers, and a failure of any kind is a denial.
+    /// Decides about one request. It always answers, and a failure of any kind is a denial. The
+    /// door counts what it answers at last in [`Gate::metrics`].
     pub async fn check(&self, request: &Request<'_>) -> Decision {
-        let started = Instant::now();
         let id = DecisionId::next();
-        let decision = match self.judge(request, id).await {
+        match self.judge(request, id).await {
             Ok(decision) => decision,
             Err(Rejection { reason, detail }) => Decision::Deny(Denial { id, reason, detail }),
-        };
-        self.metrics.decided(&decision, started.elapsed());
-        decision
+        }
     }
 
     async fn judge(&self, request: &Request<'_>, id: DecisionId) -> Result<Decision, Rejection> {

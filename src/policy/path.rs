@@ -1,6 +1,6 @@
 //! Paths that every server reads alike.
 
-use crate::request::Request;
+use crate::request::{Request, target_of};
 
 /// Whether a path has one reading only: absolute, printable ASCII, nothing encoded, no
 /// parameters, no empty or all-dots segment (a last empty segment is a trailing slash).
@@ -50,23 +50,12 @@ const METHOD_OVERRIDES: [&str; 3] = [
 
 /// Whether a header sends the back end to another path than the one that was looked at.
 pub(super) fn overridden(request: &Request<'_>) -> bool {
-    let target = request.target.as_bytes();
+    let target = request.target;
     PATH_OVERRIDES
         .iter()
         .flat_map(|name| request.headers.all(name))
-        .any(|value| value != target && !is_url_of(value, target))
-}
-
-/// Whether `url` is a scheme and an authority in front of exactly this target.
-fn is_url_of(url: &[u8], target: &[u8]) -> bool {
-    let authority = url.strip_suffix(target).and_then(|origin| {
-        let https = origin.strip_prefix(b"https://");
-        https.or_else(|| origin.strip_prefix(b"http://"))
-    });
-    authority.is_some_and(|authority| {
-        let is_host = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(byte);
-        !authority.is_empty() && authority.iter().all(is_host)
-    })
+        .filter(|value| *value != target.as_bytes())
+        .any(|value| std::str::from_utf8(value).ok().and_then(target_of) != Some(target))
 }
 
 /// Names of query parameters that some frameworks read as the method, as [`variable`] writes them.

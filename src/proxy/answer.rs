@@ -8,17 +8,20 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::config::Config;
-use super::encode::Encoder;
+use super::config::{Config, TooLong};
+use super::encode::{Encoder, removing};
 use super::identity::Identity;
 use crate::gate::{Decision, DecisionId};
-use crate::reason::Reason;
+use crate::reason::{Fault, Reason};
+use crate::request::Request;
 
 /// How decisions are answered under one configuration.
 #[derive(Debug)]
 pub struct Answers {
     pub(super) identity: Identity,
     pub(super) drop_authorization: bool,
+    pub(super) refuse_spoofed: bool,
+    pub(super) refuse_too_long: bool,
     pub(super) metadata: bool,
     pub(super) encoder: Encoder,
     challenges: [HeaderValue; 4],
@@ -31,19 +34,26 @@ impl Answers {
         let mut answers = Self {
             identity: Identity::new(config),
             drop_authorization: config.drop_authorization,
+            refuse_spoofed: config.refuse_spoofed,
+            refuse_too_long: config.too_long == TooLong::Refuse,
             metadata: config.metadata,
             encoder: Encoder::default(),
-            challenges: Challenge::ALL.map(|challenge| challenge.header(&config.realm)),
+            challenges: Challenge::ALL.map(|challenge| challenge.header(config)),
         };
         answers.encoder = Encoder::new(&answers);
         answers
     }
 
-    /// A decision as a `CheckResponse`, framed for gRPC. `grpc` says whether the client behind the
-    /// proxy speaks gRPC and wants its error in that form.
+    /// Encodes a decision as a `CheckResponse`, framed for gRPC. A client that speaks gRPC gets
+    /// its error in that form, and headers of the request that read like ours are removed.
     #[must_use]
-    pub fn to_grpc(&self, decision: &Decision, grpc: bool) -> Bytes {
-        self.encoder.encode(self, decision, grpc)
+    pub fn to_grpc(&self, decision: &Decision, request: &Request<'_>) -> Bytes {
+        let answer = self.encoder.encode(self, decision, request.is_grpc());
+        let mut look_alikes = self.identity.look_alikes(&request.headers).peekable();
+        if matches!(decision, Decision::Deny(_)) || look_alikes.peek().is_none() {
+            return answer;
+        }
+        removing(&answer, look_alikes)
     }
 
     /// The headers of a refusal, without `content-type`.
@@ -72,7 +82,7 @@ pub(super) struct Refusal {
     pub(super) grpc: tonic::Code,
 }
 
-/// `WWW-Authenticate` (RFC 6750 §3).
+/// `WWW-Authenticate` (RFC 6750 §3, and RFC 9728 §5.1 for `resource_metadata`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
     /// No token was sent, so there is no error to name.
@@ -83,62 +93,38 @@ pub(super) enum Challenge {
 }
 
 impl Refusal {
+    /// Whose fault it is decides the status, but for the request's, which have one each.
     pub(super) const fn of(reason: Reason) -> Self {
-        match reason {
-            Reason::MissingToken => Self::unauthenticated(Challenge::Bare),
-            Reason::MalformedToken
-            | Reason::UnknownIssuer
-            | Reason::UnknownKey
-            | Reason::UnsupportedAlgorithm
-            | Reason::BadSignature
-            | Reason::Expired
-            | Reason::NotYetValid
-            | Reason::WrongAudience
-            | Reason::WrongType
-            | Reason::LifetimeExceeded
-            | Reason::MissingClaim
-            | Reason::BoundToken
-            | Reason::Revoked => Self::unauthenticated(Challenge::InvalidToken),
-            Reason::InsufficientScope => Self {
+        match reason.fault() {
+            Fault::Token => Self::unauthenticated(Challenge::InvalidToken),
+            Fault::Rights => Self {
+                status: StatusCode::FORBIDDEN,
                 challenge: Some(Challenge::Scope),
-                ..Self::FORBIDDEN
+                grpc: tonic::Code::PermissionDenied,
             },
-            Reason::Forbidden => Self::FORBIDDEN,
-            Reason::SeveralTokens => Self {
-                challenge: Some(Challenge::InvalidRequest),
-                ..Self::of_request(StatusCode::BAD_REQUEST)
-            },
-            Reason::SpoofedIdentity | Reason::UnreadableRequest => {
-                Self::of_request(StatusCode::BAD_REQUEST)
-            }
-            Reason::TokenTooLarge => Self::of_request(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
-            Reason::TooLarge => Self::of_request(StatusCode::PAYLOAD_TOO_LARGE),
-            Reason::IdentityTooLong
-            | Reason::NotReady
-            | Reason::KeysUnavailable
-            | Reason::Overloaded
-            | Reason::ClockDisagreement
-            | Reason::Stale => Self {
+            Fault::Portcullis => Self {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 challenge: None,
                 grpc: tonic::Code::Unavailable,
             },
+            Fault::Request => Self::of_request(reason),
         }
     }
 
-    const fn of_request(status: StatusCode) -> Self {
+    const fn of_request(reason: Reason) -> Self {
+        let (status, challenge) = match reason {
+            Reason::MissingToken => return Self::unauthenticated(Challenge::Bare),
+            Reason::SeveralTokens => (StatusCode::BAD_REQUEST, Some(Challenge::InvalidRequest)),
+            Reason::TokenTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, None),
+            Reason::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None),
+            _ => (StatusCode::BAD_REQUEST, None),
+        };
         Self {
             status,
-            challenge: None,
+            challenge,
             grpc: tonic::Code::InvalidArgument,
         }
     }
-
-    const FORBIDDEN: Self = Self {
-        status: StatusCode::FORBIDDEN,
-        challenge: None,
-        grpc: tonic::Code::PermissionDenied,
-    };
 
     const fn unauthenticated(challenge: Challenge) -> Self {
         Self {
@@ -177,14 +163,17 @@ impl Challenge {
         Self::InvalidRequest,
     ];
 
-    fn header(self, realm: &str) -> HeaderValue {
+    fn header(self, config: &Config) -> HeaderValue {
         let error = match self {
             Self::Bare => "",
             Self::InvalidToken => ", error=\"invalid_token\"",
             Self::Scope => ", error=\"insufficient_scope\"",
             Self::InvalidRequest => ", error=\"invalid_request\"",
         };
-        HeaderValue::from_str(&format!("Bearer realm=\"{realm}\"{error}"))
+        let metadata = config.resource_metadata.as_ref();
+        let metadata = metadata.map(|url| format!(", resource_metadata=\"{url}\""));
+        let (realm, metadata) = (&config.realm, metadata.unwrap_or_default());
+        HeaderValue::from_str(&format!("Bearer realm=\"{realm}\"{error}{metadata}"))
             .unwrap_or(HeaderValue::from_static("Bearer"))
     }
 }
@@ -195,65 +184,5 @@ pub(super) fn digits(id: &[u8; DecisionId::LEN]) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bad_token_looks_the_same_whatever_is_bad_about_it() {
-        let answers = Answers::new(&Config::default());
-        for reason in Reason::ALL {
-            let refusal = Refusal::of(reason);
-            let headers = answers.headers(refusal);
-            let challenge = headers
-                .iter()
-                .find(|(name, _)| name == header::WWW_AUTHENTICATE);
-            let challenge = challenge.map(|(_, value)| value.to_str().unwrap());
-            let expected = match reason {
-                Reason::MissingToken => (401, Some("Bearer realm=\"portcullis\"")),
-                Reason::InsufficientScope => (
-                    403,
-                    Some("Bearer realm=\"portcullis\", error=\"insufficient_scope\""),
-                ),
-                Reason::Forbidden => (403, None),
-                Reason::SeveralTokens => (
-                    400,
-                    Some("Bearer realm=\"portcullis\", error=\"invalid_request\""),
-                ),
-                Reason::SpoofedIdentity | Reason::UnreadableRequest => (400, None),
-                Reason::TokenTooLarge => (431, None),
-                Reason::TooLarge => (413, None),
-                Reason::IdentityTooLong
-                | Reason::NotReady
-                | Reason::KeysUnavailable
-                | Reason::Overloaded
-                | Reason::ClockDisagreement
-                | Reason::Stale => (503, None),
-                _ => (
-                    401,
-                    Some("Bearer realm=\"portcullis\", error=\"invalid_token\""),
-                ),
-            };
-            assert_eq!((refusal.status.as_u16(), challenge), expected, "{reason}");
-            assert!(!refusal.body("0").contains(reason.as_str()), "{reason}");
-            assert!(headers.contains(&(header::CACHE_CONTROL, "no-store".parse().unwrap())));
-            let retry = headers.iter().any(|(name, _)| name == header::RETRY_AFTER);
-            assert_eq!(retry, refusal.status.as_u16() == 503);
-        }
-    }
-
-    #[test]
-    fn the_body_is_a_problem_document() {
-        let body = Refusal::of(Reason::Revoked).body("0123456789abcdef");
-        let read: serde_json::Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(
-            read,
-            serde_json::json!({
-                "type": "about:blank",
-                "title": "Unauthorized",
-                "status": 401,
-                "instance": "urn:portcullis:decision:0123456789abcdef",
-                "decision_id": "0123456789abcdef",
-            })
-        );
-    }
-}
+#[path = "answer_tests.rs"]
+mod tests;

@@ -6,7 +6,9 @@ use http::HeaderName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::identity::spelling;
 use crate::problem::Problems;
+use crate::request::target_of;
 use crate::verify::claims::ClaimPath;
 
 /// What a proxy is told about a request that may pass, and how a refusal looks.
@@ -15,18 +17,41 @@ use crate::verify::claims::ClaimPath;
 pub struct Config {
     /// Request headers that tell the upstream who the client is: header name → claim. `client` is
     /// the first of the issuer's `client_claims`; every other word names a claim, such as `sub` or
-    /// `realm_access.roles`. The client's own headers of these names are always removed. Values are percent-encoded where
-    /// they are not visible ASCII; the items of an array are joined by commas.
+    /// `realm_access.roles`. The client's own headers of these names, and those that CGI, WSGI or
+    /// PHP would read alike, such as `x.portcullis.subject`, never pass. Values are percent-encoded
+    /// where they are not visible ASCII; the items of an array are joined by commas.
     pub headers: BTreeMap<String, ClaimPath>,
     /// Take the `Authorization` header out of a request that may pass, so that no upstream ever
     /// sees the token. Exempt routes keep theirs. Works with Envoy, gRPC and HTTP; other proxies
     /// have a setting of their own.
     pub drop_authorization: bool,
+    /// Refuse a request that carries one of these headers, or one that reads alike, when a proxy
+    /// asks over HTTP (400, `spoofed_identity`). Set this to `false` behind another gateway that
+    /// sets the same headers: then the proxy has to replace or remove them. Envoy over gRPC
+    /// always removes them and refuses nothing.
+    pub refuse_spoofed: bool,
+    /// What to do with a good token that has a claim above 8 KiB, as it is written into its header.
+    pub too_long: TooLong,
     /// The `realm` in `WWW-Authenticate` (RFC 6750 §3).
     pub realm: String,
+    /// The https URL of the metadata document of the protected resource. Challenges name it as
+    /// `resource_metadata` (RFC 9728 §5.1), so that clients find out where to get a token.
+    pub resource_metadata: Option<String>,
     /// Tell Envoy, as dynamic metadata `portcullis`, who the client is, or why it was refused,
     /// for its access log.
     pub metadata: bool,
+}
+
+/// What happens when a claim does not fit into its header. Either is counted in
+/// `portcullis_identity_too_long_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TooLong {
+    /// Refuse the request with 503, `identity_too_long`.
+    Refuse,
+    /// Let it pass without that header. An upstream that takes the absence of a group for a
+    /// right must not be behind this.
+    Drop,
 }
 
 impl Default for Config {
@@ -41,7 +66,10 @@ impl Default for Config {
                 .map(|(name, claim)| (name.to_owned(), claim.parse().expect("it is a plain name")))
                 .into(),
             drop_authorization: false,
+            refuse_spoofed: true,
+            too_long: TooLong::Refuse,
             realm: "portcullis".to_owned(),
+            resource_metadata: None,
             metadata: true,
         }
     }
@@ -78,9 +106,6 @@ const RESERVED: [&str; 24] = [
 
 const RESERVED_PREFIXES: [&str; 4] = ["x-envoy-", "x-forwarded-", "x-original-", "grpc-"];
 
-/// Each separator of a name doubles the number of its spellings.
-const MOST_SEPARATORS: usize = 4;
-
 impl Config {
     /// Reports every mistake.
     pub fn check(&self, problems: &mut Problems) {
@@ -102,6 +127,12 @@ impl Config {
                 "must be visible ASCII without quotes and backslashes, and not empty",
             );
         }
+        let is_url = |url: &String| url.starts_with("https://") && target_of(url).is_some();
+        if let Some(url) = &self.resource_metadata
+            && !(is_url(url) && url.chars().all(|c| quotable(c) && !matches!(c, ' ' | '#')))
+        {
+            problems.push("resource_metadata", "must be an https URL with a path");
+        }
     }
 }
 
@@ -117,18 +148,7 @@ fn check_name(name: &str) -> Result<(), String> {
     if reserved || RESERVED.contains(&plain.as_str()) {
         return Err("is read by HTTP or by proxies and cannot carry a claim".to_owned());
     }
-    if name.matches(['-', '_']).count() > MOST_SEPARATORS {
-        return Err(format!(
-            "has more than {MOST_SEPARATORS} dashes: its look-alikes with underscores could not \
-             all be removed"
-        ));
-    }
     Ok(())
-}
-
-/// One spelling for all names that a CGI-like upstream cannot tell apart.
-fn spelling(name: &str) -> String {
-    name.to_ascii_lowercase().replace('_', "-")
 }
 
 #[cfg(test)]
@@ -174,7 +194,8 @@ mod tests {
             "x\\ny",
             "",
             "ü",
-            "a-b-c-d-e-f",
+            "Content.Length",
+            "x!forwarded~host",
         ] {
             let yaml = format!("headers: {{ \"{name}\": sub }}");
             assert_eq!(problems(&yaml).len(), 1, "{name}");
@@ -182,12 +203,31 @@ mod tests {
     }
 
     #[test]
+    fn resource_metadata_is_an_https_url() {
+        let path = "/.well-known/oauth-protected-resource";
+        let good = format!("resource_metadata: https://api.example.com:8443{path}");
+        assert_eq!(problems(&good), [""; 0]);
+        for url in [
+            "",
+            "http://api.example.com/x",
+            "https://api.example.com",
+            "https:///x",
+            "https://a/x y",
+            "https://a/\\\"x",
+            "https://a/x#y",
+        ] {
+            let yaml = format!("resource_metadata: \"{url}\"");
+            assert_eq!(problems(&yaml).len(), 1, "{url}");
+        }
+    }
+
+    #[test]
     fn every_mistake_is_reported_with_its_place() {
-        let found = problems("{ headers: { X-User: sub, x_user: iss }, realm: \"a\\\"b\" }");
+        let found = problems("{ headers: { X-User: sub, x.user: iss }, realm: \"a\\\"b\" }");
         assert_eq!(
             found,
             [
-                "headers.x_user: is the same header as X-User",
+                "headers.x.user: is the same header as X-User",
                 "realm: must be visible ASCII without quotes and backslashes, and not empty",
             ]
         );

@@ -21,7 +21,8 @@ use smallvec::SmallVec;
 
 use super::answer::{Answers, PROBLEM, Refusal, digits};
 use super::permit;
-use crate::gate::{Decision, DecisionId};
+use crate::gate::{Decision, DecisionId, Denial};
+use crate::protobuf::Output;
 use crate::reason::Reason;
 use crate::verify::Verified;
 
@@ -65,6 +66,11 @@ impl Encoder {
         }
     }
 
+    /// Encodes a denial of a request that could not be read.
+    pub(super) fn refusal(&self, denial: &Denial) -> Bytes {
+        self.refusals[denial.reason as usize][0].stamp(denial.id)
+    }
+
     fn permit(&self, answers: &Answers, verified: &Verified, id: DecisionId) -> Bytes {
         let encode = |id: &str| permit::encode(frame(), answers, Some(&verified.claims), id);
         let memo = || self.place.template(encode(self.place.text()));
@@ -73,6 +79,14 @@ impl Encoder {
         // The token is new, or the configuration was replaced since its answer was kept.
         stamped.unwrap_or_else(|| sealed(encode(digits(&id.hex()))).into())
     }
+}
+
+/// Tells Envoy to remove these headers too, besides those that the answer names already. As
+/// everywhere in protobuf, a message that comes in several pieces is their union.
+pub(super) fn removing<'a>(answer: &Bytes, names: impl Iterator<Item = &'a str>) -> Bytes {
+    let mut longer = Output::behind(answer.to_vec());
+    longer.message(3, |ok| names.for_each(|name| ok.text(5, name)));
+    sealed(longer.into_bytes()).into()
 }
 
 /// Stands where ids go. It is random, so that nobody can have it in a claim, and it never leaves

@@ -8,8 +8,10 @@
 //!
 //! What the Envoy configuration has to do: `failure_mode_allow: false`; with `allowed_headers`,
 //! pass `authorization` (or wherever else tokens are sought), `content-type` (a gRPC client needs
-//! it to get a gRPC error), `traceparent` and, where paths are exempt, the headers that name another
-//! path or method to some servers, since `policy` looks at them; `envoy/envoy.yaml` has them all.
+//! it to get a gRPC error), `traceparent`, where paths are exempt, the headers that name another
+//! path or method to some servers, since `policy` looks at them, and whatever reads like an identity
+//! header ([`identity::pattern`](super::identity::pattern)), since only what is seen can be removed;
+//! `envoy/envoy.yaml` has them all.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -27,8 +29,7 @@ use tonic_health::pb::health_server::HealthServer;
 
 use super::guard::guarded;
 use super::health::{self, Reporter};
-use super::{Check, Doors, audit, serve, wire};
-use crate::gate::{Decision, Denial};
+use super::{Check, Doors, serve, wire};
 use crate::net::{self, Listener, Places};
 use crate::reason::Reason;
 
@@ -74,18 +75,13 @@ async fn route<C: Check>(
 
 async fn answer<C: Check>(doors: &Doors<C>, body: Incoming) -> http::Response<Reply> {
     let failures = &doors.metrics.ext_authz;
-    let refuse = |denial| {
-        let answers = doors.answers.load();
-        Ok(answers.to_grpc(&Decision::Deny(denial), false))
-    };
+    let refuse = |denial| Ok(doors.answers.load().encoder.refusal(&denial));
     let work = async {
         let message = match message(body, doors.serve.max_message.len()).await {
             Ok(message) => message,
             Err(Unusable::TooLarge) => {
                 failures.too_large.inc();
-                let denial = Denial::because(Reason::MalformedToken);
-                tracing::warn!(decision_id = %denial.id, "a message above max_message is refused");
-                return refuse(denial);
+                return refuse(doors.refuse(NAME, None, Reason::TooLarge));
             }
             Err(Unusable::Fault(fault)) => {
                 failures.unreadable.inc();
@@ -100,20 +96,16 @@ async fn answer<C: Check>(doors: &Doors<C>, body: Incoming) -> http::Response<Re
     }
 }
 
-/// The heart of this door: read, ask, log, write. A message that does not read is a denial too: a
+/// The heart of this door: read, decide, write. A message that does not read is a denial too: a
 /// client can cause one with a path that is no UTF-8.
 async fn check<C: Check>(doors: &Doors<C>, message: &[u8]) -> Bytes {
     let Ok(request) = wire::read(message) else {
         doors.metrics.ext_authz.unreadable.inc();
-        let denial = Denial::because(Reason::MalformedToken);
-        tracing::debug!(decision_id = %denial.id, "a message that does not read is refused");
-        let answers = doors.answers.load();
-        return answers.to_grpc(&Decision::Deny(denial), false);
+        let denial = doors.refuse(NAME, None, Reason::UnreadableRequest);
+        return doors.answers.load().encoder.refusal(&denial);
     };
-    let decision = doors.check.check(&request).await;
-    audit::decided(NAME, &request, &decision);
-    let answers = doors.answers.load();
-    answers.to_grpc(&decision, request.is_grpc())
+    let decision = doors.decide(NAME, &request).await;
+    doors.answers.load().to_grpc(&decision, &request)
 }
 
 /// A call that is no question, and so gets an error instead of an answer.

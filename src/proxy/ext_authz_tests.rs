@@ -17,8 +17,9 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::*;
-use crate::gate::testing;
+use crate::gate::{Decision, testing};
 use crate::net::{Address, bind};
+use crate::proxy::answer::Refusal;
 use crate::proxy::testing::{Parts, Script, Stuck, local, parts, places};
 use crate::proxy::{Config, serve};
 use crate::units::{Bytes as Size, Span};
@@ -79,11 +80,7 @@ async fn a_tonic_client_is_answered_over_tcp() {
         script.set(move || testing::deny(reason));
         let asked = question("/orders?id=7", &[("authorization", "Bearer x")]);
         let response = client.check(asked).await.unwrap().into_inner();
-        let expected = match reason {
-            Reason::InsufficientScope | Reason::Forbidden => 403,
-            Reason::NotReady | Reason::Stale => 503,
-            _ => 401,
-        };
+        let expected = Refusal::of(reason).status.as_u16().into();
         assert_eq!(status(&response), Some(expected), "{reason}");
     }
     let seen = script.last();
@@ -198,8 +195,9 @@ async fn a_message_that_is_too_large_is_a_denial_and_no_error() {
     assert_eq!(status(&response.into_inner()), Some(200));
     let large = "x".repeat(300 * 1024);
     let response = client.check(question("/", &[("a", &large)])).await.unwrap();
-    assert_eq!(status(&response.into_inner()), Some(401));
+    assert_eq!(status(&response.into_inner()), Some(413));
     assert_eq!(script.count(), 1);
+    assert_eq!(script.counted(), [None, Some(Reason::TooLarge)]);
     assert!(parts.metrics().contains("failure=\"too_large\"} 1\n"));
 }
 
@@ -276,9 +274,10 @@ async fn what_a_client_can_make_unreadable_is_denied_and_no_error() {
         let (status, answer) = answered(&channel, body).await;
         assert_eq!(status.as_deref(), Some("0"), "{body:?}");
         let response = CheckResponse::decode(&answer[5..]).unwrap();
-        assert_eq!(self::status(&response), Some(401), "{body:?}");
+        assert_eq!(self::status(&response), Some(400), "{body:?}");
     }
     assert_eq!(script.count(), 0);
+    assert_eq!(script.counted(), [Some(Reason::UnreadableRequest); 3]);
 }
 
 #[tokio::test]

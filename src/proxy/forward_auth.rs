@@ -3,21 +3,23 @@
 //! | path | for | the original request is in |
 //! | --- | --- | --- |
 //! | `/authz/auth-request` | nginx `auth_request` | `X-Original-Method`, `X-Original-URI` |
+//! | | ingress-nginx | `X-Original-Method`, `X-Original-URL` |
 //! | `/authz/forward-auth` | Traefik, Caddy, `HAProxy` | `X-Forwarded-Method`, `X-Forwarded-Uri` |
 //! | `/authz/ext-authz/…` | Envoy's HTTP mode (`path_prefix`) | the request itself |
 //!
 //! A request that may pass is answered with 200 and the identity headers; a claim that the token
-//! lacks has no header. Everything else is the refusal: 401, 403 or 503.
+//! lacks has no header. Everything else is the refusal, with the status that `answer` says; at
+//! nginx' path it has no body.
 //!
 //! The proxy must do two things, since only it can. It must **set** the headers of the table
 //! itself, replacing what the client sent; a request without them is refused with 400. And it
-//! must **replace or remove** the client's own identity headers:
+//! must **replace or remove** the client's own identity headers. A question that carries one, or
+//! one that some upstream reads alike, is refused with 400 unless `answer.refuse_spoofed` is off.
 //!
 //! - nginx: `auth_request_set $subject $upstream_http_x_portcullis_subject;` and
 //!   `proxy_set_header X-Portcullis-Subject $subject;`, which removes the header when there is no
-//!   value. nginx turns every status but 2xx, 401 and 403 into 500; to pass 503 on:
-//!   `auth_request_set $authz_status $upstream_status;` with `error_page 500 = @authz;` and
-//!   `location @authz { if ($authz_status = 503) { return 503; } return 500; }`.
+//!   value. nginx turns every status but 2xx, 401 and 403 into 500; `envoy/nginx.conf` gives the
+//!   client the right one.
 //! - Traefik: list the headers in `authResponseHeaders`; absent ones are removed.
 //! - Caddy: `request_header -X-Portcullis-*` **before** `forward_auth` with `copy_headers`; some
 //!   versions of `copy_headers` leave the client's header where ours is absent.
@@ -39,10 +41,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answers, PROBLEM, Refusal, digits};
 use super::guard::guarded;
-use super::{Check, Doors, audit, serve};
+use super::{Check, Doors, serve};
 use crate::gate::{Decision, Denial};
 use crate::net::{self, Listener, Places};
-use crate::request::{Found, Headers, Request};
+use crate::reason::Reason;
+use crate::request::{Found, Headers, Request, target_of};
 use crate::verify::Claims;
 
 const NAME: &str = "forward_auth";
@@ -83,42 +86,53 @@ async fn route<C: Check>(
 }
 
 async fn answer<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Response {
-    let refuse = |denial| refused(&doors.answers.load(), &denial);
+    let refuse = |denial| refused(&doors.answers.load(), &denial, head.uri.path());
     let failures = &doors.metrics.forward_auth;
     let limit = doors.serve.check_timeout.0;
     guarded(check(doors, head), limit, failures, refuse).await
 }
 
-/// The heart of this door: read, ask, log, write.
+/// The heart of this door: read, decide, write.
 async fn check<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Response {
+    let path = head.uri.path();
     let request = match read(head) {
         Ok(request) => request,
         Err(Unreadable::Path) => return net::problem(StatusCode::NOT_FOUND, ""),
-        Err(Unreadable::Original(missing)) => {
+        Err(Unreadable::Original(what)) => {
             doors.metrics.forward_auth.unreadable.inc();
-            tracing::warn!(
+            let denial = doors.refuse(NAME, None, Reason::UnreadableRequest);
+            tracing::debug!(
                 door = NAME,
-                missing,
-                "the proxy does not name the original request, once and as text; see its \
-                 configuration"
+                decision_id = %denial.id,
+                header = what,
+                "the original request is not named once, as text and without contradiction; see \
+                 the proxy's configuration"
             );
-            return net::problem(StatusCode::BAD_REQUEST, "");
+            return refused(&doors.answers.load(), &denial, path);
         }
     };
-    let decision = doors.check.check(&request).await;
-    audit::decided(NAME, &request, &decision);
+    if spoofs(&doors.answers.load(), &request) {
+        let denial = doors.refuse(NAME, Some(&request), Reason::SpoofedIdentity);
+        return refused(&doors.answers.load(), &denial, path);
+    }
+    let decision = doors.decide(NAME, &request).await;
     let answers = doors.answers.load();
     match &decision {
-        Decision::Permit(permit) => passed(&answers, Some(&permit.verified().claims)),
-        Decision::Bypass(_) => passed(&answers, None),
-        Decision::Deny(denial) => refused(&answers, denial),
+        Decision::Permit(permit) => passed(&answers, &request, Some(&permit.verified().claims)),
+        Decision::Bypass(_) => passed(&answers, &request, None),
+        Decision::Deny(denial) => refused(&answers, denial, path),
     }
+}
+
+/// Proxies of this door send the client's headers along, so it sees what the client claims to be.
+fn spoofs(answers: &Answers, request: &Request<'_>) -> bool {
+    answers.refuse_spoofed && answers.identity.claimed(&request.headers).next().is_some()
 }
 
 enum Unreadable {
     /// None of the paths above.
     Path,
-    /// This header is missing, stands twice or is not what it should be.
+    /// This header is missing, stands twice, is not what it should be, or contradicts another.
     Original(&'static str),
 }
 
@@ -128,8 +142,14 @@ fn read(head: &http::request::Parts) -> Result<Request<'_>, Unreadable> {
         headers.push(name.as_str(), value.as_bytes());
     }
     let (method, target) = match head.uri.path() {
-        NGINX => original(&headers, "x-original-method", "x-original-uri")?,
-        FORWARD => original(&headers, "x-forwarded-method", "x-forwarded-uri")?,
+        NGINX => (
+            original(&headers, "x-original-method")?,
+            nginx_target(&headers)?,
+        ),
+        FORWARD => (
+            original(&headers, "x-forwarded-method")?,
+            path(original(&headers, "x-forwarded-uri")?, "x-forwarded-uri")?,
+        ),
         _ => (head.method.as_str(), behind_prefix(&head.uri)?),
     };
     Ok(Request {
@@ -140,23 +160,37 @@ fn read(head: &http::request::Parts) -> Result<Request<'_>, Unreadable> {
 }
 
 /// A request whose target is not known must not be taken for one to an exempt path.
-fn original<'a>(
-    headers: &Headers<'a>,
-    method: &'static str,
-    target: &'static str,
-) -> Result<(&'a str, &'a str), Unreadable> {
-    let text = |name: &'static str| match headers.find(name) {
-        Found::One(value) => std::str::from_utf8(value).map_err(|_| Unreadable::Original(name)),
-        Found::Nothing | Found::Several => Err(Unreadable::Original(name)),
-    };
-    let (named_method, named_target) = (text(method)?, text(target)?);
-    if named_method.is_empty() {
-        return Err(Unreadable::Original(method));
+fn original<'a>(headers: &Headers<'a>, name: &'static str) -> Result<&'a str, Unreadable> {
+    let text = headers.text(name).filter(|text| !text.is_empty());
+    text.ok_or(Unreadable::Original(name))
+}
+
+fn path<'a>(target: &'a str, name: &'static str) -> Result<&'a str, Unreadable> {
+    let is_path = target.starts_with('/');
+    is_path.then_some(target).ok_or(Unreadable::Original(name))
+}
+
+/// nginx is told to send `X-Original-URI`. ingress-nginx sends a whole URL, `X-Original-URL`, and
+/// passes on what the client sent under the other names, so those must not say anything else.
+fn nginx_target<'a>(headers: &Headers<'a>) -> Result<&'a str, Unreadable> {
+    const URI: &str = "x-original-uri";
+    const URL: &str = "x-original-url";
+    const FORWARDED: &str = "x-forwarded-uri";
+    if headers.find(URL) == Found::Nothing {
+        return path(original(headers, URI)?, URI);
     }
-    if !named_target.starts_with('/') {
-        return Err(Unreadable::Original(target));
+    let url = original(headers, URL)?;
+    let named = target_of(url);
+    for (other, name) in [URI, FORWARDED].map(|name| (headers.find(name), name)) {
+        let expected = named.unwrap_or(url).as_bytes();
+        if other != Found::Nothing && other != Found::One(expected) {
+            return Err(Unreadable::Original(name));
+        }
     }
-    Ok((named_method, named_target))
+    // Alone, it has to be what ingress-nginx makes of it.
+    let alone = headers.find(URI) == Found::Nothing;
+    let target = named.or((!alone).then_some(url));
+    path(target.ok_or(Unreadable::Original(URL))?, URL)
 }
 
 fn behind_prefix(uri: &http::Uri) -> Result<&str, Unreadable> {
@@ -169,7 +203,11 @@ fn behind_prefix(uri: &http::Uri) -> Result<&str, Unreadable> {
 }
 
 /// A request that may pass: with claims, or exempt.
-fn passed(answers: &Answers, claims: Option<&Claims>) -> Response {
+fn passed<'a>(
+    answers: &'a Answers,
+    request: &'a Request<'_>,
+    claims: Option<&'a Claims>,
+) -> Response {
     let mut response = Response::default();
     let headers = response.headers_mut();
     let mut remove: Vec<&str> = Vec::new();
@@ -179,7 +217,7 @@ fn passed(answers: &Answers, claims: Option<&Claims>) -> Response {
             Some(Err(_)) | None => remove.push(name.as_str()),
         }
     }
-    remove.extend(answers.identity.look_alikes().iter().map(String::as_str));
+    remove.extend(answers.identity.look_alikes(&request.headers));
     if answers.drop_authorization && claims.is_some() {
         remove.push(header::AUTHORIZATION.as_str());
     }
@@ -190,14 +228,18 @@ fn passed(answers: &Answers, claims: Option<&Claims>) -> Response {
     response
 }
 
-fn refused(answers: &Answers, denial: &Denial) -> Response {
+/// `path` is that of the question. nginx throws a refusal's body away, and with it the connection,
+/// so it gets none: a flood of bad tokens would be as many new connections.
+fn refused(answers: &Answers, denial: &Denial, path: &str) -> Response {
     let refusal = Refusal::of(denial.reason);
-    let body = refusal.body(digits(&denial.id.hex()));
-    let mut response = Response::new(Full::from(body));
+    let mut response = Response::default();
     *response.status_mut() = refusal.status;
-    let headers = response.headers_mut();
-    headers.extend(answers.headers(refusal));
-    headers.insert(header::CONTENT_TYPE, PROBLEM);
+    response.headers_mut().extend(answers.headers(refusal));
+    if path != NGINX {
+        let body = refusal.body(digits(&denial.id.hex()));
+        *response.body_mut() = Full::from(body);
+        response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM);
+    }
     response
 }
 

@@ -4,13 +4,14 @@
 //! spaces; every other byte, and `%` and `,`, is percent-encoded (UTF-8, `%` and two upper-case
 //! digits). The items of an array are joined by commas, so a comma always separates items: a
 //! name `x,admin` cannot pose as a second role. An upstream splits at commas, then decodes. A
-//! claim that is absent, empty, an object, or longer than [`LONGEST`] gives no value, and then
-//! the header is removed.
+//! claim that is absent, empty or an object gives no value, and then the header is removed. So does
+//! one that is longer than [`LONGEST`], unless the request is refused for it (`answer.too_long`).
 
 use http::HeaderName;
 
 use super::config::Config;
-use crate::verify::claims::{ClaimPath, Claims};
+use crate::request::Headers;
+use crate::verify::claims::{ClaimPath, Claims, Values};
 
 /// Bytes that one header may get.
 pub const LONGEST: usize = 8 * 1024;
@@ -19,8 +20,9 @@ pub const LONGEST: usize = 8 * 1024;
 #[derive(Debug)]
 pub struct Identity {
     headers: Vec<(HeaderName, Source)>,
-    /// Names that a CGI-like upstream cannot tell from those of `headers`.
-    look_alikes: Vec<String>,
+    /// Has the bit `n % 64` set if a header's name has `n` bytes. Most headers of a request have
+    /// another length and are looked at no further.
+    lengths: u64,
 }
 
 #[derive(Debug)]
@@ -32,10 +34,15 @@ enum Source {
 
 impl Source {
     fn value(&self, claims: &Claims) -> Option<String> {
+        let text = joined(&self.values(claims));
+        (1..=LONGEST).contains(&text.len()).then_some(text)
+    }
+
+    fn values<'a>(&self, claims: &'a Claims) -> Values<'a> {
         match self {
-            Self::Issuer => text([&*claims.issuer]),
-            Self::Client => text(claims.client.as_deref()),
-            Self::Claim(path) => text(claims.values(path)),
+            Self::Issuer => Values::from_iter([&*claims.issuer]),
+            Self::Client => claims.client.as_deref().into_iter().collect(),
+            Self::Claim(path) => claims.values(path),
         }
     }
 }
@@ -49,14 +56,10 @@ impl Identity {
             .iter()
             .filter_map(|(name, claim)| Some((name.parse().ok()?, source(claim))))
             .collect();
-        let look_alikes = headers
-            .iter()
-            .flat_map(|(name, _): &(HeaderName, _)| look_alikes(name.as_str()))
-            .collect();
-        Self {
-            headers,
-            look_alikes,
-        }
+        let lengths = headers.iter().fold(0, |mask, (name, _): &(HeaderName, _)| {
+            mask | bit(name.as_str().len())
+        });
+        Self { headers, lengths }
     }
 
     /// Each header with its value, or `None` where it has to be removed.
@@ -69,12 +72,79 @@ impl Identity {
             .map(move |(name, source)| (name, claims.and_then(|claims| source.value(claims))))
     }
 
-    /// `x_portcullis_subject` and its like: an upstream that reads headers as CGI variables takes
-    /// them for `x-portcullis-subject`. Always to be removed.
+    /// Returns whether no header loses its value because that is longer than [`LONGEST`].
     #[must_use]
-    pub fn look_alikes(&self) -> &[String] {
-        &self.look_alikes
+    pub fn fits(&self, claims: &Claims) -> bool {
+        // A byte becomes three at most, and each item has a comma; few tokens hold that much.
+        let most = |values: &[&str]| {
+            values
+                .iter()
+                .map(|value| 3 * value.len() + 1)
+                .sum::<usize>()
+        };
+        claims.footprint() * 4 <= LONGEST
+            || self.headers.iter().all(|(_, source)| {
+                let values = source.values(claims);
+                most(&values) <= LONGEST || joined(&values).len() <= LONGEST
+            })
     }
+
+    /// Returns the names in a request that some upstream reads as one of ours, in the spelling of
+    /// the request. Our own spelling is among them.
+    pub fn claimed<'a>(&'a self, headers: &'a Headers<'_>) -> impl Iterator<Item = &'a [u8]> {
+        let of_our_length = move |name: &&[u8]| self.lengths & bit(name.len()) != 0;
+        let names = headers.iter().map(|(name, _)| -> &'a [u8] { name });
+        let names = names.filter(of_our_length);
+        names.filter(|name| self.own(|own| reads_alike(own, name)))
+    }
+
+    /// Returns the names of [`Identity::claimed`] that are spelled differently from ours, such as
+    /// `x.portcullis.subject`. A proxy that replaces our headers leaves these as they are.
+    pub fn look_alikes<'a>(&'a self, headers: &'a Headers<'_>) -> impl Iterator<Item = &'a str> {
+        let names = self.claimed(headers);
+        let others = names.filter(|name| !self.own(|own| own.eq_ignore_ascii_case(name)));
+        // A header's name is ASCII (RFC 9110 §5.1); no proxy passes on another.
+        others.filter_map(|name| std::str::from_utf8(name).ok())
+    }
+
+    fn own(&self, is: impl Fn(&[u8]) -> bool) -> bool {
+        let mut names = self.headers.iter();
+        names.any(|(name, _)| is(name.as_str().as_bytes()))
+    }
+}
+
+const fn bit(length: usize) -> u64 {
+    1 << (length % 64)
+}
+
+/// Maps a byte of a header's name as CGI does (RFC 3875 §4.1.18), and as PHP and lighttpd do more
+/// thoroughly: every byte outside letters and digits becomes one separator.
+const fn as_cgi(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' | b'0'..=b'9' => byte,
+        b'A'..=b'Z' => byte.to_ascii_lowercase(),
+        _ => b'-',
+    }
+}
+
+fn reads_alike(one: &[u8], other: &[u8]) -> bool {
+    let pairs = || one.iter().zip(other);
+    one.len() == other.len() && pairs().all(|(one, other)| as_cgi(*one) == as_cgi(*other))
+}
+
+/// Returns one spelling, in lower case with dashes, for all names that a CGI-like upstream cannot
+/// tell apart.
+#[must_use]
+pub fn spelling(name: &str) -> String {
+    name.bytes().map(|byte| char::from(as_cgi(byte))).collect()
+}
+
+/// Returns a regular expression that matches exactly those names, in lower case, that have the
+/// same [`spelling`] as `name`. Proxies that are told by pattern which headers to pass to
+/// Portcullis, or to remove, take it.
+#[must_use]
+pub fn pattern(name: &str) -> String {
+    spelling(name).replace('-', "[^a-z0-9]")
 }
 
 fn source(claim: &ClaimPath) -> Source {
@@ -85,46 +155,19 @@ fn source(claim: &ClaimPath) -> Source {
     }
 }
 
-/// Every other way to write a name with dashes and underscores.
-fn look_alikes(name: &str) -> Vec<String> {
-    let mut spellings = vec![String::new()];
-    for c in name.chars() {
-        let other = match c {
-            '-' => Some('_'),
-            '_' => Some('-'),
-            _ => None,
-        };
-        let mut others = match other {
-            Some(_) => spellings.clone(),
-            None => Vec::new(),
-        };
-        for spelling in &mut spellings {
-            spelling.push(c);
-        }
-        for spelling in &mut others {
-            spelling.extend(other);
-        }
-        spellings.append(&mut others);
-    }
-    spellings.retain(|spelling| spelling != name);
-    spellings
-}
-
-fn text(values: impl IntoIterator<Item = impl AsRef<str>>) -> Option<String> {
+/// May stop once the text is longer than [`LONGEST`].
+fn joined(values: &[&str]) -> String {
     let mut text = String::new();
-    for value in values {
-        if value.as_ref().is_empty() {
-            continue;
-        }
+    for value in values.iter().filter(|value| !value.is_empty()) {
         if !text.is_empty() {
             text.push(',');
         }
-        encode(value.as_ref(), &mut text);
+        encode(value, &mut text);
         if text.len() > LONGEST {
-            return None;
+            break;
         }
     }
-    (!text.is_empty()).then_some(text)
+    text
 }
 
 fn encode(value: &str, into: &mut String) {
@@ -203,12 +246,52 @@ mod tests {
         assert_eq!(one(&json!("x".repeat(LONGEST))).unwrap().len(), LONGEST);
     }
 
+    /// Every name that differs from `x-portcullis-subject` in one byte, or in its separators.
+    fn neighbours() -> Vec<String> {
+        let name = "x-portcullis-subject";
+        let mut names = vec![name.to_owned(), name.to_uppercase()];
+        for byte in (b'!'..=b'~').map(char::from) {
+            names.push(name.replace('-', &byte.to_string()));
+            names.push(name.replacen('-', &byte.to_string(), 1));
+            names.push(name.replace('-', &format!("-{byte}")));
+            names.push(format!("{byte}{name}"));
+            names.push(format!("{name}{byte}"));
+            for at in 0..name.len() {
+                names.push(format!("{}{byte}{}", &name[..at], &name[at + 1..]));
+            }
+        }
+        names
+    }
+
     #[test]
-    fn look_alikes_are_all_other_spellings() {
-        let mut found = look_alikes("x-a-b");
-        found.sort();
-        assert_eq!(found, ["x-a_b", "x_a-b", "x_a_b"]);
-        assert!(look_alikes("user").is_empty());
+    fn look_alikes_are_the_names_that_cgi_reads_as_ours() {
+        let cgi = |name: &str| {
+            let upper = name.to_ascii_uppercase();
+            let mapped = upper.chars().map(|c| match c {
+                'A'..='Z' | '0'..='9' => c,
+                _ => '_',
+            });
+            mapped.collect::<String>()
+        };
+        let identity = Identity::new(&Config::default());
+        let regex = regex::Regex::new(&format!("^(?:{})$", pattern("X-Portcullis_Subject")));
+        let regex = regex.unwrap();
+        let mut alike = 0;
+        for name in neighbours() {
+            let mut headers = Headers::new();
+            headers.push("x-portcullis-subjec", b"root");
+            headers.push(&name, b"root");
+            headers.push("accept", b"*/*");
+            let expected = cgi(&name) == "X_PORTCULLIS_SUBJECT";
+            let claimed: Vec<_> = identity.claimed(&headers).collect();
+            assert_eq!(claimed == [name.as_bytes()], expected, "{name}");
+            let others: Vec<_> = identity.look_alikes(&headers).collect();
+            let is_ours = name.eq_ignore_ascii_case("x-portcullis-subject");
+            assert_eq!(others == [&*name], expected && !is_ours, "{name}");
+            assert_eq!(regex.is_match(&name.to_lowercase()), expected, "{name}");
+            alike += usize::from(expected);
+        }
+        assert!(alike > 100, "{alike}");
     }
 
     proptest! {

@@ -10,6 +10,8 @@ use prometheus_client::registry::Registry;
 pub struct Metrics {
     pub(super) ext_authz: Failures,
     pub(super) forward_auth: Failures,
+    /// `portcullis_identity_too_long_total`.
+    pub(super) identity_too_long: Counter,
 }
 
 /// Of one door.
@@ -46,7 +48,14 @@ impl Metrics {
                 too_large: counter("too_large"),
             }
         };
+        let identity_too_long = Counter::default();
+        registry.register(
+            "identity_too_long",
+            "Good tokens with a claim that does not fit into its identity header",
+            identity_too_long.clone(),
+        );
         Self {
+            identity_too_long,
             ext_authz: of("ext_authz"),
             forward_auth: of("forward_auth"),
         }

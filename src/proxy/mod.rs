@@ -24,21 +24,26 @@ mod testing;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 
-use crate::gate::{Decision, Gate};
+use crate::gate::{Decision, Denial, Gate};
 use crate::readiness::Readiness;
+use crate::reason::Reason;
 use crate::request::Request;
 
 pub use answer::Answers;
 pub use config::Config;
 pub use metrics::Metrics;
 
-/// Decides about one request. The gate does; tests of the doors bring their own.
+/// Decides about requests. The gate does; tests of the doors bring their own.
 pub trait Check: Send + Sync + 'static {
     fn check(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send;
+
+    /// Counts what a door answers at last, once for each request.
+    fn count(&self, _decision: &Decision, _took: Duration) {}
 }
 
 /// A gate that can be replaced as a whole; today it is built once. A check under way would end with
@@ -48,6 +53,10 @@ pub type SharedGate = ArcSwap<Gate>;
 impl Check for SharedGate {
     async fn check(&self, request: &Request<'_>) -> Decision {
         self.load().check(request).await
+    }
+
+    fn count(&self, decision: &Decision, took: Duration) {
+        self.load().metrics.decided(decision, took);
     }
 }
 
@@ -79,5 +88,33 @@ impl<C: Check> Doors<C> {
             readiness,
             metrics: Metrics::register(registry),
         })
+    }
+
+    /// Decides about a request, counts the decision and logs it.
+    async fn decide(&self, door: &'static str, request: &Request<'_>) -> Decision {
+        let started = Instant::now();
+        let mut decision = self.check.check(request).await;
+        if let Decision::Permit(permit) = &decision
+            && !self.answers.load().identity.fits(&permit.verified().claims)
+        {
+            self.metrics.identity_too_long.inc();
+            if self.answers.load().refuse_too_long {
+                let (id, reason) = (permit.id, Reason::IdentityTooLong);
+                decision = Decision::Deny(Denial { id, reason });
+            }
+        }
+        self.check.count(&decision, started.elapsed());
+        audit::decided(door, request, &decision);
+        decision
+    }
+
+    /// Refuses a request before anybody checks it, counts that and logs it.
+    fn refuse(&self, door: &'static str, request: Option<&Request<'_>>, reason: Reason) -> Denial {
+        let denial = Denial::because(reason);
+        let decision = Decision::Deny(denial);
+        self.check.count(&decision, Duration::ZERO);
+        let unread = Request::unread();
+        audit::decided(door, request.unwrap_or(&unread), &decision);
+        denial
     }
 }

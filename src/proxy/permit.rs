@@ -35,9 +35,6 @@ fn headers(ok: &mut Output, answers: &Answers, claims: Option<&Claims>) {
             None => ok.text(5, name.as_str()),
         }
     }
-    for look_alike in answers.identity.look_alikes() {
-        ok.text(5, look_alike);
-    }
     if answers.drop_authorization && claims.is_some() {
         ok.text(5, "authorization");
     }

@@ -1,6 +1,7 @@
 //! Doors over real sockets with a check that does as it is told.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -9,6 +10,7 @@ use super::{Check, Config, Doors, serve};
 use crate::gate::Decision;
 use crate::net::{self, Address, Listener, Places};
 use crate::readiness::Readiness;
+use crate::reason::Reason;
 use crate::request::Request;
 
 /// What the gate was asked.
@@ -25,6 +27,8 @@ pub(super) type Answer = Box<dyn Fn() -> Decision + Send + Sync>;
 pub(super) struct Script {
     pub(super) answer: Mutex<Arc<Answer>>,
     pub(super) seen: Mutex<Vec<Seen>>,
+    /// What the door answered at last: the reason of each denial, `None` for what passed.
+    answered: Mutex<Vec<Option<Reason>>>,
 }
 
 impl Script {
@@ -32,6 +36,7 @@ impl Script {
         Arc::new(Self {
             answer: Mutex::new(Arc::new(Box::new(answer))),
             seen: Mutex::default(),
+            answered: Mutex::default(),
         })
     }
 
@@ -41,6 +46,10 @@ impl Script {
 
     pub(super) fn last(&self) -> Seen {
         self.seen.lock().unwrap().last().cloned().unwrap()
+    }
+
+    pub(super) fn counted(&self) -> Vec<Option<Reason>> {
+        self.answered.lock().unwrap().clone()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -60,6 +69,14 @@ impl Check for Script {
         });
         let answer = Arc::clone(&self.answer.lock().unwrap());
         answer()
+    }
+
+    fn count(&self, decision: &Decision, _: Duration) {
+        let reason = match decision {
+            Decision::Deny(denial) => Some(denial.reason),
+            Decision::Permit(_) | Decision::Bypass(_) => None,
+        };
+        self.answered.lock().unwrap().push(reason);
     }
 }
 

@@ -8,7 +8,7 @@
 //! side, beside those of [`protobuf`](crate::protobuf): a header that stands twice stays twice.
 
 use crate::protobuf::{Fields, Malformed, Messages};
-use crate::request::{Headers, Request};
+use crate::request::Request;
 
 /// Reads one message. The method and the path must be UTF-8. The name of a header need not be: it is
 /// only compared, and then it is no name that anybody asks for.
@@ -16,11 +16,7 @@ use crate::request::{Headers, Request};
 /// # Errors
 /// When the bytes are no such message.
 pub fn read(message: &[u8]) -> Result<Request<'_>, Malformed> {
-    let mut request = Request {
-        method: "",
-        target: "",
-        headers: Headers::new(),
-    };
+    let mut request = Request::unread();
     for attributes in Messages::of(message, 1) {
         for inner in Messages::of(attributes?, 4) {
             for http in Messages::of(inner?, 2) {

@@ -55,7 +55,7 @@ impl Claims {
     }
 
     /// How many bytes it takes besides itself.
-    pub(super) fn footprint(&self) -> usize {
+    pub(crate) fn footprint(&self) -> usize {
         let texts = [&self.subject, &self.client, &self.token_id];
         let texts = texts.into_iter().flatten().map(|text| text.len());
         texts.sum::<usize>() + self.all.text.len() + size_of_val(&*self.all.pieces)

@@ -165,14 +165,26 @@ async fn no_header_names_another_path() {
             for value in ["/healthz", "/public/x"] {
                 let call = Call::get("/orders").header(name, value);
                 let reply = world.send(door, call).await;
-                assert_eq!(reply.status, 401, "{door:?} {name}: {value}");
+                assert_eq!(
+                    reply.status,
+                    refused(door, name),
+                    "{door:?} {name}: {value}"
+                );
             }
         }
         for name in ["x-original-url", "x-rewrite-url", "X-Original-URL"] {
             let call = Call::get("/public/x").header(name, "/orders");
             let reply = world.send(door, call).await;
-            assert_eq!(reply.status, 401, "{door:?} {name}");
+            assert_eq!(reply.status, refused(door, name), "{door:?} {name}");
         }
+    }
+}
+
+/// nginx names the target in a header, so one that contradicts it is the request's fault.
+fn refused(door: Door, name: &str) -> u16 {
+    match door {
+        Door::Nginx if name.eq_ignore_ascii_case("x-original-url") => 400,
+        Door::Envoy | Door::Nginx => 401,
     }
 }
 

@@ -16,6 +16,7 @@ const GONE: &str = "https://gone.example.com";
 const PARTNER: &str = "https://partner.example.com";
 
 const BARE: Option<&str> = Some("Bearer realm=\"portcullis\"");
+const SCOPE: Option<&str> = Some("Bearer realm=\"portcullis\", error=\"insufficient_scope\"");
 const INVALID: Option<&str> = Some("Bearer realm=\"portcullis\", error=\"invalid_token\"");
 
 /// A refusal: the reason, the token if there is one, the client's status and challenge.
@@ -37,6 +38,10 @@ async fn start() -> World {
             "jwks": { "uri": "http://127.0.0.1:1/keys" },
             "audiences": ["shop-api"],
         }));
+        config["answer"] = json!({ "headers": {
+            "x-portcullis-subject": "sub",
+            "x-portcullis-client": "groups",
+        } });
         config["keys"] = json!({ "startup_timeout": "1s" });
     });
     builder.start().await
@@ -71,7 +76,13 @@ async fn cases(world: &World) -> Vec<Case> {
         invalid("lifetime_exceeded", mint().claim("exp", now + 7200).sign()),
         invalid("missing_claim", mint().without("exp").sign()),
         invalid("revoked", revoked),
-        ("forbidden", Some(partner(mint())), 403, None),
+        ("forbidden", Some(partner(mint())), 403, SCOPE),
+        (
+            "identity_too_long",
+            Some(mint().claim("groups", vec!["a-group"; 1200]).sign()),
+            503,
+            None,
+        ),
         (
             "not_ready",
             Some(mint().claim("iss", GONE).sign()),
@@ -121,6 +132,39 @@ async fn send(world: &World, door: Door, path: &str, token: Option<&str>) -> Rep
     let call = token.into_iter().fold(call, Call::bearer);
     world.send(door, call).await
 }
+
+/// What is wrong with the request itself: 400 or 413, with good tokens and without any.
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_not_blamed_on_its_token() {
+    let limit = |config: &mut Value| config["doors"] = json!({ "max_message": "16KiB" });
+    let world = World::builder().config(limit).start().await;
+    let good = world.idp.token("alice").sign();
+    let elsewhere = "https://shop.example.com/healthz";
+    let large = "x".repeat(20_000);
+    for (door, reason, name, value, status) in [
+        (Door::Nginx, "spoofed_identity", IDENTITY, "root", 400),
+        (Door::Nginx, "unreadable_request", URL, "/healthz", 400),
+        (Door::Nginx, "unreadable_request", URL, elsewhere, 400),
+        (Door::Envoy, "too_large", "x-rewrite-url", &large, 413),
+    ] {
+        for token in [Some(&*good), None] {
+            let before = denials(&world, reason).await;
+            let call = Call::get("/orders").header(name, value);
+            let call = token.into_iter().fold(call, Call::bearer);
+            let reply = world.send(door, call).await;
+            assert_eq!(reply.status, status, "{reason}: {}", reply.text());
+            assert_eq!(reply.body_json()["status"], status, "{reason}");
+            assert_eq!(reply.header("www-authenticate"), None, "{reason}");
+            assert_eq!(reply.header("retry-after"), None, "{reason}");
+            assert_eq!(reply.header("cache-control"), Some("no-store"), "{reason}");
+            let counted = denials(&world, reason).await - before;
+            assert!((counted - 1.0).abs() < 0.5, "{reason}: {counted}");
+        }
+    }
+}
+
+const IDENTITY: &str = "x-portcullis-subject";
+const URL: &str = "x-original-url";
 
 /// The body's decision id leads to the reason in Envoy's log and in Portcullis' own.
 async fn check_what_envoy_logs(world: &World, path: &str, reason: &str, reply: &Reply) {
