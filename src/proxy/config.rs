@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::HeaderName;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::identity::spelling;
 use crate::problem::Problems;
@@ -44,7 +44,7 @@ pub struct Config {
 
 /// What happens when a claim does not fit into its header. Either is counted in
 /// `portcullis_identity_too_long_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TooLong {
     /// Refuse the request with 503, `identity_too_long`.
