@@ -69,7 +69,7 @@ fn check(c: &mut Criterion) {
     c.bench_function("the gate's decision", |b| b.iter(decide));
     let decision = decide();
     c.bench_function("encode the answer", |b| {
-        b.iter(|| whole.answers.to_grpc(black_box(&decision), false));
+        b.iter(|| whole.answers.to_grpc(black_box(&decision), &request));
     });
     c.bench_function("all of a check", |b| {
         b.iter(|| whole.check(black_box(&message)).now_or_never());

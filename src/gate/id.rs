@@ -64,6 +64,7 @@ impl Speck {
     }
 
     fn encipher(&self, number: u64) -> u64 {
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
         let (mut x, mut y) = ((number >> 32) as u32, number as u32);
         for key in self.0 {
             (x, y) = round(x, y, key);

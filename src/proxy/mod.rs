@@ -98,9 +98,12 @@ impl<C: Check> Doors<C> {
             && !self.answers.load().identity.fits(&permit.verified().claims)
         {
             self.metrics.identity_too_long.inc();
-            if self.answers.load().refuse_too_long {
-                let (id, reason) = (permit.id, Reason::IdentityTooLong);
-                decision = Decision::Deny(Denial { id, reason });
+            if self.answers.load().too_long == config::TooLong::Refuse {
+                decision = Decision::Deny(Denial {
+                    id: permit.id,
+                    reason: Reason::IdentityTooLong,
+                    detail: None,
+                });
             }
         }
         self.check.count(&decision, started.elapsed());
@@ -111,7 +114,7 @@ impl<C: Check> Doors<C> {
     /// Refuses a request before anybody checks it, counts that and logs it.
     fn refuse(&self, door: &'static str, request: Option<&Request<'_>>, reason: Reason) -> Denial {
         let denial = Denial::because(reason);
-        let decision = Decision::Deny(denial);
+        let decision = Decision::Deny(denial.clone());
         self.check.count(&decision, Duration::ZERO);
         let unread = Request::unread();
         audit::decided(door, request.unwrap_or(&unread), &decision);
