@@ -192,6 +192,17 @@ async fn haproxy_plays_the_scenario() {
     scenario(Proxy::Haproxy).await;
 }
 
+/// The status of Portcullis' refusal reaches the client: a token above the limit is no 500.
+#[tokio::test]
+async fn a_token_above_the_limit_is_431_through_every_proxy() {
+    for proxy in Proxy::ALL {
+        let site = Site::start(proxy).await;
+        let call = Call::get("/orders").bearer(&"a".repeat(20_000));
+        let reply = site.send(call).await;
+        assert_eq!(reply.status, 431, "{proxy:?}: {}", reply.text());
+    }
+}
+
 #[tokio::test]
 async fn the_token_stays_behind_when_told_so() {
     for proxy in Proxy::ALL {

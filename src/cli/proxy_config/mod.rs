@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::{ConfigFile, complain, print};
 use crate::config::{Addresses, Config};
 use crate::net::Address;
+use crate::token;
 
 const AFTER: &str = "\
 The result goes with this Portcullis configuration alone: it names the addresses of its doors, the
@@ -211,16 +212,9 @@ fn identity_headers(config: &Config) -> Result<Vec<String>, String> {
 /// The headers that Portcullis reads tokens from. A query parameter is part of the target, which
 /// every proxy sends.
 fn token_headers(config: &Config) -> Vec<String> {
-    let sources = config.token.sources.iter();
-    let names = sources.filter_map(|source| {
-        let cookie = source.cookie.as_ref().map(|_| "cookie".to_owned());
-        source
-            .header
-            .as_ref()
-            .map(|name| name.to_ascii_lowercase())
-            .or(cookie)
-    });
-    names.collect::<BTreeSet<_>>().into_iter().collect()
+    let sources = token::Sources::new(&config.token);
+    let names: BTreeSet<_> = sources.headers().map(str::to_ascii_lowercase).collect();
+    names.into_iter().collect()
 }
 
 /// A regular expression for every name that CGI, and what descends from it, cannot tell from this
