@@ -16,18 +16,12 @@
 //! must **replace or remove** the client's own identity headers. A question that carries one, or
 //! one that some upstream reads alike, is refused with 400 unless `answer.refuse_spoofed` is off.
 //!
-//! - nginx: `auth_request_set $subject $upstream_http_x_portcullis_subject;` and
-//!   `proxy_set_header X-Portcullis-Subject $subject;`, which removes the header when there is no
-//!   value. nginx turns every status but 2xx, 401 and 403 into 500; `envoy/nginx.conf` gives the
-//!   client the right one.
-//! - Traefik: list the headers in `authResponseHeaders`; absent ones are removed.
-//! - Caddy: `request_header -X-Portcullis-*` **before** `forward_auth` with `copy_headers`; some
-//!   versions of `copy_headers` leave the client's header where ours is absent.
-//! - `HAProxy`: `http-request del-header X-Portcullis- -m beg` before the call.
-//! - Envoy: list the headers in `allowed_upstream_headers`; what is to be removed is told in
-//!   `x-envoy-auth-headers-to-remove`, which Envoy obeys and does not pass on. To it a 503 is an
-//!   error of ours, answered with `status_on_error`: set that to 503, and `failure_mode_allow` to
-//!   false. The gRPC door has no such trap, and dynamic metadata besides: prefer it.
+//! `portcullis proxy-config` prints a configuration that does both; docs/proxies has a page for each
+//! proxy. Envoy's HTTP mode has none: list the headers in `allowed_upstream_headers`; what is to be
+//! removed is told in `x-envoy-auth-headers-to-remove`, which Envoy obeys and does not pass on. To
+//! it a 503 is an error of ours, answered with `status_on_error`: set that to 503, and
+//! `failure_mode_allow` to false. The gRPC door has no such trap, and dynamic metadata besides:
+//! prefer it.
 
 use std::convert::Infallible;
 use std::sync::Arc;

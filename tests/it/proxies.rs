@@ -299,6 +299,16 @@ async fn walk(proxy: Proxy) {
 }
 
 #[tokio::test]
+async fn no_spelling_of_an_identity_header_passes_envoy() {
+    walk(Proxy::Envoy).await;
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_identity_header_passes_caddy() {
+    walk(Proxy::Caddy).await;
+}
+
+#[tokio::test]
 async fn no_spelling_of_an_identity_header_passes_nginx() {
     walk(Proxy::Nginx).await;
 }

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::{ConfigFile, complain, print};
 use crate::config::{Addresses, Config};
 use crate::net::Address;
+use crate::proxy::identity;
 use crate::token;
 
 const AFTER: &str = "\
@@ -153,8 +154,9 @@ impl ProxyConfig {
         let tokens = token_headers(config);
         let dropped = config.answer.drop_authorization;
         let dropped = if dropped { tokens.clone() } else { Vec::new() };
-        let patterns =
-            |names: &[String]| -> Vec<_> { names.iter().map(|name| look_alikes(name)).collect() };
+        let patterns = |names: &[String]| -> Vec<_> {
+            names.iter().map(|name| identity::pattern(name)).collect()
+        };
         let removed = [patterns(&headers), patterns(&dropped)].concat();
         let once = [
             ("edge", edge.to_string()),
@@ -215,16 +217,6 @@ fn token_headers(config: &Config) -> Vec<String> {
     let sources = token::Sources::new(&config.token);
     let names: BTreeSet<_> = sources.headers().map(str::to_ascii_lowercase).collect();
     names.into_iter().collect()
-}
-
-/// A regular expression for every name that CGI, and what descends from it, cannot tell from this
-/// one (RFC 3875 section 4.1.18): each byte outside letters and digits becomes `_` there.
-fn look_alikes(name: &str) -> String {
-    let each = name.chars().map(|c| match c {
-        'a'..='z' | '0'..='9' => c.to_string(),
-        _ => "[^a-z0-9]".to_owned(),
-    });
-    each.collect()
 }
 
 /// Replaces `{{name}}` in a template. A line that holds names of `each` is repeated for each of
