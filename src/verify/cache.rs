@@ -2,8 +2,8 @@
 //! judged again by the clock, the horizon and the state of the key that verified it.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{self, SHA256, SHA256_OUTPUT_LEN};
@@ -12,13 +12,14 @@ use moka::sync::Cache;
 
 use super::Verified;
 use super::config::CacheConfig;
+use super::memo::Memo;
 use crate::clock::{Clock, UnixMillis};
 use crate::reason::{Reason, Rejection};
 use crate::token::Token;
 
 /// Stands for the whole text of a token. Anything that is easier to collide would let those who
 /// send tokens be taken for somebody else; the text itself would be most of an entry.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; SHA256_OUTPUT_LEN]);
 
 /// Any part of a digest finds its place in a table as well as the whole does; all of it is compared
@@ -41,7 +42,7 @@ impl Fingerprint {
 /// What is known of tokens by their fingerprints. Good ones are bounded by bytes; a full cache
 /// costs signature checks and nothing else. Refused ones are kept apart, so that bad tokens drive
 /// out no good ones.
-pub(super) struct KnownTokens(Option<Caches>);
+pub(super) struct KnownTokens(Option<Arc<Caches>>);
 
 struct Caches {
     good: Cache<Fingerprint, Arc<Verified>>,
@@ -74,12 +75,22 @@ impl KnownTokens {
             .max_capacity(REFUSED_TOKENS)
             .time_to_live(REFUSED_FOR)
             .build();
-        Self(Some(Caches {
+        Self(Some(Arc::new(Caches {
             good,
             refused,
             refusing_until: AtomicU64::new(0),
             clock,
-        }))
+        })))
+    }
+
+    /// A memo for a token that will be inserted.
+    pub(super) fn memo(&self, token: Fingerprint) -> Memo {
+        self.0.as_ref().map_or_else(Memo::default, |caches| {
+            Memo::at(Home {
+                caches: Arc::downgrade(caches),
+                token,
+            })
+        })
     }
 
     /// A token that was verified before and still is, or the reason why it is refused now. `None`
@@ -113,6 +124,30 @@ impl KnownTokens {
             }
             Err(_) => {}
         }
+    }
+}
+
+/// The place of a token in the cache.
+pub(super) struct Home {
+    caches: Weak<Caches>,
+    token: Fingerprint,
+}
+
+impl Home {
+    /// Counts the bytes of the entry anew: an entry is weighed when it is inserted.
+    pub(super) fn weigh_again(&self) {
+        let Some(caches) = self.caches.upgrade() else {
+            return;
+        };
+        if let Some(verified) = caches.good.get(&self.token) {
+            caches.good.insert(self.token, verified);
+        }
+    }
+}
+
+impl std::fmt::Debug for Home {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Home").finish_non_exhaustive()
     }
 }
 
@@ -169,13 +204,14 @@ impl Expiry<Fingerprint, Arc<Verified>> for AtTheEnd {
     }
 }
 
-/// What one entry takes besides its claims: the door's encoded answer and the cache's own
-/// bookkeeping.
-const PER_ENTRY: usize = 1280;
+/// What one entry takes besides its claims and its answer: the cache's own bookkeeping, and what the
+/// allocator adds to five blocks.
+const PER_ENTRY: usize = 576;
 
 /// About how many bytes an entry takes.
 fn weight(verified: &Verified) -> usize {
-    PER_ENTRY + size_of::<Verified>() + verified.claims.footprint()
+    let held = verified.claims.footprint() + verified.memo.footprint();
+    PER_ENTRY + size_of::<Verified>() + held
 }
 
 #[cfg(test)]
@@ -207,10 +243,38 @@ mod tests {
         for i in 0..1000 {
             cache.insert(fingerprint(&format!("token-{i}")), &Ok(verified(4096)));
         }
-        let held = cache.0.unwrap().good;
+        let held = &cache.0.as_ref().unwrap().good;
         held.run_pending_tasks();
         assert!(held.weighted_size() <= max_size.0);
         assert!(held.entry_count() * 4096 <= max_size.0);
+        assert!(held.entry_count() > 0);
+    }
+
+    /// Every token comes back, and then the door keeps its answer.
+    #[test]
+    fn the_answers_count_too() {
+        let max_size = Bytes::kib(256);
+        let cache = KnownTokens::new(&CacheConfig { max_size }, Clock::system());
+        let held = &cache.0.as_ref().unwrap().good;
+        let mut seen = Vec::new();
+        for i in 0..200 {
+            let token = fingerprint(&format!("token-{i}"));
+            let mut verified = Verified::assumed(Claims::with_payload(&json!({})));
+            verified.memo = cache.memo(token);
+            let verified = Arc::new(verified);
+            cache.insert(token, &Ok(Arc::clone(&verified)));
+            let light = weight(&verified);
+            for _twice in 0..2 {
+                verified.memo.recall(|| vec![0; 4096].into());
+            }
+            assert_eq!(weight(&verified), light + 4096);
+            held.run_pending_tasks();
+            seen.push(token);
+            let kept = seen.iter().filter(|token| held.contains_key(*token));
+            let answers = kept.count() as u64 * 4096;
+            assert!(answers <= max_size.0, "{answers}");
+            assert!(held.weighted_size() >= answers && held.weighted_size() <= max_size.0);
+        }
         assert!(held.entry_count() > 0);
     }
 

@@ -36,7 +36,7 @@ pub struct SecretConfig {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
-    /// The memory that verified tokens may take. `0B` turns the cache off.
+    /// The memory that verified tokens may take, with the answers that are kept for them. `0B` turns the cache off.
     pub max_size: Bytes,
 }
 

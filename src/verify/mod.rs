@@ -182,7 +182,10 @@ impl Verifier {
             return found;
         }
         self.metrics.misses.inc();
-        let examined = self.examine(token).await.map(Arc::new);
+        let examined = self.examine(token).await.map(|mut verified| {
+            verified.memo = self.cache.memo(fingerprint);
+            Arc::new(verified)
+        });
         self.cache.insert(fingerprint, &examined);
         examined
     }
