@@ -58,7 +58,7 @@ pub(super) fn overridden(request: &Request<'_>) -> bool {
         .any(|value| std::str::from_utf8(value).ok().and_then(target_of) != Some(target))
 }
 
-/// Names of query parameters that some frameworks read as the method, as [`variable`] writes them.
+/// Names of query parameters that some frameworks read as the method, with `_` for separators.
 const METHOD_PARAMETERS: [&str; 8] = [
     "_method",
     "_http_method",
@@ -71,24 +71,37 @@ const METHOD_PARAMETERS: [&str; 8] = [
 ];
 
 /// Whether a header or the query may make the back end act on another method than the one that was
-/// looked at.
+/// looked at. Names are compared as CGI and PHP read them.
 pub(super) fn method_overridden(request: &Request<'_>) -> bool {
-    let mut names = METHOD_OVERRIDES.iter();
-    names.any(|name| request.headers.all(name).next().is_some())
-        || request
-            .query()
-            .split(['&', ';'])
-            .any(|pair| METHOD_PARAMETERS.contains(&&*variable(pair)))
+    let mut headers = request.headers.iter();
+    headers.any(|(name, _)| METHOD_OVERRIDES.contains(&&*separated(name)))
+        || request.query().split(['&', ';']).any(overrides_method)
 }
 
-/// Returns the name of a query parameter as PHP and its like read it: decoded, in lower case, without
-/// leading spaces, cut at a bracket, with `_` for what is no letter or digit.
-fn variable(pair: &str) -> String {
+/// Whether a pair of the query names the method. A name that is escaped twice, or holds bytes that
+/// servers read differently, counts as one that does.
+fn overrides_method(pair: &str) -> bool {
     let name = pair.split_once('=').map_or(pair, |(name, _)| name);
     let name = name.replace('+', " ");
-    let name = percent_encoding::percent_decode_str(&name).decode_utf8_lossy();
+    let Ok(name) = percent_encoding::percent_decode_str(&name).decode_utf8() else {
+        return true;
+    };
+    if name.contains('%') || name.contains(|c: char| c.is_control()) {
+        return true;
+    }
+    // PHP cuts a name at a bracket, but reads one in front as `_`.
     let name = name.trim_start();
+    let name = name.replacen('[', "_", usize::from(name.starts_with('[')));
     let name = name.split('[').next().unwrap_or_default();
-    name.to_lowercase()
-        .replace(|c: char| !c.is_alphanumeric(), "_")
+    let name = separated(name.as_bytes()).replace('-', "_");
+    METHOD_PARAMETERS.contains(&&*name)
+}
+
+/// Returns a name in lower case, with `-` for every byte that is no letter or digit.
+fn separated(name: &[u8]) -> String {
+    let plain = |byte: &u8| match byte.to_ascii_lowercase() {
+        byte if byte.is_ascii_alphanumeric() => char::from(byte),
+        _ => '-',
+    };
+    name.iter().map(plain).collect()
 }

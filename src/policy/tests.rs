@@ -178,6 +178,10 @@ fn the_query_cannot_override_the_method() {
         "%5Fm%65thod=DELETE",
         "_method[]=DELETE",
         "_method%5B%5D=DELETE",
+        "[method=DELETE",
+        "%255fmethod=DELETE",
+        "_method%00=DELETE",
+        "%c1%9fmethod=DELETE",
         ".method=DELETE",
         "+_method=DELETE",
         "%20_method=DELETE",
@@ -198,6 +202,15 @@ fn the_query_cannot_override_the_method() {
         "q=%5fmethod",
     ] {
         assert!(exempt(query), "{query}");
+    }
+    for name in [
+        "x.http.method.override",
+        "X_HTTP_Method",
+        "x-method_override",
+    ] {
+        let mut overridden = request("/public/a");
+        overridden.headers.push(name, b"DELETE");
+        assert!(policy.exempts(&overridden).is_none(), "{name}");
     }
     let every_method = Policy::new(&[prefix("/public/")]);
     assert!(

@@ -215,7 +215,70 @@ async fn an_exempt_method_cannot_stand_for_another() {
             let call = get().header(name, "DELETE");
             assert_eq!(world.send(door, call).await.status, 401, "{door:?} {name}");
         }
+        for query in [
+            "_method=DELETE",
+            "a=b&%5FMethod=DELETE",
+            "_method[]=DELETE",
+            "_HttpMethod=DELETE",
+            "X-HTTP-Method-Override=DELETE",
+        ] {
+            let call = Call::get(&format!("/catalogue/1?{query}"));
+            assert_eq!(world.send(door, call).await.status, 401, "{door:?} {query}");
+        }
+        let harmless = Call::get("/catalogue/1?payment_method=card");
+        assert_eq!(world.send(door, harmless).await.status, 200, "{door:?}");
         let named = Call::post("/catalogue/1", "x").header("x-original-method", "GET");
         assert_eq!(world.send(door, named).await.status, 401, "{door:?}");
+    }
+}
+
+/// CORS preflights carry no token, whatever path they are about.
+#[tokio::test]
+async fn preflights_pass_everywhere_and_nothing_else_does() {
+    let world = World::builder()
+        .config(|config| config["bypass"] = json!([{ "prefix": "/", "methods": ["OPTIONS"] }]))
+        .start()
+        .await;
+    for door in Door::ALL {
+        for target in ["/", "/orders", "/a%20b?x=%2f", "/caf%C3%A9;v=1"] {
+            let ask = |method| Call::new(method, target).header("origin", "https://a.example.com");
+            let preflight = ask("OPTIONS").header("access-control-request-method", "DELETE");
+            let reply = world.send(door, preflight).await;
+            assert_eq!(reply.status, 200, "{door:?} {target}");
+            for method in ["GET", "POST", "DELETE"] {
+                let reply = world.send(door, ask(method)).await;
+                assert_eq!(reply.status, 401, "{door:?} {method} {target}");
+            }
+            let overridden = ask("OPTIONS").header("x-http-method-override", "DELETE");
+            let reply = world.send(door, overridden).await;
+            assert_eq!(reply.status, 401, "{door:?} {target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_optional_token_is_verified_and_its_absence_passes() {
+    let world = World::builder()
+        .config(|config| {
+            config["bypass"] = json!([{ "prefix": "/shop", "token": "optional" }]);
+        })
+        .start()
+        .await;
+    let good = world.idp.token("alice").sign();
+    let expired = world.idp.token("alice").shifted(-3600).sign();
+    let revoked = world.idp.token("mallory").sign();
+    world.deactivate("mallory").await;
+    for door in Door::ALL {
+        let shop = || Call::get("/shop/1");
+        let nobody = world.send(door, shop()).await;
+        assert_eq!(nobody.status, 200, "{door:?}");
+        assert!(nobody.echo().all("x-portcullis-subject").is_empty());
+        let alice = world.send(door, shop().bearer(&good)).await;
+        assert_eq!(alice.status, 200, "{door:?}");
+        assert_eq!(alice.echo().all("x-portcullis-subject"), ["alice"]);
+        for token in [expired.as_str(), &revoked, "garbage"] {
+            let reply = world.send(door, shop().bearer(token)).await;
+            assert_eq!(reply.status, 401, "{door:?}");
+        }
     }
 }
