@@ -236,6 +236,8 @@ impl Sources {
                 (Some(first), Ok(Some(text))) if first.text == text => {
                     first.carriers.add(index);
                 }
+                // A parameter that was hidden cannot be named to a proxy, so it cannot be removed.
+                (_, Err(reason)) if matches!(place, Place::Query(_)) => return Err(reason),
                 (Some(first), _) if self.several == Several::First => {
                     first.carriers.add_loser(index);
                 }

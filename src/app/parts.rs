@@ -109,6 +109,7 @@ impl Parts {
         let doors = Doors::new(
             Arc::new(ArcSwap::from_pointee(gate)),
             &config.answer,
+            token::Sources::new(&config.token),
             &config.doors,
             readiness.clone(),
             &mut registry,

@@ -51,9 +51,12 @@ const METHOD_OVERRIDES: [&str; 3] = [
 /// Whether a header sends the back end to another path than the one that was looked at.
 pub(super) fn overridden(request: &Request<'_>) -> bool {
     let target = request.target;
-    PATH_OVERRIDES
+    let named = request
+        .headers
         .iter()
-        .flat_map(|name| request.headers.all(name))
+        .filter(|(name, _)| PATH_OVERRIDES.contains(&&*separated(name)));
+    named
+        .map(|(_, value)| value)
         .filter(|value| *value != target.as_bytes())
         .any(|value| std::str::from_utf8(value).ok().and_then(target_of) != Some(target))
 }
@@ -89,12 +92,13 @@ fn overrides_method(pair: &str) -> bool {
     if name.contains('%') || name.contains(|c: char| c.is_control()) {
         return true;
     }
-    // PHP cuts a name at a bracket, but reads one in front as `_`.
+    // PHP cuts a name at a bracket that is closed, and reads any other as `_`.
     let name = name.trim_start();
-    let name = name.replacen('[', "_", usize::from(name.starts_with('[')));
-    let name = name.split('[').next().unwrap_or_default();
-    let name = separated(name.as_bytes()).replace('-', "_");
-    METHOD_PARAMETERS.contains(&&*name)
+    let cut = name.split('[').next().unwrap_or_default();
+    [cut, name].iter().any(|name| {
+        let name = separated(name.as_bytes()).replace('-', "_");
+        METHOD_PARAMETERS.contains(&&*name)
+    })
 }
 
 /// Returns a name in lower case, with `-` for every byte that is no letter or digit.

@@ -118,6 +118,8 @@ fn headers_that_replace_the_path_end_the_exemption() {
     };
     for (name, value) in [
         ("X-Original-URL", "/admin"),
+        ("x.original.url", "/admin"),
+        ("X_Rewrite!URL", "/admin"),
         ("x-rewrite-url", "/admin"),
         ("x-rewrite-url", ""),
         ("x-original-url", "/public/a"),
@@ -177,6 +179,8 @@ fn the_query_cannot_override_the_method() {
         "%5fmethod=DELETE",
         "%5Fm%65thod=DELETE",
         "_method[]=DELETE",
+        "_http[method=DELETE",
+        "x_http[method_override=DELETE",
         "_method%5B%5D=DELETE",
         "[method=DELETE",
         "%255fmethod=DELETE",

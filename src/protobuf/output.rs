@@ -20,8 +20,12 @@ impl Output {
     }
 
     pub(crate) fn text(&mut self, number: u32, text: &str) {
-        self.key_and_length(number, text.len());
-        self.0.extend_from_slice(text.as_bytes());
+        self.bytes(number, text.as_bytes());
+    }
+
+    pub(crate) fn bytes(&mut self, number: u32, bytes: &[u8]) {
+        self.key_and_length(number, bytes.len());
+        self.0.extend_from_slice(bytes);
     }
 
     /// An enum, or an integer that is not negative.

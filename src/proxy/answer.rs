@@ -9,17 +9,20 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::config::{Config, TooLong};
-use super::encode::{Encoder, removing};
+use super::encode::{Encoder, amended};
 use super::identity::Identity;
 use crate::gate::{Decision, DecisionId};
 use crate::reason::{Fault, Reason};
 use crate::request::Request;
+use crate::token::{self, Sources, Stripped};
 
 /// How decisions are answered under one configuration.
 #[derive(Debug)]
 pub struct Answers {
     pub(super) identity: Identity,
-    pub(super) drop_authorization: bool,
+    pub(super) drop_token: bool,
+    /// Where requests may hold tokens.
+    pub(super) sources: Sources,
     pub(super) refuse_spoofed: bool,
     pub(super) too_long: TooLong,
     pub(super) metadata: bool,
@@ -33,7 +36,8 @@ impl Answers {
     pub fn new(config: &Config) -> Self {
         let mut answers = Self {
             identity: Identity::new(config),
-            drop_authorization: config.drop_authorization,
+            drop_token: config.drop_token,
+            sources: Sources::new(&token::Config::default()),
             refuse_spoofed: config.refuse_spoofed,
             too_long: config.too_long,
             metadata: config.metadata,
@@ -44,16 +48,38 @@ impl Answers {
         answers
     }
 
+    /// Looks for tokens in these places when one is to be taken out of a request.
+    #[must_use]
+    pub fn with_sources(self, sources: Sources) -> Self {
+        Self { sources, ..self }
+    }
+
+    /// Returns what has to change in a request so that the upstream sees no token that it must not.
+    pub(super) fn strip(&self, decision: &Decision, request: &Request<'_>) -> Stripped<'_> {
+        match decision {
+            Decision::Permit(permit) => {
+                self.sources
+                    .strip(permit.carriers, self.drop_token, request)
+            }
+            Decision::Bypass(_) | Decision::Deny(_) => Stripped::default(),
+        }
+    }
+
     /// Encodes a decision as a `CheckResponse`, framed for gRPC. A client that speaks gRPC gets
-    /// its error in that form, and headers of the request that read like ours are removed.
+    /// its error in that form. Headers of the request that read like ours are removed, and so are
+    /// tokens that the upstream must not see.
     #[must_use]
     pub fn to_grpc(&self, decision: &Decision, request: &Request<'_>) -> Bytes {
         let answer = self.encoder.encode(self, decision, request.is_grpc());
-        let mut look_alikes = self.identity.look_alikes(&request.headers).peekable();
-        if matches!(decision, Decision::Deny(_)) || look_alikes.peek().is_none() {
+        if matches!(decision, Decision::Deny(_)) {
             return answer;
         }
-        removing(&answer, look_alikes)
+        let mut look_alikes = self.identity.look_alikes(&request.headers).peekable();
+        let stripped = self.strip(decision, request);
+        if look_alikes.peek().is_none() && stripped.is_empty() {
+            return answer;
+        }
+        amended(&answer, look_alikes, &stripped)
     }
 
     /// The headers of a refusal, without `content-type`.

@@ -21,10 +21,11 @@ pub struct Config {
     /// PHP would read alike, such as `x.portcullis.subject`, never pass. Values are percent-encoded
     /// where they are not visible ASCII; the items of an array are joined by commas.
     pub headers: BTreeMap<String, ClaimPath>,
-    /// Take the `Authorization` header out of a request that may pass, so that no upstream ever
-    /// sees the token. Exempt routes keep theirs. Works with Envoy, gRPC and HTTP; other proxies
-    /// have a setting of their own.
-    pub drop_authorization: bool,
+    /// Take the token out of a request that may pass, wherever it was found, so that no upstream
+    /// ever sees it. Other cookies stay. Requests on exempt routes keep theirs. Only Envoy over gRPC
+    /// can take it out of the query. The other proxies need the configuration that
+    /// `portcullis proxy-config` prints.
+    pub drop_token: bool,
     /// Refuse a request that carries one of these headers, or one that reads alike, when a proxy
     /// asks over HTTP (400, `spoofed_identity`). Set this to `false` behind another gateway that
     /// sets the same headers: then the proxy has to replace or remove them. Envoy over gRPC
@@ -65,7 +66,7 @@ impl Default for Config {
             headers: headers
                 .map(|(name, claim)| (name.to_owned(), claim.parse().expect("it is a plain name")))
                 .into(),
-            drop_authorization: false,
+            drop_token: false,
             refuse_spoofed: true,
             too_long: TooLong::Refuse,
             realm: "portcullis".to_owned(),

@@ -24,6 +24,7 @@ use super::permit;
 use crate::gate::{Decision, DecisionId, Denial};
 use crate::protobuf::Output;
 use crate::reason::Reason;
+use crate::token::Stripped;
 use crate::verify::Verified;
 
 /// The flag and the length in front of every gRPC message.
@@ -81,11 +82,22 @@ impl Encoder {
     }
 }
 
-/// Tells Envoy to remove these headers too, besides those that the answer names already. As
-/// everywhere in protobuf, a message that comes in several pieces is their union.
-pub(super) fn removing<'a>(answer: &Bytes, names: impl Iterator<Item = &'a str>) -> Bytes {
+/// Adds to what an answer that lets a request pass changes in it. As everywhere in protobuf, a message
+/// that comes in several pieces is their union.
+pub(super) fn amended<'a>(
+    answer: &Bytes,
+    look_alikes: impl Iterator<Item = &'a str>,
+    stripped: &Stripped<'_>,
+) -> Bytes {
     let mut longer = Output::behind(answer.to_vec());
-    longer.message(3, |ok| names.for_each(|name| ok.text(5, name)));
+    longer.message(3, |ok| {
+        let removed = look_alikes.chain(stripped.remove.iter().copied());
+        removed.for_each(|name| ok.text(5, name));
+        for (name, rest) in &stripped.replace {
+            ok.message(2, |option| permit::set(option, name, rest));
+        }
+        stripped.query.iter().for_each(|name| ok.text(8, name));
+    });
     sealed(longer.into_bytes()).into()
 }
 

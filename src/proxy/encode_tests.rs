@@ -125,7 +125,7 @@ fn a_permit_sets_every_header_and_tells_who_it_is() {
 
 #[test]
 fn what_the_token_lacks_is_removed_and_nothing_is_in_both_lists() {
-    let answers = Answers::new(&config("drop_authorization: true"));
+    let answers = Answers::new(&config("drop_token: true"));
     let decision = testing::permit(testing::verified(
         &json!({ "iss": "https://id.example.com" }),
     ));
@@ -148,7 +148,7 @@ fn what_the_token_lacks_is_removed_and_nothing_is_in_both_lists() {
 
 #[test]
 fn a_bypass_removes_every_identity_header_and_keeps_authorization() {
-    let answers = Answers::new(&config("drop_authorization: true"));
+    let answers = Answers::new(&config("drop_token: true"));
     let decision = testing::bypass();
     let response = encoded(&answers, &decision);
     assert!(ok(&response).headers.is_empty());
@@ -335,7 +335,7 @@ fn generated(answers: &Answers, claims: Option<&Claims>, id: &str) -> CheckRespo
             None => ok.headers_to_remove.push(name.as_str().to_owned()),
         }
     }
-    if answers.drop_authorization && claims.is_some() {
+    if answers.drop_token && claims.is_some() {
         ok.headers_to_remove.push("authorization".to_owned());
     }
     let metadata = match claims {
@@ -381,9 +381,9 @@ fn what_is_written_by_hand_is_what_envoy_types_would_write() {
     ];
     let configs = [
         "{}",
-        "drop_authorization: true",
+        "drop_token: true",
         "metadata: false",
-        "{ headers: { x-roles: roles, x-tenant: tid }, drop_authorization: true }",
+        "{ headers: { x-roles: roles, x-tenant: tid }, drop_token: true }",
         "headers: {}",
     ];
     for answers in configs.map(|yaml| Answers::new(&config(yaml))) {

@@ -112,8 +112,7 @@ async fn check<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Respo
     let decision = doors.decide(NAME, &request).await;
     let answers = doors.answers.load();
     match &decision {
-        Decision::Permit(permit) => passed(&answers, &request, Some(&permit.verified().claims)),
-        Decision::Bypass(_) => passed(&answers, &request, None),
+        Decision::Permit(_) | Decision::Bypass(_) => passed(&answers, &request, &decision, path),
         Decision::Deny(denial) => refused(&answers, denial, path),
     }
 }
@@ -197,11 +196,11 @@ fn behind_prefix(uri: &http::Uri) -> Result<&str, Unreadable> {
 }
 
 /// A request that may pass: with claims, or exempt.
-fn passed<'a>(
-    answers: &'a Answers,
-    request: &'a Request<'_>,
-    claims: Option<&'a Claims>,
-) -> Response {
+fn passed(answers: &Answers, request: &Request<'_>, decision: &Decision, path: &str) -> Response {
+    let claims = match decision {
+        Decision::Permit(permit) => Some(&permit.verified().claims),
+        Decision::Bypass(_) | Decision::Deny(_) => None,
+    };
     let mut response = Response::default();
     let headers = response.headers_mut();
     let mut remove: Vec<&str> = Vec::new();
@@ -212,14 +211,44 @@ fn passed<'a>(
         }
     }
     remove.extend(answers.identity.look_alikes(&request.headers));
-    if answers.drop_authorization && claims.is_some() {
-        remove.push(header::AUTHORIZATION.as_str());
-    }
-    if let Ok(list) = HeaderValue::try_from(remove.join(",")) {
+    let stripped = answers.strip(decision, request);
+    remove.extend(&stripped.remove);
+    let to_envoy = path != NGINX && path != FORWARD;
+    if to_envoy && let Ok(list) = HeaderValue::try_from(remove.join(",")) {
         headers.insert(TO_REMOVE, list);
+    }
+    if !to_envoy && answers.sources.strips(answers.drop_token) {
+        keep_the_rest(answers, request, &stripped, headers);
+    }
+    for (name, rest) in &stripped.replace {
+        if let Ok(rest) = HeaderValue::from_bytes(rest) {
+            headers.insert(*name, rest);
+        }
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// These proxies cannot be told to remove a header. They replace each one that may hold a token by
+/// the answer's, so the answer holds those that stay, as the client sent them.
+fn keep_the_rest(
+    answers: &Answers,
+    request: &Request<'_>,
+    stripped: &Stripped<'_>,
+    headers: &mut HeaderMap,
+) {
+    for name in answers.sources.headers() {
+        if stripped.remove.contains(&name) || headers.contains_key(name) {
+            continue;
+        }
+        let separator = if name == "cookie" { "; " } else { ", " };
+        let values: Vec<&[u8]> = request.headers.all(name).collect();
+        let value = HeaderValue::from_bytes(&values.join(separator.as_bytes()));
+        if let (false, Ok(name), Ok(value)) = (values.is_empty(), HeaderName::try_from(name), value)
+        {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// `path` is that of the question. nginx throws a refusal's body away, and with it the connection,

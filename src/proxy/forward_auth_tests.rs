@@ -183,7 +183,7 @@ async fn a_request_without_its_original_is_refused_and_reaches_no_gate() {
 
 #[tokio::test]
 async fn a_permit_carries_safe_headers_and_never_the_clients() {
-    let door = open("drop_authorization: true").await;
+    let door = open("drop_token: true").await;
     let verified = testing::verified(&full());
     door.script
         .set(move || testing::permit(Arc::clone(&verified)));

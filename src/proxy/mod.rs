@@ -33,6 +33,7 @@ use crate::gate::{Decision, Denial, Gate};
 use crate::readiness::Readiness;
 use crate::reason::Reason;
 use crate::request::Request;
+use crate::token::Sources;
 
 pub use answer::Answers;
 pub use config::Config;
@@ -77,13 +78,14 @@ impl<C: Check> Doors<C> {
     pub fn new(
         check: Arc<C>,
         answer: &Config,
+        sources: Sources,
         serve: &serve::Config,
         readiness: Readiness,
         registry: &mut Registry,
     ) -> Arc<Self> {
         Arc::new(Self {
             check,
-            answers: ArcSwap::from_pointee(Answers::new(answer)),
+            answers: ArcSwap::from_pointee(Answers::new(answer).with_sources(sources)),
             serve: serve.clone(),
             readiness,
             metrics: Metrics::register(registry),

@@ -31,21 +31,21 @@ pub(super) fn encode(
 fn headers(ok: &mut Output, answers: &Answers, claims: Option<&Claims>) {
     for (name, value) in answers.identity.values(claims) {
         match value {
-            Some(value) => ok.message(2, |option| set(option, name.as_str(), &value)),
+            Some(value) => ok.message(2, |option| set(option, name.as_str(), value.as_bytes())),
             None => ok.text(5, name.as_str()),
         }
-    }
-    if answers.drop_authorization && claims.is_some() {
-        ok.text(5, "authorization");
     }
 }
 
 /// Replaces what the client sent under this name. Envoys of all ages understand one of the two
 /// ways to say so, and no Envoy minds both.
-fn set(option: &mut Output, name: &str, value: &str) {
+pub(super) fn set(option: &mut Output, name: &str, value: &[u8]) {
     option.message(1, |header| {
         header.text(1, name);
-        header.text(2, value);
+        match str::from_utf8(value) {
+            Ok(value) => header.text(2, value),
+            Err(_) => header.bytes(3, value),
+        }
     });
     option.message(2, |_append_is_false| {});
     let replace = HeaderAppendAction::OverwriteIfExistsOrAdd as u64;

@@ -12,6 +12,7 @@ use crate::net::{self, Address, Listener, Places};
 use crate::readiness::Readiness;
 use crate::reason::Reason;
 use crate::request::Request;
+use crate::token::Sources;
 
 /// What the gate was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +100,14 @@ pub(super) struct Parts<C> {
 pub(super) fn parts<C: Check>(check: Arc<C>, answer: &Config, limits: &serve::Config) -> Parts<C> {
     let readiness = Readiness::default();
     let mut registry = Registry::with_prefix("portcullis");
-    let doors = Doors::new(check, answer, limits, readiness.clone(), &mut registry);
+    let doors = Doors::new(
+        check,
+        answer,
+        Sources::new(&crate::token::Config::default()),
+        limits,
+        readiness.clone(),
+        &mut registry,
+    );
     Parts {
         doors,
         readiness,

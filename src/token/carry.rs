@@ -2,8 +2,8 @@
 
 use smallvec::SmallVec;
 
-use super::Sources;
-use super::places::{COOKIE, PROTOCOLS, Place, piece, split_pair};
+use super::places::{COOKIE, PROTOCOLS, Place, piece, protocols, split_pair};
+use super::{Several, Sources};
 use crate::request::{Headers, Request};
 
 /// Which places of a request hold its token, and which hold another. Places count by their order in
@@ -37,12 +37,18 @@ pub struct Stripped<'s> {
     /// Headers to be removed.
     pub remove: SmallVec<[&'s str; 1]>,
     /// Headers to be replaced by what is left of them.
-    pub replace: SmallVec<[(&'static str, String); 1]>,
+    pub replace: SmallVec<[(&'static str, Vec<u8>); 1]>,
     /// Query parameters to be removed.
     pub query: SmallVec<[&'s str; 1]>,
 }
 
 impl Sources {
+    /// Whether tokens are ever to be taken out. `all` is the setting for those that were verified.
+    #[must_use]
+    pub fn strips(&self, all: bool) -> bool {
+        all || self.several == Several::First
+    }
+
     /// Returns how to take the tokens out: all of them, or only those that were not verified.
     #[must_use]
     pub fn strip(&self, carriers: Carriers, all: bool, request: &Request<'_>) -> Stripped<'_> {
@@ -66,7 +72,7 @@ impl Sources {
         });
         let cookies: SmallVec<[&str; 2]> = cookies.collect();
         if !cookies.is_empty() {
-            stripped.leave(COOKIE, &cookies_without(&request.headers, &cookies));
+            stripped.leave(COOKIE, cookies_without(&request.headers, &cookies));
         }
         let markers = places().filter_map(|place| match place {
             Place::Protocol(marker) => Some(marker.as_str()),
@@ -74,7 +80,7 @@ impl Sources {
         });
         let markers: SmallVec<[&str; 2]> = markers.collect();
         if !markers.is_empty() {
-            stripped.leave(PROTOCOLS, &protocols_without(&request.headers, &markers));
+            stripped.leave(PROTOCOLS, protocols_without(&request.headers, &markers));
         }
         stripped
     }
@@ -86,56 +92,56 @@ impl Stripped<'_> {
         self.remove.is_empty() && self.replace.is_empty() && self.query.is_empty()
     }
 
-    fn leave(&mut self, header: &'static str, rest: &str) {
+    fn leave(&mut self, header: &'static str, rest: Vec<u8>) {
         if rest.is_empty() {
             self.remove.push(header);
         } else {
-            self.replace.push((header, rest.to_owned()));
+            self.replace.push((header, rest));
         }
     }
 }
 
 /// Cookies that hold no token stay as they are, commas included: some applications have them in
 /// values. Only where a proxy joined one with the token's cookie, the comma separates.
-fn cookies_without(headers: &Headers<'_>, names: &[&str]) -> String {
+fn cookies_without(headers: &Headers<'_>, names: &[&str]) -> Vec<u8> {
     let holds = |pair: &[u8]| {
         let held = split_pair(pair).map(|(held, _)| held);
         held.is_some_and(|held| names.iter().any(|name| piece(held, name).is_some()))
     };
-    let mut rest: Vec<String> = Vec::new();
-    let values = headers.all(COOKIE);
-    for cookie in values.flat_map(|header| header.split(|byte| *byte == b';')) {
+    let cookies = headers
+        .all(COOKIE)
+        .flat_map(|header| header.split(|byte| *byte == b';'));
+    let kept = cookies.map(|cookie| {
         let pairs = || cookie.split(|byte| *byte == b',');
-        let kept = if pairs().any(holds) {
-            let kept = pairs().filter(|pair| !holds(pair));
-            kept.map(String::from_utf8_lossy)
-                .collect::<Vec<_>>()
-                .join(",")
+        if pairs().any(holds) {
+            let kept: Vec<&[u8]> = pairs().filter(|pair| !holds(pair)).collect();
+            kept.join(&b","[..])
         } else {
-            String::from_utf8_lossy(cookie).into_owned()
-        };
-        let kept = kept.trim();
-        if !kept.is_empty() {
-            rest.push(kept.to_owned());
+            cookie.to_vec()
         }
-    }
-    rest.join("; ")
+    });
+    let kept = kept.map(|cookie| cookie.trim_ascii().to_vec());
+    let kept: Vec<Vec<u8>> = kept.filter(|cookie| !cookie.is_empty()).collect();
+    kept.join(&b"; "[..])
 }
 
-fn protocols_without(headers: &Headers<'_>, markers: &[&str]) -> String {
-    let values = headers.all(PROTOCOLS);
-    let items = values.flat_map(|header| header.split(|byte| *byte == b','));
-    let mut items = items.map(<[u8]>::trim_ascii);
-    let mut rest: Vec<String> = Vec::new();
+/// A marker that stands alone stays: the server has to choose one of the protocols that the browser
+/// offered.
+fn protocols_without(headers: &Headers<'_>, markers: &[&str]) -> Vec<u8> {
+    let mut items = protocols(headers);
+    let mut rest: Vec<&[u8]> = Vec::new();
     while let Some(item) = items.next() {
         let behind = markers
             .iter()
             .find_map(|marker| item.strip_prefix(marker.as_bytes()));
         match behind {
-            Some(b"") => drop(items.next()),
             Some([b'.', ..]) => {}
-            _ => rest.push(String::from_utf8_lossy(item).into_owned()),
+            Some(b"") => {
+                rest.push(item);
+                items.next();
+            }
+            _ => rest.push(item),
         }
     }
-    rest.join(", ")
+    rest.join(&b", "[..])
 }

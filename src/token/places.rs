@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::Source;
 use crate::reason::Reason;
-use crate::request::{Found, Request};
+use crate::request::{Found, Headers, Request};
 
 #[derive(Clone, Debug)]
 pub(super) enum Place {
@@ -151,6 +151,10 @@ fn in_cookies<'a>(request: &Request<'a>, name: &str) -> Read<'a> {
         return Ok(token);
     }
     pieces.sort_by_key(|(number, _)| *number);
+    // Whoever reads pieces begins with the first, so without it there is none beside a whole cookie.
+    if token.is_some() && pieces[0].0 != 0 {
+        return Ok(token);
+    }
     let complete = pieces
         .iter()
         .enumerate()
@@ -162,8 +166,8 @@ fn in_cookies<'a>(request: &Request<'a>, name: &str) -> Read<'a> {
         .collect();
     let joined = the_only([bare(&joined)])?.map(Cow::into_owned);
     match (token, joined) {
-        // Two tokens, or one of which a part is missing or stands twice.
-        (Some(_), Some(_)) => Err(Reason::MalformedToken),
+        (Some(_), Some(_)) => Err(Reason::SeveralTokens),
+        // A part is missing or stands twice.
         (_, Some(_)) if !complete => Err(Reason::MalformedToken),
         (None, Some(joined)) => Ok(Some(Cow::Owned(joined))),
         (token, None) => Ok(token),
@@ -189,16 +193,16 @@ fn bare(value: &[u8]) -> &[u8] {
 }
 
 /// A JWT has nothing to escape, so an escaped name or value only serves to hide a second token
-/// from one of two readers.
+/// from one of two readers. So does a name that PHP reads as this one.
 fn in_query<'a>(request: &Request<'a>, name: &[u8]) -> Read<'a> {
     let query = request.target.split_once('?');
     let query = query.map_or("", |(_, query)| query);
     let mut values: SmallVec<[&[u8]; 2]> = SmallVec::new();
-    for pair in query.as_bytes().split(|byte| *byte == b'&') {
+    for pair in query.as_bytes().split(|byte| matches!(byte, b'&' | b';')) {
         let (held, value) = split_pair(pair).unwrap_or((pair, b""));
         if held == name && !value.contains(&b'%') {
             values.push(value);
-        } else if held == name || (held.contains(&b'%') && unescaped(held) == name) {
+        } else if held == name || as_php_reads(held) == as_php_reads(name) {
             return Err(Reason::MalformedToken);
         }
     }
@@ -206,9 +210,7 @@ fn in_query<'a>(request: &Request<'a>, name: &[u8]) -> Read<'a> {
 }
 
 fn in_protocols<'a>(request: &Request<'a>, marker: &str) -> Read<'a> {
-    let headers = request.headers.all(PROTOCOLS);
-    let items = headers.flat_map(|header| header.split(|byte| *byte == b','));
-    let mut items = items.map(<[u8]>::trim_ascii);
+    let mut items = protocols(&request.headers);
     let mut found: Option<Cow<'a, str>> = None;
     while let Some(item) = items.next() {
         let token = match item.strip_prefix(marker.as_bytes()) {
@@ -224,6 +226,17 @@ fn in_protocols<'a>(request: &Request<'a>, marker: &str) -> Read<'a> {
         }
     }
     Ok(found)
+}
+
+/// Returns the protocols of a WebSocket that are listed (RFC 6455 §11.3.4). A list may have empty
+/// items (RFC 9110 §5.6.1).
+pub(super) fn protocols<'a>(headers: &Headers<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let items = headers
+        .all(PROTOCOLS)
+        .flat_map(|header| header.split(|byte| *byte == b','));
+    items
+        .map(<[u8]>::trim_ascii)
+        .filter(|item| !item.is_empty())
 }
 
 /// A JWT has dots, and base64url has none.
@@ -242,8 +255,18 @@ pub(super) fn split_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&pair[..at], &pair[at + 1..]))
 }
 
-fn unescaped(name: &[u8]) -> Cow<'_, [u8]> {
-    percent_encoding::percent_decode(name).into()
+/// Decoded, without leading spaces, with `_` for `.`, space and `[`.
+fn as_php_reads(name: &[u8]) -> Vec<u8> {
+    let spaced: Vec<u8> = name
+        .iter()
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+        .collect();
+    let name: Vec<u8> = percent_encoding::percent_decode(&spaced).collect();
+    let read = |byte: &u8| match byte {
+        b'.' | b' ' | b'[' => b'_',
+        plain => *plain,
+    };
+    name.trim_ascii_start().iter().map(read).collect()
 }
 
 /// Returns the one value that is not empty, which may stand there several times.

@@ -206,7 +206,7 @@ async fn a_token_above_the_limit_is_431_through_every_proxy() {
 #[tokio::test]
 async fn the_token_stays_behind_when_told_so() {
     for proxy in Proxy::ALL {
-        let site = Site::with(proxy, json!({ "drop_authorization": true })).await;
+        let site = Site::with(proxy, json!({ "drop_token": true })).await;
         let token = site.idp.token("alice").sign();
         let reply = site.send(Call::get("/orders").bearer(&token)).await;
         assert_eq!(reply.status, 200, "{proxy:?}");

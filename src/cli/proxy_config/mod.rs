@@ -10,6 +10,7 @@ use crate::config::{Addresses, Config};
 use crate::net::Address;
 use crate::proxy::identity;
 use crate::token;
+use crate::token::Sources;
 
 const AFTER: &str = "\
 The result goes with this Portcullis configuration alone: it names the addresses of its doors, the
@@ -41,7 +42,7 @@ pub(super) struct ProxyConfig {
     upstream: SocketAddr,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Part {
     /// Envoy's bootstrap, over gRPC
     Envoy,
@@ -152,12 +153,13 @@ impl ProxyConfig {
         let edge = self.listen.unwrap_or((Ipv4Addr::LOCALHOST, port).into());
         let headers = identity_headers(config)?;
         let tokens = token_headers(config);
-        let dropped = config.answer.drop_authorization;
-        let dropped = if dropped { tokens.clone() } else { Vec::new() };
+        let dropped = self.dropped(config, &tokens)?;
         let patterns = |names: &[String]| -> Vec<_> {
             names.iter().map(|name| identity::pattern(name)).collect()
         };
         let removed = [patterns(&headers), patterns(&dropped)].concat();
+        let look_alikes = patterns(&headers).join("|");
+        let look_alikes = Vec::from_iter((!headers.is_empty()).then_some(look_alikes));
         let once = [
             ("edge", edge.to_string()),
             ("edge_host", edge.ip().to_string()),
@@ -166,17 +168,41 @@ impl ProxyConfig {
             ("upstream_host", self.upstream.ip().to_string()),
             ("upstream_port", self.upstream.port().to_string()),
             ("portcullis", self.door(config)?),
-            ("look_alikes", patterns(&headers).join("|")),
             ("removed", removed.join("|")),
         ];
-        let variables = headers.iter().map(|name| name.replace('-', "_"));
+        // Where the proxy cannot be told to remove a header, the answer holds what stays of it.
+        let replaced = if self.part == Part::Caddy {
+            headers
+        } else {
+            [headers, dropped.clone()].concat()
+        };
+        let variables = replaced.iter().map(|name| name.replace('-', "_"));
         let each = [
+            ("look_alikes", look_alikes),
             ("variable", variables.collect()),
-            ("header", headers),
+            ("header", replaced),
             ("dropped", dropped),
             ("token", tokens),
         ];
         Ok(filled(self.part.template(), &once, &each))
+    }
+
+    /// Returns the headers that a token is to be taken out of. Envoy is told for each request.
+    fn dropped(&self, config: &Config, tokens: &[String]) -> Result<Vec<String>, String> {
+        let strips = Sources::new(&config.token).strips(config.answer.drop_token);
+        if !strips || self.part == Part::Envoy {
+            return Ok(Vec::new());
+        }
+        let holds_more = |name: &String| matches!(&**name, "cookie" | "sec-websocket-protocol");
+        if self.part == Part::Caddy && tokens.iter().any(holds_more) {
+            return Err(
+                "Caddy cannot take a token out of a cookie or of a WebSocket's protocols: leave \
+                 answer.drop_token and token.several at their defaults, or read tokens from \
+                 headers of their own"
+                    .to_owned(),
+            );
+        }
+        Ok(tokens.to_vec())
     }
 
     fn door(&self, config: &Config) -> Result<String, String> {
@@ -214,7 +240,7 @@ fn identity_headers(config: &Config) -> Result<Vec<String>, String> {
 /// The headers that Portcullis reads tokens from. A query parameter is part of the target, which
 /// every proxy sends.
 fn token_headers(config: &Config) -> Vec<String> {
-    let sources = token::Sources::new(&config.token);
+    let sources = Sources::new(&config.token);
     let names: BTreeSet<_> = sources.headers().map(str::to_ascii_lowercase).collect();
     names.into_iter().collect()
 }

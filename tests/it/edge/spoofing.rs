@@ -231,7 +231,7 @@ async fn proxies_of_the_http_door_are_told_what_to_remove() {
 #[tokio::test]
 async fn the_token_itself_stays_behind_when_told_so() {
     let world = World::builder()
-        .config(|config| config["answer"] = json!({ "drop_authorization": true }))
+        .config(|config| config["answer"] = json!({ "drop_token": true }))
         .start()
         .await;
     let token = world.idp.token("alice").sign();
