@@ -87,7 +87,7 @@ impl Encoder {
 pub(super) fn amended<'a>(
     answer: &Bytes,
     look_alikes: impl Iterator<Item = &'a str>,
-    stripped: &Stripped<'_>,
+    stripped: &Stripped<'a>,
 ) -> Bytes {
     let mut longer = Output::behind(answer.to_vec());
     longer.message(3, |ok| {

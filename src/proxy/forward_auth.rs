@@ -27,7 +27,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -40,7 +40,7 @@ use crate::gate::{Decision, Denial};
 use crate::net::{self, Listener, Places};
 use crate::reason::Reason;
 use crate::request::{Found, Headers, Request, target_of};
-use crate::verify::Claims;
+use crate::token::Stripped;
 
 const NAME: &str = "forward_auth";
 const NGINX: &str = "/authz/auth-request";

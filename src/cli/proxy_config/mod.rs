@@ -9,7 +9,6 @@ use super::{ConfigFile, complain, print};
 use crate::config::{Addresses, Config};
 use crate::net::Address;
 use crate::proxy::identity;
-use crate::token;
 use crate::token::Sources;
 
 const AFTER: &str = "\
