@@ -26,10 +26,11 @@ pub(crate) fn verified(payload: &Value) -> Arc<Verified> {
     Arc::new(Verified::assumed(claims))
 }
 
+/// The token stands in the first of the configured places.
 pub(crate) fn permit(verified: Arc<Verified>) -> Decision {
     Decision::Permit(Permit {
         id: DecisionId::next(),
-        carriers: crate::token::Carriers::default(),
+        carriers: crate::token::Carriers::first(0),
         verified,
         _looked_up: Clear::for_tests(),
     })

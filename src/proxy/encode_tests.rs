@@ -335,9 +335,6 @@ fn generated(answers: &Answers, claims: Option<&Claims>, id: &str) -> CheckRespo
             None => ok.headers_to_remove.push(name.as_str().to_owned()),
         }
     }
-    if answers.drop_token && claims.is_some() {
-        ok.headers_to_remove.push("authorization".to_owned());
-    }
     let metadata = match claims {
         Some(claims) => describe(claims),
         None => vec![("outcome", string("bypass"))],
@@ -381,9 +378,8 @@ fn what_is_written_by_hand_is_what_envoy_types_would_write() {
     ];
     let configs = [
         "{}",
-        "drop_token: true",
         "metadata: false",
-        "{ headers: { x-roles: roles, x-tenant: tid }, drop_token: true }",
+        "headers: { x-roles: roles, x-tenant: tid }",
         "headers: {}",
     ];
     for answers in configs.map(|yaml| Answers::new(&config(yaml))) {

@@ -112,7 +112,7 @@ async fn check<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Respo
     let decision = doors.decide(NAME, &request).await;
     let answers = doors.answers.load();
     match &decision {
-        Decision::Permit(_) | Decision::Bypass(_) => passed(&answers, &request, &decision, path),
+        Decision::Permit(_) | Decision::Bypass(_) => passed(&answers, &request, &decision),
         Decision::Deny(denial) => refused(&answers, denial, path),
     }
 }
@@ -196,7 +196,7 @@ fn behind_prefix(uri: &http::Uri) -> Result<&str, Unreadable> {
 }
 
 /// A request that may pass: with claims, or exempt.
-fn passed(answers: &Answers, request: &Request<'_>, decision: &Decision, path: &str) -> Response {
+fn passed(answers: &Answers, request: &Request<'_>, decision: &Decision) -> Response {
     let claims = match decision {
         Decision::Permit(permit) => Some(&permit.verified().claims),
         Decision::Bypass(_) | Decision::Deny(_) => None,
@@ -213,11 +213,10 @@ fn passed(answers: &Answers, request: &Request<'_>, decision: &Decision, path: &
     remove.extend(answers.identity.look_alikes(&request.headers));
     let stripped = answers.strip(decision, request);
     remove.extend(&stripped.remove);
-    let to_envoy = path != NGINX && path != FORWARD;
-    if to_envoy && let Ok(list) = HeaderValue::try_from(remove.join(",")) {
+    if let Ok(list) = HeaderValue::try_from(remove.join(",")) {
         headers.insert(TO_REMOVE, list);
     }
-    if !to_envoy && answers.sources.strips(answers.drop_token) {
+    if answers.sources.strips(answers.drop_token) {
         keep_the_rest(answers, request, &stripped, headers);
     }
     for (name, rest) in &stripped.replace {
@@ -229,7 +228,7 @@ fn passed(answers: &Answers, request: &Request<'_>, decision: &Decision, path: &
     response
 }
 
-/// These proxies cannot be told to remove a header. They replace each one that may hold a token by
+/// Most proxies cannot be told to remove a header. They replace each one that may hold a token by
 /// the answer's, so the answer holds those that stay, as the client sent them.
 fn keep_the_rest(
     answers: &Answers,

@@ -15,7 +15,7 @@ pub struct Carriers {
 }
 
 impl Carriers {
-    pub(super) const fn first(index: usize) -> Self {
+    pub(crate) const fn first(index: usize) -> Self {
         Self {
             token: 1 << index,
             losers: 0,

@@ -33,9 +33,13 @@ impl Site {
     }
 
     async fn with(proxy: Proxy, answer: Value) -> Self {
+        Self::configured(proxy, |config| config["answer"] = answer).await
+    }
+
+    async fn configured(proxy: Proxy, change: impl FnOnce(&mut Value)) -> Self {
         let (idp, home, backend) = (Idp::start(), TempDir::new().unwrap(), Backend::start());
         let mut config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
-        config["answer"] = answer;
+        change(&mut config);
         let portcullis = Portcullis::start(home.path(), config).await;
         portcullis.ready().await;
         let pinned = portcullis.pinned();
@@ -216,6 +220,34 @@ async fn the_token_stays_behind_when_told_so() {
             "{proxy:?}"
         );
         assert!(!reply.text().contains(&token), "{proxy:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_a_cookie_stays_behind_and_other_cookies_pass() {
+    for proxy in [Proxy::Envoy, Proxy::Nginx, Proxy::Traefik, Proxy::Haproxy] {
+        let site = Site::configured(proxy, |config| {
+            config["answer"] = json!({ "drop_token": true });
+            config["token"] = json!({ "sources": [{ "cookie": "session" }] });
+        })
+        .await;
+        let token = site.idp.token("alice").sign();
+        let cookie = format!("theme=dark; session={token}; x=1");
+        let reply = site
+            .send(Call::get("/orders").header("cookie", &cookie))
+            .await;
+        assert_eq!(reply.status, 200, "{proxy:?}");
+        assert_eq!(reply.echo().all("cookie"), ["theme=dark; x=1"], "{proxy:?}");
+        let only = format!("session={token}");
+        let reply = site
+            .send(Call::get("/orders").header("cookie", &only))
+            .await;
+        assert_eq!(reply.status, 200, "{proxy:?}");
+        assert!(reply.echo().all("cookie").is_empty(), "{proxy:?}");
+        let exempt = site
+            .send(Call::get("/healthz").header("cookie", "theme=dark"))
+            .await;
+        assert_eq!(exempt.echo().all("cookie"), ["theme=dark"], "{proxy:?}");
     }
 }
 

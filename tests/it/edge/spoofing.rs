@@ -242,3 +242,74 @@ async fn the_token_itself_stays_behind_when_told_so() {
     let remove = reply.header("x-envoy-auth-headers-to-remove").unwrap();
     assert!(remove.split(',').any(|name| name == "authorization"));
 }
+
+fn in_every_place(config: &mut serde_json::Value, answer: &serde_json::Value, several: &str) {
+    config["answer"] = answer.clone();
+    config["token"] = json!({
+        "several": several,
+        "sources": [
+            { "header": "authorization", "scheme": "Bearer" },
+            { "cookie": "session" },
+            { "query": "access_token" },
+        ],
+    });
+}
+
+#[tokio::test]
+async fn a_token_stays_behind_wherever_it_was_found() {
+    let world = World::builder()
+        .config(|config| in_every_place(config, &json!({ "drop_token": true }), "refuse"))
+        .start()
+        .await;
+    let token = world.idp.token("alice").sign();
+    let query = format!("/orders?a=%2Fb&access_token={token}&c=d+e");
+    let (half, rest) = token.split_at(token.len() / 2);
+    for (what, call) in [
+        ("query", Call::get(&query)),
+        (
+            "cookie",
+            Call::get("/orders").header("cookie", &format!("theme=dark; session={token}; x=1")),
+        ),
+        (
+            "pieces",
+            Call::get("/orders").header(
+                "cookie",
+                &format!("session.1={rest}; x=1; session.0={half}"),
+            ),
+        ),
+        ("both", Call::get(&query).bearer(&token)),
+    ] {
+        let reply = world.send(Door::Envoy, call).await;
+        assert_eq!(reply.status, 200, "{what}: {}", reply.text());
+        let echo = reply.echo();
+        assert_eq!(echo.all("x-portcullis-subject"), ["alice"], "{what}");
+        assert!(
+            !reply.text().contains(half) && !reply.text().contains(rest),
+            "{what}"
+        );
+        match what {
+            "cookie" => assert_eq!(echo.all("cookie"), ["theme=dark; x=1"]),
+            "pieces" => assert_eq!(echo.all("cookie"), ["x=1"]),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_passed_over_stays_behind() {
+    let world = World::builder()
+        .config(|config| in_every_place(config, &json!({}), "first"))
+        .start()
+        .await;
+    let token = world.idp.token("alice").sign();
+    let other = world.idp.token("bob").sign();
+    let call = Call::get(&format!("/orders?access_token={other}")).bearer(&token);
+    let call = call.header("cookie", &format!("session={other}; theme=dark"));
+    let reply = world.send(Door::Envoy, call).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let echo = reply.echo();
+    assert_eq!(echo.all("x-portcullis-subject"), ["alice"]);
+    assert_eq!(echo.all("authorization"), [format!("Bearer {token}")]);
+    assert_eq!(echo.all("cookie"), ["theme=dark"]);
+    assert!(!reply.text().contains(&other));
+}
