@@ -130,7 +130,7 @@ impl Follower {
     /// otherwise.
     fn agree_on_bounds(&mut self) -> bool {
         self.histories.prepare(self.now_or_horizon());
-        let ours = self.histories.unwritten().to_vec();
+        let ours = self.histories.unwritten();
         if ours.is_empty() {
             return true;
         }

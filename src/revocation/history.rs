@@ -29,8 +29,10 @@ pub struct Histories {
     floor: Duration,
     /// See [`History::change_to`].
     spread: Duration,
-    /// What the log has to be told.
-    unwritten: Vec<Arc<Revocation>>,
+    /// What is known here and the log may lack.
+    lacking: Vec<Arc<Revocation>>,
+    /// What our configuration changes, as long as the log does not have it.
+    ours: Vec<Arc<Revocation>>,
     is_prepared: bool,
 }
 
@@ -71,7 +73,8 @@ impl Histories {
             retention,
             floor,
             spread,
-            unwritten: Vec::new(),
+            lacking: Vec::new(),
+            ours: Vec::new(),
             is_prepared: false,
         };
         histories.set_terms();
@@ -89,8 +92,9 @@ impl Histories {
     /// Takes in what a record of the log says about bounds, if it does.
     pub fn learn(&mut self, record: &View<'_>) {
         let Some(bounds) = record.bounds else { return };
-        self.unwritten
-            .retain(|own| own.id != record.id || own.target.issuer != record.issuer);
+        for unwritten in [&mut self.lacking, &mut self.ours] {
+            unwritten.retain(|own| own.id != record.id || own.target.issuer != record.issuer);
+        }
         let change = Change {
             at: record.occurred_at,
             bounds,
@@ -111,17 +115,20 @@ impl Histories {
         is_news
     }
 
-    /// Compares what the log says with our configuration; only the first call counts. `now` must
-    /// not lie before the horizon: tokens that were issued before it may have lost their revocations.
+    /// Compares what the log says with our configuration. Later calls only date anew what could not
+    /// be written in time: replicas that do not know of a raise forget revocations by the shorter
+    /// life. `now` must not lie before the horizon: tokens that were issued before it may have lost
+    /// their revocations.
     pub fn prepare(&mut self, now: UnixMillis) {
         if self.is_prepared {
-            return;
+            return self.date_anew(now);
         }
         self.is_prepared = true;
         let mut ours = Vec::new();
         for (issuer, of) in &self.of {
             let missing = of.kept.iter().filter(|change| !of.history.contains(change));
-            ours.extend(missing.map(|change| record(issuer, *change)));
+            let missing = missing.map(|change| record(issuer, *change));
+            self.lacking.extend(missing);
             let mut history = of.history.clone();
             for change in &of.kept {
                 history.add(*change);
@@ -129,13 +136,33 @@ impl Histories {
             let change = history.change_to(of.bounds(), now, self.spread);
             ours.extend(change.map(|change| record(issuer, change)));
         }
-        self.unwritten.extend(ours);
+        self.ours = ours;
     }
 
-    /// What the log has to be told; empty once it has it.
+    fn date_anew(&mut self, now: UnixMillis) {
+        let (late, in_time) = std::mem::take(&mut self.ours)
+            .into_iter()
+            .partition::<Vec<_>, _>(|own| own.occurred_at <= now);
+        self.ours = in_time;
+        for own in late {
+            let issuer = &own.target.issuer;
+            let Some(of) = self.of.get(issuer) else {
+                continue;
+            };
+            let mut history = of.history.clone();
+            for change in &of.kept {
+                history.add(*change);
+            }
+            let change = history.change_to(of.bounds(), now, self.spread);
+            self.ours
+                .extend(change.map(|change| record(issuer, change)));
+        }
+    }
+
+    /// Returns what the log has to be told; nothing once it has it.
     #[must_use]
-    pub fn unwritten(&self) -> &[Arc<Revocation>] {
-        &self.unwritten
+    pub fn unwritten(&self) -> Vec<Arc<Revocation>> {
+        self.lacking.iter().chain(&self.ours).cloned().collect()
     }
 
     /// The log begins anew and may lack what is known here: all of it is written again, but for what
@@ -144,13 +171,21 @@ impl Histories {
         let of = self.of.iter();
         let known =
             of.flat_map(|(issuer, of)| of.history.iter().map(|change| record(issuer, *change)));
-        self.unwritten = known.collect();
+        self.lacking = known.collect();
     }
 
-    /// Judges by our own changes although the log does not have them: it cannot be reached.
+    /// Judges by our own changes although the log does not have them: it cannot be reached. A raise
+    /// waits until it is written, since the others forget revocations by the shorter life until then.
     pub fn assume_ours(&mut self) {
-        for own in self.unwritten.clone() {
-            if let Some(bounds) = own.bounds {
+        for own in self.unwritten() {
+            let Some(bounds) = own.bounds else { continue };
+            let of = self.of.get(&own.target.issuer);
+            let latest = of.and_then(|of| of.history.latest());
+            let is_raise = latest.is_some_and(|latest| {
+                bounds.longest_life > latest.longest_life || bounds.leeway > latest.leeway
+            });
+            let is_known = self.lacking.iter().any(|lacking| lacking.id == own.id);
+            if is_known || !is_raise {
                 let at = own.occurred_at;
                 self.add(&own.target.issuer, Change { at, bounds });
             }
@@ -263,7 +298,7 @@ mod tests {
     /// What it writes to the log at a start.
     fn started(histories: &mut Histories, seconds: u64) -> Vec<Arc<Revocation>> {
         histories.prepare(at(seconds));
-        let written = histories.unwritten().to_vec();
+        let written = histories.unwritten();
         learn_all(histories, &written);
         assert!(histories.unwritten().is_empty());
         written
@@ -298,6 +333,39 @@ mod tests {
             behind.retention.terms(ISSUER).unwrap().longest_life,
             HOUR * 3 + LEEWAY
         );
+    }
+
+    #[test]
+    fn a_raise_that_could_not_be_written_in_time_is_dated_anew() {
+        let mut first = histories(1, &Memory::default());
+        let log = started(&mut first, 10_000);
+        let mut raised = histories(3, &Memory::default());
+        learn_all(&mut raised, &log);
+        raised.prepare(at(20_000));
+        assert_eq!(raised.unwritten()[0].occurred_at, at(20_000));
+        raised.assume_ours();
+        assert_eq!(
+            of(&raised).of_token(30_000),
+            HOUR + LEEWAY,
+            "not before the others know"
+        );
+        raised.prepare(at(40_000));
+        let late = raised.unwritten();
+        assert_eq!(late.len(), 1);
+        learn_all(&mut raised, &late);
+        assert_eq!(of(&raised).of_token(40_000), HOUR + LEEWAY);
+        assert_eq!(of(&raised).of_token(40_001), HOUR * 3 + LEEWAY);
+        raised.prepare(at(50_000));
+        assert!(raised.unwritten().is_empty());
+    }
+
+    #[test]
+    fn a_log_that_begins_anew_does_not_make_us_forget_our_own_change() {
+        let mut unheard = histories(2, &Memory::default());
+        unheard.prepare(at(10_000));
+        assert_eq!(unheard.unwritten().len(), 1);
+        unheard.write_again();
+        assert_eq!(unheard.unwritten().len(), 1);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::clock::{Clock, Moment, UnixMillis};
 /// What NTP may gain between two looks without a jump.
 const SLEW_MS: i64 = 1000;
 
-/// A wall clock that stays where it jumped to is believed after this time: the clock before the jump
-/// was the wrong one then. What is forgotten by mistake later on stays refused by the horizon.
+/// After this time a new time is believed: the old one was wrong. What is forgotten by mistake later
+/// on stays refused by the horizon.
 const BELIEVED_AFTER: Duration = Duration::from_hours(1);
 
 /// A wall clock without its jumps forward. Clones share what they have seen.
@@ -43,8 +43,9 @@ impl Steady {
     /// Returns the time of the wall clock less what it jumped forward. Follows it at once when it is
     /// set back.
     pub(super) fn now(&self) -> UnixMillis {
-        let ahead = self.ahead();
-        self.clock.now().minus(ahead)
+        // In this order: a jump in between then makes it too early, never too late.
+        let now = self.clock.now();
+        now.minus(self.ahead())
     }
 
     /// Returns how far the wall clock jumped forward, as long as that is not believed; else zero.

@@ -133,7 +133,7 @@ impl World {
             histories.learn(&View::from(&*record));
         }
         histories.prepare(now);
-        let ours = histories.unwritten().to_vec();
+        let ours = histories.unwritten();
         self.log.append(ours.clone()).await.unwrap();
         for record in ours {
             histories.learn(&View::from(&*record));
