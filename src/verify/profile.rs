@@ -195,23 +195,29 @@ pub(super) struct Form {
 impl Form {
     pub(super) fn of(config: &IssuerConfig) -> Self {
         let facts = config.profile.unwrap_or_default().facts();
-        let own = || config.require_claims().chain(&config.forbid_claims);
-        // What the issuer says about a claim takes the place of what the profile says.
         let known = |known: &'static [Known]| {
-            let all = known.iter().map(|(claim, is)| {
+            known.iter().map(|(claim, is)| {
                 Requirement::new(claim, is).expect("the names in this file are good")
-            });
-            all.filter(|one| own().all(|own| own.claim != one.claim))
+            })
         };
+        // Only an own rule that says which values are good takes the place of a profile's. One that
+        // reads as stricter must not lift what the profile asks for.
+        let replaced = |one: &Requirement| {
+            let mut own = config.require_claims();
+            own.any(|own| own.claim == one.claim && !own.is.is_empty())
+        };
+        let wanted = |one: &Requirement| config.require_claims().any(|own| own.claim == one.claim);
         let listed = config.types.clone();
         let clients = config.client_claims.clone();
         Self {
             types: listed.unwrap_or_else(|| facts.types.iter().map(ToString::to_string).collect()),
             allow_untyped: config.allow_untyped.unwrap_or(facts.allow_untyped),
             require: known(facts.require)
+                .filter(|one| !replaced(one))
                 .chain(config.require_claims().cloned())
                 .collect(),
             forbid: known(facts.forbid)
+                .filter(|one| !wanted(one))
                 .chain(config.forbid_claims.iter().cloned())
                 .collect(),
             client_claims: clients.unwrap_or_else(|| {

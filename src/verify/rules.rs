@@ -77,7 +77,8 @@ impl Rules {
             Some(Json::List(audiences)) => {
                 let is_text = |one: &Json<'_>| matches!(one, Json::Text(_));
                 let is_listed = |one: &Json<'_>| matches!(one, Json::Text(text) if listed(text));
-                audiences.iter().all(is_text) && audiences.iter().any(is_listed)
+                let any_is_good = self.config.any_audience || audiences.iter().any(is_listed);
+                audiences.iter().all(is_text) && any_is_good
             }
             Some(_) => false,
         };
