@@ -95,7 +95,7 @@ async fn check<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Respo
         Err(Unreadable::Original(what)) => {
             doors.metrics.forward_auth.unreadable.inc();
             let denial = doors.refuse(NAME, None, Reason::UnreadableRequest);
-            tracing::debug!(
+            tracing::warn!(
                 door = NAME,
                 decision_id = %denial.id,
                 header = what,

@@ -18,7 +18,7 @@ async fn a_token_below_the_limit_passes_and_one_above_does_not() {
             assert_eq!(reply.status, 200, "{door:?}, {kib} KiB: {}", reply.text());
         }
         let reply = world.orders(door, &large(&world, 18 << 10)).await;
-        assert_eq!(reply.status, 401, "{door:?}: {}", reply.text());
+        assert_eq!(reply.status, 431, "{door:?}: {}", reply.text());
     }
 }
 
