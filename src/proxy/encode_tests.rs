@@ -129,7 +129,12 @@ fn what_the_token_lacks_is_removed_and_nothing_is_in_both_lists() {
     let decision = testing::permit(testing::verified(
         &json!({ "iss": "https://id.example.com" }),
     ));
-    let response = encoded(&answers, &decision);
+    let request = Request {
+        method: "GET",
+        target: "/",
+        headers: Headers::new(),
+    };
+    let response = decode(&answers.to_grpc(&decision, &request));
     let set = headers(&ok(&response).headers);
     assert_eq!(set, [("x-portcullis-issuer", "https://id.example.com")]);
     let removed = &ok(&response).headers_to_remove;

@@ -140,10 +140,10 @@ impl Histories {
     }
 
     fn date_anew(&mut self, now: UnixMillis) {
-        let (late, in_time) = std::mem::take(&mut self.ours)
+        let (late, others) = std::mem::take(&mut self.ours)
             .into_iter()
-            .partition::<Vec<_>, _>(|own| own.occurred_at <= now);
-        self.ours = in_time;
+            .partition::<Vec<_>, _>(|own| own.occurred_at <= now && self.is_raise(own));
+        self.ours = others;
         for own in late {
             let issuer = &own.target.issuer;
             let Some(of) = self.of.get(issuer) else {
@@ -159,6 +159,16 @@ impl Histories {
         }
     }
 
+    /// Whether it lets tokens live longer than what the log says.
+    fn is_raise(&self, own: &Revocation) -> bool {
+        let of = self.of.get(&own.target.issuer);
+        let latest = of.and_then(|of| of.history.latest());
+        let (Some(bounds), Some(latest)) = (own.bounds, latest) else {
+            return false;
+        };
+        bounds.longest_life > latest.longest_life || bounds.leeway > latest.leeway
+    }
+
     /// Returns what the log has to be told; nothing once it has it.
     #[must_use]
     pub fn unwritten(&self) -> Vec<Arc<Revocation>> {
@@ -171,7 +181,13 @@ impl Histories {
         let of = self.of.iter();
         let known =
             of.flat_map(|(issuer, of)| of.history.iter().map(|change| record(issuer, *change)));
-        self.lacking = known.collect();
+        let known: Vec<_> = known.collect();
+        self.lacking.retain(|own| {
+            known
+                .iter()
+                .all(|one| one.id != own.id || one.target != own.target)
+        });
+        self.lacking.extend(known);
     }
 
     /// Judges by our own changes although the log does not have them: it cannot be reached. A raise
@@ -179,13 +195,8 @@ impl Histories {
     pub fn assume_ours(&mut self) {
         for own in self.unwritten() {
             let Some(bounds) = own.bounds else { continue };
-            let of = self.of.get(&own.target.issuer);
-            let latest = of.and_then(|of| of.history.latest());
-            let is_raise = latest.is_some_and(|latest| {
-                bounds.longest_life > latest.longest_life || bounds.leeway > latest.leeway
-            });
             let is_known = self.lacking.iter().any(|lacking| lacking.id == own.id);
-            if is_known || !is_raise {
+            if is_known || !self.is_raise(&own) {
                 let at = own.occurred_at;
                 self.add(&own.target.issuer, Change { at, bounds });
             }
@@ -357,6 +368,21 @@ mod tests {
         assert_eq!(of(&raised).of_token(40_001), HOUR * 3 + LEEWAY);
         raised.prepare(at(50_000));
         assert!(raised.unwritten().is_empty());
+    }
+
+    #[test]
+    fn a_lowering_that_is_judged_by_already_is_written_all_the_same() {
+        let mut first = histories(3, &Memory::default());
+        let log = started(&mut first, 10_000);
+        for log in [log, Vec::new()] {
+            let mut lowered = histories(1, &Memory::default());
+            learn_all(&mut lowered, &log);
+            lowered.prepare(at(20_000));
+            lowered.assume_ours();
+            lowered.prepare(at(40_000));
+            assert_eq!(lowered.unwritten().len(), 1);
+            assert_eq!(lowered.unwritten()[0].occurred_at, at(20_000));
+        }
     }
 
     #[test]
