@@ -13,6 +13,9 @@ TOOLS := .cache/tools/bin
 MUSL := x86_64-unknown-linux-musl
 DEBUG := $(or $(CARGO_TARGET_DIR),target)/debug
 
+# What the tests run besides the program.
+TEST_TOOLS := proxies more-proxies upstreams stores
+
 # Fetches what $(1) names while cargo runs with the arguments $(2); both must succeed.
 beside = tools/setup $(1) & setup=$$!; $(CARGO) $(2) || { kill $$setup 2>/dev/null; exit 1; }; wait $$setup
 
@@ -33,7 +36,7 @@ help: ## this list
 
 .PHONY: setup
 setup: ## fetch the real proxies and engines that tests and demo run, into .cache/tools
-	tools/setup proxies more-proxies upstreams stores
+	tools/setup $(TEST_TOOLS)
 
 .PHONY: build
 build: ## release build
@@ -42,7 +45,7 @@ build: ## release build
 .PHONY: test
 test: ## all tests, also those through the real proxies and stores
 	$(explain-first-build)
-	$(call beside,proxies stores,test $(LOCKED) --no-run)
+	$(call beside,$(TEST_TOOLS),test $(LOCKED) --no-run)
 	$(CARGO) test $(LOCKED)
 
 .PHONY: lint
