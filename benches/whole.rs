@@ -47,7 +47,7 @@ impl Whole {
         let gate = runtime.block_on(gate(&directory, keys, live));
         Self {
             gate,
-            answers: Answers::new(&config(&json!({}))),
+            answers: Answers::new(&config(&json!({})), token::Sources::default()),
             runtime,
             _directory: directory,
         }

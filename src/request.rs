@@ -81,6 +81,22 @@ pub fn target_of(url: &str) -> Option<&str> {
     (!authority.is_empty() && authority.bytes().all(is_host)).then_some(target)
 }
 
+/// Maps a byte of a header's name as CGI does (RFC 3875 §4.1.18), and as PHP and lighttpd do more
+/// thoroughly: every byte outside letters and digits becomes one separator.
+pub(crate) const fn as_cgi(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' | b'0'..=b'9' => byte,
+        b'A'..=b'Z' => byte.to_ascii_lowercase(),
+        _ => b'-',
+    }
+}
+
+/// Returns one spelling, in lower case with dashes, for all names that a CGI-like upstream cannot
+/// tell apart.
+pub(crate) fn spelling(name: &[u8]) -> String {
+    name.iter().map(|byte| char::from(as_cgi(*byte))).collect()
+}
+
 /// Names only: values carry tokens and cookies.
 impl std::fmt::Debug for Headers<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -205,6 +205,13 @@ impl Located<'_> {
     }
 }
 
+/// Looks where [`Config`] does by default.
+impl Default for Sources {
+    fn default() -> Self {
+        Self::new(&Config::default())
+    }
+}
+
 impl Sources {
     /// Builds from a checked configuration.
     #[must_use]

@@ -46,7 +46,7 @@ pub struct Bypass {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tokens {
-    /// It is not looked at. The upstream sees nobody.
+    /// It is not looked at. The upstream gets no identity headers.
     #[default]
     Ignored,
     /// It is verified. A good one names the user to the upstream; any other is refused.
@@ -79,9 +79,7 @@ impl Bypass {
             }
         }
     }
-}
 
-impl Bypass {
     /// Whether this is about OPTIONS alone: no method that does anything.
     fn is_preflight(&self) -> bool {
         let methods = self.methods.as_deref();

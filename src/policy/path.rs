@@ -1,6 +1,6 @@
 //! Paths that every server reads alike.
 
-use crate::request::{Request, target_of};
+use crate::request::{Request, spelling, target_of};
 
 /// Whether a path has one reading only: absolute, printable ASCII, nothing encoded, no
 /// parameters, no empty or all-dots segment (a last empty segment is a trailing slash).
@@ -54,7 +54,7 @@ pub(super) fn overridden(request: &Request<'_>) -> bool {
     let named = request
         .headers
         .iter()
-        .filter(|(name, _)| PATH_OVERRIDES.contains(&&*separated(name)));
+        .filter(|(name, _)| PATH_OVERRIDES.contains(&&*spelling(name)));
     named
         .map(|(_, value)| value)
         .filter(|value| *value != target.as_bytes())
@@ -77,7 +77,7 @@ const METHOD_PARAMETERS: [&str; 8] = [
 /// looked at. Names are compared as CGI and PHP read them.
 pub(super) fn method_overridden(request: &Request<'_>) -> bool {
     let mut headers = request.headers.iter();
-    headers.any(|(name, _)| METHOD_OVERRIDES.contains(&&*separated(name)))
+    headers.any(|(name, _)| METHOD_OVERRIDES.contains(&&*spelling(name)))
         || request.query().split(['&', ';']).any(overrides_method)
 }
 
@@ -96,16 +96,7 @@ fn overrides_method(pair: &str) -> bool {
     let name = name.trim_start();
     let cut = name.split('[').next().unwrap_or_default();
     [cut, name].iter().any(|name| {
-        let name = separated(name.as_bytes()).replace('-', "_");
+        let name = spelling(name.as_bytes()).replace('-', "_");
         METHOD_PARAMETERS.contains(&&*name)
     })
-}
-
-/// Returns a name in lower case, with `-` for every byte that is no letter or digit.
-fn separated(name: &[u8]) -> String {
-    let plain = |byte: &u8| match byte.to_ascii_lowercase() {
-        byte if byte.is_ascii_alphanumeric() => char::from(byte),
-        _ => '-',
-    };
-    name.iter().map(plain).collect()
 }

@@ -14,7 +14,7 @@ use super::identity::Identity;
 use crate::gate::{Decision, DecisionId};
 use crate::reason::{Fault, Reason};
 use crate::request::Request;
-use crate::token::{self, Sources, Stripped};
+use crate::token::{Sources, Stripped};
 
 /// How decisions are answered under one configuration.
 #[derive(Debug)]
@@ -33,11 +33,11 @@ pub struct Answers {
 impl Answers {
     /// Reads a configuration that was checked.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, sources: Sources) -> Self {
         let mut answers = Self {
             identity: Identity::new(config),
             drop_token: config.drop_token,
-            sources: Sources::new(&token::Config::default()),
+            sources,
             refuse_spoofed: config.refuse_spoofed,
             too_long: config.too_long,
             metadata: config.metadata,
@@ -46,12 +46,6 @@ impl Answers {
         };
         answers.encoder = Encoder::new(&answers);
         answers
-    }
-
-    /// Looks for tokens in these places when one is to be taken out of a request.
-    #[must_use]
-    pub fn with_sources(self, sources: Sources) -> Self {
-        Self { sources, ..self }
     }
 
     /// Returns what has to change in a request so that the upstream sees no token that it must not.

@@ -44,7 +44,7 @@ const TABLE: [(Reason, Fault, u16, tonic::Code, Option<&str>); Reason::ALL.len()
 
 #[test]
 fn every_reason_has_its_status_and_somebody_whose_fault_it_is() {
-    let answers = Answers::new(&Config::default());
+    let answers = Answers::new(&Config::default(), Sources::default());
     assert_eq!(TABLE.map(|(reason, ..)| reason), Reason::ALL);
     for (reason, fault, status, grpc, challenge) in TABLE {
         let refusal = Refusal::of(reason);
@@ -84,7 +84,7 @@ fn a_challenge_names_the_resource_metadata_when_configured() {
         resource_metadata: Some(url.to_owned()),
         ..Config::default()
     };
-    let answers = Answers::new(&config);
+    let answers = Answers::new(&config, Sources::default());
     for (reason, _, status, _, challenge) in TABLE {
         let headers = answers.headers(Refusal::of(reason));
         let found = headers

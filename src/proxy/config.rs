@@ -6,8 +6,8 @@ use http::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::identity::spelling;
 use crate::problem::Problems;
+use crate::request::spelling;
 use crate::request::target_of;
 use crate::verify::claims::ClaimPath;
 
@@ -116,7 +116,7 @@ impl Config {
                 if let Err(message) = check_name(name) {
                     problems.push(name, message);
                 }
-                if let Some(other) = spellings.insert(spelling(name), name) {
+                if let Some(other) = spellings.insert(spelling(name.as_bytes()), name) {
                     problems.push(name, format!("is the same header as {other}"));
                 }
             }
@@ -142,7 +142,7 @@ fn check_name(name: &str) -> Result<(), String> {
     if name.starts_with(':') || HeaderName::from_bytes(lower.as_bytes()).is_err() {
         return Err("is not the name of a header that can be set".to_owned());
     }
-    let plain = spelling(name);
+    let plain = spelling(name.as_bytes());
     let reserved = RESERVED_PREFIXES
         .iter()
         .any(|start| plain.starts_with(start));

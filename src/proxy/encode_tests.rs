@@ -8,6 +8,7 @@ use super::*;
 use crate::gate::testing;
 use crate::proxy::Config;
 use crate::request::{Headers, Request};
+use crate::token::Sources;
 use crate::verify::Claims;
 
 fn decode(framed: &Bytes) -> CheckResponse {
@@ -94,7 +95,7 @@ fn full() -> serde_json::Value {
 
 #[test]
 fn a_permit_sets_every_header_and_tells_who_it_is() {
-    let answers = Answers::new(&Config::default());
+    let answers = Answers::new(&Config::default(), Sources::default());
     let decision = testing::permit(testing::verified(&full()));
     let response = encoded(&answers, &decision);
     assert_eq!(response.status.as_ref().unwrap().code, 0);
@@ -125,7 +126,7 @@ fn a_permit_sets_every_header_and_tells_who_it_is() {
 
 #[test]
 fn what_the_token_lacks_is_removed_and_nothing_is_in_both_lists() {
-    let answers = Answers::new(&config("drop_token: true"));
+    let answers = Answers::new(&config("drop_token: true"), Sources::default());
     let decision = testing::permit(testing::verified(
         &json!({ "iss": "https://id.example.com" }),
     ));
@@ -153,7 +154,7 @@ fn what_the_token_lacks_is_removed_and_nothing_is_in_both_lists() {
 
 #[test]
 fn a_bypass_removes_every_identity_header_and_keeps_authorization() {
-    let answers = Answers::new(&config("drop_token: true"));
+    let answers = Answers::new(&config("drop_token: true"), Sources::default());
     let decision = testing::bypass();
     let response = encoded(&answers, &decision);
     assert!(ok(&response).headers.is_empty());
@@ -175,7 +176,7 @@ fn a_bypass_removes_every_identity_header_and_keeps_authorization() {
 /// The pieces are united also where the answer was kept for a repeat token.
 #[test]
 fn look_alikes_that_a_client_sent_are_removed_besides() {
-    let answers = Answers::new(&Config::default());
+    let answers = Answers::new(&Config::default(), Sources::default());
     let verified = testing::verified(&full());
     let mut headers = Headers::new();
     for name in [
@@ -226,7 +227,7 @@ fn look_alikes_that_a_client_sent_are_removed_besides() {
 
 #[test]
 fn every_reason_has_its_refusal() {
-    let answers = Answers::new(&Config::default());
+    let answers = Answers::new(&Config::default(), Sources::default());
     for reason in Reason::ALL {
         let decision = testing::deny(reason);
         let response = encoded(&answers, &decision);
@@ -260,7 +261,7 @@ fn every_reason_has_its_refusal() {
 
 #[test]
 fn a_grpc_client_gets_a_message_and_no_content_type() {
-    let answers = Answers::new(&Config::default());
+    let answers = Answers::new(&Config::default(), Sources::default());
     for reason in Reason::ALL {
         let decision = testing::deny(reason);
         let response = decode(&answers.encoder.encode(&answers, &decision, true));
@@ -277,7 +278,7 @@ fn a_grpc_client_gets_a_message_and_no_content_type() {
 
 #[test]
 fn a_repeat_token_is_answered_from_its_memo_with_a_new_id() {
-    let answers = Answers::new(&Config::default());
+    let answers = Answers::new(&Config::default(), Sources::default());
     let verified = testing::verified(&full());
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -298,8 +299,11 @@ fn a_repeat_token_is_answered_from_its_memo_with_a_new_id() {
 
 #[test]
 fn a_memo_of_another_configuration_is_not_used() {
-    let before = Answers::new(&Config::default());
-    let after = Answers::new(&config("{ headers: { x-user: sub }, metadata: false }"));
+    let before = Answers::new(&Config::default(), Sources::default());
+    let after = Answers::new(
+        &config("{ headers: { x-user: sub }, metadata: false }"),
+        Sources::default(),
+    );
     let verified = testing::verified(&full());
     for _ in 0..2 {
         let _ = encoded(&before, &testing::permit(Arc::clone(&verified)));
@@ -313,7 +317,7 @@ fn a_memo_of_another_configuration_is_not_used() {
 
 #[test]
 fn a_claim_cannot_break_out_of_its_header() {
-    let answers = Answers::new(&Config::default());
+    let answers = Answers::new(&Config::default(), Sources::default());
     let payload = json!({
         "iss": "https://id.example.com",
         "sub": "eve\r\nx-portcullis-role: admin",
@@ -387,7 +391,7 @@ fn what_is_written_by_hand_is_what_envoy_types_would_write() {
         "headers: { x-roles: roles, x-tenant: tid }",
         "headers: {}",
     ];
-    for answers in configs.map(|yaml| Answers::new(&config(yaml))) {
+    for answers in configs.map(|yaml| Answers::new(&config(yaml), Sources::default())) {
         for payload in &payloads {
             let verified = testing::verified(payload);
             let written = permit::encode(Vec::new(), &answers, Some(&verified.claims), "the-id");

@@ -10,7 +10,7 @@
 use http::HeaderName;
 
 use super::config::Config;
-use crate::request::Headers;
+use crate::request::{Headers, as_cgi, spelling};
 use crate::verify::claims::{ClaimPath, Claims, Values};
 
 /// Bytes that one header may get.
@@ -117,26 +117,9 @@ const fn bit(length: usize) -> u64 {
     1 << (length % 64)
 }
 
-/// Maps a byte of a header's name as CGI does (RFC 3875 §4.1.18), and as PHP and lighttpd do more
-/// thoroughly: every byte outside letters and digits becomes one separator.
-const fn as_cgi(byte: u8) -> u8 {
-    match byte {
-        b'a'..=b'z' | b'0'..=b'9' => byte,
-        b'A'..=b'Z' => byte.to_ascii_lowercase(),
-        _ => b'-',
-    }
-}
-
 fn reads_alike(one: &[u8], other: &[u8]) -> bool {
     let pairs = || one.iter().zip(other);
     one.len() == other.len() && pairs().all(|(one, other)| as_cgi(*one) == as_cgi(*other))
-}
-
-/// Returns one spelling, in lower case with dashes, for all names that a CGI-like upstream cannot
-/// tell apart.
-#[must_use]
-pub fn spelling(name: &str) -> String {
-    name.bytes().map(|byte| char::from(as_cgi(byte))).collect()
 }
 
 /// Returns a regular expression that matches exactly those names, in lower case, that have the
@@ -144,7 +127,7 @@ pub fn spelling(name: &str) -> String {
 /// Portcullis, or to remove, take it.
 #[must_use]
 pub fn pattern(name: &str) -> String {
-    spelling(name).replace('-', "[^a-z0-9]")
+    spelling(name.as_bytes()).replace('-', "[^a-z0-9]")
 }
 
 fn source(claim: &ClaimPath) -> Source {

@@ -85,7 +85,7 @@ impl<C: Check> Doors<C> {
     ) -> Arc<Self> {
         Arc::new(Self {
             check,
-            answers: ArcSwap::from_pointee(Answers::new(answer).with_sources(sources)),
+            answers: ArcSwap::from_pointee(Answers::new(answer, sources)),
             serve: serve.clone(),
             readiness,
             metrics: Metrics::register(registry),
@@ -96,11 +96,12 @@ impl<C: Check> Doors<C> {
     async fn decide(&self, door: &'static str, request: &Request<'_>) -> Decision {
         let started = Instant::now();
         let mut decision = self.check.check(request).await;
+        let answers = self.answers.load();
         if let Decision::Permit(permit) = &decision
-            && !self.answers.load().identity.fits(&permit.verified().claims)
+            && !answers.identity.fits(&permit.verified().claims)
         {
             self.metrics.identity_too_long.inc();
-            if self.answers.load().too_long == config::TooLong::Refuse {
+            if answers.too_long == config::TooLong::Refuse {
                 decision = Decision::Deny(Denial {
                     id: permit.id,
                     reason: Reason::IdentityTooLong,

@@ -103,7 +103,7 @@ pub(super) fn parts<C: Check>(check: Arc<C>, answer: &Config, limits: &serve::Co
     let doors = Doors::new(
         check,
         answer,
-        Sources::new(&crate::token::Config::default()),
+        Sources::default(),
         limits,
         readiness.clone(),
         &mut registry,

@@ -5,6 +5,9 @@
 //! directory decides as the others do, and replicas with different configurations keep to the
 //! safest: tokens are held to the shorter life, revocations are kept for the longer one.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,12 +132,7 @@ impl Histories {
             let missing = of.kept.iter().filter(|change| !of.history.contains(change));
             let missing = missing.map(|change| record(issuer, *change));
             self.lacking.extend(missing);
-            let mut history = of.history.clone();
-            for change in &of.kept {
-                history.add(*change);
-            }
-            let change = history.change_to(of.bounds(), now, self.spread);
-            ours.extend(change.map(|change| record(issuer, change)));
+            ours.extend(of.own_change(now, self.spread));
         }
         self.ours = ours;
     }
@@ -145,17 +143,9 @@ impl Histories {
             .partition::<Vec<_>, _>(|own| own.occurred_at <= now && self.is_raise(own));
         self.ours = others;
         for own in late {
-            let issuer = &own.target.issuer;
-            let Some(of) = self.of.get(issuer) else {
-                continue;
-            };
-            let mut history = of.history.clone();
-            for change in &of.kept {
-                history.add(*change);
-            }
-            let change = history.change_to(of.bounds(), now, self.spread);
-            self.ours
-                .extend(change.map(|change| record(issuer, change)));
+            let of = self.of.get(&own.target.issuer);
+            let change = of.and_then(|of| of.own_change(now, self.spread));
+            self.ours.extend(change);
         }
     }
 
@@ -193,15 +183,22 @@ impl Histories {
     /// Judges by our own changes although the log does not have them: it cannot be reached. A raise
     /// waits until it is written, since the others forget revocations by the shorter life until then.
     pub fn assume_ours(&mut self) {
-        for own in self.unwritten() {
-            let Some(bounds) = own.bounds else { continue };
-            let is_known = self.lacking.iter().any(|lacking| lacking.id == own.id);
-            if is_known || !self.is_raise(&own) {
-                let at = own.occurred_at;
-                self.add(&own.target.issuer, Change { at, bounds });
+        for known in self.lacking.clone() {
+            self.assume(&known);
+        }
+        for own in self.ours.clone() {
+            if !self.is_raise(&own) {
+                self.assume(&own);
             }
         }
         self.set_terms();
+    }
+
+    fn assume(&mut self, own: &Revocation) {
+        if let Some(bounds) = own.bounds {
+            let at = own.occurred_at;
+            self.add(&own.target.issuer, Change { at, bounds });
+        }
     }
 
     /// Says for which issuers another replica has another configuration.
@@ -232,6 +229,16 @@ impl Histories {
 impl OfIssuer {
     fn bounds(&self) -> Bounds {
         Bounds::new(self.configured.longest_life(), self.configured.leeway)
+    }
+
+    /// Returns what the log has to be told to bring our configuration into force, if anything.
+    fn own_change(&self, now: UnixMillis, spread: Duration) -> Option<Arc<Revocation>> {
+        let mut history = self.history.clone();
+        for change in &self.kept {
+            history.add(*change);
+        }
+        let change = history.change_to(self.bounds(), now, spread)?;
+        Some(record(&self.configured.issuer, change))
     }
 
     fn terms(&self) -> Terms {
@@ -275,153 +282,4 @@ fn kept(keep: &dyn Keep, issuer: &str) -> Result<Vec<Change>, String> {
         return Ok(Vec::new());
     };
     Ok(Lifetimes::of_version_0_1(&bytes)?.changes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keep::Memory;
-
-    const ISSUER: &str = "https://id.example.com";
-    const HOUR: Duration = Duration::from_hours(1);
-    const LEEWAY: Duration = Duration::from_secs(30);
-
-    fn histories(hours: u32, keep: &Memory) -> Histories {
-        let issuer = Issuer {
-            issuer: ISSUER.to_owned(),
-            max_token_lifetime: HOUR * hours,
-            leeway: LEEWAY,
-        };
-        let retention = Retention::default();
-        Histories::new(&[issuer], keep, retention, Duration::ZERO, Duration::ZERO).unwrap()
-    }
-
-    fn at(seconds: u64) -> UnixMillis {
-        UnixMillis::from_seconds(seconds)
-    }
-
-    fn learn_all(histories: &mut Histories, log: &[Arc<Revocation>]) {
-        for record in log {
-            histories.learn(&View::from(&**record));
-        }
-    }
-
-    /// What it writes to the log at a start.
-    fn started(histories: &mut Histories, seconds: u64) -> Vec<Arc<Revocation>> {
-        histories.prepare(at(seconds));
-        let written = histories.unwritten();
-        learn_all(histories, &written);
-        assert!(histories.unwritten().is_empty());
-        written
-    }
-
-    fn of(histories: &Histories) -> Lifetimes {
-        let current = histories.current().remove(ISSUER).unwrap();
-        Lifetimes::clone(&current.load())
-    }
-
-    #[test]
-    fn who_reads_the_log_judges_as_those_who_wrote_it() {
-        let keep = Memory::default();
-        let mut first = histories(1, &keep);
-        let mut log = started(&mut first, 10_000);
-        let mut raised = histories(3, &keep);
-        learn_all(&mut raised, &log);
-        log.extend(started(&mut raised, 20_000));
-        assert_eq!(log.len(), 2);
-
-        let mut fresh = histories(3, &Memory::default());
-        learn_all(&mut fresh, &log);
-        assert!(started(&mut fresh, 30_000).is_empty());
-        assert_eq!(of(&fresh), of(&raised));
-        assert_eq!(of(&fresh).of_token(20_000), HOUR + LEEWAY);
-        assert_eq!(of(&fresh).of_token(20_001), HOUR * 3 + LEEWAY);
-
-        // One that still has the lower bound keeps revocations for the higher one.
-        let mut behind = histories(1, &Memory::default());
-        learn_all(&mut behind, &log);
-        assert_eq!(
-            behind.retention.terms(ISSUER).unwrap().longest_life,
-            HOUR * 3 + LEEWAY
-        );
-    }
-
-    #[test]
-    fn a_raise_that_could_not_be_written_in_time_is_dated_anew() {
-        let mut first = histories(1, &Memory::default());
-        let log = started(&mut first, 10_000);
-        let mut raised = histories(3, &Memory::default());
-        learn_all(&mut raised, &log);
-        raised.prepare(at(20_000));
-        assert_eq!(raised.unwritten()[0].occurred_at, at(20_000));
-        raised.assume_ours();
-        assert_eq!(
-            of(&raised).of_token(30_000),
-            HOUR + LEEWAY,
-            "not before the others know"
-        );
-        raised.prepare(at(40_000));
-        let late = raised.unwritten();
-        assert_eq!(late.len(), 1);
-        learn_all(&mut raised, &late);
-        assert_eq!(of(&raised).of_token(40_000), HOUR + LEEWAY);
-        assert_eq!(of(&raised).of_token(40_001), HOUR * 3 + LEEWAY);
-        raised.prepare(at(50_000));
-        assert!(raised.unwritten().is_empty());
-    }
-
-    #[test]
-    fn a_lowering_that_is_judged_by_already_is_written_all_the_same() {
-        let mut first = histories(3, &Memory::default());
-        let log = started(&mut first, 10_000);
-        for log in [log, Vec::new()] {
-            let mut lowered = histories(1, &Memory::default());
-            learn_all(&mut lowered, &log);
-            lowered.prepare(at(20_000));
-            lowered.assume_ours();
-            lowered.prepare(at(40_000));
-            assert_eq!(lowered.unwritten().len(), 1);
-            assert_eq!(lowered.unwritten()[0].occurred_at, at(20_000));
-        }
-    }
-
-    #[test]
-    fn a_log_that_begins_anew_does_not_make_us_forget_our_own_change() {
-        let mut unheard = histories(2, &Memory::default());
-        unheard.prepare(at(10_000));
-        assert_eq!(unheard.unwritten().len(), 1);
-        unheard.write_again();
-        assert_eq!(unheard.unwritten().len(), 1);
-    }
-
-    #[test]
-    fn a_log_that_begins_anew_is_told_what_it_lacks() {
-        let mut known = histories(1, &Memory::default());
-        let log = started(&mut known, 10_000);
-        known.write_again();
-        assert_eq!(known.unwritten(), log);
-        known.learn(&View::from(&*log[0]));
-        assert!(known.unwritten().is_empty());
-    }
-
-    #[test]
-    fn what_an_earlier_version_kept_is_written_and_an_unreadable_history_is_an_error() {
-        let keep = Memory::default();
-        let kept = br#"{"bounds":[{"since":0,"lifetime":3600},{"since":50000,"lifetime":7200}],
-            "cuts":[],"leeway":30000,"dead_before":0}"#;
-        keep.save(Kind::Lifetimes, ISSUER, kept).unwrap();
-        let mut later = histories(2, &keep);
-        // The leeway did not count for a life then, so that it does now is one more raise.
-        assert_eq!(started(&mut later, 90_000).len(), 3);
-        assert_eq!(of(&later).of_token(90_001), HOUR * 2 + LEEWAY);
-        assert_eq!(of(&later).of_token(50_000), HOUR);
-        assert_eq!(of(&later).of_token(50_001), HOUR * 2);
-
-        keep.save(Kind::Lifetimes, ISSUER, b"{").unwrap();
-        let retention = Retention::default();
-        let issuer = later.of[ISSUER].configured.clone();
-        let unreadable =
-            Histories::new(&[issuer], &keep, retention, Duration::ZERO, Duration::ZERO);
-        assert!(unreadable.is_err());
-    }
 }

@@ -30,7 +30,7 @@ use event::Event;
 
 pub use kind::Kind;
 
-/// FusionAuth's own examples give a webhook a read time-out of 2 s.
+/// Answers before a read time-out of 2 s, which published configurations of webhooks have.
 pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// The options of the format `fusionauth`.

@@ -1,0 +1,178 @@
+use super::*;
+use crate::keep::Memory;
+
+const ISSUER: &str = "https://id.example.com";
+const HOUR: Duration = Duration::from_hours(1);
+const LEEWAY: Duration = Duration::from_secs(30);
+
+fn histories(hours: u32, keep: &Memory) -> Histories {
+    let issuer = Issuer {
+        issuer: ISSUER.to_owned(),
+        max_token_lifetime: HOUR * hours,
+        leeway: LEEWAY,
+    };
+    let retention = Retention::default();
+    Histories::new(&[issuer], keep, retention, Duration::ZERO, Duration::ZERO).unwrap()
+}
+
+fn at(seconds: u64) -> UnixMillis {
+    UnixMillis::from_seconds(seconds)
+}
+
+fn learn_all(histories: &mut Histories, log: &[Arc<Revocation>]) {
+    for record in log {
+        histories.learn(&View::from(&**record));
+    }
+}
+
+/// What it writes to the log at a start.
+fn started(histories: &mut Histories, seconds: u64) -> Vec<Arc<Revocation>> {
+    histories.prepare(at(seconds));
+    let written = histories.unwritten();
+    learn_all(histories, &written);
+    assert!(histories.unwritten().is_empty());
+    written
+}
+
+fn of(histories: &Histories) -> Lifetimes {
+    let current = histories.current().remove(ISSUER).unwrap();
+    Lifetimes::clone(&current.load())
+}
+
+#[test]
+fn who_reads_the_log_judges_as_those_who_wrote_it() {
+    let keep = Memory::default();
+    let mut first = histories(1, &keep);
+    let mut log = started(&mut first, 10_000);
+    let mut raised = histories(3, &keep);
+    learn_all(&mut raised, &log);
+    log.extend(started(&mut raised, 20_000));
+    assert_eq!(log.len(), 2);
+
+    let mut fresh = histories(3, &Memory::default());
+    learn_all(&mut fresh, &log);
+    assert!(started(&mut fresh, 30_000).is_empty());
+    assert_eq!(of(&fresh), of(&raised));
+    assert_eq!(of(&fresh).of_token(20_000), HOUR + LEEWAY);
+    assert_eq!(of(&fresh).of_token(20_001), HOUR * 3 + LEEWAY);
+
+    // One that still has the lower bound keeps revocations for the higher one.
+    let mut behind = histories(1, &Memory::default());
+    learn_all(&mut behind, &log);
+    assert_eq!(
+        behind.retention.terms(ISSUER).unwrap().longest_life,
+        HOUR * 3 + LEEWAY
+    );
+}
+
+#[test]
+fn a_raise_that_could_not_be_written_in_time_is_dated_anew() {
+    let mut first = histories(1, &Memory::default());
+    let log = started(&mut first, 10_000);
+    let mut raised = histories(3, &Memory::default());
+    learn_all(&mut raised, &log);
+    raised.prepare(at(20_000));
+    assert_eq!(raised.unwritten()[0].occurred_at, at(20_000));
+    raised.assume_ours();
+    assert_eq!(
+        of(&raised).of_token(30_000),
+        HOUR + LEEWAY,
+        "not before the others know"
+    );
+    raised.prepare(at(40_000));
+    let late = raised.unwritten();
+    assert_eq!(late.len(), 1);
+    learn_all(&mut raised, &late);
+    assert_eq!(of(&raised).of_token(40_000), HOUR + LEEWAY);
+    assert_eq!(of(&raised).of_token(40_001), HOUR * 3 + LEEWAY);
+    raised.prepare(at(50_000));
+    assert!(raised.unwritten().is_empty());
+}
+
+#[test]
+fn a_lowering_that_is_judged_by_already_is_written_all_the_same() {
+    let mut first = histories(3, &Memory::default());
+    let log = started(&mut first, 10_000);
+    for log in [log, Vec::new()] {
+        let mut lowered = histories(1, &Memory::default());
+        learn_all(&mut lowered, &log);
+        lowered.prepare(at(20_000));
+        lowered.assume_ours();
+        lowered.prepare(at(40_000));
+        assert_eq!(lowered.unwritten().len(), 1);
+        assert_eq!(lowered.unwritten()[0].occurred_at, at(20_000));
+    }
+}
+
+#[test]
+fn a_log_that_begins_anew_does_not_make_us_forget_our_own_change() {
+    let mut unheard = histories(2, &Memory::default());
+    unheard.prepare(at(10_000));
+    assert_eq!(unheard.unwritten().len(), 1);
+    unheard.write_again();
+    assert_eq!(unheard.unwritten().len(), 1);
+}
+
+#[test]
+fn a_log_that_begins_anew_is_told_what_it_lacks() {
+    let mut known = histories(1, &Memory::default());
+    let log = started(&mut known, 10_000);
+    known.write_again();
+    assert_eq!(known.unwritten(), log);
+    known.learn(&View::from(&*log[0]));
+    assert!(known.unwritten().is_empty());
+}
+
+#[test]
+fn what_an_earlier_version_kept_is_written_and_an_unreadable_history_is_an_error() {
+    let keep = Memory::default();
+    let kept = br#"{"bounds":[{"since":0,"lifetime":3600},{"since":50000,"lifetime":7200}],
+        "cuts":[],"leeway":30000,"dead_before":0}"#;
+    keep.save(Kind::Lifetimes, ISSUER, kept).unwrap();
+    let mut later = histories(2, &keep);
+    // The leeway did not count for a life then, so that it does now is one more raise.
+    assert_eq!(started(&mut later, 90_000).len(), 3);
+    assert_eq!(of(&later).of_token(90_001), HOUR * 2 + LEEWAY);
+    assert_eq!(of(&later).of_token(50_000), HOUR);
+    assert_eq!(of(&later).of_token(50_001), HOUR * 2);
+
+    keep.save(Kind::Lifetimes, ISSUER, b"{").unwrap();
+    let retention = Retention::default();
+    let issuer = later.of[ISSUER].configured.clone();
+    let unreadable = Histories::new(&[issuer], &keep, retention, Duration::ZERO, Duration::ZERO);
+    assert!(unreadable.is_err());
+}
+
+#[test]
+fn what_one_issuer_lacks_raises_nothing_for_another() {
+    // Records of two issuers have one id if their bounds and times are the same.
+    let other = "https://other.example.com";
+    let issuer = |name: &str| Issuer {
+        issuer: name.to_owned(),
+        max_token_lifetime: HOUR * 3,
+        leeway: LEEWAY,
+    };
+    let issuers = [issuer(ISSUER), issuer(other)];
+    let (keep, retention) = (Memory::default(), Retention::default());
+    let mut both =
+        Histories::new(&issuers, &keep, retention, Duration::ZERO, Duration::ZERO).unwrap();
+    let short = Bounds::new(HOUR + LEEWAY, LEEWAY);
+    let at_first = Change {
+        at: at(10_000),
+        bounds: short,
+    };
+    both.learn(&View::from(&*record(ISSUER, at_first)));
+    both.prepare(at(20_000));
+    let [first, second] = &both.unwritten()[..] else {
+        panic!("each has a change of its own");
+    };
+    assert_eq!(first.id, second.id);
+    let of_other = if first.target.issuer == other {
+        first
+    } else {
+        second
+    };
+    both.lacking.push(Arc::clone(of_other));
+    both.assume_ours();
+    assert_eq!(of(&both).of_token(30_000), HOUR + LEEWAY);
+}
