@@ -18,10 +18,10 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use keys::{Kind, SigningKey};
-use portcullis::clock::Clock;
-use portcullis::proxy::wire;
+use portcullis::core::clock::Clock;
+use portcullis::core::token::Token;
+use portcullis::doors::wire;
 use portcullis::revocation::{Index, Terms};
-use portcullis::token::Token;
 use whole::{Whole, draft, token};
 
 #[global_allocator]
@@ -81,7 +81,7 @@ fn look_up(c: &mut Criterion) {
     let terms = Terms {
         longest_life: Duration::from_hours(24),
         leeway: Duration::from_mins(1),
-        not_before: portcullis::clock::UnixMillis(0),
+        not_before: portcullis::core::clock::UnixMillis(0),
     };
     let index = Index::new(Arc::default());
     for number in 0..LIVE {

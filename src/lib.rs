@@ -5,8 +5,8 @@
 //! so a token that was handed out stops working the moment its user is locked.
 //!
 //! # Life of a request
-//! [`proxy`] turns the wire message into a [`request::Request`] → [`token`] finds the token →
-//! [`verify`] checks it → [`revocation::Index`] looks it up → [`gate`] decides → [`proxy`] writes
+//! [`doors`] turns the wire message into a [`core::request::Request`] → [`core::token`] finds the token →
+//! [`verify`] checks it → [`revocation::Index`] looks it up → [`gate`] decides → [`doors`] writes
 //! the decision back. [`gate`] tells the whole story in one short function.
 //!
 //! # Life of an event
@@ -17,22 +17,11 @@
 //! Dependencies point inward only; `tests/it/architecture.rs` fails on a `use` that does not.
 
 // Level 0: pure. No async runtime, no network.
-pub mod clock;
-pub mod keep;
-pub mod lifetime;
-pub mod problem;
-pub mod protobuf;
-pub mod reason;
-pub mod request;
-pub mod secret;
-pub mod token;
-pub mod units;
+pub mod core;
 
 // Level 1: state, and what every level above needs to run. `verify` and `revocation` do not know
 // each other, but for the pure `verify::claims`.
 pub mod net;
-pub mod precedence;
-pub mod readiness;
 pub mod revocation;
 pub mod verify;
 
@@ -43,7 +32,7 @@ pub mod policy;
 
 // Level 3: edges.
 pub mod admin;
-pub mod proxy;
+pub mod doors;
 pub mod telemetry;
 
 // Level 4: wiring.

@@ -13,7 +13,7 @@ use async_nats::jetstream::{self, Context};
 use clap::Parser;
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
 use portcullis::revocation::log::nats::{Config, Nats};
 use portcullis::revocation::log::{AppendError, Log};
 use portcullis::revocation::{Retention, Revocation};

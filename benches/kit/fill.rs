@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use portcullis::clock::{Clock, UnixMillis};
-use portcullis::readiness::Readiness;
+use portcullis::core::clock::{Clock, UnixMillis};
+use portcullis::core::readiness::Readiness;
 use portcullis::revocation::log::Log;
 use portcullis::revocation::log::embedded::{Config, Embedded};
 use portcullis::revocation::{Action, Draft, Retention, Revocation, Target, Terms};
@@ -31,7 +31,7 @@ const BATCH: usize = 20_000;
 pub(crate) const TERMS: Terms = Terms {
     longest_life: Duration::from_hours(24),
     leeway: Duration::from_mins(1),
-    not_before: portcullis::clock::UnixMillis(0),
+    not_before: portcullis::core::clock::UnixMillis(0),
 };
 
 pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
 use serde_json::json;
 
 pub(crate) struct Connection(BufReader<TcpStream>);

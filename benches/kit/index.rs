@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Parser;
-use portcullis::clock::{Clock, UnixMillis};
+use portcullis::core::clock::{Clock, UnixMillis};
 use portcullis::revocation::Index;
 use portcullis::verify::Claims;
 use serde_json::json;

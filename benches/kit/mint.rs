@@ -9,7 +9,7 @@ use std::thread;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Parser;
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
 use serde_json::json;
 
 use super::body;

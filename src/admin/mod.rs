@@ -14,8 +14,8 @@ use http::{StatusCode, header};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
+use crate::core::readiness::Readiness;
 use crate::net::{self, Listener, Patience, Places, Seat, problem, uncached};
-use crate::readiness::Readiness;
 
 /// Brings a gauge up to date; called at every scrape, so it must be quick.
 pub type Refresh = Box<dyn Fn() + Send + Sync>;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::core::reason::Reason;
 use crate::events::{self, SignatureError};
-use crate::reason::Reason;
 use crate::revocation::log::AppendError;
 use crate::revocation::{Draft, Writer};
 use crate::verify::{Algorithm, Verifier};

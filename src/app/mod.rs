@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::{precedence, telemetry};
+use crate::{core::thread_priority, telemetry};
 use parts::Parts;
 use tasks::Tasks;
 
@@ -33,7 +33,7 @@ pub fn run(config: &Config) -> Result<(), String> {
         .worker_threads(1)
         .enable_all()
         .thread_name("events")
-        .on_thread_start(precedence::give_way)
+        .on_thread_start(thread_priority::lower_priority)
         .build()
         .map_err(cannot)?;
     let result = runtime.block_on(serve(config, yielding.handle()));

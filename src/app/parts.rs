@@ -9,16 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::keys::{IssuerKeys, Recorder};
 use super::tasks::Tasks;
-use crate::clock::Clock;
 use crate::config::{Addresses, Config};
+use crate::core::clock::Clock;
+use crate::core::config_error::ConfigError;
+use crate::core::readiness::Readiness;
+use crate::doors::{Doors, SharedGate, ext_authz, forward_auth};
 use crate::gate::{self, Gate};
 use crate::net::{self, Listener, Places};
 use crate::policy::Policy;
-use crate::problem::Problem;
-use crate::proxy::{Doors, SharedGate, ext_authz, forward_auth};
-use crate::readiness::Readiness;
 use crate::verify::{self, Verifier};
-use crate::{admin, events, revocation, token};
+use crate::{admin, core::token, events, revocation};
 
 pub(super) struct Parts {
     pub(super) readiness: Readiness,
@@ -96,7 +96,7 @@ impl Parts {
             revocations.horizon,
             Arc::new(verify::Metrics::register(&mut registry)),
         )
-        .map_err(|problems| sentence(&problems.into_vec()))?;
+        .map_err(|errors| sentence(&errors.into_vec()))?;
         let verifier = Arc::new(verifier);
         let gate = Gate {
             readiness: readiness.clone(),
@@ -195,7 +195,7 @@ fn sources(configured: &[events::SourceConfig]) -> Result<Vec<events::Source>, S
     configured.iter().map(events::Source::build).collect()
 }
 
-fn sentence(problems: &[Problem]) -> String {
-    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+fn sentence(errors: &[ConfigError]) -> String {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
     lines.join("; ")
 }

@@ -120,15 +120,15 @@ fn as_text(file: &str, result: &Result<Config, Report>, hints: &[Hint]) -> Strin
 }
 
 fn as_json(file: &str, result: &Result<Config, Report>, hints: &[Hint]) -> String {
-    let (summary, problems) = match result {
+    let (summary, errors) = match result {
         Ok(config) => (Some(config.summary()), &[][..]),
-        Err(report) => (None, &report.problems[..]),
+        Err(report) => (None, &report.errors[..]),
     };
     let answer = json!({
         "file": file,
         "valid": result.is_ok(),
         "summary": summary,
-        "problems": problems,
+        "problems": errors,
         "hints": hints,
     });
     format!("{answer:#}")

@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor, value::SeqAccessDeserializer, value::StrDeserializer};
 use serde::{Deserialize, Deserializer};
 
+use crate::core::config_error::ConfigErrors;
 use crate::net::Address;
-use crate::problem::Problems;
 
 /// Where Portcullis listens. What is left out is not served. Each takes one address or a list.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -97,9 +97,9 @@ impl Listen {
     }
 
     /// Reports a configuration that answers nobody, and addresses that take each other's place.
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         if self.ext_authz.is_none() && self.forward_auth.is_none() {
-            problems.push(
+            errors.push(
                 "",
                 "give ext_authz or forward_auth: without a door nothing is checked",
             );
@@ -109,7 +109,7 @@ impl Listen {
             let taken = all[..i].iter().find(|(_, other)| collide(address, other));
             if let Some((other, _)) = taken {
                 let message = format!("{address} is taken by listen.{other}");
-                problems.push(name, message);
+                errors.push(name, message);
             }
         }
     }

@@ -32,9 +32,9 @@ pub use schema::schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::problem::Problems;
-use crate::units::Span;
-use crate::{events, net, policy, proxy, revocation, telemetry, token, verify};
+use crate::core::config_error::ConfigErrors;
+use crate::core::units::Span;
+use crate::{core::token, doors, events, net, policy, revocation, telemetry, verify};
 
 // A running process holds one of these and swaps it whole.
 /// Everything that Portcullis can be told.
@@ -84,12 +84,12 @@ pub struct Config {
 
     /// What is answered: the headers that the service behind the proxy gets, and how a refusal
     /// looks.
-    #[serde(default = "from_nothing::<proxy::Config>")]
-    pub answer: proxy::Config,
+    #[serde(default = "from_nothing::<doors::Config>")]
+    pub answer: doors::Config,
 
     /// How `ext_authz` and `forward_auth` serve proxies.
     #[serde(default)]
-    pub doors: proxy::serve::Config,
+    pub doors: doors::serve::Config,
 
     /// What is logged, and how.
     #[serde(default = "from_nothing::<telemetry::Config>")]
@@ -132,26 +132,26 @@ fn from_nothing<T: serde::de::DeserializeOwned>() -> T {
 
 impl Config {
     /// What each module finds wrong with its own part.
-    fn check(&self, problems: &mut Problems) {
-        problems.within("listen", |problems| self.listen.check(problems));
-        problems.within("connections", |problems| self.connections.check(problems));
-        verify::check_issuers(&self.issuers, problems);
-        problems.within("keys", |problems| self.keys.check(problems));
-        problems.within("cache", |problems| self.cache.check(problems));
-        problems.within("token", |problems| self.token.check(problems));
-        problems.each("bypass", &self.bypass, |problems, bypass| {
-            bypass.check(problems);
+    fn check(&self, errors: &mut ConfigErrors) {
+        errors.within("listen", |errors| self.listen.check(errors));
+        errors.within("connections", |errors| self.connections.check(errors));
+        verify::check_issuers(&self.issuers, errors);
+        errors.within("keys", |errors| self.keys.check(errors));
+        errors.within("cache", |errors| self.cache.check(errors));
+        errors.within("token", |errors| self.token.check(errors));
+        errors.each("bypass", &self.bypass, |errors, bypass| {
+            bypass.check(errors);
         });
-        problems.within("revocations", |problems| {
-            self.revocations.check(problems, &self.lifetimes());
+        errors.within("revocations", |errors| {
+            self.revocations.check(errors, &self.lifetimes());
         });
-        events::check(&self.events, problems);
-        problems.within("event_listener", |problems| {
-            self.event_listener.check(problems);
+        events::check(&self.events, errors);
+        errors.within("event_listener", |errors| {
+            self.event_listener.check(errors);
         });
-        problems.within("answer", |problems| self.answer.check(problems));
-        problems.within("doors", |problems| self.doors.check(problems));
-        problems.within("log", |problems| self.log.check(problems));
+        errors.within("answer", |errors| self.answer.check(errors));
+        errors.within("doors", |errors| self.doors.check(errors));
+        errors.within("log", |errors| self.log.check(errors));
     }
 
     /// What the retention of revocations depends on.

@@ -11,7 +11,7 @@ use super::report::{Finding, Redactions, Report};
 use super::tree::{Node, Value};
 use super::walk::{Walk, replacement};
 use super::{Config, cross, schema, yaml};
-use crate::problem::{Problem, Problems};
+use crate::core::config_error::{ConfigError, ConfigErrors};
 
 /// Reads the configuration from a file and from the environment variables that it names.
 ///
@@ -21,7 +21,7 @@ pub fn load(path: &Path) -> Result<Config, Report> {
     let file = path.display().to_string();
     let bytes = read(path).map_err(|error| Report {
         file: file.clone(),
-        problems: vec![Finding::of_file(format!("cannot be read: {error}"))],
+        errors: vec![Finding::of_file(format!("cannot be read: {error}"))],
     })?;
     parse(&file, &bytes, &|name| std::env::var_os(name))
 }
@@ -131,14 +131,10 @@ fn message_for(root: &mut Node, path: &str, message: &str) -> String {
 /// Asks every module about the meaning, and believes what is said about the parts that stand as
 /// the operator wrote them.
 fn check(config: &Config, root: &Node, walk: &mut Walk<'_>) {
-    let mut problems = Problems::new();
-    config.check(&mut problems);
-    cross::check(
-        config,
-        &|section| walk.mended.spares(section),
-        &mut problems,
-    );
-    for Problem { path, message } in problems.into_vec() {
+    let mut errors = ConfigErrors::new();
+    config.check(&mut errors);
+    cross::check(config, &|section| walk.mended.spares(section), &mut errors);
+    for ConfigError { path, message } in errors.into_vec() {
         if walk.mended.spares(&path) {
             let mark = root.locate(&path);
             walk.findings.push(Finding::at(mark, path, message));

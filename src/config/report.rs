@@ -11,7 +11,7 @@ use super::tree::Mark;
 pub struct Report {
     /// The file as the operator named it.
     pub file: String,
-    pub problems: Vec<Finding>,
+    pub errors: Vec<Finding>,
 }
 
 /// One mistake.
@@ -50,7 +50,7 @@ impl Finding {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, finding) in self.problems.iter().enumerate() {
+        for (i, finding) in self.errors.iter().enumerate() {
             if i > 0 {
                 f.write_str("\n")?;
             }
@@ -101,20 +101,20 @@ impl Redactions {
     }
 
     /// The report on `file`: sorted, without repetition, and free of these texts.
-    pub(super) fn report(mut self, file: &str, mut problems: Vec<Finding>) -> Report {
+    pub(super) fn report(mut self, file: &str, mut errors: Vec<Finding>) -> Report {
         // Longest first, so that a secret which contains another leaves no rest behind.
         self.0
             .sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
-        for finding in &mut problems {
+        for finding in &mut errors {
             finding.message = self.clean(&finding.message);
         }
-        problems.sort_by(|a, b| {
+        errors.sort_by(|a, b| {
             (a.line, a.column, &a.path, &a.message).cmp(&(b.line, b.column, &b.path, &b.message))
         });
-        problems.dedup();
+        errors.dedup();
         Report {
             file: file.to_owned(),
-            problems,
+            errors,
         }
     }
 
@@ -157,7 +157,7 @@ mod tests {
         let mut redactions = Redactions::default();
         redactions.variable("S", secret);
         let finding = Finding::of_file(message);
-        redactions.report("f", vec![finding]).problems[0]
+        redactions.report("f", vec![finding]).errors[0]
             .message
             .clone()
     }

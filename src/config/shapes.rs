@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::read::fit;
-use crate::secret::Secret;
-use crate::units::{Bytes, Span};
+use crate::core::secret::Secret;
+use crate::core::units::{Bytes, Span};
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

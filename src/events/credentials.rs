@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::signature::{self, Signature};
-use crate::problem::Problems;
-use crate::secret::{Encoding, Live, Secret, Sources};
+use crate::core::config_error::ConfigErrors;
+use crate::core::secret::{Encoding, Live, Secret, Sources};
 
 /// How the sender proves who it is. Several proofs at once mean that all must hold. A signature
 /// alone is not enough: it has no time in it, so a recorded event could be sent again for ever.
@@ -62,9 +62,9 @@ pub struct HeaderConfig {
 
 impl Config {
     /// Reports what is wrong, with `auth` as the current place.
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         if self.basic.is_none() && self.header.is_none() {
-            problems.push(
+            errors.push(
                 "",
                 match self.signature {
                     Some(_) => {
@@ -76,38 +76,38 @@ impl Config {
             );
         }
         if let Some(basic) = &self.basic {
-            problems.within("basic", |problems| basic.check(problems));
+            errors.within("basic", |errors| basic.check(errors));
         }
         if let Some(header) = &self.header {
-            problems.within("header", |problems| {
-                header.check(self.basic.is_some(), problems);
+            errors.within("header", |errors| {
+                header.check(self.basic.is_some(), errors);
             });
         }
         if let Some(signature) = &self.signature {
-            problems.within("signature", |problems| signature.check(problems));
+            errors.within("signature", |errors| signature.check(errors));
         }
     }
 }
 
 impl BasicConfig {
-    fn check(&self, problems: &mut Problems) {
+    fn check(&self, errors: &mut ConfigErrors) {
         if self.username.is_empty() || self.username.contains([':', '\r', '\n']) {
-            problems.push("username", "a user name is not empty and has no colon");
+            errors.push("username", "a user name is not empty and has no colon");
         }
         check_secret(
             "password",
             self.password.as_ref(),
             self.password_file.as_ref(),
-            problems,
+            errors,
         );
     }
 }
 
 impl HeaderConfig {
-    fn check(&self, beside_basic: bool, problems: &mut Problems) {
+    fn check(&self, beside_basic: bool, errors: &mut ConfigErrors) {
         match self.name.parse::<HeaderName>() {
-            Err(_) => problems.push("name", format!("{:?} is no header name", self.name)),
-            Ok(header::AUTHORIZATION) if beside_basic => problems.push(
+            Err(_) => errors.push("name", format!("{:?} is no header name", self.name)),
+            Ok(header::AUTHORIZATION) if beside_basic => errors.push(
                 "name",
                 "basic needs the Authorization header too, so both could never hold",
             ),
@@ -115,13 +115,13 @@ impl HeaderConfig {
         }
         let mut inline = self.value.iter().flat_map(Sources::inline);
         if !inline.all(can_be_sent) {
-            problems.push("value", "no sender can put this into a header");
+            errors.push("value", "no sender can put this into a header");
         }
         check_secret(
             "value",
             self.value.as_ref(),
             self.value_file.as_ref(),
-            problems,
+            errors,
         );
     }
 }
@@ -131,11 +131,11 @@ pub(super) fn check_secret(
     name: &str,
     given: Option<&Sources>,
     file: Option<&PathBuf>,
-    problems: &mut Problems,
+    errors: &mut ConfigErrors,
 ) {
     // Reading files is left to the start: the configuration may be checked elsewhere.
     if let Err(message) = Sources::of(name, given, file) {
-        problems.push(name, message);
+        errors.push(name, message);
     }
 }
 

@@ -8,7 +8,7 @@ use http::HeaderMap;
 
 use super::keys::Keys;
 use super::source::Source;
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 
 /// Nobody knows who sent it.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::fusionauth;
 use super::keys::Keys;
 use super::outcome::{Outcome, Rejection};
 use super::signature::Signature;
-use crate::problem::Problems;
+use crate::core::config_error::ConfigErrors;
 
 /// What an identity provider speaks, with the options of that format.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -33,10 +33,10 @@ pub struct Origin<'a> {
 }
 
 impl Format {
-    pub(super) fn check(&self, problems: &mut Problems) {
+    pub(super) fn check(&self, errors: &mut ConfigErrors) {
         match self {
             Self::FusionAuth(config) => {
-                problems.within("fusionauth", |problems| config.check(problems));
+                errors.within("fusionauth", |errors| config.check(errors));
             }
         }
     }

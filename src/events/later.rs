@@ -15,13 +15,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::keys::Record;
-use crate::clock::{Clock, UnixMillis};
-use crate::keep::{Keep, Kind};
+use crate::core::clock::{Clock, UnixMillis};
+use crate::core::kv::{KeyValueStore, Kind};
 use crate::revocation::Draft;
 
 /// Lifts that wait for their time.
 pub struct Later {
-    keep: Arc<dyn Keep>,
+    keep: Arc<dyn KeyValueStore>,
     record: Arc<dyn Record>,
     clock: Clock,
     waiting: Mutex<Vec<Waiting>>,
@@ -47,7 +47,11 @@ impl Later {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn open(keep: Arc<dyn Keep>, record: Arc<dyn Record>, clock: Clock) -> io::Result<Self> {
+    pub fn open(
+        keep: Arc<dyn KeyValueStore>,
+        record: Arc<dyn Record>,
+        clock: Clock,
+    ) -> io::Result<Self> {
         let kept = keep.load(Kind::Lifts, "")?;
         let waiting = kept.map(|kept| serde_json::from_slice(&kept)).transpose()?;
         Ok(Self {

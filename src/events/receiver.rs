@@ -20,7 +20,7 @@ use super::later::Later;
 use super::metrics::{Ended, Metrics};
 use super::outcome::{Effect, Outcome};
 use super::source::{ListenerConfig, Source};
-use crate::clock::Clock;
+use crate::core::clock::Clock;
 use crate::net::Seat;
 
 /// Everything that the handling of an event depends on. It can be replaced as a whole; today it is

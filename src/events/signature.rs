@@ -13,8 +13,8 @@ use super::credentials::check_secret;
 use super::delivery::Unproven;
 use super::json::{self, Place, Wanted};
 use super::keys::{Keys, SignatureError};
-use crate::problem::Problems;
-use crate::secret::{Encoding, Live, Sources};
+use crate::core::config_error::ConfigErrors;
+use crate::core::secret::{Encoding, Live, Sources};
 use crate::verify::Algorithm;
 
 /// A signature over the raw body. Without a secret the keys of the issuer verify it.
@@ -43,17 +43,17 @@ impl Config {
     }
 
     /// Reports what is wrong, with `signature` as the current place.
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         if self.algorithms.is_empty() {
-            problems.push("algorithms", "name the algorithms that may sign");
+            errors.push("algorithms", "name the algorithms that may sign");
         }
         for algorithm in &self.algorithms {
             match (algorithm.is_hmac(), self.has_secret()) {
-                (true, false) => problems.push(
+                (true, false) => errors.push(
                     "algorithms",
                     format!("{algorithm:?} needs secret or secret_file"),
                 ),
-                (false, true) => problems.push(
+                (false, true) => errors.push(
                     "algorithms",
                     format!("{algorithm:?} uses the issuer's keys: drop the secret"),
                 ),
@@ -65,7 +65,7 @@ impl Config {
                 "secret",
                 self.secret.as_ref(),
                 self.secret_file.as_ref(),
-                problems,
+                errors,
             );
         }
         for secret in self.secret.iter().flat_map(Sources::inline) {
@@ -73,7 +73,7 @@ impl Config {
             let read = Sources::of("secret", Some(&inline), None)
                 .and_then(|sources| Live::read(sources, self.encoding, self.shortest_secret()));
             if let Err(message) = read {
-                problems.push("secret", message);
+                errors.push("secret", message);
             }
         }
     }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::credentials::{self, Credentials};
 use super::format::{self, Format};
-use crate::problem::Problems;
-use crate::units::{Bytes, Span};
+use crate::core::config_error::ConfigErrors;
+use crate::core::units::{Bytes, Span};
 
 /// One sender of events, which posts to `/events/<name>`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -64,51 +64,51 @@ impl Default for ListenerConfig {
 
 impl ListenerConfig {
     /// Reports what is wrong, with `event_listener` as the current place.
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         let sizes = Bytes::kib(4)..=Bytes::mib(16);
         if !sizes.contains(&self.body_limit) {
-            problems.push("body_limit", "must be from 4KiB to 16MiB");
+            errors.push("body_limit", "must be from 4KiB to 16MiB");
         }
         for (field, span) in [
             ("header_timeout", self.header_timeout),
             ("body_timeout", self.body_timeout),
         ] {
-            check_timeout(field, Some(span), problems);
+            check_timeout(field, Some(span), errors);
         }
-        check_timeout("record_timeout", self.record_timeout, problems);
+        check_timeout("record_timeout", self.record_timeout, errors);
         if !(1..=100_000).contains(&self.max_in_flight) {
-            problems.push("max_in_flight", "must be from 1 to 100000");
+            errors.push("max_in_flight", "must be from 1 to 100000");
         }
     }
 }
 
-fn check_timeout(field: &str, span: Option<Span>, problems: &mut Problems) {
+fn check_timeout(field: &str, span: Option<Span>, errors: &mut ConfigErrors) {
     if span.is_some_and(|span| span.0.is_zero() || span > Span::secs(300)) {
-        problems.push(field, "must be more than zero and at most 5m");
+        errors.push(field, "must be more than zero and at most 5m");
     }
 }
 
 /// Reports what is wrong with the list `events`, with the whole file as the current place. Whether
 /// the issuers are configured is checked where both lists are known.
-pub fn check(sources: &[SourceConfig], problems: &mut Problems) {
+pub fn check(sources: &[SourceConfig], errors: &mut ConfigErrors) {
     let mut names = BTreeSet::new();
-    problems.each("events", sources, |problems, source| {
-        source.check(problems);
+    errors.each("events", sources, |errors, source| {
+        source.check(errors);
         if !names.insert(source.name.clone()) {
             let message = format!("two sources are called {:?}", source.name);
-            problems.push("name", message);
+            errors.push("name", message);
         }
     });
 }
 
 impl SourceConfig {
-    fn check(&self, problems: &mut Problems) {
+    fn check(&self, errors: &mut ConfigErrors) {
         if !is_name(&self.name) {
-            problems.push("name", "a name has 1 to 64 characters of a-z, 0-9 and -");
+            errors.push("name", "a name has 1 to 64 characters of a-z, 0-9 and -");
         }
-        problems.within("format", |problems| self.format.check(problems));
-        problems.within("auth", |problems| self.auth.check(problems));
-        check_timeout("record_timeout", self.record_timeout, problems);
+        errors.within("format", |errors| self.format.check(errors));
+        errors.within("auth", |errors| self.auth.check(errors));
+        check_timeout("record_timeout", self.record_timeout, errors);
     }
 }
 

@@ -23,10 +23,10 @@ use tokio::sync::Notify;
 use tower::ServiceExt;
 
 use super::*;
-use crate::clock::{Clock, UnixMillis};
+use crate::core::clock::{Clock, UnixMillis};
+use crate::core::secret::Secret;
 use crate::revocation::Draft;
 use crate::revocation::log::AppendError;
-use crate::secret::Secret;
 use crate::verify::Algorithm;
 
 const DEACTIVATE: &[u8] = include_bytes!("fusionauth/payloads/user.deactivate.json");
@@ -97,7 +97,7 @@ impl Keys for FakeKeys {
 struct Door {
     current: Current,
     later: Arc<Later>,
-    keep: Arc<crate::keep::Memory>,
+    keep: Arc<crate::core::kv::InMemory>,
     clock: Clock,
     record: Arc<FakeRecord>,
     keys: Arc<FakeKeys>,
@@ -134,7 +134,7 @@ fn door(source: &SourceConfig, limits: ListenerConfig, record: FakeRecord) -> Do
     let metrics = Arc::new(Metrics::register(&mut registry));
     let (record, keys) = (Arc::new(record), Arc::new(FakeKeys::default()));
     let clock = Clock::manual(UnixMillis(1_505_762_616_000));
-    let keep = Arc::new(crate::keep::Memory::default());
+    let keep = Arc::new(crate::core::kv::InMemory::default());
     let later = Later::open(keep.clone(), record.clone(), clock.clone()).unwrap();
     let later = Arc::new(later);
     let receiver = Receiver::new(

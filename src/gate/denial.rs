@@ -2,7 +2,7 @@
 //! safe, so anyone may.
 
 use super::{DecisionId, Denial};
-use crate::reason::Reason;
+use crate::core::reason::Reason;
 
 impl Denial {
     /// A denial with an id of its own.

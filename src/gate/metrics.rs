@@ -16,7 +16,7 @@ use prometheus_client::metrics::exemplar::CounterWithExemplar;
 use prometheus_client::registry::Registry;
 
 use super::{Decision, DecisionId, Denial};
-use crate::reason::{Detail, Reason};
+use crate::core::reason::{Detail, Reason};
 
 /// `portcullis_decisions_total{outcome,reason}` and `portcullis_check_seconds`.
 #[derive(Debug)]
@@ -197,8 +197,8 @@ impl Collector for Shards {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::reason::Rejection;
     use crate::gate::testing;
-    use crate::reason::Rejection;
 
     fn text(registry: &Registry) -> String {
         let mut text = String::new();

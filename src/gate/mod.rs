@@ -8,12 +8,12 @@ pub(crate) mod testing;
 
 use std::sync::Arc;
 
+use crate::core::readiness::Readiness;
+use crate::core::reason::{Detail, Reason, Rejection};
+use crate::core::request::Request;
+use crate::core::token;
 use crate::policy::{Policy, Tokens};
-use crate::readiness::Readiness;
-use crate::reason::{Detail, Reason, Rejection};
-use crate::request::Request;
 use crate::revocation::{Clear, Reader, Standing};
-use crate::token;
 use crate::verify::{Verified, Verifier};
 
 pub use id::DecisionId;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Bypass, Decision, DecisionId, Denial, Permit};
-use crate::reason::Reason;
+use crate::core::reason::Reason;
 use crate::revocation::Clear;
 use crate::verify::{Claims, Verified};
 
@@ -30,7 +30,7 @@ pub(crate) fn verified(payload: &Value) -> Arc<Verified> {
 pub(crate) fn permit(verified: Arc<Verified>) -> Decision {
     Decision::Permit(Permit {
         id: DecisionId::next(),
-        carriers: crate::token::Carriers::first(0),
+        carriers: crate::core::token::Carriers::first(0),
         verified,
         _looked_up: Clear::for_tests(),
     })

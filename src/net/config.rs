@@ -6,8 +6,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::problem::Problems;
-use crate::units::Span;
+use crate::core::config_error::ConfigErrors;
+use crate::core::units::Span;
 
 /// How many connections each listener holds at once, on all its addresses together. What is left
 /// out is a share of the files that the process may open, so that no listener can starve another.
@@ -52,18 +52,18 @@ const MOST_RESERVED: usize = 1024;
 
 impl Config {
     /// Reports what is wrong, with `connections` as the current place.
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         for (name, ..) in SHARES {
             if self
                 .set(name)
                 .is_some_and(|most| !(4..=1_000_000).contains(&most))
             {
-                problems.push(name, "must be from 4 to 1000000");
+                errors.push(name, "must be from 4 to 1000000");
             }
         }
         let bounds = Duration::from_millis(100)..=Duration::from_mins(5);
         if !bounds.contains(&self.first_request.0) {
-            problems.push("first_request", "must be from 100ms to 5m");
+            errors.push("first_request", "must be from 100ms to 5m");
         }
     }
 
@@ -158,9 +158,9 @@ mod tests {
             ("first_request: 0s", 1),
             ("first_request: 1h", 1),
         ] {
-            let mut problems = Problems::new();
-            config(yaml).check(&mut problems);
-            assert_eq!(problems.into_vec().len(), count, "{yaml}");
+            let mut errors = ConfigErrors::new();
+            config(yaml).check(&mut errors);
+            assert_eq!(errors.into_vec().len(), count, "{yaml}");
         }
     }
 }

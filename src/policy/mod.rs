@@ -12,8 +12,8 @@ mod tests;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::problem::Problems;
-use crate::request::Request;
+use crate::core::config_error::ConfigErrors;
+use crate::core::request::Request;
 
 /// One route that needs no token. Give `exact` or `prefix`. The first entry that fits a request
 /// counts.
@@ -58,24 +58,24 @@ pub type Config = Vec<Bypass>;
 
 impl Bypass {
     /// Reports what is wrong, with the item itself as the current place.
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         match (&self.exact, &self.prefix) {
-            (Some(exact), None) => check_path("exact", exact, problems),
+            (Some(exact), None) => check_path("exact", exact, errors),
             (None, Some(prefix)) if prefix == "/" && self.is_preflight() => {}
-            (None, Some(prefix)) => check_prefix(prefix, problems),
-            (Some(_), Some(_)) => problems.push("", "give exact or prefix, not both"),
-            (None, None) => problems.push("", "exact or prefix is missing"),
+            (None, Some(prefix)) => check_prefix(prefix, errors),
+            (Some(_), Some(_)) => errors.push("", "give exact or prefix, not both"),
+            (None, None) => errors.push("", "exact or prefix is missing"),
         }
         let Some(methods) = &self.methods else {
             return;
         };
         if methods.is_empty() {
-            problems.push("methods", "an empty list exempts nothing: drop the entry");
+            errors.push("methods", "an empty list exempts nothing: drop the entry");
         }
         for method in methods {
             if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
                 let message = format!("{method:?} is not a method such as GET");
-                problems.push("methods", message);
+                errors.push("methods", message);
             }
         }
     }
@@ -87,19 +87,19 @@ impl Bypass {
     }
 }
 
-fn check_prefix(prefix: &str, problems: &mut Problems) {
+fn check_prefix(prefix: &str, errors: &mut ConfigErrors) {
     if matches!(prefix, "" | "/") {
         let message = "this prefix exempts every path, so no request would need a token; only \
                        `prefix: /` with `methods: [OPTIONS]` is safe";
-        problems.push("prefix", message);
+        errors.push("prefix", message);
     } else {
-        check_path("prefix", prefix, problems);
+        check_path("prefix", prefix, errors);
     }
 }
 
-fn check_path(field: &str, path: &str, problems: &mut Problems) {
+fn check_path(field: &str, path: &str, errors: &mut ConfigErrors) {
     if let Err(why) = path::plain(path) {
-        problems.push(field, format!("{path:?} {why}, so no request can match it"));
+        errors.push(field, format!("{path:?} {why}, so no request can match it"));
     }
 }
 
@@ -130,9 +130,9 @@ impl Policy {
     #[must_use]
     pub fn new(bypasses: &[Bypass]) -> Self {
         let sound = bypasses.iter().filter(|bypass| {
-            let mut problems = Problems::new();
-            bypass.check(&mut problems);
-            problems.is_empty()
+            let mut errors = ConfigErrors::new();
+            bypass.check(&mut errors);
+            errors.is_empty()
         });
         Self {
             routes: sound.filter_map(Route::new).collect(),

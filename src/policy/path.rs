@@ -1,6 +1,6 @@
 //! Paths that every server reads alike.
 
-use crate::request::{Request, spelling, target_of};
+use crate::core::request::{Request, spelling, target_of};
 
 /// Whether a path has one reading only: absolute, printable ASCII, nothing encoded, no
 /// parameters, no empty or all-dots segment (a last empty segment is a trailing slash).

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::request::Headers;
+use crate::core::request::Headers;
 
 fn request(target: &str) -> Request<'_> {
     Request {
@@ -26,11 +26,11 @@ fn exact(text: &str) -> Bypass {
 }
 
 fn problems_of(bypass: &Bypass) -> Vec<String> {
-    let mut problems = Problems::new();
-    problems.each("bypass", std::slice::from_ref(bypass), |problems, item| {
-        item.check(problems);
+    let mut errors = ConfigErrors::new();
+    errors.each("bypass", std::slice::from_ref(bypass), |errors, item| {
+        item.check(errors);
     });
-    let found = problems.into_vec();
+    let found = errors.into_vec();
     found.iter().map(ToString::to_string).collect()
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::problem::Problems;
-use crate::units::Span;
+use crate::core::config_error::ConfigErrors;
+use crate::core::units::Span;
 
 use super::log;
 use super::retention::Issuer;
@@ -104,25 +104,25 @@ impl Default for Config {
 
 impl Config {
     /// Reports what cannot work, given the issuers that are configured.
-    pub fn check(&self, problems: &mut Problems, issuers: &[Issuer]) {
-        problems.within("store", |problems| self.store.check(problems));
-        problems.within("local", |problems| self.local.check(problems));
-        check_staleness(problems, self.max_staleness);
-        problems.each("issuers", &self.issuers, |problems, exception| {
-            self.check_exception(problems, exception);
+    pub fn check(&self, errors: &mut ConfigErrors, issuers: &[Issuer]) {
+        errors.within("store", |errors| self.store.check(errors));
+        errors.within("local", |errors| self.local.check(errors));
+        check_staleness(errors, self.max_staleness);
+        errors.each("issuers", &self.issuers, |errors, exception| {
+            self.check_exception(errors, exception);
         });
         if self.warn_live_per_shape == 0 {
-            problems.push(
+            errors.push(
                 "warn_live_per_shape",
                 "0 would warn for ever; use at least 1",
             );
         }
         for issuer in issuers {
-            self.check_retention(problems, issuer);
+            self.check_retention(errors, issuer);
         }
     }
 
-    fn check_exception(&self, problems: &mut Problems, exception: &Exception) {
+    fn check_exception(&self, errors: &mut ConfigErrors, exception: &Exception) {
         let issuer = &exception.issuer;
         if self
             .issuers
@@ -131,17 +131,17 @@ impl Config {
             .count()
             > 1
         {
-            problems.push("issuer", "this issuer stands here twice");
+            errors.push("issuer", "this issuer stands here twice");
         }
         let Some(own) = exception.max_staleness else {
             if exception.when_stale.is_none() {
-                problems.push("", "give max_staleness or when_stale, or remove this");
+                errors.push("", "give max_staleness or when_stale, or remove this");
             }
             return;
         };
-        check_staleness(problems, own);
+        check_staleness(errors, own);
         if self.patience(issuer).is_none() {
-            problems.push(
+            errors.push(
                 "max_staleness",
                 "has no effect, since when_stale is allow for this issuer; add when_stale: deny",
             );
@@ -159,12 +159,12 @@ impl Config {
         }
     }
 
-    fn check_retention(&self, problems: &mut Problems, issuer: &Issuer) {
+    fn check_retention(&self, errors: &mut ConfigErrors, issuer: &Issuer) {
         let needed = Span(issuer.longest_life().saturating_add(issuer.leeway));
         let Some(retention) = self.retention.filter(|retention| *retention < needed) else {
             return;
         };
-        problems.push(
+        errors.push(
             "retention",
             format!(
                 "{retention} is shorter than a token of {} can live: a token revoked right after \
@@ -177,9 +177,9 @@ impl Config {
     }
 }
 
-fn check_staleness(problems: &mut Problems, span: Span) {
+fn check_staleness(errors: &mut ConfigErrors, span: Span) {
     if span < SHORTEST_STALENESS {
-        problems.push(
+        errors.push(
             "max_staleness",
             format!(
                 "{span} is too short: the log confirms once a second that nothing is missing, so \
@@ -196,14 +196,14 @@ mod tests {
 
     fn problems_of(yaml: &str) -> Vec<String> {
         let config: Config = serde_saphyr::from_str(yaml).unwrap();
-        let mut problems = Problems::new();
+        let mut errors = ConfigErrors::new();
         let issuer = Issuer {
             issuer: "https://id.example.com".to_owned(),
             max_token_lifetime: Duration::from_hours(1),
             leeway: Duration::from_mins(1),
         };
-        config.check(&mut problems, &[issuer]);
-        let found = problems.into_vec();
+        config.check(&mut errors, &[issuer]);
+        let found = errors.into_vec();
         found.iter().map(ToString::to_string).collect()
     }
 

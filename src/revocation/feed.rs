@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use crate::clock::{Clock, Moment};
+use crate::core::clock::{Clock, Moment};
 
 /// Measures the age of the feed by [`Clock::since`]: neither a suspended machine nor a restored
 /// snapshot may take an old feed for a fresh one.
@@ -51,7 +51,7 @@ impl FeedState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::UnixMillis;
+    use crate::core::clock::UnixMillis;
 
     const SECOND: Duration = Duration::from_secs(1);
     const NOW: UnixMillis = UnixMillis::from_seconds(1_800_000_000);

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Moment, UnixMillis};
-use crate::readiness::Readiness;
+use crate::core::clock::{Clock, Moment, UnixMillis};
+use crate::core::readiness::Readiness;
 
 use super::feed::FeedState;
 use super::log::{Cursor, Feed, Log, Records};

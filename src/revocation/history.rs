@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::UnixMillis;
-use crate::keep::{Keep, Kind};
-use crate::lifetime::{Bounds, Change, Current, History, Lifetimes};
+use crate::core::clock::UnixMillis;
+use crate::core::kv::{KeyValueStore, Kind};
+use crate::core::lifetime::{Bounds, Change, Current, History, Lifetimes};
 
 use super::record::{Action, Revocation, Target, Terms, View};
 use super::retention::{Issuer, Retention};
@@ -57,7 +57,7 @@ impl Histories {
     /// token in.
     pub fn new(
         issuers: &[Issuer],
-        keep: &dyn Keep,
+        keep: &dyn KeyValueStore,
         retention: Retention,
         floor: Duration,
         spread: Duration,
@@ -274,7 +274,7 @@ pub(super) fn record(issuer: &str, change: Change) -> Arc<Revocation> {
     })
 }
 
-fn kept(keep: &dyn Keep, issuer: &str) -> Result<Vec<Change>, String> {
+fn kept(keep: &dyn KeyValueStore, issuer: &str) -> Result<Vec<Change>, String> {
     let bytes = keep.load(Kind::Lifetimes, issuer).map_err(|error| {
         format!("the lifetimes of {issuer} cannot be read: {error}; see docs/recovery.md")
     })?;

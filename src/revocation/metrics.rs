@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 
 use super::Index;
 

@@ -40,10 +40,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clock::{Clock, UnixMillis};
-use crate::keep::Keep;
-use crate::lifetime::Current;
-use crate::readiness::Readiness;
+use crate::core::clock::{Clock, UnixMillis};
+use crate::core::kv::KeyValueStore;
+use crate::core::lifetime::Current;
+use crate::core::readiness::Readiness;
 
 use log::Log;
 use patience::Patience;
@@ -62,7 +62,7 @@ pub struct Parts {
     /// To be called before the metrics are read: what the index holds is counted then, and the age
     /// of the feed is taken.
     pub refresh: Box<dyn Fn() + Send + Sync>,
-    pub keep: Arc<dyn Keep>,
+    pub keep: Arc<dyn KeyValueStore>,
     /// Milliseconds since the epoch: tokens that were good until before it (`exp` + leeway) must
     /// be refused, whatever the clock says. See [`Index::horizon`].
     pub horizon: Arc<AtomicU64>,

@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::clock::UnixMillis;
-use crate::lifetime::Bounds;
-use crate::protobuf::Malformed;
+use crate::core::clock::UnixMillis;
+use crate::core::lifetime::Bounds;
+use crate::core::protobuf::Malformed;
 
 mod terms;
 mod view;
@@ -89,7 +89,7 @@ pub struct Revocation {
     pub cause: String,
     pub received_at: UnixMillis,
     /// Set in a record that revokes nothing: since `occurred_at` a replica's configuration says this
-    /// about the issuer's tokens. See [`crate::lifetime::History`].
+    /// about the issuer's tokens. See [`crate::core::lifetime::History`].
     ///
     /// The record is a lift that takes nothing back, for versions that do not know of bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]

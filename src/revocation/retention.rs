@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 
 use super::record::{Revocation, Terms, View};
 

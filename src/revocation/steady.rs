@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Clock, Moment, UnixMillis};
+use crate::core::clock::{Clock, Moment, UnixMillis};
 
 /// What NTP may gain between two looks without a jump.
 const SLEW_MS: i64 = 1000;

@@ -15,7 +15,7 @@ use super::log::{self, Cursor, Feed, Log};
 use super::record::Revocation;
 use super::retention::Retention;
 use super::{Config, Issuer};
-use crate::clock::Clock;
+use crate::core::clock::Clock;
 use crate::verify::claims::ClaimPath;
 
 /// Records that are appended at once.
@@ -120,7 +120,7 @@ fn writable(config: &Config, issuers: &[Issuer]) -> Result<Arc<dyn Log>, String>
     if let Some(engine) = engine.map_err(|error| error.to_string())? {
         return Ok(engine);
     }
-    let readiness = crate::readiness::Readiness::default();
+    let readiness = crate::core::readiness::Readiness::default();
     let store = log::open(&config.store, &config.local, &clock, &readiness, &retention);
     store
         .map(|store| store.log)

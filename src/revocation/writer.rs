@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch::{self, error::RecvError};
 use tokio::time::{Instant, timeout};
 
-use crate::clock::Clock;
+use crate::core::clock::Clock;
 
 use super::log::{AppendError, Cursor, Log};
 use super::record::{Action, Draft, Revocation};
@@ -150,8 +150,8 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::clock::UnixMillis;
-    use crate::readiness::Readiness;
+    use crate::core::clock::UnixMillis;
+    use crate::core::readiness::Readiness;
     use crate::revocation::{self, Issuer, Metrics, Parts, Reader, Standing, Target};
     use crate::verify::Claims;
 

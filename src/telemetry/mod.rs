@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::problem::Problems;
+use crate::core::config_error::ConfigErrors;
 
 pub use writer::{Stderr, Writer};
 
@@ -55,9 +55,9 @@ pub const VARIABLE: &str = "PORTCULLIS_LOG";
 
 impl Config {
     /// Reports every mistake.
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         if let Err(message) = filter(&self.level) {
-            problems.push("level", message);
+            errors.push("level", message);
         }
     }
 }
@@ -204,12 +204,12 @@ mod tests {
                 level: level.to_owned(),
                 ..Config::default()
             };
-            let mut problems = Problems::new();
-            config.check(&mut problems);
-            assert!(!problems.is_empty(), "{level:?}");
+            let mut errors = ConfigErrors::new();
+            config.check(&mut errors);
+            assert!(!errors.is_empty(), "{level:?}");
         }
-        let mut problems = Problems::new();
-        Config::default().check(&mut problems);
-        assert!(problems.is_empty());
+        let mut errors = ConfigErrors::new();
+        Config::default().check(&mut errors);
+        assert!(errors.is_empty());
     }
 }

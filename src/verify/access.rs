@@ -11,7 +11,7 @@ use url::{Origin, Url};
 use super::fetch::{chain, client, is_loopback};
 use super::key_config::JwksConfig;
 use super::origin::read_file;
-use crate::units::Bytes;
+use crate::core::units::Bytes;
 
 /// The clients that all issuers share.
 #[derive(Clone, Debug)]

@@ -13,9 +13,9 @@ use moka::sync::Cache;
 use super::Verified;
 use super::config::CacheConfig;
 use super::memo::Memo;
-use crate::clock::{Clock, UnixMillis};
-use crate::reason::{Reason, Rejection};
-use crate::token::Token;
+use crate::core::clock::{Clock, UnixMillis};
+use crate::core::reason::{Reason, Rejection};
+use crate::core::token::Token;
 
 /// Stands for the whole text of a token. Anything that is easier to collide would let those who
 /// send tokens be taken for somebody else; the text itself would be most of an entry.
@@ -219,7 +219,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::units::Bytes;
+    use crate::core::units::Bytes;
     use crate::verify::Claims;
 
     fn verified(filler: usize) -> Arc<Verified> {

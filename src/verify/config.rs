@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::problem::Problems;
-use crate::secret::{Encoding, Secret};
-use crate::units::Bytes;
+use crate::core::config_error::ConfigErrors;
+use crate::core::secret::{Encoding, Secret};
+use crate::core::units::Bytes;
 
 pub use issuer::{BoundTokens, IssuerConfig, check_issuers};
 
@@ -49,14 +49,14 @@ impl Default for CacheConfig {
 }
 
 impl SecretConfig {
-    pub(super) fn check(&self, problems: &mut Problems) {
+    pub(super) fn check(&self, errors: &mut ConfigErrors) {
         if self.value.is_some() == self.value_file.is_some() {
-            problems.push("", "give exactly one of value and value_file");
+            errors.push("", "give exactly one of value and value_file");
         }
     }
 }
 
 impl CacheConfig {
     /// Reports every mistake: there is none to make yet.
-    pub fn check(&self, _problems: &mut Problems) {}
+    pub fn check(&self, _problems: &mut ConfigErrors) {}
 }

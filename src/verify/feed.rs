@@ -16,9 +16,9 @@ use super::keyring::Keyring;
 use super::metrics::OfKeys;
 use super::origin::Origin;
 use super::refresh::Refresh;
-use crate::clock::{Clock, UnixMillis};
-use crate::keep::Keep;
-use crate::readiness::Readiness;
+use crate::core::clock::{Clock, UnixMillis};
+use crate::core::kv::KeyValueStore;
+use crate::core::readiness::Readiness;
 
 /// How often a key file is read again.
 const FILE_POLL: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ const LONGEST_RETRY: Duration = Duration::from_mins(1);
 #[derive(Clone)]
 pub(super) struct Shared {
     pub keys: KeysConfig,
-    pub keep: Arc<dyn Keep>,
+    pub keep: Arc<dyn KeyValueStore>,
     pub clock: Clock,
     pub readiness: Readiness,
     /// Places to wait for keys, for all issuers.

@@ -9,7 +9,7 @@ use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use url::{Host, Url};
 
 use super::access::Access;
-use crate::units::Bytes;
+use crate::core::units::Bytes;
 
 /// More redirects than this end a fetch.
 const MOST_REDIRECTS: usize = 3;

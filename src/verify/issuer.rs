@@ -15,9 +15,9 @@ use super::origin::{LazyClient, Origin};
 use super::refresh::Want;
 use super::rules::Rules;
 use super::secret_key;
-use crate::clock::{Clock, UnixMillis};
-use crate::lifetime::Current;
-use crate::reason::{Reason, Rejection};
+use crate::core::clock::{Clock, UnixMillis};
+use crate::core::lifetime::Current;
+use crate::core::reason::{Reason, Rejection};
 
 pub(super) struct Issuer {
     pub rules: Rules,

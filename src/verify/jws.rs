@@ -7,9 +7,9 @@ use memchr::memchr_iter;
 
 use super::algorithm::Algorithm;
 use super::json::{self, Json, Malformed, Object};
-use crate::clock::UnixMillis;
-use crate::reason::Reason;
-use crate::token;
+use crate::core::clock::UnixMillis;
+use crate::core::reason::Reason;
+use crate::core::token;
 
 /// Longer names of keys are refused: they are compared, and they are the client's bytes.
 const LONGEST_KID: usize = 256;

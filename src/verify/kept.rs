@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::UnixMillis;
-use crate::keep::{Keep, Kind};
+use crate::core::clock::UnixMillis;
+use crate::core::kv::{KeyValueStore, Kind};
 
 /// What is kept for an issuer.
 #[derive(Debug, Deserialize, Serialize)]
@@ -20,7 +20,7 @@ impl Kept {
     /// The kept set of this origin. A set that seems to come from the future was fetched now at
     /// the latest, so that a clock that stepped back does not make it last longer.
     pub(super) fn load(
-        keep: &dyn Keep,
+        keep: &dyn KeyValueStore,
         issuer: &str,
         origin: &str,
         now: UnixMillis,
@@ -38,7 +38,7 @@ impl Kept {
     }
 
     /// Blocks until it is on disk.
-    pub(super) fn save(&self, keep: &dyn Keep, issuer: &str) -> std::io::Result<()> {
+    pub(super) fn save(&self, keep: &dyn KeyValueStore, issuer: &str) -> std::io::Result<()> {
         let bytes = serde_json::to_vec(self)?;
         keep.save(Kind::KeySet, issuer, &bytes)
     }

@@ -9,8 +9,8 @@ use aws_lc_rs::signature::ParsedPublicKey;
 use super::algorithm::{Algorithm, Algorithms, Family};
 use super::json::{Json, Object};
 use super::public::{Public, Unusable, member, text};
-use crate::clock::UnixMillis;
-use crate::secret::Secret;
+use crate::core::clock::UnixMillis;
+use crate::core::secret::Secret;
 
 /// How long the keys of one source may be used: shared by all keys that came from it.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::fetch::safe_url;
-use crate::problem::Problems;
-use crate::units::{Bytes, Span};
+use crate::core::config_error::ConfigErrors;
+use crate::core::units::{Bytes, Span};
 
 /// Where public keys come from. Exactly one of `uri`, `discovery`, `file` and `inline` is given.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -89,7 +89,7 @@ impl Default for KeysConfig {
 }
 
 impl JwksConfig {
-    pub(super) fn check(&self, issuer: &str, problems: &mut Problems) {
+    pub(super) fn check(&self, issuer: &str, errors: &mut ConfigErrors) {
         let given = [
             self.uri.is_some(),
             self.discovery,
@@ -97,25 +97,25 @@ impl JwksConfig {
             self.inline.is_some(),
         ];
         if given.iter().filter(|given| **given).count() != 1 {
-            problems.push(
+            errors.push(
                 "",
                 "give exactly one of uri, discovery: true, file and inline",
             );
         }
-        self.check_access(problems);
+        self.check_access(errors);
         if let Some(uri) = &self.uri
             && let Err(why) = safe_url(uri, self.allow_http)
         {
-            problems.push("uri", why);
+            errors.push("uri", why);
         }
         if self.discovery
             && let Err(why) = safe_url(issuer, self.allow_http)
         {
-            problems.push("discovery", format!("the issuer {why}"));
+            errors.push("discovery", format!("the issuer {why}"));
         }
     }
 
-    fn check_access(&self, problems: &mut Problems) {
+    fn check_access(&self, errors: &mut ConfigErrors) {
         let access = [
             ("ca_file", &self.ca_file),
             ("client_cert_file", &self.client_cert_file),
@@ -124,14 +124,14 @@ impl JwksConfig {
         ];
         if self.file.is_some() || self.inline.is_some() {
             for (field, _) in access.iter().filter(|(_, path)| path.is_some()) {
-                problems.push(field, "is for keys that are fetched: uri or discovery");
+                errors.push(field, "is for keys that are fetched: uri or discovery");
             }
         }
         match (&self.client_cert_file, &self.client_key_file) {
             (Some(_), None) => {
-                problems.push("client_key_file", "is missing beside the certificate");
+                errors.push("client_key_file", "is missing beside the certificate");
             }
-            (None, Some(_)) => problems.push("client_cert_file", "is missing beside the key"),
+            (None, Some(_)) => errors.push("client_cert_file", "is missing beside the key"),
             _ => {}
         }
     }
@@ -147,7 +147,7 @@ impl JwksConfig {
 
 impl KeysConfig {
     /// Reports every mistake.
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         let (second, minute, week) = (Span::secs(1), Span::secs(60), Span::secs(7 * 24 * 3600));
         let bounded = [
             ("refresh", self.refresh, second, week),
@@ -170,20 +170,20 @@ impl KeysConfig {
         ];
         for (field, span, least, most) in bounded {
             if !(least..=most).contains(&span) {
-                problems.push(field, format!("must be between {least} and {most}"));
+                errors.push(field, format!("must be between {least} and {most}"));
             }
         }
         if self.max_refresh < self.min_refresh {
-            problems.push("max_refresh", "must not be shorter than min_refresh");
+            errors.push("max_refresh", "must not be shorter than min_refresh");
         }
         if self.max_stale < self.refresh.max(self.max_refresh) {
-            problems.push(
+            errors.push(
                 "max_stale",
                 "must not be shorter than refresh and max_refresh, or good keys run out in between",
             );
         }
         if self.max_size < Bytes::kib(1) || self.max_size > Bytes::mib(16) {
-            problems.push("max_size", "must be between 1KiB and 16MiB");
+            errors.push("max_size", "must be between 1KiB and 16MiB");
         }
     }
 }

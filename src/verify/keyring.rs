@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use super::algorithm::Algorithm;
 use super::jwks::{Candidates, KeySet, Missing};
 use super::key::{Lease, Terms};
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 
 /// The current set, and until when it may be used.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use prometheus_client::registry::Registry;
 
 use super::jwks::KeySet;
 use super::public::Unusable;
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 
 type OfIssuer = [(&'static str, String); 1];
 type OfFetch = [(&'static str, String); 2];

@@ -52,13 +52,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, UnixMillis};
-use crate::keep::Keep;
-use crate::lifetime::Current;
-use crate::problem::Problems;
-use crate::readiness::Readiness;
-use crate::reason::{Reason, Rejection};
-use crate::token::Token;
+use crate::core::clock::{Clock, UnixMillis};
+use crate::core::config_error::ConfigErrors;
+use crate::core::kv::KeyValueStore;
+use crate::core::lifetime::Current;
+use crate::core::readiness::Readiness;
+use crate::core::reason::{Reason, Rejection};
+use crate::core::token::Token;
 use cache::{Fingerprint, KnownTokens};
 use feed::Shared;
 use issuer::{Issuer, Refusal};
@@ -81,7 +81,7 @@ pub struct Verified {
 impl Verified {
     /// For tests of what comes after verification: claims that nobody verified.
     pub(crate) fn assumed(claims: Claims) -> Self {
-        let nothing = crate::secret::Secret::new("");
+        let nothing = crate::core::secret::Secret::new("");
         let key = Key::from_secret(&nothing, None, std::iter::empty().collect());
         Self {
             claims,
@@ -127,13 +127,13 @@ impl Verifier {
         keys: &KeysConfig,
         cache: &CacheConfig,
         mut lifetimes: HashMap<String, Current>,
-        keep: Arc<dyn Keep>,
+        keep: Arc<dyn KeyValueStore>,
         clock: Clock,
         readiness: Readiness,
         horizon: Arc<AtomicU64>,
         metrics: Arc<Metrics>,
-    ) -> Result<Self, Problems> {
-        let mut problems = Problems::new();
+    ) -> Result<Self, ConfigErrors> {
+        let mut errors = ConfigErrors::new();
         let shared = Shared {
             keys: keys.clone(),
             keep,
@@ -143,18 +143,18 @@ impl Verifier {
         };
         let mut built = HashMap::new();
         let client = LazyClient::new(access::Clients::new);
-        problems.each("issuers", issuers, |problems, config| {
+        errors.each("issuers", issuers, |errors, config| {
             let issuer = match lifetimes.remove(&config.issuer) {
                 Some(history) => Issuer::new(config, history, &client, &shared, &metrics),
                 None => Err(("issuer", "has no history, or stands here twice".to_owned())),
             };
             match issuer {
                 Ok(issuer) => drop(built.insert(config.issuer.clone(), Arc::new(issuer))),
-                Err((field, why)) => problems.push(field, why),
+                Err((field, why)) => errors.push(field, why),
             }
         });
-        if !problems.is_empty() {
-            return Err(problems);
+        if !errors.is_empty() {
+            return Err(errors);
         }
         let names: Vec<&str> = issuers.iter().map(|one| &*one.issuer).collect();
         let expected = format!("iss: {}", names.join(" or "));

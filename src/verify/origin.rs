@@ -13,7 +13,7 @@ use super::access::{Access, Clients};
 use super::fetch::{Obtained, fetch, safe_url, without_query};
 use super::json::without_mark;
 use super::key_config::{JwksConfig, KeysConfig};
-use crate::units::Bytes;
+use crate::core::units::Bytes;
 
 /// Set up when the first issuer needs it: files and inline sets work without any TLS roots.
 pub(super) type LazyClient = LazyCell<Result<Clients, String>>;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::clock::UnixMillis;
-use crate::reason::Reason;
+use crate::core::clock::UnixMillis;
+use crate::core::reason::Reason;
 
 /// How many fetches a budget allows in a row before the cooldown spreads them.
 const BURST: u32 = 4;

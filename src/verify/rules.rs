@@ -11,9 +11,9 @@ use super::claims::{ClaimPath, Claims, Payload};
 use super::config::{BoundTokens, IssuerConfig};
 use super::json::{Json, Object};
 use super::profile::Form;
-use crate::clock::UnixMillis;
-use crate::lifetime::Current;
-use crate::reason::{Reason, Rejection};
+use crate::core::clock::UnixMillis;
+use crate::core::lifetime::Current;
+use crate::core::reason::{Reason, Rejection};
 
 pub(super) use times::Window;
 
@@ -204,7 +204,7 @@ mod tests {
 
     use super::times::{LAST_SECOND, earliest_issue, seconds};
     use super::*;
-    use crate::lifetime::Lifetimes;
+    use crate::core::lifetime::Lifetimes;
     use crate::verify::json;
     use crate::verify::tests::mutation::json_value;
 

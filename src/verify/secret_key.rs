@@ -4,7 +4,7 @@ use super::algorithm::{Algorithm, Algorithms};
 use super::config::{IssuerConfig, SecretConfig};
 use super::jwks::KeySet;
 use super::key::Key;
-use crate::secret::Secret;
+use crate::core::secret::Secret;
 
 /// The HMAC algorithms that a decoded secret serves: those that are listed, or without a list those
 /// whose hash it is long enough for.

@@ -10,8 +10,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::clock::Clock;
-use portcullis::readiness::Readiness;
+use portcullis::core::clock::Clock;
+use portcullis::core::readiness::Readiness;
 use portcullis::revocation::log::embedded;
 use portcullis::revocation::{
     self, Action, Config, Draft, Issuer, Metrics, OpenError, Parts, Reader, Standing, Target,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, future};
-use portcullis::clock::{Clock, UnixMillis};
-use portcullis::readiness::Readiness;
+use portcullis::core::clock::{Clock, UnixMillis};
+use portcullis::core::readiness::Readiness;
 use portcullis::revocation::log::{self, Cursor, Feed, Log, Store, embedded};
 use portcullis::revocation::{Action, Draft, Retention, Revocation, Target, Terms};
 
@@ -348,7 +348,7 @@ async fn what_is_over_leaves_the_log_and_the_rest_stays(place: impl Place) {
 }
 
 async fn the_kept_things_outlive_a_restart(place: impl Place) {
-    use portcullis::keep::Kind;
+    use portcullis::core::kv::Kind;
     let clock = Clock::manual(NOW);
     let store = place.open(&clock);
     assert_eq!(store.keep.load(Kind::KeySet, ISSUER).unwrap(), None);

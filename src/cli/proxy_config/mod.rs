@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 
 use super::{ConfigFile, complain, print};
 use crate::config::{Addresses, Config};
+use crate::core::token::Sources;
+use crate::doors::identity;
 use crate::net::Address;
-use crate::proxy::identity;
-use crate::token::Sources;
 
 const AFTER: &str = "\
 The result goes with this Portcullis configuration alone: it names the addresses of its doors, the

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::kind::Kind;
 use super::{Config, refresh_token};
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 use crate::events::format::Origin;
 use crate::events::json::{Place, Wanted};
 use crate::events::outcome::{Effect, Rejection};

@@ -24,8 +24,8 @@ use super::json::{self, Place, Wanted};
 use super::keys::Keys;
 use super::outcome::{Effect, Outcome, Rejection};
 use super::signature::Signature;
-use crate::problem::Problems;
-use crate::units::Span;
+use crate::core::config_error::ConfigErrors;
+use crate::core::units::Span;
 use event::Event;
 
 pub use kind::Kind;
@@ -84,24 +84,24 @@ impl Default for Config {
 }
 
 impl Config {
-    pub(super) fn check(&self, problems: &mut Problems) {
+    pub(super) fn check(&self, errors: &mut ConfigErrors) {
         if self.grace > Span::secs(300) {
-            problems.push(
+            errors.push(
                 "grace",
                 "more than 5m would refuse new log-ins for that long",
             );
         }
         if self.lift_grace > Span::secs(3600) {
-            problems.push("lift_grace", "must be at most 1h");
+            errors.push("lift_grace", "must be at most 1h");
         }
         if self.user_actions.iter().any(String::is_empty) {
-            problems.push("user_actions", "an id is not empty");
+            errors.push("user_actions", "an id is not empty");
         }
         if self.tenant.as_deref() == Some("") {
-            problems.push("tenant", "an id is not empty");
+            errors.push("tenant", "an id is not empty");
         }
         if self.on.get(&Kind::UserAction) == Some(&true) && self.user_actions.is_empty() {
-            problems.push("user_actions", "user.action is on, but no action is named");
+            errors.push("user_actions", "user.action is on, but no action is named");
         }
     }
 

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 use crate::events::delivery::verified;
 use crate::revocation::{Action, Draft};
 

@@ -1,16 +1,12 @@
 use super::*;
-use crate::problem::Problems;
-use crate::secret::Encoding;
+use crate::core::config_error::ConfigErrors;
+use crate::core::secret::Encoding;
 use crate::verify::Algorithm;
 
 fn problems_of(sources: &[SourceConfig]) -> Vec<String> {
-    let mut problems = Problems::new();
-    check(sources, &mut problems);
-    problems
-        .into_vec()
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    let mut errors = ConfigErrors::new();
+    check(sources, &mut errors);
+    errors.into_vec().iter().map(ToString::to_string).collect()
 }
 
 fn read(yaml: &str) -> Result<SourceConfig, String> {
@@ -32,7 +28,7 @@ fn a_format_is_named_alone_or_with_options() {
                    on: { user.two-factor.method.add: false } } }";
     let Format::FusionAuth(config) = read(&sound(options)).unwrap().format;
     assert_eq!(config.session_scope, fusionauth::SessionScope::Session);
-    assert_eq!(config.grace, crate::units::Span::secs(2));
+    assert_eq!(config.grace, crate::core::units::Span::secs(2));
     assert!(!config.on[&fusionauth::Kind::UserTwoFactorMethodAdd]);
 }
 
@@ -175,18 +171,18 @@ fn a_configuration_that_was_not_checked_admits_nobody() {
 
 #[test]
 fn limits_have_limits() {
-    let mut problems = Problems::new();
-    ListenerConfig::default().check(&mut problems);
-    assert!(problems.is_empty());
+    let mut errors = ConfigErrors::new();
+    ListenerConfig::default().check(&mut errors);
+    assert!(errors.is_empty());
     ListenerConfig {
-        body_limit: crate::units::Bytes::mib(17),
-        header_timeout: crate::units::Span::secs(0),
-        body_timeout: crate::units::Span::secs(301),
-        record_timeout: Some(crate::units::Span::secs(0)),
+        body_limit: crate::core::units::Bytes::mib(17),
+        header_timeout: crate::core::units::Span::secs(0),
+        body_timeout: crate::core::units::Span::secs(301),
+        record_timeout: Some(crate::core::units::Span::secs(0)),
         max_in_flight: 0,
     }
-    .check(&mut problems);
-    assert_eq!(problems.into_vec().len(), 5);
+    .check(&mut errors);
+    assert_eq!(errors.into_vec().len(), 5);
 }
 
 #[test]

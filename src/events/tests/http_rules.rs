@@ -99,11 +99,11 @@ async fn more_events_than_can_be_handled_are_sent_away_and_strangers_take_no_pla
 #[tokio::test(start_paused = true)]
 async fn the_answer_comes_before_the_sender_gives_up_and_the_event_is_recorded_later() {
     let slow_source = || SourceConfig {
-        record_timeout: Some(crate::units::Span::secs(20)),
+        record_timeout: Some(crate::core::units::Span::secs(20)),
         ..basic_source()
     };
     let slow_listener = || ListenerConfig {
-        record_timeout: Some(crate::units::Span::secs(4)),
+        record_timeout: Some(crate::core::units::Span::secs(4)),
         ..ListenerConfig::default()
     };
     for (source, limits, expected) in [
@@ -138,7 +138,7 @@ fn boxed<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
 #[tokio::test]
 async fn bodies_past_the_limit_are_refused_announced_or_not() {
     let limits = ListenerConfig {
-        body_limit: crate::units::Bytes::kib(4),
+        body_limit: crate::core::units::Bytes::kib(4),
         ..ListenerConfig::default()
     };
     let door = door(&basic_source(), limits, FakeRecord::default());

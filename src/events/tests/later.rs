@@ -1,8 +1,8 @@
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::core::units::Span;
 use crate::revocation::Action;
-use crate::units::Span;
 
 const REACTIVATE: &[u8] = include_bytes!("../fusionauth/payloads/user.reactivate.json");
 
@@ -83,7 +83,7 @@ async fn a_lift_that_cannot_be_recorded_goes_on_waiting() {
 
 impl Door {
     fn keep_is_empty(&self) -> bool {
-        use crate::keep::{Keep, Kind};
+        use crate::core::kv::{KeyValueStore, Kind};
         let kept = self.keep.load(Kind::Lifts, "").unwrap();
         kept.is_none_or(|kept| kept == b"[]")
     }

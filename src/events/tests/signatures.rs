@@ -3,7 +3,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::*;
-use crate::secret::Encoding;
+use crate::core::secret::Encoding;
 use crate::verify::Algorithm;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";

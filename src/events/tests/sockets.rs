@@ -7,8 +7,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::core::units::Span;
 use crate::net::{self, Address, Places};
-use crate::units::Span;
 
 struct Served {
     address: std::net::SocketAddr,
@@ -181,7 +181,7 @@ async fn one_answer(stream: &mut TcpStream) -> String {
 #[tokio::test]
 async fn an_answer_from_before_the_body_can_be_read() {
     let limits = ListenerConfig {
-        body_limit: crate::units::Bytes::kib(4),
+        body_limit: crate::core::units::Bytes::kib(4),
         ..ListenerConfig::default()
     };
     let door = door(&basic_source(), limits, FakeRecord::default());

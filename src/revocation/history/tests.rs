@@ -1,11 +1,11 @@
 use super::*;
-use crate::keep::Memory;
+use crate::core::kv::InMemory;
 
 const ISSUER: &str = "https://id.example.com";
 const HOUR: Duration = Duration::from_hours(1);
 const LEEWAY: Duration = Duration::from_secs(30);
 
-fn histories(hours: u32, keep: &Memory) -> Histories {
+fn histories(hours: u32, keep: &InMemory) -> Histories {
     let issuer = Issuer {
         issuer: ISSUER.to_owned(),
         max_token_lifetime: HOUR * hours,
@@ -41,7 +41,7 @@ fn of(histories: &Histories) -> Lifetimes {
 
 #[test]
 fn who_reads_the_log_judges_as_those_who_wrote_it() {
-    let keep = Memory::default();
+    let keep = InMemory::default();
     let mut first = histories(1, &keep);
     let mut log = started(&mut first, 10_000);
     let mut raised = histories(3, &keep);
@@ -49,7 +49,7 @@ fn who_reads_the_log_judges_as_those_who_wrote_it() {
     log.extend(started(&mut raised, 20_000));
     assert_eq!(log.len(), 2);
 
-    let mut fresh = histories(3, &Memory::default());
+    let mut fresh = histories(3, &InMemory::default());
     learn_all(&mut fresh, &log);
     assert!(started(&mut fresh, 30_000).is_empty());
     assert_eq!(of(&fresh), of(&raised));
@@ -57,7 +57,7 @@ fn who_reads_the_log_judges_as_those_who_wrote_it() {
     assert_eq!(of(&fresh).of_token(20_001), HOUR * 3 + LEEWAY);
 
     // One that still has the lower bound keeps revocations for the higher one.
-    let mut behind = histories(1, &Memory::default());
+    let mut behind = histories(1, &InMemory::default());
     learn_all(&mut behind, &log);
     assert_eq!(
         behind.retention.terms(ISSUER).unwrap().longest_life,
@@ -67,9 +67,9 @@ fn who_reads_the_log_judges_as_those_who_wrote_it() {
 
 #[test]
 fn a_raise_that_could_not_be_written_in_time_is_dated_anew() {
-    let mut first = histories(1, &Memory::default());
+    let mut first = histories(1, &InMemory::default());
     let log = started(&mut first, 10_000);
-    let mut raised = histories(3, &Memory::default());
+    let mut raised = histories(3, &InMemory::default());
     learn_all(&mut raised, &log);
     raised.prepare(at(20_000));
     assert_eq!(raised.unwritten()[0].occurred_at, at(20_000));
@@ -91,10 +91,10 @@ fn a_raise_that_could_not_be_written_in_time_is_dated_anew() {
 
 #[test]
 fn a_lowering_that_is_judged_by_already_is_written_all_the_same() {
-    let mut first = histories(3, &Memory::default());
+    let mut first = histories(3, &InMemory::default());
     let log = started(&mut first, 10_000);
     for log in [log, Vec::new()] {
-        let mut lowered = histories(1, &Memory::default());
+        let mut lowered = histories(1, &InMemory::default());
         learn_all(&mut lowered, &log);
         lowered.prepare(at(20_000));
         lowered.assume_ours();
@@ -106,7 +106,7 @@ fn a_lowering_that_is_judged_by_already_is_written_all_the_same() {
 
 #[test]
 fn a_log_that_begins_anew_does_not_make_us_forget_our_own_change() {
-    let mut unheard = histories(2, &Memory::default());
+    let mut unheard = histories(2, &InMemory::default());
     unheard.prepare(at(10_000));
     assert_eq!(unheard.unwritten().len(), 1);
     unheard.write_again();
@@ -115,7 +115,7 @@ fn a_log_that_begins_anew_does_not_make_us_forget_our_own_change() {
 
 #[test]
 fn a_log_that_begins_anew_is_told_what_it_lacks() {
-    let mut known = histories(1, &Memory::default());
+    let mut known = histories(1, &InMemory::default());
     let log = started(&mut known, 10_000);
     known.write_again();
     assert_eq!(known.unwritten(), log);
@@ -125,7 +125,7 @@ fn a_log_that_begins_anew_is_told_what_it_lacks() {
 
 #[test]
 fn what_an_earlier_version_kept_is_written_and_an_unreadable_history_is_an_error() {
-    let keep = Memory::default();
+    let keep = InMemory::default();
     let kept = br#"{"bounds":[{"since":0,"lifetime":3600},{"since":50000,"lifetime":7200}],
         "cuts":[],"leeway":30000,"dead_before":0}"#;
     keep.save(Kind::Lifetimes, ISSUER, kept).unwrap();
@@ -153,7 +153,7 @@ fn what_one_issuer_lacks_raises_nothing_for_another() {
         leeway: LEEWAY,
     };
     let issuers = [issuer(ISSUER), issuer(other)];
-    let (keep, retention) = (Memory::default(), Retention::default());
+    let (keep, retention) = (InMemory::default(), Retention::default());
     let mut both =
         Histories::new(&issuers, &keep, retention, Duration::ZERO, Duration::ZERO).unwrap();
     let short = Bounds::new(HOUR + LEEWAY, LEEWAY);

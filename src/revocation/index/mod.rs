@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use hashbrown::HashTable;
 
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 use crate::verify::claims::Claims;
 
 use super::record::{Action, Revocation, Target, View};

@@ -1,6 +1,6 @@
 //! One entry of the index: forty bytes that say which tokens of a target are no longer good.
 
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 use crate::verify::claims::Claims;
 
 use super::super::record::{Action, View};

@@ -20,9 +20,9 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::embedded::Embedded;
 use super::{AppendError, Cursor, Feed, Log, Records};
-use crate::clock::Clock;
-use crate::keep::{Keep, Kind};
-use crate::readiness::Readiness;
+use crate::core::clock::Clock;
+use crate::core::kv::{KeyValueStore, Kind};
+use crate::core::readiness::Readiness;
 use crate::revocation::record::Revocation;
 
 use copier::{Copier, Entry};

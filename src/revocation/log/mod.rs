@@ -18,10 +18,10 @@ use futures_util::stream::BoxStream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Clock, Moment, UnixMillis};
-use crate::keep::Keep;
-use crate::problem::Problems;
-use crate::readiness::Readiness;
+use crate::core::clock::{Clock, Moment, UnixMillis};
+use crate::core::config_error::ConfigErrors;
+use crate::core::kv::KeyValueStore;
+use crate::core::readiness::Readiness;
 
 use super::record::Revocation;
 use super::retention::Retention;
@@ -156,13 +156,13 @@ impl Config {
         config
     }
 
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         match self {
             Self::Embedded(embedded) => {
-                problems.within("embedded", |problems| embedded.check(problems));
+                errors.within("embedded", |errors| embedded.check(errors));
             }
-            Self::Nats(nats) => problems.within("nats", |problems| nats.check(problems)),
-            Self::Redis(redis) => problems.within("redis", |problems| redis.check(problems)),
+            Self::Nats(nats) => errors.within("nats", |errors| nats.check(errors)),
+            Self::Redis(redis) => errors.within("redis", |errors| redis.check(errors)),
         }
     }
 }
@@ -170,7 +170,7 @@ impl Config {
 /// An opened store.
 pub struct Store {
     pub log: Arc<dyn Log>,
-    pub keep: Arc<dyn Keep>,
+    pub keep: Arc<dyn KeyValueStore>,
     /// See [`super::Index::horizon`].
     pub horizon: Arc<AtomicU64>,
 }

@@ -3,8 +3,8 @@
 use std::slice;
 use std::sync::Arc;
 
-use crate::clock::UnixMillis;
-use crate::lifetime::Bounds;
+use crate::core::clock::UnixMillis;
+use crate::core::lifetime::Bounds;
 use crate::revocation::record::{Action, Matches, Revocation, View};
 
 /// Records in log order.

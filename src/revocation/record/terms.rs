@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 
 use super::{Action, Revocation, View};
 
@@ -10,12 +10,12 @@ use super::{Action, Revocation, View};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// The longest life any accepted token can have, the leeway included:
-    /// [`crate::lifetime::Lifetimes::longest`].
+    /// [`crate::core::lifetime::Lifetimes::longest`].
     pub longest_life: Duration,
     /// How far the clocks of issuer and replica may differ.
     pub leeway: Duration,
     /// Until then tokens may end that were allowed to live longer than `longest_life`:
-    /// [`crate::lifetime::Lifetimes::remember_until`].
+    /// [`crate::core::lifetime::Lifetimes::remember_until`].
     pub not_before: UnixMillis,
 }
 

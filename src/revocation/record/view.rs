@@ -4,9 +4,9 @@
 use smallvec::SmallVec;
 
 use super::{Action, Revocation, Target, Unreadable, wire};
-use crate::clock::UnixMillis;
-use crate::lifetime::Bounds;
-use crate::protobuf::{Fields, Malformed, Output};
+use crate::core::clock::UnixMillis;
+use crate::core::lifetime::Bounds;
+use crate::core::protobuf::{Fields, Malformed, Output};
 
 const REVOKE: u64 = wire::Action::Revoke as u64;
 const LIFT: u64 = wire::Action::Lift as u64;

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::super::log::{AppendError, Cursor, Feed, Log, Records};
 use super::super::*;
 use super::{ISSUER, NOW};
-use crate::keep::Memory;
-use crate::lifetime::{Bounds, Change};
+use crate::core::kv::InMemory;
+use crate::core::lifetime::{Bounds, Change};
 use crate::verify::claims::Claims;
 
 /// Takes every append, and delivers only what the test says.
@@ -118,7 +118,7 @@ impl Stage {
         let retention = Retention::default();
         let histories = Histories::new(
             std::slice::from_ref(&issuer),
-            &Memory::default(),
+            &InMemory::default(),
             retention.clone(),
             Duration::ZERO,
             Duration::ZERO,

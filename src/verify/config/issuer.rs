@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::SecretConfig;
-use crate::problem::Problems;
-use crate::units::Span;
+use crate::core::config_error::ConfigErrors;
+use crate::core::units::Span;
 use crate::verify::algorithm::{Algorithm, Algorithms};
 use crate::verify::claims::ClaimPath;
 use crate::verify::key_config::JwksConfig;
@@ -119,19 +119,19 @@ const fn leeway() -> Span {
 }
 
 /// Checks the list `issuers:`, each item and all together.
-pub fn check_issuers(issuers: &[IssuerConfig], problems: &mut Problems) {
+pub fn check_issuers(issuers: &[IssuerConfig], errors: &mut ConfigErrors) {
     if issuers.is_empty() {
-        problems.push("issuers", "name at least one issuer");
+        errors.push("issuers", "name at least one issuer");
     }
-    problems.each("issuers", issuers, |problems, issuer| {
-        issuer.check(problems);
+    errors.each("issuers", issuers, |errors, issuer| {
+        issuer.check(errors);
     });
     for (i, issuer) in issuers.iter().enumerate() {
         if issuers[..i]
             .iter()
             .any(|other| other.issuer == issuer.issuer)
         {
-            problems.push(
+            errors.push(
                 &format!("issuers[{i}].issuer"),
                 "this issuer stands here twice",
             );
@@ -141,31 +141,31 @@ pub fn check_issuers(issuers: &[IssuerConfig], problems: &mut Problems) {
 
 impl IssuerConfig {
     /// Reports every mistake that can be seen without opening a file.
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         if self.issuer.is_empty() {
-            problems.push("issuer", "must not be empty");
+            errors.push("issuer", "must not be empty");
         }
-        self.check_keys(problems);
-        self.check_algorithms(problems);
+        self.check_keys(errors);
+        self.check_algorithms(errors);
         if self.audiences.is_empty() && !self.any_audience {
-            problems.push(
+            errors.push(
                 "audiences",
                 "name the audiences whose tokens are accepted, or set any_audience: true",
             );
         }
         if !self.audiences.is_empty() && self.any_audience {
-            problems.push("any_audience", "contradicts audiences; give one of them");
+            errors.push("any_audience", "contradicts audiences; give one of them");
         }
         if !(Span::secs(1)..=LONGEST_LIFETIME).contains(&self.max_token_lifetime) {
             let why = format!("must be between 1s and {LONGEST_LIFETIME}");
-            problems.push("max_token_lifetime", why);
+            errors.push("max_token_lifetime", why);
         }
         if self.leeway > LONGEST_LEEWAY {
-            problems.push("leeway", format!("must be at most {LONGEST_LEEWAY}"));
+            errors.push("leeway", format!("must be at most {LONGEST_LEEWAY}"));
         }
         let form = Form::of(self);
         if form.types.is_empty() && !form.allow_untyped {
-            problems.push(
+            errors.push(
                 "types",
                 "no token could pass: list a type or set allow_untyped: true",
             );
@@ -177,16 +177,16 @@ impl IssuerConfig {
         ];
         for (field, list) in lists {
             if list.iter().any(String::is_empty) {
-                problems.push(field, "must not contain an empty text");
+                errors.push(field, "must not contain an empty text");
             }
         }
         if !self.allowed_clients.is_empty() && form.client_claims.is_empty() {
-            problems.push("client_claims", "allowed_clients needs a claim to look at");
+            errors.push("client_claims", "allowed_clients needs a claim to look at");
         }
         let forbidden = |one: &&Requirement| self.forbid_claims.contains(one);
         if let Some(both) = self.require_claims().find(forbidden) {
             let why = format!("no token could pass: {both} is required too");
-            problems.push("forbid_claims", why);
+            errors.push("forbid_claims", why);
         }
     }
 
@@ -200,24 +200,24 @@ impl IssuerConfig {
         self.require_claims.iter().chain(&self.required_claims)
     }
 
-    fn check_keys(&self, problems: &mut Problems) {
+    fn check_keys(&self, errors: &mut ConfigErrors) {
         if self.jwks.is_none() && self.secret.is_none() {
-            problems.push("jwks", "give jwks, or a secret for HMAC");
+            errors.push("jwks", "give jwks, or a secret for HMAC");
         }
         if let Some(jwks) = &self.jwks {
-            problems.within("jwks", |problems| jwks.check(&self.issuer, problems));
+            errors.within("jwks", |errors| jwks.check(&self.issuer, errors));
         }
         if let Some(secret) = &self.secret {
-            problems.within("secret", |problems| secret.check(problems));
+            errors.within("secret", |errors| secret.check(errors));
         }
     }
 
-    fn check_algorithms(&self, problems: &mut Problems) {
+    fn check_algorithms(&self, errors: &mut ConfigErrors) {
         let Some(algorithms) = &self.algorithms else {
             return;
         };
         if algorithms.is_empty() {
-            problems.push(
+            errors.push(
                 "algorithms",
                 "no token could pass: list one or leave this out",
             );
@@ -225,10 +225,10 @@ impl IssuerConfig {
         for algorithm in algorithms {
             if algorithm.is_hmac() && self.secret.is_none() {
                 let why = format!("{algorithm:?} needs a secret; a public key never verifies it");
-                problems.push("algorithms", why);
+                errors.push("algorithms", why);
             }
             if !algorithm.is_hmac() && self.jwks.is_none() {
-                problems.push("algorithms", format!("{algorithm:?} needs jwks"));
+                errors.push("algorithms", format!("{algorithm:?} needs jwks"));
             }
         }
         if let Some(secret) = &self.secret
@@ -237,7 +237,7 @@ impl IssuerConfig {
             let decoded = secret.encoding.decode(value.clone());
             let served = decoded.and_then(|value| secret_key::algorithms(self, &value));
             if let Err(why) = served {
-                problems.push("secret.value", why);
+                errors.push("secret.value", why);
             }
         }
     }

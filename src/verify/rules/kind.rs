@@ -6,7 +6,7 @@ use super::super::json::{Json, Object};
 use super::super::jws::same_type;
 use super::super::requirement::Requirement;
 use super::{Rules, Shown, at, optional};
-use crate::reason::{Reason, Rejection};
+use crate::core::reason::{Reason, Rejection};
 
 /// Claims that only ID tokens (OpenID Connect Core §3.3.2.11, FAPI 1 §5.1.1) and security event
 /// tokens (RFC 8417 §2.2), logout tokens among them, have.

@@ -6,9 +6,9 @@ use serde_json::Number;
 
 use super::super::json::{Json, Object};
 use super::{Rules, optional};
-use crate::clock::UnixMillis;
-use crate::lifetime::Lifetimes;
-use crate::reason::{Reason, Rejection};
+use crate::core::clock::UnixMillis;
+use crate::core::lifetime::Lifetimes;
+use crate::core::reason::{Reason, Rejection};
 
 /// The last second of the year 9999. No later date means anything.
 pub(super) const LAST_SECOND: u64 = 253_402_300_799;

@@ -13,9 +13,9 @@ fn mistakes(change: impl FnOnce(&mut Value)) -> Vec<String> {
         "jwks": {"uri": "https://id.example.com/keys"},
     });
     change(&mut config);
-    let mut problems = Problems::new();
-    check_issuers(&[read(&config)], &mut problems);
-    let paths = problems.into_vec().into_iter().map(|problem| problem.path);
+    let mut errors = ConfigErrors::new();
+    check_issuers(&[read(&config)], &mut errors);
+    let paths = errors.into_vec().into_iter().map(|problem| problem.path);
     paths
         .map(|path| path.trim_start_matches("issuers[0].").to_owned())
         .collect()
@@ -129,12 +129,12 @@ fn a_secret_may_come_from_a_file_and_a_short_one_stops_the_start() {
     let token = HMAC.token("HS512", "x", &claims());
     assert_eq!(refusal(&verifier, &token), None);
     std::fs::write(&path, "short").unwrap();
-    let problems = World::new().build(&[config]).unwrap_err().into_vec();
-    assert_eq!(problems[0].path, "issuers[0].secret");
+    let errors = World::new().build(&[config]).unwrap_err().into_vec();
+    assert_eq!(errors[0].path, "issuers[0].secret");
     assert!(
-        !problems[0].message.contains("short\""),
+        !errors[0].message.contains("short\""),
         "{}",
-        problems[0].message
+        errors[0].message
     );
 }
 
@@ -170,17 +170,17 @@ fn a_secret_may_be_base64_and_binary_bytes_are_all_its_own() {
 #[test]
 fn an_inline_set_without_a_usable_key_stops_the_start() {
     for keys in [vec![], vec![HMAC.jwk("oct")]] {
-        let problems = World::new().build(&[issuer(&keys)]).unwrap_err().into_vec();
-        assert_eq!(problems[0].path, "issuers[0].jwks");
+        let errors = World::new().build(&[issuer(&keys)]).unwrap_err().into_vec();
+        assert_eq!(errors[0].path, "issuers[0].jwks");
     }
 }
 
 #[test]
 fn one_issuer_stands_once() {
     let config = read(&issuer(&[RSA.jwk("rsa")]));
-    let mut problems = Problems::new();
-    check_issuers(&[config.clone(), config], &mut problems);
-    assert_eq!(problems.into_vec()[0].path, "issuers[1].issuer");
+    let mut errors = ConfigErrors::new();
+    check_issuers(&[config.clone(), config], &mut errors);
+    assert_eq!(errors.into_vec()[0].path, "issuers[1].issuer");
 }
 
 #[test]
@@ -190,13 +190,9 @@ fn the_terms_of_fetching_are_checked() {
          max_stale: 2m, max_size: 1B}",
     )
     .unwrap();
-    let mut problems = Problems::new();
-    keys.check(&mut problems);
-    let paths: Vec<_> = problems
-        .into_vec()
-        .into_iter()
-        .map(|one| one.path)
-        .collect();
+    let mut errors = ConfigErrors::new();
+    keys.check(&mut errors);
+    let paths: Vec<_> = errors.into_vec().into_iter().map(|one| one.path).collect();
     let expected = [
         "refresh",
         "cooldown",
@@ -206,10 +202,10 @@ fn the_terms_of_fetching_are_checked() {
         "max_size",
     ];
     assert_eq!(paths, expected);
-    let mut problems = Problems::new();
-    KeysConfig::default().check(&mut problems);
-    CacheConfig::default().check(&mut problems);
-    assert!(problems.is_empty());
+    let mut errors = ConfigErrors::new();
+    KeysConfig::default().check(&mut errors);
+    CacheConfig::default().check(&mut errors);
+    assert!(errors.is_empty());
 }
 
 #[test]

@@ -53,7 +53,7 @@ async fn without_an_answer_of_the_provider_nothing_is_known() {
     for (i, token) in doubtful().into_iter().enumerate() {
         for silent in [false, true] {
             let short = |world: &mut World| {
-                world.keys.timeout = crate::units::Span(Duration::from_millis(200));
+                world.keys.timeout = crate::core::units::Span(Duration::from_millis(200));
             };
             let (provider, _world, verifier) = start(&[P256.jwk("a")], short).await;
             if silent {
@@ -130,7 +130,8 @@ async fn a_bad_signature_is_known_to_be_bad_on_a_token_older_than_the_keys() {
 #[tokio::test]
 async fn a_set_without_usable_keys_withdraws_the_old_ones_at_once() {
     for empty in ["{\"keys\":[]}", "{\"keys\":[{\"kty\":\"RSA\"}]}"] {
-        let no_cooldown = |world: &mut World| world.keys.cooldown = crate::units::Span::secs(0);
+        let no_cooldown =
+            |world: &mut World| world.keys.cooldown = crate::core::units::Span::secs(0);
         let (provider, world, verifier) = start(&[P256.jwk("a")], no_cooldown).await;
         let good = token(&P256, "a");
         assert_eq!(refusal(&verifier, &good).await, None);
@@ -160,7 +161,7 @@ async fn a_file_without_usable_keys_withdraws_the_old_ones_too() {
     let mut config = issuer(&[]);
     config["jwks"] = json!({"file": path});
     let mut world = World::new();
-    world.keys.cooldown = crate::units::Span::secs(0);
+    world.keys.cooldown = crate::core::units::Span::secs(0);
     let verifier = world.verifier(&[config]);
     run(&verifier);
     reached(&world.readiness).await;

@@ -52,7 +52,7 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
     let why = complaint(&provider, keys.clone()).await;
     assert!(why.contains("larger than 1MiB"), "{why}");
     provider.on("/keys", Answer::Silence);
-    keys.timeout = crate::units::Span(Duration::from_millis(50));
+    keys.timeout = crate::core::units::Span(Duration::from_millis(50));
     let why = complaint(&provider, keys).await;
     assert!(why.contains("no answer within"), "{why}");
 }
@@ -134,7 +134,14 @@ async fn age_in_caches_counts_and_a_wanted_key_is_asked_of_the_server_itself() {
     provider.on("/aged", Answer::With("age", "50", set));
     let clients = access::Clients::new().unwrap();
     let access = access::Access::new(&JwksConfig::default(), &url, clients);
-    let get = || fetch::fetch(&access, url.clone(), crate::units::Bytes::mib(1), false);
+    let get = || {
+        fetch::fetch(
+            &access,
+            url.clone(),
+            crate::core::units::Bytes::mib(1),
+            false,
+        )
+    };
     assert_eq!(get().await.unwrap().fresh_for, None);
     for (max_age, left) in [("max-age=60", 10), ("max-age=20", 0)] {
         let aged =
@@ -143,7 +150,7 @@ async fn age_in_caches_counts_and_a_wanted_key_is_asked_of_the_server_itself() {
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, aged).await });
         let url = url::Url::parse(&url).unwrap();
-        let got = fetch::fetch(&access, url, crate::units::Bytes::mib(1), false).await;
+        let got = fetch::fetch(&access, url, crate::core::units::Bytes::mib(1), false).await;
         let expected = Some(Duration::from_secs(left));
         assert_eq!(got.unwrap().fresh_for, expected, "{max_age}");
     }

@@ -146,7 +146,7 @@ async fn nothing_is_known_before_the_keys_are_there() {
 async fn an_issuer_that_is_down_is_given_up_on_and_comes_back() {
     let provider = Provider::start().await;
     let mut world = World::new();
-    world.keys.startup_timeout = crate::units::Span(Duration::from_millis(1));
+    world.keys.startup_timeout = crate::core::units::Span(Duration::from_millis(1));
     let mut neighbour = issuer(&[RSA.jwk("rsa")]);
     neighbour["issuer"] = json!(OTHER);
     let verifier = world.verifier(&[provider.config(), neighbour]);
@@ -175,7 +175,7 @@ async fn a_new_key_works_at_once_and_a_removed_one_no_more() {
     let provider = Provider::start().await;
     provider.publish(&[P256.jwk("a")]);
     let mut world = World::new();
-    world.keys.cooldown = crate::units::Span::secs(0);
+    world.keys.cooldown = crate::core::units::Span::secs(0);
     let verifier = world.verifier(&[provider.config()]);
     run(&verifier);
     reached(&world.readiness).await;
@@ -208,7 +208,7 @@ async fn good_keys_go_on_while_the_issuer_fails_until_they_are_too_old() {
     let provider = Provider::start().await;
     provider.publish(&[P256.jwk("a")]);
     let mut world = World::new();
-    world.keys.cooldown = crate::units::Span::secs(0);
+    world.keys.cooldown = crate::core::units::Span::secs(0);
     let mut config = provider.config();
     config["max_token_lifetime"] = json!("48h");
     let verifier = world.verifier(&[config]);
@@ -245,11 +245,11 @@ async fn the_last_good_keys_survive_a_restart_but_not_their_age() {
     let verifier = world.verifier(&[provider.config()]);
     run(&verifier);
     let keep = Arc::clone(&world.keep);
-    let kept = || keep.load(crate::keep::Kind::KeySet, ISSUER).unwrap();
+    let kept = || keep.load(crate::core::kv::Kind::KeySet, ISSUER).unwrap();
     until(async || kept().is_some()).await;
     provider.fail();
 
-    let restart = |keep: &Arc<dyn Keep>, age: Duration, config: &Value| {
+    let restart = |keep: &Arc<dyn KeyValueStore>, age: Duration, config: &Value| {
         let mut world = World::new();
         world.keep = Arc::clone(keep);
         world.clock.advance(age);
@@ -279,7 +279,7 @@ async fn the_last_good_keys_survive_a_restart_but_not_their_age() {
         b"\xff",
         br#"{"origin":"x","fetched_at":0,"set":"{}"}"#,
     ] {
-        keep.save(crate::keep::Kind::KeySet, ISSUER, nonsense)
+        keep.save(crate::core::kv::Kind::KeySet, ISSUER, nonsense)
             .unwrap();
         let (_, awaited) = restart(&keep, Duration::ZERO, &provider.config());
         assert!(awaited);
@@ -314,7 +314,7 @@ async fn discovery_asks_both_documents_and_believes_only_the_issuer_itself() {
             .retain(|path, _| path == "/keys");
         provider.on(path, metadata(issuer));
         let mut world = World::new();
-        world.keys.startup_timeout = crate::units::Span::secs(3600);
+        world.keys.startup_timeout = crate::core::units::Span::secs(3600);
         let verifier = world.verifier(std::slice::from_ref(&config));
         run(&verifier);
         let mut states = world.readiness.watch();
@@ -337,7 +337,7 @@ async fn a_file_is_read_again_when_it_changes_and_a_bad_one_changes_nothing() {
     let mut config = issuer(&[]);
     config["jwks"] = json!({"file": path});
     let mut world = World::new();
-    world.keys.cooldown = crate::units::Span::secs(0);
+    world.keys.cooldown = crate::core::units::Span::secs(0);
     let verifier = world.verifier(&[config]);
     run(&verifier);
     let write = |keys: &[Value]| {

@@ -30,8 +30,8 @@ use serde_json::{Value, json};
 
 use super::testing::*;
 use super::*;
-use crate::keep;
-use crate::lifetime::Lifetimes;
+use crate::core::kv::InMemory;
+use crate::core::lifetime::Lifetimes;
 
 pub(super) const ISSUER: &str = "https://id.example.com";
 pub(super) const OTHER: &str = "https://other.example.com";
@@ -40,7 +40,7 @@ pub(super) const SHARED_SECRET: &str = "https://hmac.example.com";
 /// What a verifier is built from.
 pub(super) struct World {
     pub clock: Clock,
-    pub keep: Arc<dyn Keep>,
+    pub keep: Arc<dyn KeyValueStore>,
     pub readiness: Readiness,
     pub horizon: Arc<AtomicU64>,
     pub keys: KeysConfig,
@@ -52,7 +52,7 @@ impl World {
     pub(super) fn new() -> Self {
         Self {
             clock: Clock::manual(UnixMillis::from_seconds(NOW)),
-            keep: Arc::new(keep::Memory::default()),
+            keep: Arc::new(InMemory::default()),
             readiness: Readiness::default(),
             horizon: Arc::default(),
             keys: KeysConfig::default(),
@@ -62,16 +62,16 @@ impl World {
     }
 
     pub(super) fn verifier(&mut self, issuers: &[Value]) -> Arc<Verifier> {
-        self.build(issuers).unwrap_or_else(|problems| {
-            panic!("{:?}", problems.into_vec());
+        self.build(issuers).unwrap_or_else(|errors| {
+            panic!("{:?}", errors.into_vec());
         })
     }
 
-    pub(super) fn build(&mut self, issuers: &[Value]) -> Result<Arc<Verifier>, Problems> {
+    pub(super) fn build(&mut self, issuers: &[Value]) -> Result<Arc<Verifier>, ConfigErrors> {
         let issuers: Vec<_> = issuers.iter().map(read).collect();
-        let mut problems = Problems::new();
-        check_issuers(&issuers, &mut problems);
-        assert_eq!(problems.into_vec(), []);
+        let mut errors = ConfigErrors::new();
+        check_issuers(&issuers, &mut errors);
+        assert_eq!(errors.into_vec(), []);
         let lifetimes = issuers
             .iter()
             .map(|one| {

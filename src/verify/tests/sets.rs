@@ -193,7 +193,7 @@ fn a_repeat_token_is_the_very_same_and_counted_as_a_hit() {
 #[test]
 fn without_a_cache_everything_is_verified_each_time() {
     let mut world = World::new();
-    world.cache.max_size = crate::units::Bytes(0);
+    world.cache.max_size = crate::core::units::Bytes(0);
     let verifier = world.verifier(&[issuer(&[RSA.jwk("rsa")])]);
     let token = RSA.token("RS256", "rsa", &claims());
     let first = verify(&verifier, &token).unwrap();

@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use futures_util::future::join_all;
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
+use portcullis::core::units::Bytes;
 use portcullis::revocation::Retention;
 use portcullis::revocation::log::nats::Nats;
 use portcullis::revocation::log::{AppendError, Log};
-use portcullis::units::Bytes;
 use tokio::time::Instant;
 
 use super::{PATIENCE, Reader, STREAM, append, config, connect, lasting, operator, revocation};

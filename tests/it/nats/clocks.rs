@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
+use portcullis::core::secret::Secret;
 use portcullis::revocation::log::nats::Config;
 use portcullis::revocation::log::{Feed, Log};
-use portcullis::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -82,7 +82,7 @@ fn time_of_day(days: i64) -> String {
 
 fn quick(url: String) -> Config {
     let mut config = config(vec![url]);
-    config.heartbeat = portcullis::units::Span(Duration::from_millis(100));
+    config.heartbeat = portcullis::core::units::Span(Duration::from_millis(100));
     config
 }
 

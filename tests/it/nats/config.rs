@@ -1,11 +1,11 @@
 //! What the servers must allow, and what is refused.
 
 use async_nats::jetstream::stream::{Config as StreamConfig, StorageType};
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
+use portcullis::core::secret::Secret;
 use portcullis::revocation::Retention;
 use portcullis::revocation::log::nats::{Auth, Config, Nats};
 use portcullis::revocation::log::{AppendError, Log};
-use portcullis::secret::Secret;
 use tempfile::TempDir;
 
 use super::{Reader, STREAM, append, config, lasting, operator};

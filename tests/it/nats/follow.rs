@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
+use portcullis::core::units::Span;
 use portcullis::revocation::log::{AppendError, Cursor, Feed, Log};
-use portcullis::units::Span;
 
 use super::{Reader, STREAM, append, config, connect, lasting, operator};
 use crate::support::nats::{Server, Settings};

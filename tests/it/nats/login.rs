@@ -7,7 +7,7 @@ use std::process::Command;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
 use portcullis::revocation::log::nats::Config;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -44,7 +44,7 @@ fn write(home: &TempDir, name: &str, text: &str) -> PathBuf {
 async fn a_wrong_token_is_turned_away() {
     let server = server("authorization { token: open-sesame }".to_owned());
     let mut config = config(vec![server.url()]);
-    config.auth.token = Some(portcullis::secret::Secret::new("close-sesame"));
+    config.auth.token = Some(portcullis::core::secret::Secret::new("close-sesame"));
     is_turned_away(&config, "close-sesame").await;
 }
 

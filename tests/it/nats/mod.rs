@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use portcullis::clock::{Clock, UnixMillis};
+use portcullis::core::clock::{Clock, UnixMillis};
 use portcullis::revocation::log::nats::{Config, Nats};
 use portcullis::revocation::log::{AppendError, Cursor, Feed, Log};
 use portcullis::revocation::{Action, Retention, Revocation, Target};
@@ -31,7 +31,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 fn config(servers: Vec<String>) -> Config {
     let mut config = Config::on(servers);
     config.replicas = 1;
-    config.keep_longer = portcullis::units::Span(Duration::ZERO);
+    config.keep_longer = portcullis::core::units::Span(Duration::ZERO);
     config
 }
 

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::clock::Clock;
-use portcullis::keep::Memory;
+use portcullis::core::clock::Clock;
+use portcullis::core::kv::InMemory;
+use portcullis::core::units::Span;
 use portcullis::revocation::Retention;
 use portcullis::revocation::log::Store;
 use portcullis::revocation::log::nats::Nats;
-use portcullis::units::Span;
 
 use crate::support::nats::{Server, Settings};
 
 /// A server that runs while the log on it is opened, closed and opened again.
 pub(crate) struct NatsPlace {
     server: Server,
-    keep: Arc<Memory>,
+    keep: Arc<InMemory>,
 }
 
 impl NatsPlace {

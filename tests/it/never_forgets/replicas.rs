@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use portcullis::clock::{Clock, UnixMillis};
-use portcullis::keep::Memory;
-use portcullis::lifetime::Current;
-use portcullis::readiness::Readiness;
+use portcullis::core::clock::{Clock, UnixMillis};
+use portcullis::core::kv::InMemory;
+use portcullis::core::lifetime::Current;
+use portcullis::core::readiness::Readiness;
 use portcullis::revocation::log::{AppendError, Cursor, Feed, Log, Store};
 use portcullis::revocation::{
     self, Action, Draft, Issuer, Metrics, Parts, Reader, Retention, Revocation, Standing, Target,
@@ -188,7 +188,7 @@ impl Replica {
         };
         let store = Store {
             log: Arc::new(line),
-            keep: Arc::new(Memory::default()),
+            keep: Arc::new(InMemory::default()),
             horizon,
         };
         let issuer = Issuer {

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use portcullis::clock::{Clock, UnixMillis};
-use portcullis::lifetime::{Current, Lifetimes};
-use portcullis::readiness::Readiness;
+use portcullis::core::clock::{Clock, UnixMillis};
+use portcullis::core::lifetime::{Current, Lifetimes};
+use portcullis::core::readiness::Readiness;
 use portcullis::revocation::log::embedded::{self, Embedded};
 use portcullis::revocation::log::{Feed, Log};
 use portcullis::revocation::{

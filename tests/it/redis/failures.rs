@@ -1,6 +1,6 @@
 //! The server is down, full, forbids, or does not answer.
 
-use portcullis::secret::Secret;
+use portcullis::core::secret::Secret;
 
 use super::*;
 use crate::support::redis::{DURABLE, Flow, STREAM, Wire};

@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use portcullis::clock::{Clock, UnixMillis};
+use portcullis::core::clock::{Clock, UnixMillis};
+use portcullis::core::units::Span;
 use portcullis::revocation::log::redis::{Config, Redis, Server as Address};
 use portcullis::revocation::log::{AppendError, Cursor, Feed, Log};
 use portcullis::revocation::{Action, Draft, Retention, Revocation, Target, Terms};
-use portcullis::units::Span;
 
 use crate::support::{redis as server, reserved_port};
 use server::{LIMIT, Server};

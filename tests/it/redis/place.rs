@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use portcullis::clock::Clock;
-use portcullis::keep::Memory;
+use portcullis::core::clock::Clock;
+use portcullis::core::kv::InMemory;
+use portcullis::core::units::Span;
 use portcullis::revocation::Retention;
 use portcullis::revocation::log::Store;
 use portcullis::revocation::log::redis::Redis;
-use portcullis::units::Span;
 
 use crate::support::redis::{LIMIT, Server};
 
 /// A server that runs while the log on it is opened, closed and opened again.
 pub(crate) struct RedisPlace {
     server: Server,
-    keep: Arc<Memory>,
+    keep: Arc<InMemory>,
 }
 
 impl RedisPlace {

@@ -1,7 +1,7 @@
 //! The history of `max_token_lifetime` lies in the log: a replica that begins with an empty directory
 //! decides as the others do.
 
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
 use serde_json::{Value, json};
 
 use super::site::{Replica, early_token, on_nats};

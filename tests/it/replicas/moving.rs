@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

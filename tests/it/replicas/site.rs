@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use async_nats::jetstream;
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
 use portcullis::revocation::log::Log;
 use portcullis::revocation::log::nats::{Config, Nats};
 use portcullis::revocation::{Action, Retention, Revocation, Target};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
 use serde_json::{Map, Value};
 
 use super::keys::{SigningKey, base64url};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use portcullis::clock::Clock;
+use portcullis::core::clock::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 

@@ -360,7 +360,7 @@ fn actions_that_are_not_configured_mean_nothing() {
 
 #[test]
 fn options_that_make_no_sense_are_refused() {
-    let mut problems = Problems::new();
+    let mut errors = ConfigErrors::new();
     let config = Config {
         grace: Span::secs(301),
         user_actions: vec![],
@@ -368,8 +368,8 @@ fn options_that_make_no_sense_are_refused() {
         on: [(Kind::UserAction, true)].into(),
         ..config()
     };
-    config.check(&mut problems);
-    let paths: Vec<_> = problems
+    config.check(&mut errors);
+    let paths: Vec<_> = errors
         .into_vec()
         .into_iter()
         .map(|problem| problem.path)

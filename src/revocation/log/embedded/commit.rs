@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::precedence::give_way;
-use crate::readiness::Readiness;
+use crate::core::readiness::Readiness;
+use crate::core::thread_priority::lower_priority;
 use crate::revocation::record::Revocation;
 
 use super::super::{AppendError, Cursor};
@@ -65,7 +65,7 @@ pub(super) struct Committer {
 impl Committer {
     /// Runs until every sender of jobs is gone. However it ends, the tails learn of it.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
-        give_way();
+        lower_priority();
         let head = Arc::clone(&self.head);
         let ended = catch_unwind(AssertUnwindSafe(|| self.serve(jobs)));
         match ended {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, params};
 
-use crate::clock::{Clock, UnixMillis};
-use crate::keep::Kind;
+use crate::core::clock::{Clock, UnixMillis};
+use crate::core::kv::Kind;
 use crate::revocation::record::{Action, Revocation};
 use crate::revocation::retention::Retention;
 use crate::revocation::steady::Steady;

@@ -34,7 +34,7 @@ const TABLES: &str = "
         sum INTEGER NOT NULL,
         record BLOB NOT NULL
     );
-    -- What crate::keep keeps.
+    -- What crate::core::kv keeps.
     CREATE TABLE kept (
         kind TEXT NOT NULL,
         name TEXT NOT NULL,

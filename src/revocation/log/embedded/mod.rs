@@ -1,5 +1,5 @@
 //! The embedded log: one SQLite file in a directory of this machine, for one replica. The same
-//! file keeps what [`crate::keep`] wants kept.
+//! file keeps what [`crate::core::kv`] wants kept.
 //!
 //! One thread writes ([`commit`]); a follower gets what it wrote from memory, and has a thread read
 //! the disk when it begins or lags ([`tail`]). A transaction is
@@ -34,10 +34,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::clock::Clock;
-use crate::keep::{Keep, Kind};
-use crate::problem::Problems;
-use crate::readiness::Readiness;
+use crate::core::clock::Clock;
+use crate::core::config_error::ConfigErrors;
+use crate::core::kv::{KeyValueStore, Kind};
+use crate::core::readiness::Readiness;
 use crate::revocation::record::Revocation;
 use crate::revocation::retention::Retention;
 
@@ -78,9 +78,9 @@ impl Default for Config {
 }
 
 impl Config {
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         if self.path.as_os_str().is_empty() {
-            problems.push("path", "name a directory, such as /var/lib/portcullis");
+            errors.push("path", "name a directory, such as /var/lib/portcullis");
         }
     }
 }
@@ -243,7 +243,7 @@ impl Log for Embedded {
     }
 }
 
-impl Keep for Embedded {
+impl KeyValueStore for Embedded {
     fn load(&self, kind: Kind, name: &str) -> io::Result<Option<Vec<u8>>> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         database::load(&reader, self.seal, kind.as_str(), name)
@@ -352,7 +352,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::clock::UnixMillis;
+    use crate::core::clock::UnixMillis;
 
     fn open(directory: &tempfile::TempDir) -> Embedded {
         let config = Config {

@@ -6,7 +6,7 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher13;
 use siphasher::sip128;
 
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 use crate::revocation::record::{Revocation, View};
 
 use super::recent::Digest;

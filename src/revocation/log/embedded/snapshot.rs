@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 
-use crate::clock::Clock;
+use crate::core::clock::Clock;
 use crate::revocation::log::Feed;
 
 use super::database::{self, Tally};

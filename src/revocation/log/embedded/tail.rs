@@ -13,7 +13,7 @@ use futures_util::stream::{self, BoxStream};
 use rusqlite::{Connection, Row};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::clock::{Clock, Moment};
+use crate::core::clock::{Clock, Moment};
 use crate::revocation::record::View;
 
 use super::super::records::Packed;
@@ -273,8 +273,8 @@ mod tests {
 
     use super::super::{Config, Embedded};
     use super::*;
-    use crate::clock::UnixMillis;
-    use crate::readiness::Readiness;
+    use crate::core::clock::UnixMillis;
+    use crate::core::readiness::Readiness;
     use crate::revocation::log::Log;
     use crate::revocation::{Action, Retention, Revocation, Target};
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::sleep;
 
-use crate::clock::UnixMillis;
-use crate::keep::{Keep, Kind};
-use crate::readiness::Readiness;
+use crate::core::clock::UnixMillis;
+use crate::core::kv::{KeyValueStore, Kind};
+use crate::core::readiness::Readiness;
 use crate::revocation::log::{AppendError, Cursor, Embedded, Log, Records};
 
 use super::Reach;

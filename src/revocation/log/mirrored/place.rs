@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 use crate::revocation::log::Cursor;
 
 /// Leads the bytes. A copy that version 0.1 wrote lacks the fields that it did not know, so the engine

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use futures_util::stream;
 
 use super::*;
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 use crate::revocation::log::embedded;
 use crate::revocation::{Action, Retention, Target};
 

@@ -8,8 +8,8 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use prost::Message;
 
-use crate::clock::UnixMillis;
-use crate::protobuf::Messages;
+use crate::core::clock::UnixMillis;
+use crate::core::protobuf::Messages;
 use crate::revocation::record::{Revocation, Unreadable};
 
 #[expect(unreachable_pub, reason = "generated from proto/portcullis/v1")]

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::problem::Problems;
-use crate::secret::Secret;
-use crate::units::{Bytes, Span};
+use crate::core::config_error::ConfigErrors;
+use crate::core::secret::Secret;
+use crate::core::units::{Bytes, Span};
 
 /// A JetStream stream that all replicas share. Needs NATS 2.11 or later.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -181,31 +181,31 @@ impl Config {
     }
 
     /// Reports what cannot work.
-    pub fn check(&self, problems: &mut Problems) {
+    pub fn check(&self, errors: &mut ConfigErrors) {
         if self.servers.is_empty() {
-            problems.push(
+            errors.push(
                 "servers",
                 "name at least one, such as nats://127.0.0.1:4222",
             );
         }
-        problems.each("servers", &self.servers, |problems, server| {
+        errors.each("servers", &self.servers, |errors, server| {
             if let Err(message) = check_server(server) {
-                problems.push("", message);
+                errors.push("", message);
             }
         });
-        self.check_names(problems);
-        self.check_numbers(problems);
-        problems.within("auth", |problems| self.auth.check(problems));
+        self.check_names(errors);
+        self.check_numbers(errors);
+        errors.within("auth", |errors| self.auth.check(errors));
         if let Some(auth) = &self.system_auth {
-            problems.within("system_auth", |problems| auth.check(problems));
+            errors.within("system_auth", |errors| auth.check(errors));
         }
-        problems.within("tls", |problems| self.tls.check(problems));
+        errors.within("tls", |errors| self.tls.check(errors));
     }
 
-    fn check_names(&self, problems: &mut Problems) {
+    fn check_names(&self, errors: &mut ConfigErrors) {
         let forbidden = |c: char| c.is_whitespace() || c.is_control() || "*>/\\".contains(c);
         if self.stream.is_empty() || self.stream.contains(|c| forbidden(c) || c == '.') {
-            problems.push(
+            errors.push(
                 "stream",
                 format!(
                     "{:?} is no stream name: no dots, blanks, *, >, / or \\",
@@ -216,7 +216,7 @@ impl Config {
         let prefix = &self.subject_prefix;
         let empty_token = prefix.split('.').any(str::is_empty);
         if empty_token || prefix.contains(forbidden) || prefix.starts_with(['$', '_']) {
-            problems.push(
+            errors.push(
                 "subject_prefix",
                 format!(
                     "{prefix:?} is no subject: words joined by dots, no wildcards, and no $ or _ \
@@ -226,12 +226,12 @@ impl Config {
         }
     }
 
-    fn check_numbers(&self, problems: &mut Problems) {
+    fn check_numbers(&self, errors: &mut ConfigErrors) {
         if !(1..=5).contains(&self.replicas) {
-            problems.push("replicas", "JetStream keeps 1 to 5 copies; use 3");
+            errors.push("replicas", "JetStream keeps 1 to 5 copies; use 3");
         }
         if self.max_bytes.is_some_and(Bytes::is_empty) {
-            problems.push("max_bytes", "a stream without room takes no revocation");
+            errors.push("max_bytes", "a stream without room takes no revocation");
         }
         let spans = [
             ("connect_timeout", self.connect_timeout, Span::secs(60)),
@@ -244,7 +244,7 @@ impl Config {
         ];
         for (field, span, longest) in spans {
             if span.0.is_zero() || span > longest {
-                problems.push(field, format!("{span} is not between 1ms and {longest}"));
+                errors.push(field, format!("{span} is not between 1ms and {longest}"));
             }
         }
     }
@@ -271,7 +271,7 @@ fn check_server(server: &str) -> Result<(), String> {
 }
 
 impl Auth {
-    fn check(&self, problems: &mut Problems) {
+    fn check(&self, errors: &mut ConfigErrors) {
         let password = self.password.is_some() || self.password_file.is_some();
         let token = self.token.is_some() || self.token_file.is_some();
         let ways = [
@@ -281,30 +281,30 @@ impl Auth {
             self.nkey_file.is_some(),
         ];
         if ways.iter().filter(|way| **way).count() > 1 {
-            problems.push(
+            errors.push(
                 "",
                 "give one of user, token, creds_file and nkey_file, not several",
             );
         }
         if self.user.is_some() != password {
-            problems.push(
+            errors.push(
                 "",
                 "user needs password or password_file, and the other way round",
             );
         }
         if self.password.is_some() && self.password_file.is_some() {
-            problems.push("password", "give password or password_file, not both");
+            errors.push("password", "give password or password_file, not both");
         }
         if self.token.is_some() && self.token_file.is_some() {
-            problems.push("token", "give token or token_file, not both");
+            errors.push("token", "give token or token_file, not both");
         }
     }
 }
 
 impl Tls {
-    fn check(&self, problems: &mut Problems) {
+    fn check(&self, errors: &mut ConfigErrors) {
         if self.cert.is_some() != self.key.is_some() {
-            problems.push("", "cert and key go together");
+            errors.push("", "cert and key go together");
         }
     }
 }
@@ -315,9 +315,9 @@ mod tests {
 
     fn problems_of(yaml: &str) -> Vec<String> {
         let config: Config = serde_saphyr::from_str(yaml).unwrap();
-        let mut problems = Problems::new();
-        config.check(&mut problems);
-        let found = problems.into_vec();
+        let mut errors = ConfigErrors::new();
+        config.check(&mut errors);
+        let found = errors.into_vec();
         found.iter().map(ToString::to_string).collect()
     }
 

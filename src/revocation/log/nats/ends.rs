@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use crate::clock::{Clock, Moment};
+use crate::core::clock::{Clock, Moment};
 
 /// Where the stream ends, by the leader's answers, held against our place.
 pub(super) struct Ends {
@@ -54,7 +54,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::UnixMillis;
+    use crate::core::clock::UnixMillis;
 
     #[test]
     fn an_answer_is_held_against_the_place_at_its_question() {

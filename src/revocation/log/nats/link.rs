@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::secret::Secret;
+use crate::core::secret::Secret;
 
 use super::config::{Auth, Config, Tls};
 use super::{OpenError, pause};

@@ -31,7 +31,7 @@ use rand::Rng;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::clock::Clock;
+use crate::core::clock::Clock;
 use crate::revocation::record::Revocation;
 use crate::revocation::retention::Retention;
 use crate::revocation::steady::Steady;

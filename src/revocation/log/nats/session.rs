@@ -21,7 +21,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::clock::Moment;
+use crate::core::clock::Moment;
 use crate::revocation::record::Revocation;
 
 use super::batch::{self, Place};

@@ -15,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 use crate::revocation::log::Cursor;
 
 use super::batch::Place;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use redis::cmd;
 use tokio_util::sync::CancellationToken;
 
+use crate::core::units::Span;
 use crate::revocation::steady::Steady;
-use crate::units::Span;
 
 use super::config::Config;
 use super::dial::Dialer;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::problem::Problems;
-use crate::secret::Secret;
-use crate::units::Span;
+use crate::core::config_error::ConfigErrors;
+use crate::core::secret::Secret;
+use crate::core::units::Span;
 
 use super::address::Server;
 
@@ -172,17 +172,17 @@ impl Config {
     }
 
     /// Reports what cannot work.
-    pub fn check(&self, problems: &mut Problems) {
-        self.check_where(problems);
-        self.check_key(problems);
+    pub fn check(&self, errors: &mut ConfigErrors) {
+        self.check_where(errors);
+        self.check_key(errors);
         check_login(
-            problems,
+            errors,
             self.username.as_ref(),
             self.password.as_ref(),
             self.password_file.as_ref(),
         );
         if let Some(tls) = &self.tls {
-            problems.within("tls", |problems| tls.check(problems, self));
+            errors.within("tls", |errors| tls.check(errors, self));
         }
         for (field, span) in [
             ("connect_timeout", self.connect_timeout),
@@ -191,11 +191,11 @@ impl Config {
             ("compact_every", self.compact_every),
         ] {
             if span.0.as_millis() == 0 {
-                problems.push(field, "must be at least 1ms");
+                errors.push(field, "must be at least 1ms");
             }
         }
         if self.append_timeout < self.connect_timeout {
-            problems.push(
+            errors.push(
                 "append_timeout",
                 format!(
                     "{} leaves no time for connect_timeout ({})",
@@ -205,17 +205,17 @@ impl Config {
         }
     }
 
-    fn check_where(&self, problems: &mut Problems) {
+    fn check_where(&self, errors: &mut ConfigErrors) {
         if self.server.is_some() == self.sentinel.is_some() {
-            problems.push("", "give either server or sentinel");
+            errors.push("", "give either server or sentinel");
         }
         if let Some(sentinel) = &self.sentinel {
-            problems.within("sentinel", |problems| sentinel.check(problems));
+            errors.within("sentinel", |errors| sentinel.check(errors));
         }
     }
 
     /// All keys share one hash tag, so a brace may only be part of one whole `{tag}`.
-    fn check_key(&self, problems: &mut Problems) {
+    fn check_key(&self, errors: &mut ConfigErrors) {
         let printable = self.key.chars().all(|c| c.is_ascii_graphic());
         let braces = self.key.matches(['{', '}']).count();
         let tagged = self
@@ -224,7 +224,7 @@ impl Config {
             .and_then(|(_, rest)| rest.split_once('}'));
         let has_tag = braces == 2 && tagged.is_some_and(|(tag, _)| !tag.is_empty());
         if self.key.is_empty() || !printable || !(braces == 0 || has_tag) {
-            problems.push(
+            errors.push(
                 "key",
                 "must be printable ASCII, with braces only around one hash tag, as in \
                  {portcullis}:revocations",
@@ -243,15 +243,15 @@ impl Config {
 }
 
 impl Sentinel {
-    fn check(&self, problems: &mut Problems) {
+    fn check(&self, errors: &mut ConfigErrors) {
         if self.servers.is_empty() {
-            problems.push("servers", "name at least one sentinel");
+            errors.push("servers", "name at least one sentinel");
         }
         if self.primary.is_empty() {
-            problems.push("primary", "is empty");
+            errors.push("primary", "is empty");
         }
         check_login(
-            problems,
+            errors,
             self.username.as_ref(),
             self.password.as_ref(),
             self.password_file.as_ref(),
@@ -260,26 +260,26 @@ impl Sentinel {
 }
 
 impl Tls {
-    fn check(&self, problems: &mut Problems, config: &Config) {
+    fn check(&self, errors: &mut ConfigErrors, config: &Config) {
         if self.cert.is_some() != self.key.is_some() {
-            problems.push("", "cert and key go together");
+            errors.push("", "cert and key go together");
         }
         if matches!(config.server, Some(Server::Unix(_))) {
-            problems.push("", "a unix socket needs no TLS");
+            errors.push("", "a unix socket needs no TLS");
         }
     }
 }
 
 fn check_login(
-    problems: &mut Problems,
+    errors: &mut ConfigErrors,
     username: Option<&String>,
     password: Option<&Secret>,
     file: Option<&PathBuf>,
 ) {
     match (password, file) {
-        (Some(_), Some(_)) => problems.push("password", "give password or password_file, not both"),
+        (Some(_), Some(_)) => errors.push("password", "give password or password_file, not both"),
         (None, None) if username.is_some() => {
-            problems.push("username", "needs password or password_file");
+            errors.push("username", "needs password or password_file");
         }
         _ => {}
     }
@@ -291,9 +291,9 @@ mod tests {
 
     fn problems_of(yaml: &str) -> Vec<String> {
         let config: Config = serde_saphyr::from_str(yaml).unwrap();
-        let mut problems = Problems::new();
-        config.check(&mut problems);
-        let found = problems.into_vec();
+        let mut errors = ConfigErrors::new();
+        config.check(&mut errors);
+        let found = errors.into_vec();
         found.iter().map(ToString::to_string).collect()
     }
 

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::clock::Moment;
+use crate::core::clock::Moment;
 
 use super::address::Server;
 use super::config::Sentinel;
@@ -263,7 +263,7 @@ impl<'a> Kept<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, UnixMillis};
+    use crate::core::clock::{Clock, UnixMillis};
 
     fn witness(said: watch::Receiver<Verdict>) -> Witness {
         Witness {

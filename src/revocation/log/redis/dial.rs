@@ -13,8 +13,8 @@ use redis::{
     RedisConnectionInfo, RedisResult, TlsCertificates,
 };
 
-use crate::clock::Clock;
-use crate::secret::Secret;
+use crate::core::clock::Clock;
+use crate::core::secret::Secret;
 
 use super::OpenError;
 use super::address::Server;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use redis::Value;
 
-use crate::clock::UnixMillis;
+use crate::core::clock::UnixMillis;
 use crate::revocation::record::Revocation;
 
 /// The id of an entry: milliseconds of the server's clock, and a number within them.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use redis::{Cmd, Value, cmd, pipe};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Moment;
+use crate::core::clock::Moment;
 
 use super::super::{Cursor, Feed};
 use super::behind::Behind;

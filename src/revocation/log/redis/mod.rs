@@ -32,7 +32,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::clock::Clock;
+use crate::core::clock::Clock;
 use crate::revocation::record::Revocation;
 use crate::revocation::retention::Retention;
 use crate::revocation::steady::Steady;

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
 
-use crate::clock::Moment;
+use crate::core::clock::Moment;
 
 use super::config::Config;
 use super::dial::{Dialer, Line};

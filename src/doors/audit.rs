@@ -1,0 +1,159 @@
+//! The decision log: one line per decision, target `portcullis::decision`. Denials are logged at
+//! `info`, what passes at `debug`.
+//!
+//! It names the request by method and path, never by query or header, and the client not at all:
+//! a denied request's claims are unverified, or its owner's business. What a check expected of a
+//! token is said, and what came only of claims whose signature held, and only of the claim that
+//! failed.
+
+use tracing::{Level, enabled};
+
+use crate::core::reason::Detail;
+use crate::core::request::Request;
+use crate::gate::{Decision, DecisionId, Denial};
+
+const TARGET: &str = "portcullis::decision";
+
+/// Bytes of a path that are logged.
+const LONGEST_PATH: usize = 256;
+
+/// Bytes of a method that are logged.
+const LONGEST_METHOD: usize = 32;
+
+/// Logs one decision. Costs a load when nobody listens.
+pub(super) fn decided(door: &'static str, request: &Request<'_>, decision: &Decision) {
+    match decision {
+        Decision::Deny(denial) => {
+            if enabled!(target: TARGET, Level::INFO) {
+                denied(door, request, denial);
+            }
+        }
+        Decision::Permit(permit) => passed(door, request, permit.id, "permit"),
+        Decision::Bypass(bypass) => passed(door, request, bypass.id, "bypass"),
+    }
+}
+
+fn denied(door: &'static str, request: &Request<'_>, denial: &Denial) {
+    let detail = denial.detail.as_deref();
+    tracing::info!(
+        target: TARGET,
+        outcome = "deny",
+        reason = denial.reason.as_str(),
+        expected = detail.map(Detail::expected),
+        found = detail.and_then(Detail::found),
+        decision_id = %denial.id,
+        door,
+        method = start(request.method, LONGEST_METHOD),
+        path = start(request.path(), LONGEST_PATH),
+        trace_id = trace_id(request),
+        "request denied"
+    );
+}
+
+fn passed(door: &'static str, request: &Request<'_>, id: DecisionId, outcome: &'static str) {
+    if enabled!(target: TARGET, Level::DEBUG) {
+        tracing::debug!(
+            target: TARGET,
+            outcome,
+            decision_id = %id,
+            door,
+            method = start(request.method, LONGEST_METHOD),
+            path = start(request.path(), LONGEST_PATH),
+            trace_id = trace_id(request),
+            "request passes"
+        );
+    }
+}
+
+fn start(text: &str, longest: usize) -> &str {
+    &text[..text.floor_char_boundary(longest)]
+}
+
+/// The trace that the request belongs to (W3C Trace Context §3.2), if its header is sound.
+fn trace_id<'a>(request: &Request<'a>) -> Option<&'a str> {
+    let parent = request.headers.text("traceparent")?;
+    let mut parts = parent.splitn(5, '-');
+    let version = parts.next().filter(|part| is_hex(part, 2))?;
+    let trace = parts.next().filter(|part| is_id(part, 32))?;
+    parts.next().filter(|part| is_id(part, 16))?;
+    parts.next().filter(|part| is_hex(part, 2))?;
+    let sound = match (version, parts.next()) {
+        ("ff", _) => false,
+        // Version 0 ends here; later ones may go on behind another dash.
+        ("00", more) => more.is_none(),
+        _ => true,
+    };
+    sound.then_some(trace)
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == length && text.bytes().all(digit)
+}
+
+/// All zeroes is no id.
+fn is_id(text: &str, length: usize) -> bool {
+    is_hex(text, length) && text.bytes().any(|digit| digit != b'0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::request::Headers;
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    fn of(parents: &[&str]) -> Option<String> {
+        let mut headers = Headers::new();
+        for parent in parents {
+            headers.push("traceparent", parent.as_bytes());
+        }
+        let request = Request {
+            method: "GET",
+            target: "/",
+            headers,
+        };
+        trace_id(&request).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_sound_traceparent_names_its_trace() {
+        for parent in [
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-the-future-holds",
+            "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(of(&[parent]).as_deref(), Some(TRACE), "{parent}");
+        }
+    }
+
+    #[test]
+    fn an_unsound_traceparent_is_not_there() {
+        for parent in [
+            "",
+            "00",
+            "00-0af7651916cd43dd8448eb211c80319c",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c80319-b7ad6b71692033311-01",
+            "00-0af7651916cd43dd8448eb211c8031\n9-b7ad6b7169203331-01",
+            "0-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(of(&[parent]), None, "{parent}");
+        }
+        let sound = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(of(&[sound, sound]), None, "two of them");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(start("abc", 256), "abc");
+        assert_eq!(start("aüü", 2), "a");
+    }
+}

@@ -1,0 +1,270 @@
+//! The door for every other proxy: HTTP forward-auth.
+//!
+//! | path | for | the original request is in |
+//! | --- | --- | --- |
+//! | `/authz/auth-request` | nginx `auth_request` | `X-Original-Method`, `X-Original-URI` |
+//! | | ingress-nginx | `X-Original-Method`, `X-Original-URL` |
+//! | `/authz/forward-auth` | Traefik, Caddy, `HAProxy` | `X-Forwarded-Method`, `X-Forwarded-Uri` |
+//! | `/authz/ext-authz/…` | Envoy's HTTP mode (`path_prefix`) | the request itself |
+//!
+//! A request that may pass is answered with 200 and the identity headers; a claim that the token
+//! lacks has no header. Everything else is the refusal, with the status that `answer` says; at
+//! nginx' path it has no body.
+//!
+//! The proxy must do two things, since only it can. It must **set** the headers of the table
+//! itself, replacing what the client sent; a request without them is refused with 400. And it
+//! must **replace or remove** the client's own identity headers. A question that carries one, or
+//! one that some upstream reads alike, is refused with 400 unless `answer.refuse_spoofed` is off.
+//!
+//! `portcullis proxy-config` prints a configuration that does both; docs/proxies has a page for each
+//! proxy. Envoy's HTTP mode has none: list the headers in `allowed_upstream_headers`; what is to be
+//! removed is told in `x-envoy-auth-headers-to-remove`, which Envoy obeys and does not pass on. To
+//! it a 503 is an error of ours, answered with `status_on_error`: set that to 503, and
+//! `failure_mode_allow` to false. The gRPC door has no such trap, and dynamic metadata besides:
+//! prefer it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{Answers, PROBLEM, Refusal, digits};
+use super::guard::guarded;
+use super::{Check, Doors, serve};
+use crate::core::reason::Reason;
+use crate::core::request::{Found, Headers, Request, target_of};
+use crate::core::token::Stripped;
+use crate::gate::{Decision, Denial};
+use crate::net::{self, Listener, Places};
+
+const NAME: &str = "forward_auth";
+const NGINX: &str = "/authz/auth-request";
+const FORWARD: &str = "/authz/forward-auth";
+const ENVOY: &str = "/authz/ext-authz";
+
+const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
+
+type Response = http::Response<Full<Bytes>>;
+
+/// Serves until `shutdown`, then ends the checks under way.
+pub async fn serve<C: Check>(
+    listener: Listener,
+    places: Arc<Places>,
+    doors: Arc<Doors<C>>,
+    shutdown: CancellationToken,
+) {
+    let config = doors.serve.clone();
+    let drain = doors.serve.drain.0;
+    let each = |connection, seat| {
+        let doors = Arc::clone(&doors);
+        let service = service_fn(move |request| route(Arc::clone(&doors), request));
+        let config = config.clone();
+        let builder = move |batch| config.http(batch);
+        serve::connection(builder, connection, seat, service, shutdown.clone())
+    };
+    net::serve(listener, places, drain, shutdown.clone(), each).await;
+}
+
+async fn route<C: Check>(
+    doors: Arc<Doors<C>>,
+    request: http::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    // The body is not ours: it is neither read nor waited for.
+    let (head, _body) = request.into_parts();
+    Ok(answer(&doors, &head).await)
+}
+
+async fn answer<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Response {
+    let refuse = |denial| refused(&doors.answers.load(), &denial, head.uri.path());
+    let failures = &doors.metrics.forward_auth;
+    let limit = doors.serve.check_timeout.0;
+    guarded(check(doors, head), limit, failures, refuse).await
+}
+
+/// The heart of this door: read, decide, write.
+async fn check<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Response {
+    let path = head.uri.path();
+    let request = match read(head) {
+        Ok(request) => request,
+        Err(Unreadable::Path) => return net::problem(StatusCode::NOT_FOUND, ""),
+        Err(Unreadable::Original(what)) => {
+            doors.metrics.forward_auth.unreadable.inc();
+            let denial = doors.refuse(NAME, None, Reason::UnreadableRequest);
+            tracing::warn!(
+                door = NAME,
+                decision_id = %denial.id,
+                header = what,
+                "the original request is not named once, as text and without contradiction; see \
+                 the proxy's configuration"
+            );
+            return refused(&doors.answers.load(), &denial, path);
+        }
+    };
+    if spoofs(&doors.answers.load(), &request) {
+        let denial = doors.refuse(NAME, Some(&request), Reason::SpoofedIdentity);
+        return refused(&doors.answers.load(), &denial, path);
+    }
+    let decision = doors.decide(NAME, &request).await;
+    let answers = doors.answers.load();
+    match &decision {
+        Decision::Permit(_) | Decision::Bypass(_) => passed(&answers, &request, &decision),
+        Decision::Deny(denial) => refused(&answers, denial, path),
+    }
+}
+
+/// Proxies of this door send the client's headers along, so it sees what the client claims to be.
+fn spoofs(answers: &Answers, request: &Request<'_>) -> bool {
+    answers.refuse_spoofed && answers.identity.claimed(&request.headers).next().is_some()
+}
+
+enum Unreadable {
+    /// None of the paths above.
+    Path,
+    /// This header is missing, stands twice, is not what it should be, or contradicts another.
+    Original(&'static str),
+}
+
+fn read(head: &http::request::Parts) -> Result<Request<'_>, Unreadable> {
+    let mut headers = Headers::new();
+    for (name, value) in &head.headers {
+        headers.push(name.as_str(), value.as_bytes());
+    }
+    let (method, target) = match head.uri.path() {
+        NGINX => (
+            original(&headers, "x-original-method")?,
+            nginx_target(&headers)?,
+        ),
+        FORWARD => (
+            original(&headers, "x-forwarded-method")?,
+            path(original(&headers, "x-forwarded-uri")?, "x-forwarded-uri")?,
+        ),
+        _ => (head.method.as_str(), behind_prefix(&head.uri)?),
+    };
+    Ok(Request {
+        method,
+        target,
+        headers,
+    })
+}
+
+/// A request whose target is not known must not be taken for one to an exempt path.
+fn original<'a>(headers: &Headers<'a>, name: &'static str) -> Result<&'a str, Unreadable> {
+    let text = headers.text(name).filter(|text| !text.is_empty());
+    text.ok_or(Unreadable::Original(name))
+}
+
+fn path<'a>(target: &'a str, name: &'static str) -> Result<&'a str, Unreadable> {
+    let is_path = target.starts_with('/');
+    is_path.then_some(target).ok_or(Unreadable::Original(name))
+}
+
+/// nginx is told to send `X-Original-URI`. ingress-nginx sends a whole URL, `X-Original-URL`, and
+/// passes on what the client sent under the other names, so those must not say anything else.
+fn nginx_target<'a>(headers: &Headers<'a>) -> Result<&'a str, Unreadable> {
+    const URI: &str = "x-original-uri";
+    const URL: &str = "x-original-url";
+    const FORWARDED: &str = "x-forwarded-uri";
+    if headers.find(URL) == Found::Nothing {
+        return path(original(headers, URI)?, URI);
+    }
+    let url = original(headers, URL)?;
+    let named = target_of(url);
+    for (other, name) in [URI, FORWARDED].map(|name| (headers.find(name), name)) {
+        let expected = named.unwrap_or(url).as_bytes();
+        if other != Found::Nothing && other != Found::One(expected) {
+            return Err(Unreadable::Original(name));
+        }
+    }
+    // Alone, it has to be what ingress-nginx makes of it.
+    let alone = headers.find(URI) == Found::Nothing;
+    let target = named.or((!alone).then_some(url));
+    path(target.ok_or(Unreadable::Original(URL))?, URL)
+}
+
+fn behind_prefix(uri: &http::Uri) -> Result<&str, Unreadable> {
+    let whole = uri.path_and_query().map_or("", |whole| whole.as_str());
+    let rest = whole.strip_prefix(ENVOY).ok_or(Unreadable::Path)?;
+    if rest.starts_with('/') {
+        return Ok(rest);
+    }
+    Err(Unreadable::Path)
+}
+
+/// A request that may pass: with claims, or exempt.
+fn passed(answers: &Answers, request: &Request<'_>, decision: &Decision) -> Response {
+    let claims = match decision {
+        Decision::Permit(permit) => Some(&permit.verified().claims),
+        Decision::Bypass(_) | Decision::Deny(_) => None,
+    };
+    let mut response = Response::default();
+    let headers = response.headers_mut();
+    let mut remove: Vec<&str> = Vec::new();
+    for (name, value) in answers.identity.values(claims) {
+        match value.map(HeaderValue::try_from) {
+            Some(Ok(value)) => drop(headers.insert(name, value)),
+            Some(Err(_)) | None => remove.push(name.as_str()),
+        }
+    }
+    remove.extend(answers.identity.look_alikes(&request.headers));
+    let stripped = answers.strip(decision, request);
+    remove.extend(&stripped.remove);
+    if let Ok(list) = HeaderValue::try_from(remove.join(",")) {
+        headers.insert(TO_REMOVE, list);
+    }
+    if answers.sources.strips(answers.drop_token) {
+        keep_the_rest(answers, request, &stripped, headers);
+    }
+    for (name, rest) in &stripped.replace {
+        if let Ok(rest) = HeaderValue::from_bytes(rest) {
+            headers.insert(*name, rest);
+        }
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Most proxies cannot be told to remove a header. They replace each one that may hold a token by
+/// the answer's, so the answer holds those that stay, as the client sent them.
+fn keep_the_rest(
+    answers: &Answers,
+    request: &Request<'_>,
+    stripped: &Stripped<'_>,
+    headers: &mut HeaderMap,
+) {
+    for name in answers.sources.headers() {
+        if stripped.remove.contains(&name) || headers.contains_key(name) {
+            continue;
+        }
+        let separator = if name == "cookie" { "; " } else { ", " };
+        let values: Vec<&[u8]> = request.headers.all(name).collect();
+        let value = HeaderValue::from_bytes(&values.join(separator.as_bytes()));
+        if let (false, Ok(name), Ok(value)) = (values.is_empty(), HeaderName::try_from(name), value)
+        {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// `path` is that of the question. nginx throws a refusal's body away, and with it the connection,
+/// so it gets none: a flood of bad tokens would be as many new connections.
+fn refused(answers: &Answers, denial: &Denial, path: &str) -> Response {
+    let refusal = Refusal::of(denial.reason);
+    let mut response = Response::default();
+    *response.status_mut() = refusal.status;
+    response.headers_mut().extend(answers.headers(refusal));
+    if path != NGINX {
+        let body = refusal.body(digits(&denial.id.hex()));
+        *response.body_mut() = Full::from(body);
+        response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM);
+    }
+    response
+}
+
+#[cfg(test)]
+#[path = "forward_auth_tests.rs"]
+mod tests;

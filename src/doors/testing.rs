@@ -1,0 +1,140 @@
+//! Doors over real sockets with a check that does as it is told.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+use super::{Check, Config, Doors, serve};
+use crate::core::readiness::Readiness;
+use crate::core::reason::Reason;
+use crate::core::request::Request;
+use crate::core::token::Sources;
+use crate::gate::Decision;
+use crate::net::{self, Address, Listener, Places};
+
+/// What the gate was asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) authorization: Vec<String>,
+}
+
+pub(super) type Answer = Box<dyn Fn() -> Decision + Send + Sync>;
+
+/// Decides as its script says, and remembers what it was asked.
+pub(super) struct Script {
+    pub(super) answer: Mutex<Arc<Answer>>,
+    pub(super) seen: Mutex<Vec<Seen>>,
+    /// What the door answered at last: the reason of each denial, `None` for what passed.
+    answered: Mutex<Vec<Option<Reason>>>,
+}
+
+impl Script {
+    pub(super) fn new(answer: impl Fn() -> Decision + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            answer: Mutex::new(Arc::new(Box::new(answer))),
+            seen: Mutex::default(),
+            answered: Mutex::default(),
+        })
+    }
+
+    pub(super) fn set(&self, answer: impl Fn() -> Decision + Send + Sync + 'static) {
+        *self.answer.lock().unwrap() = Arc::new(Box::new(answer));
+    }
+
+    pub(super) fn last(&self) -> Seen {
+        self.seen.lock().unwrap().last().cloned().unwrap()
+    }
+
+    pub(super) fn counted(&self) -> Vec<Option<Reason>> {
+        self.answered.lock().unwrap().clone()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+}
+
+impl Check for Script {
+    async fn check(&self, request: &Request<'_>) -> Decision {
+        let values = request.headers.all("authorization");
+        self.seen.lock().unwrap().push(Seen {
+            method: request.method.to_owned(),
+            target: request.target.to_owned(),
+            authorization: values
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+                .collect(),
+        });
+        let answer = Arc::clone(&self.answer.lock().unwrap());
+        answer()
+    }
+
+    fn count(&self, decision: &Decision, _: Duration) {
+        let reason = match decision {
+            Decision::Deny(denial) => Some(denial.reason),
+            Decision::Permit(_) | Decision::Bypass(_) => None,
+        };
+        self.answered.lock().unwrap().push(reason);
+    }
+}
+
+/// A check that never ends.
+pub(super) struct Stuck;
+
+impl Check for Stuck {
+    async fn check(&self, _: &Request<'_>) -> Decision {
+        std::future::pending().await
+    }
+}
+
+pub(super) struct Parts<C> {
+    pub(super) doors: Arc<Doors<C>>,
+    pub(super) readiness: Readiness,
+    pub(super) registry: Registry,
+    pub(super) shutdown: CancellationToken,
+}
+
+pub(super) fn parts<C: Check>(check: Arc<C>, answer: &Config, limits: &serve::Config) -> Parts<C> {
+    let readiness = Readiness::default();
+    let mut registry = Registry::with_prefix("portcullis");
+    let doors = Doors::new(
+        check,
+        answer,
+        Sources::default(),
+        limits,
+        readiness.clone(),
+        &mut registry,
+    );
+    Parts {
+        doors,
+        readiness,
+        registry,
+        shutdown: CancellationToken::new(),
+    }
+}
+
+impl<C> Parts<C> {
+    pub(super) fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
+    }
+}
+
+/// Places for everybody.
+pub(super) fn places() -> Arc<Places> {
+    let metrics = net::Metrics::register(&mut Registry::default());
+    Places::new("test", 1024, std::time::Duration::from_mins(1), &metrics)
+}
+
+/// A listener on a free port, and its address.
+pub(super) async fn local() -> (Listener, String) {
+    let listener = net::bind(&"127.0.0.1:0".parse::<Address>().unwrap())
+        .await
+        .unwrap();
+    let address = listener.address().unwrap().to_string();
+    (listener, address)
+}
