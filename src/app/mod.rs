@@ -5,13 +5,16 @@ mod parts;
 mod tasks;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::{core::thread_priority, telemetry};
+use crate::core::thread_priority;
+use crate::telemetry::{self, Losses};
 use parts::Parts;
 use tasks::Tasks;
 
@@ -36,7 +39,7 @@ pub fn run(config: &Config) -> Result<(), String> {
         .on_thread_start(thread_priority::lower_priority)
         .build()
         .map_err(cannot)?;
-    let result = runtime.block_on(serve(config, yielding.handle()));
+    let result = runtime.block_on(serve(config, log.losses(), yielding.handle()));
     if let Err(error) = &result {
         tracing::error!(error, "stopped");
     }
@@ -47,12 +50,13 @@ pub fn run(config: &Config) -> Result<(), String> {
     result
 }
 
-async fn serve(config: &Config, yielding: &Handle) -> Result<(), String> {
+async fn serve(config: &Config, losses: Arc<Losses>, yielding: &Handle) -> Result<(), String> {
     let told_to_stop = stop_signal()?;
     let parts = Parts::build(config).await?;
     let readiness = parts.readiness.clone();
     // What the doors lean on goes last.
     let (mut core, mut doors) = (Tasks::default(), Tasks::default());
+    core.spawn("the log", tell(losses, core.shutdown()));
     parts.start(&mut core, &mut doors, yielding);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
     let failed = tokio::select! {
@@ -76,9 +80,18 @@ async fn serve(config: &Config, yielding: &Handle) -> Result<(), String> {
     }
 }
 
+/// Logs what the log left out, until the process ends.
+async fn tell(losses: Arc<Losses>, shutdown: CancellationToken) -> Result<(), String> {
+    shutdown
+        .run_until_cancelled(losses.tell_every_second())
+        .await;
+    Ok(())
+}
+
 /// Resolves to the name of the signal that asks the process to end.
 fn stop_signal() -> Result<impl Future<Output = &'static str>, String> {
-    let listen = |kind| signal(kind).map_err(|error| format!("signals cannot be heard: {error}"));
+    let listen =
+        |kind| signal(kind).map_err(|error| format!("cannot install signal handlers: {error}"));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     Ok(async move {

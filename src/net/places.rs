@@ -169,6 +169,8 @@ impl Seat {
         let is_full = taken.settled >= self.places.settled;
         if is_full && let Some(newcomer) = taken.newcomers.get_mut(&self.id) {
             newcomer.deadline = None;
+            // The next request asks again.
+            self.asked.store(false, Ordering::Relaxed);
             let listener = self.places.name;
             tracing::warn!(
                 listener,
@@ -227,6 +229,20 @@ mod tests {
         drop(settled);
         assert_eq!(places.taken().settled, 0);
         assert_eq!(places.taken().newcomers.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_that_found_no_place_settles_when_one_is_free() {
+        let places = places(2);
+        let settled = arrive(&places);
+        settled.0.settle();
+        let waiting = arrive(&places);
+        waiting.0.settle();
+        drop(settled);
+        waiting.0.settle();
+        let _next = arrive(&places);
+        assert!(!waiting.1.is_finished(), "it has settled");
+        assert_eq!(places.taken().settled, 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,9 +5,11 @@
 //! that print as `***` if it happens all the same.
 
 mod json;
+mod losses;
 mod writer;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,10 +17,13 @@ use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::core::config_error::ConfigErrors;
 
-pub use writer::{Stderr, Writer};
+use losses::Limiter;
+pub use losses::Losses;
+use writer::Queues;
 
 /// What is logged, and how.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -28,7 +33,8 @@ pub struct Config {
     pub format: Format,
     /// `error`, `warn`, `info`, `debug` or `trace`, also by target:
     /// `info,portcullis::decision=off` logs no denials. The environment variable `PORTCULLIS_LOG`
-    /// wins over it.
+    /// wins over it. Whatever the level, one place in the program writes at most 10 warnings a
+    /// second; how many were left out is logged.
     pub level: String,
 }
 
@@ -79,34 +85,70 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
         .map_err(|error| format!("{level:?} is not a level {example}: {error}"))
 }
 
-/// Starts logging for the whole process. Lines are written by a thread of their own; see
-/// [`Stderr`]. Drop the returned value last: it waits until everything is written.
+/// The log of the process. Drop it last: it waits until everything is written, for a second at
+/// most.
+#[derive(Debug)]
+pub struct Log {
+    losses: Arc<Losses>,
+    queues: Queues,
+}
+
+impl Log {
+    fn over<W: io::Write + Send + 'static>(out: impl Fn() -> W) -> Self {
+        let queues = Queues::over(out);
+        let losses = Arc::new(Losses::new(Limiter::default(), queues.dropped()));
+        Self { losses, queues }
+    }
+
+    /// Returns what has to be told from time to time.
+    #[must_use]
+    pub fn losses(&self) -> Arc<Losses> {
+        Arc::clone(&self.losses)
+    }
+
+    fn subscriber(&self, format: Format, level: EnvFilter) -> Box<dyn Subscriber + Send + Sync> {
+        let limiter = self.losses.limiter();
+        subscriber(format, level, self.queues.writer(), limiter)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.losses.tell();
+    }
+}
+
+/// Starts logging for the whole process, to standard error.
 ///
 /// # Errors
 /// A sentence when the level or [`VARIABLE`] means nothing, or logging was started before.
-pub fn init(config: &Config) -> Result<Stderr, String> {
+pub fn init(config: &Config) -> Result<Log, String> {
     let level = match std::env::var(VARIABLE) {
         Ok(level) if !level.is_empty() => filter(&level).map_err(|e| format!("{VARIABLE}: {e}"))?,
         _ => filter(&config.level)?,
     };
-    let stderr = Stderr::start().map_err(|error| format!("the log cannot be started: {error}"))?;
-    let subscriber = subscriber(config.format, level, stderr.writer());
-    tracing::subscriber::set_global_default(subscriber)
+    let log = Log::over(io::stderr);
+    tracing::subscriber::set_global_default(log.subscriber(config.format, level))
         .map_err(|_| "logging was started before".to_owned())?;
-    Ok(stderr)
+    Ok(log)
 }
 
-fn subscriber<W>(format: Format, level: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(
+    format: Format,
+    level: EnvFilter,
+    writer: W,
+    limiter: Limiter,
+) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(level)
         .with_writer(writer)
-        .with_ansi(format == Format::Human && std::io::stderr().is_terminal());
+        .with_ansi(format == Format::Human && io::stderr().is_terminal());
     match format {
-        Format::Json => Box::new(builder.event_format(json::Line).finish()),
-        Format::Human => Box::new(builder.finish()),
+        Format::Json => Box::new(builder.event_format(json::Line).finish().with(limiter)),
+        Format::Human => Box::new(builder.finish().with(limiter)),
     }
 }
 
@@ -134,9 +176,9 @@ mod tests {
     fn written(log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = subscriber(Format::Json, filter("info").unwrap(), move || {
-            writer.clone()
-        });
+        let level = filter("info").unwrap();
+        let writer = move || writer.clone();
+        let subscriber = subscriber(Format::Json, level, writer, Limiter::default());
         tracing::subscriber::with_default(subscriber, log);
         let lines = lines.0.lock().unwrap();
         String::from_utf8(lines.clone()).unwrap()
@@ -211,5 +253,71 @@ mod tests {
         let mut errors = ConfigErrors::new();
         Config::default().check(&mut errors);
         assert!(errors.is_empty());
+    }
+
+    /// Logs while the reader is stuck; returns what was written in the end.
+    fn behind_a_stuck_reader(flood: impl FnOnce()) -> String {
+        let pipe = Lines::default();
+        let out = pipe.clone();
+        let log = Log::over(move || out.clone());
+        let subscriber = log.subscriber(Format::Json, filter("trace").unwrap());
+        tracing::subscriber::with_default(subscriber, || {
+            let stuck = pipe.0.lock().unwrap();
+            flood();
+            drop(stuck);
+            drop(log);
+        });
+        let written = pipe.0.lock().unwrap().clone();
+        String::from_utf8(written).unwrap()
+    }
+
+    fn count(written: &str, message: &str) -> usize {
+        let message = format!("\"message\":\"{message}\"");
+        let lines = written.lines();
+        lines.filter(|line| line.contains(&message)).count()
+    }
+
+    const MORE_THAN_FITS: usize = 100_000;
+
+    #[test]
+    fn a_stuck_reader_stops_nobody_and_lost_lines_are_counted() {
+        let written = behind_a_stuck_reader(|| {
+            (0..MORE_THAN_FITS).for_each(|_| tracing::info!("denied"));
+        });
+        let denied = count(&written, "denied");
+        assert!((8 * 1024..MORE_THAN_FITS).contains(&denied), "{denied}");
+        let lost = format!("\"lines\":{}", MORE_THAN_FITS - denied);
+        assert!(written.contains(&lost), "{lost}");
+    }
+
+    #[test]
+    fn no_flood_displaces_a_warning_or_an_error() {
+        let written = behind_a_stuck_reader(|| {
+            for _ in 0..MORE_THAN_FITS {
+                tracing::info!("denied");
+                tracing::warn!("odd request");
+            }
+            tracing::error!("the disk is full");
+            tracing::warn!("the feed is stale");
+        });
+        assert_eq!(count(&written, "the disk is full"), 1);
+        assert_eq!(count(&written, "the feed is stale"), 1);
+    }
+
+    #[test]
+    fn repeated_warnings_are_limited_by_kind_and_counted() {
+        let written = behind_a_stuck_reader(|| {
+            (0..1000).for_each(|_| tracing::warn!("odd request"));
+            tracing::warn!("another kind");
+            (0..1000).for_each(|_| tracing::info!("denied"));
+        });
+        // The flood may take more than one second on a busy machine, but not a hundred.
+        let odd = count(&written, "odd request");
+        assert!((10..1000).contains(&odd), "{odd}");
+        assert_eq!(count(&written, "another kind"), 1);
+        assert_eq!(count(&written, "denied"), 1000, "these are no warnings");
+        let left_out = format!("\"warnings\":{}", 1000 - odd);
+        assert!(written.contains(&left_out), "{left_out}");
+        assert!(!written.contains("log lines were dropped"));
     }
 }
