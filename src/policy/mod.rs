@@ -33,8 +33,9 @@ pub struct Bypass {
     #[serde(default)]
     pub prefix: Option<String>,
     /// The methods that need no token, such as `[GET, HEAD]`. Default: every method. A request that
-    /// names another method in a header or in its query (`?_method=DELETE`) is not exempt. One in
-    /// the body of a form cannot be seen here: exempt no method of a back end that looks there.
+    /// names another method in a header, or in its query by name or by value (`?_method=…`,
+    /// `?action=DELETE`), is not exempt. A method in the body of a form cannot be seen here: exempt
+    /// no method of a back end that looks there.
     #[serde(default)]
     pub methods: Option<Vec<String>>,
     /// What happens to a token that is there all the same.

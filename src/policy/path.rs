@@ -1,5 +1,7 @@
 //! Paths that every server reads alike.
 
+use percent_encoding::percent_decode_str;
+
 use crate::core::request::{Request, spelling, target_of};
 
 /// Whether a path has one reading only: absolute, printable ASCII, nothing encoded, no
@@ -42,10 +44,11 @@ const fn is_plain(byte: u8) -> bool {
 /// A proxy may set them to the original target itself, which is harmless.
 const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
-const METHOD_OVERRIDES: [&str; 3] = [
+const METHOD_OVERRIDES: [&str; 4] = [
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
+    "x-tunneled-method",
 ];
 
 /// Whether a header sends the back end to another path than the one that was looked at.
@@ -62,7 +65,7 @@ pub(super) fn overridden(request: &Request<'_>) -> bool {
 }
 
 /// Names of query parameters that some frameworks read as the method, with `_` for separators.
-const METHOD_PARAMETERS: [&str; 8] = [
+const METHOD_PARAMETERS: [&str; 9] = [
     "_method",
     "_http_method",
     "_httpmethod",
@@ -71,7 +74,12 @@ const METHOD_PARAMETERS: [&str; 8] = [
     "x_http_method_override",
     "x_http_method",
     "x_method_override",
+    "x_tunneled_method",
 ];
+
+/// Methods that change something. As the value of a parameter they may be an override, whatever
+/// the parameter is called.
+const UNSAFE_METHODS: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 
 /// Whether a header or the query may make the back end act on another method than the one that was
 /// looked at. Names are compared as CGI and PHP read them.
@@ -81,12 +89,17 @@ pub(super) fn method_overridden(request: &Request<'_>) -> bool {
         || request.query().split(['&', ';']).any(overrides_method)
 }
 
-/// Whether a pair of the query names the method. A name that is escaped twice, or holds bytes that
-/// servers read differently, counts as one that does.
+/// Whether a pair of the query may name the method.
 fn overrides_method(pair: &str) -> bool {
-    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    names_the_method(name) || is_unsafe_method(value)
+}
+
+/// Whether a parameter is read as the method. A name that is escaped twice, or holds bytes that
+/// servers read differently, counts as one that is.
+fn names_the_method(name: &str) -> bool {
     let name = name.replace('+', " ");
-    let Ok(name) = percent_encoding::percent_decode_str(&name).decode_utf8() else {
+    let Ok(name) = percent_decode_str(&name).decode_utf8() else {
         return true;
     };
     if name.contains('%') || name.contains(|c: char| c.is_control()) {
@@ -99,4 +112,15 @@ fn overrides_method(pair: &str) -> bool {
         let name = spelling(name.as_bytes()).replace('-', "_");
         METHOD_PARAMETERS.contains(&&*name)
     })
+}
+
+/// Whether a value is a method that changes something, also when it is escaped twice.
+fn is_unsafe_method(value: &str) -> bool {
+    let value = value.replace('+', " ");
+    let once = percent_decode_str(&value).decode_utf8_lossy();
+    let twice = percent_decode_str(&once).decode_utf8_lossy();
+    let method = twice.trim();
+    UNSAFE_METHODS
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(method))
 }
