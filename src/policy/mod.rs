@@ -54,9 +54,6 @@ pub enum Tokens {
     Optional,
 }
 
-/// What the configuration calls `bypass`.
-pub type Config = Vec<Bypass>;
-
 impl Bypass {
     /// Reports what is wrong, with the item itself as the current place.
     pub fn check(&self, errors: &mut ConfigErrors) {
