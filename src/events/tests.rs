@@ -43,6 +43,8 @@ struct FakeRecord {
     waits: Option<Arc<Notify>>,
     /// How long being enforced was to be waited for.
     within: Mutex<Option<Duration>>,
+    /// How often it was asked to record.
+    asked: Mutex<usize>,
     recorded: Mutex<Vec<Draft>>,
 }
 
@@ -53,6 +55,7 @@ impl Record for FakeRecord {
         within: Duration,
     ) -> BoxFuture<'_, Result<usize, AppendError>> {
         *self.within.lock().unwrap() = Some(within);
+        *self.asked.lock().unwrap() += 1;
         Box::pin(async move {
             if self.hangs {
                 std::future::pending::<()>().await;

@@ -230,3 +230,42 @@ async fn shutdown_finishes_what_is_under_way() {
     let again = TcpStream::connect(served.address).await;
     assert!(again.is_err(), "nobody listens any more");
 }
+
+/// The store answers nothing until the senders are gone, so the counts are exact.
+#[tokio::test]
+async fn senders_that_hang_up_are_counted_and_their_events_are_recorded() {
+    let release = Arc::new(Notify::new());
+    let record = FakeRecord {
+        waits: Some(Arc::clone(&release)),
+        ..FakeRecord::default()
+    };
+    let limits = ListenerConfig {
+        record_timeout: Some(Span::secs(300)),
+        ..ListenerConfig::default()
+    };
+    let door = door(&basic_source(), limits, record);
+    let served = serve_door(&door).await;
+    for number in 1..=10 {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let request = wire(DEACTIVATE.len(), DEACTIVATE);
+        stream.write_all(&request).await.unwrap();
+        while *door.record.asked.lock().unwrap() < number {
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+        let gone = format!("events_total{{source=\"fusionauth\",result=\"sender_gone\"}} {number}");
+        while !door.metrics().lines().any(|line| line == gone) {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(door.recorded(), 0);
+    for number in 1..=10 {
+        release.notify_one();
+        while door.recorded() < number {
+            tokio::task::yield_now().await;
+        }
+    }
+    door.counts("events_total{source=\"fusionauth\",result=\"sender_gone\"} 10");
+    door.counts("events_total{source=\"fusionauth\",result=\"accepted\"} 0");
+    door.counts("event_revocations_total{source=\"fusionauth\"} 10");
+}

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::port::reserved_port;
+use super::process::send_signal;
 
 /// A machine under load starts a server slowly.
 const START: Duration = Duration::from_secs(30);
@@ -99,19 +100,15 @@ impl Server {
 
     /// Stops the process without ending it.
     pub(crate) fn hang(&mut self) {
-        self.signal("-STOP");
+        send_signal(self.pid(), "STOP");
     }
 
     pub(crate) fn wake(&mut self) {
-        self.signal("-CONT");
+        send_signal(self.pid(), "CONT");
     }
 
-    fn signal(&self, signal: &str) {
-        let process = self.process.as_ref().expect("a running server");
-        let sent = Command::new("kill")
-            .args([signal, &process.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success());
+    fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a running server").id()
     }
 
     /// Changes the configuration file; it is read at the next start.

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use super::wait::{PATIENCE, try_until};
 
@@ -80,13 +81,7 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .args([format!("-{signal}"), self.pid().to_string()])
-            .status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "kill -{signal} failed"
-        );
+        send_signal(self.pid(), signal);
     }
 
     /// Waits for its end, and until its last words are among the lines.
@@ -111,6 +106,33 @@ impl Process {
         let lines = self.lines();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
+}
+
+/// Sends a signal to a process. After `STOP` it waits until every thread has stopped: `kill` returns
+/// earlier, and a thread could still answer one request.
+pub(crate) fn send_signal(pid: u32, signal: &str) {
+    let sent = Command::new("kill")
+        .args([format!("-{signal}"), pid.to_string()])
+        .status();
+    assert!(sent.unwrap().success(), "kill -{signal} {pid} failed");
+    if signal == "STOP" {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_stopped(pid) {
+            assert!(Instant::now() < deadline, "{pid} does not stop");
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn is_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.map(|thread| thread.unwrap().path()).all(|thread| {
+        // `pid (name) state …`
+        let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
+        stat.rsplit(") ")
+            .next()
+            .is_some_and(|rest| rest.starts_with('T'))
+    })
 }
 
 fn keep_lines(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {

@@ -1,17 +1,14 @@
-//! Senders that read late, hang up, or change their password.
+//! Senders that read late or change their password.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{PATH, json_body, locks, on_both_doors, post, results};
-use crate::support::nats::{Server, Settings};
+use super::{PATH, json_body, locks, on_both_doors, post};
 use crate::support::{Call, HOOK_PASSWORD, HOOK_USER, World, until};
 
 /// Writes a whole request before it reads, as most senders do, and reads to the end.
@@ -49,65 +46,6 @@ async fn an_answer_from_before_the_body_reaches_its_sender() {
         let answer = write_then_read(portcullis.door(listener), &head, &body).await;
         let expected = format!("HTTP/1.1 {status} ");
         assert!(answer.starts_with(&expected), "{listener} {head}: {answer}");
-    }
-}
-
-/// The store hangs, so no event can be answered before its sender has hung up.
-#[tokio::test]
-async fn senders_that_hang_up_are_counted_and_their_events_are_recorded() {
-    let mut store = Server::start(&Settings::default());
-    let nats = json!({ "servers": [store.url()], "replicas": 1, "publish_timeout": "1m" });
-    let world = World::builder()
-        .config(|config| {
-            let local = config["revocations"]["store"]["embedded"].take();
-            config["revocations"] = json!({ "store": { "nats": nats }, "local": local });
-        })
-        .start()
-        .await;
-    let events = world.portcullis.door("events");
-    let user_password = STANDARD.encode(format!("{HOOK_USER}:{HOOK_PASSWORD}"));
-    store.hang();
-    for number in 0..10 {
-        let body = locks(&format!("user-{number}")).to_string();
-        let request = format!(
-            "POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {user_password}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let mut stream = TcpStream::connect(events).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-    }
-    until("every sender is seen to hang up", async || {
-        (results(&world, "sender_gone").await >= 10.0).then_some(())
-    })
-    .await;
-    let recorded = async || {
-        let metric = "portcullis_event_revocations_total{source=\"fusionauth\"}";
-        world.portcullis.metric(metric).await
-    };
-    assert_eq!(recorded().await, Some(0.0));
-    store.wake();
-    until("every event is recorded", async || {
-        (recorded().await? >= 10.0).then_some(())
-    })
-    .await;
-    assert_eq!(recorded().await, Some(10.0));
-    for (result, count) in [
-        ("sender_gone", 10.0),
-        ("accepted", 0.0),
-        ("unavailable", 0.0),
-    ] {
-        let metric =
-            format!("portcullis_events_total{{source=\"fusionauth\",result=\"{result}\"}}");
-        assert_eq!(
-            world.portcullis.metric(&metric).await,
-            Some(count),
-            "{result}"
-        );
-    }
-    for number in 0..10 {
-        let token = world.idp.token(&format!("user-{number}")).sign();
-        on_both_doors(&world, &token, 401, "recorded").await;
     }
 }
 
