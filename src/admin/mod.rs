@@ -1,4 +1,4 @@
-//! The private side: health, readiness and metrics. The admin API joins them on this listener.
+//! The private listener: health, readiness and metrics.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crate::core::readiness::Readiness;
 use crate::net::{self, Listener, Patience, Places, Seat, problem, uncached};
 
-/// Brings a gauge up to date; called at every scrape, so it must be quick.
+/// Updates a gauge at every scrape, so it must be quick.
 pub type Refresh = Box<dyn Fn() + Send + Sync>;
 
-/// Everything that `/metrics` shows. Cheap to clone.
+/// The metrics that `/metrics` shows. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
@@ -51,9 +51,8 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// Scrapers keep their connections. Closing one that a scraper is about to use would cost a scrape,
-/// so an idle one lives longer than the usual interval. Requests are answered at once; what is
-/// left after a shutdown is a client that never finished its request.
+/// Scrapers keep their connections. Closing a connection that a scraper is about to use would cost a
+/// scrape, so an idle one lives longer than the usual interval.
 const PATIENCE: Patience = Patience {
     head: Duration::from_mins(5),
     life: Duration::from_hours(1),
@@ -74,13 +73,13 @@ pub async fn serve(
     net::serve(listener, places, PATIENCE.last, shutdown.clone(), each).await;
 }
 
-/// Whoever sends a whole request belongs here: the listener is private.
+/// Settles a connection after one whole request: the listener is private.
 async fn settle(Extension(seat): Extension<Arc<Seat>>, request: Request) -> Request {
     seat.settle();
     request
 }
 
-/// The routes, for more to be merged in.
+/// Returns the routes.
 pub fn router(readiness: Readiness, metrics: Metrics) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -89,8 +88,8 @@ pub fn router(readiness: Readiness, metrics: Metrics) -> Router {
         .fallback(async || problem::<Body>(StatusCode::NOT_FOUND, ""))
 }
 
-/// 200 when a proxy should send requests here, else 503; `{"ready", "draining", "awaited": {name:
-/// why}, "degraded": {name: why}}` in both cases.
+/// Answers 200 when a proxy should send requests here, else 503. The body is `{"ready", "draining",
+/// "awaited": {name: why}, "degraded": {name: why}}` in both cases.
 async fn ready(State(readiness): State<Readiness>) -> Response {
     let state = readiness.state();
     let status = if state.is_ready() {
@@ -113,7 +112,7 @@ async fn scrape(State(metrics): State<Metrics>) -> Response {
     match metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
         Err(error) => {
-            tracing::error!(%error, "the metrics cannot be written");
+            tracing::error!(%error, "cannot encode the metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

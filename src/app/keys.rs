@@ -1,4 +1,4 @@
-//! What the event path needs of its surroundings, from the parts that have it.
+//! Gives the event path the issuers' keys and the log.
 
 use std::sync::Arc;
 use std::time::Duration;

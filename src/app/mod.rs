@@ -1,4 +1,4 @@
-//! The wiring: builds the parts in order, owns the tasks, the readiness and the shutdown.
+//! Builds the parts in order, runs them, and shuts them down.
 
 mod keys;
 mod parts;
@@ -24,14 +24,14 @@ use tasks::Tasks;
 /// What could not be started, or which part died and why.
 pub fn run(config: &Config) -> Result<(), String> {
     let log = telemetry::init(&config.log)?;
-    let cannot = |error| format!("the runtime cannot be started: {error}");
+    let cannot = |error| format!("cannot start the runtime: {error}");
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("portcullis")
         .build()
         .map_err(cannot)?;
-    // For what gives way to checks. Tens of thousands of events a second are enough for anybody, and one
-    // thread handles them with fewer wake-ups than several.
+    // For work that gives way to checks. One thread handles tens of thousands of events a second, with
+    // fewer wake-ups than several.
     let yielding = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -43,7 +43,7 @@ pub fn run(config: &Config) -> Result<(), String> {
     if let Err(error) = &result {
         tracing::error!(error, "stopped");
     }
-    // Blocking work that nobody waits for, such as a key set that is being saved, may finish.
+    // Lets blocking work finish that nobody waits for, such as saving a key set.
     runtime.shutdown_timeout(Duration::from_secs(5));
     yielding.shutdown_background();
     drop(log);
@@ -54,7 +54,7 @@ async fn serve(config: &Config, losses: Arc<Losses>, yielding: &Handle) -> Resul
     let told_to_stop = stop_signal()?;
     let parts = Parts::build(config).await?;
     let readiness = parts.readiness.clone();
-    // What the doors lean on goes last.
+    // The doors need the core, so it stops last.
     let (mut core, mut doors) = (Tasks::default(), Tasks::default());
     core.spawn("the log", tell(losses, core.shutdown()));
     parts.start(&mut core, &mut doors, yielding);
@@ -75,7 +75,7 @@ async fn serve(config: &Config, losses: Arc<Losses>, yielding: &Handle) -> Resul
     let doors_stopped = doors.stop(limit).await;
     let core_stopped = core.stop(limit).await;
     match failed {
-        Some(died) => Err(format!("a part of the process died: {died}")),
+        Some(died) => Err(format!("a part of the process failed: {died}")),
         None => doors_stopped.and(core_stopped),
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct Parts {
     metrics: admin::Metrics,
 }
 
-/// Bound sockets, each with the places of its door. They are bound before anything else is done, so
-/// that a taken port shows at once.
+/// Bound sockets, each with the places of its listener. They are bound first, so that a port in use
+/// shows at once.
 struct Listeners {
     ext_authz: Vec<Bound>,
     forward_auth: Vec<Bound>,
@@ -139,8 +139,7 @@ impl Parts {
         })
     }
 
-    /// Starts everything. Health answers from the first moment; requests are refused until
-    /// nothing is awaited any more.
+    /// Starts everything. Health answers at once; requests are refused until Portcullis is ready.
     pub(super) fn start(self, core: &mut Tasks, doors: &mut Tasks, yielding: &Handle) {
         core.spawn(
             "the follower of revocations",
@@ -175,8 +174,7 @@ impl Parts {
     }
 }
 
-/// Opens the doors to requests once nothing is awaited any more. A process may be told to stop
-/// before that.
+/// Logs when Portcullis is ready, which may be never if it is stopped before.
 async fn announce(readiness: Readiness, shutdown: CancellationToken) {
     let reached = shutdown.run_until_cancelled(readiness.reached()).await;
     if reached.is_some() {
@@ -185,7 +183,7 @@ async fn announce(readiness: Readiness, shutdown: CancellationToken) {
     }
 }
 
-/// For a part that can only stop or panic.
+/// Adapts a part that can only stop or panic.
 async fn ok(part: impl Future<Output = ()>) -> Result<(), String> {
     part.await;
     Ok(())

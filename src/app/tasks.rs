@@ -1,5 +1,5 @@
-//! The long-running parts, each by name. One that ends before it is told to takes the process
-//! down: a Portcullis without its follower or its listener only looks alive.
+//! Runs the long-running parts by name. A part that ends on its own ends the process: without its
+//! follower or a listener, Portcullis would only look alive.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// What a part says when it ends.
+/// How a part ended.
 pub(super) type Outcome = Result<(), String>;
 
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Told to stop when the process shuts down.
+    /// Returns the token that is cancelled when the parts must stop.
     pub(super) fn shutdown(&self) -> CancellationToken {
         self.shutdown.clone()
     }
@@ -33,7 +33,7 @@ impl Tasks {
         self.spawn_on(name, part, &Handle::current());
     }
 
-    /// On the threads of another runtime.
+    /// Runs a part on the threads of another runtime.
     pub(super) fn spawn_on(
         &mut self,
         name: impl Into<String>,
@@ -44,7 +44,7 @@ impl Tasks {
         self.names.insert(id, name.into());
     }
 
-    /// Waits for a part to end although nobody asked it to, and says which and why.
+    /// Waits for a part to end on its own. Returns its name and the cause.
     pub(super) async fn first_failure(&mut self) -> String {
         match self.running.join_next_with_id().await {
             Some(ended) => self.describe(ended),
@@ -52,8 +52,10 @@ impl Tasks {
         }
     }
 
-    /// Tells every part to stop and waits for them, but no longer than `limit`. What failed or
-    /// was still running is said.
+    /// Stops every part and waits for them, for `limit` at most.
+    ///
+    /// # Errors
+    /// Names the parts that failed or are still running.
     pub(super) async fn stop(mut self, limit: Duration) -> Result<(), String> {
         self.shutdown.cancel();
         let finished = tokio::time::timeout(limit, self.finish()).await;

@@ -1,9 +1,8 @@
-//! The protocol-neutral request: what every door hands to the gate. It borrows from the wire
-//! message, so that a check copies nothing it does not need.
+//! The protocol-neutral request that every door hands to the gate. It borrows from the wire message.
 
 use smallvec::SmallVec;
 
-/// One request as the proxy described it.
+/// One request as the proxy describes it.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// `GET`, `POST`, …; empty when the proxy did not say.
@@ -14,8 +13,8 @@ pub struct Request<'a> {
     pub headers: Headers<'a>,
 }
 
-/// What a look-up by name found. A header that stands twice is told apart from one that stands
-/// once, because joining them hides a second token.
+/// The result of a look-up by name. A repeated header is its own case, because joining the values
+/// would hide a second token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found<'a> {
     Nothing,
@@ -47,12 +46,12 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// Every header, in the order received.
+    /// Returns every header, in the order received.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.0.iter().copied()
     }
 
-    /// Every value under a name, in the order received.
+    /// Returns every value of a name, in the order received.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.0
             .iter()
@@ -60,7 +59,7 @@ impl<'a> Headers<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// The value if it stands once and is text.
+    /// Returns the value if the header is there once and is UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&'a str> {
         match self.find(name) {
@@ -70,8 +69,8 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// Returns path and query of a whole URL, `http` or `https`; `None` for everything else. The
-/// authority may come from a client's `Host`, so it must look like one.
+/// Returns path and query of an absolute `http` or `https` URL, `None` for everything else. The
+/// authority may come from the client's `Host`, so it must look like a host.
 #[must_use]
 pub fn target_of(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("https://");
@@ -81,8 +80,8 @@ pub fn target_of(url: &str) -> Option<&str> {
     (!authority.is_empty() && authority.bytes().all(is_host)).then_some(target)
 }
 
-/// Maps a byte of a header's name as CGI does (RFC 3875 §4.1.18), and as PHP and lighttpd do more
-/// thoroughly: every byte outside letters and digits becomes one separator.
+/// Maps a byte of a header's name as CGI does (RFC 3875 §4.1.18) and as PHP and lighttpd extend it:
+/// every byte outside letters and digits becomes the same separator.
 pub(crate) const fn as_cgi(byte: u8) -> u8 {
     match byte {
         b'a'..=b'z' | b'0'..=b'9' => byte,
@@ -97,7 +96,7 @@ pub(crate) fn spelling(name: &[u8]) -> String {
     name.iter().map(|byte| char::from(as_cgi(*byte))).collect()
 }
 
-/// Names only: values carry tokens and cookies.
+/// Prints names only: values hold tokens and cookies.
 impl std::fmt::Debug for Headers<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list()
@@ -107,7 +106,7 @@ impl std::fmt::Debug for Headers<'_> {
 }
 
 impl Request<'_> {
-    /// A request of which nothing is known.
+    /// Returns a request of which nothing is known.
     #[must_use]
     pub fn unread() -> Self {
         Self {
@@ -117,7 +116,7 @@ impl Request<'_> {
         }
     }
 
-    /// The target without its query.
+    /// Returns the target without its query.
     #[must_use]
     pub fn path(&self) -> &str {
         self.target
@@ -125,14 +124,14 @@ impl Request<'_> {
             .map_or(self.target, |(path, _)| path)
     }
 
-    /// The query without its `?`; empty when there is none.
+    /// Returns the query without its `?`; empty when there is none.
     #[must_use]
     pub fn query(&self) -> &str {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
 
-    /// Whether the client speaks gRPC and so expects its errors as trailers. This is Envoy's own
-    /// rule, since it is Envoy that makes them: `application/grpc-web`, for one, gets an HTTP error.
+    /// Whether the client speaks gRPC and expects errors as trailers. This is Envoy's own rule, because
+    /// Envoy writes them: `application/grpc-web`, for example, gets an HTTP error.
     #[must_use]
     pub fn is_grpc(&self) -> bool {
         let kind = self.headers.text("content-type");

@@ -1,7 +1,7 @@
-//! The token in a request: where to look for it, and a type that never shows it.
+//! Finds the token of a request, and holds it in a type that never prints it.
 
 mod carry;
-mod places;
+mod location;
 #[cfg(test)]
 mod tests;
 
@@ -14,11 +14,11 @@ use crate::core::config_error::ConfigErrors;
 use crate::core::reason::Reason;
 use crate::core::request::Request;
 use crate::core::units::Bytes;
-use places::Place;
+use location::Location;
 
 pub use carry::{Carriers, Stripped};
 
-/// No token longer than this is ever looked at, whatever the configuration says.
+/// The largest `max_size`.
 pub const LONGEST: Bytes = Bytes::kib(64);
 
 /// A token as the client sent it: unverified, and secret. Prints as `***`.
@@ -31,7 +31,7 @@ impl<'a> Token<'a> {
         Self(text)
     }
 
-    /// The text itself. Every call is a place where the token can leak.
+    /// Returns the text. Every call is a chance to leak the token.
     #[must_use]
     pub const fn expose(self) -> &'a str {
         self.0
@@ -44,35 +44,35 @@ impl std::fmt::Debug for Token<'_> {
     }
 }
 
-/// Where a request may carry its token.
+/// Where a request may hold its token.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The places where a token may be.
+    /// The locations where a token may be, such as a header or a cookie.
     #[serde(default = "authorization_bearer")]
     pub sources: Vec<Source>,
-    /// What to do with a request that has different tokens in several of these places.
+    /// What to do with a request that holds different tokens in several of these locations.
     #[serde(default)]
     pub several: Several,
-    /// A longer token is refused unread.
+    /// A longer token is refused with 431.
     #[serde(default = "max_size")]
     pub max_size: Bytes,
 }
 
-/// What to do with different tokens in several places.
+/// What to do with different tokens in several locations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Several {
-    /// Refuse the request with 400 (RFC 6750 §2: a client uses one way). The upstream might read
-    /// another token than the one that was verified.
+    /// Refuse the request with 400 (RFC 6750 §2: a client uses one location). The upstream might read
+    /// another token than the verified one.
     #[default]
     Refuse,
-    /// The first in the order of `sources` counts. The others are taken out of the request, as with
-    /// `answer.drop_token`, where the proxy can.
+    /// The first in the order of `sources` counts. The others are removed from the request, as with
+    /// `answer.drop_token`, where the proxy can do so.
     First,
 }
 
-/// One place. Exactly one of `header`, `cookie`, `query` and `websocket_protocol` is given.
+/// One location. Give exactly one of `header`, `cookie`, `query` and `websocket_protocol`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -83,16 +83,16 @@ pub struct Source {
     /// is the token. A value with another scheme counts as no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
-    /// The name of a cookie. Its value may stand in quotes and behind the word Bearer. A cookie in
-    /// numbered pieces (`name.0`, `name.1`, …) is put together.
+    /// The name of a cookie. Its value may be quoted and may begin with the word Bearer. Numbered
+    /// pieces of a cookie (`name.0`, `name.1`, …) are joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<String>,
-    /// The name of a query parameter. URLs end up in logs: prefer the others.
+    /// The name of a query parameter. URLs end up in logs, so prefer another location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     /// A marker in `Sec-WebSocket-Protocol`, the one header that a browser can set on a WebSocket.
-    /// The token is the protocol listed behind this one (`bearer, TOKEN`), or what follows this and
-    /// a dot in the same one (`bearer.TOKEN`), where it may be in base64url as Kubernetes has it.
+    /// The token is the next protocol in the list (`bearer, TOKEN`), or follows the marker and a dot
+    /// in the same one (`bearer.TOKEN`). There it may be in base64url, as Kubernetes has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub websocket_protocol: Option<String>,
 }
@@ -126,10 +126,13 @@ impl Config {
     /// Reports every mistake.
     pub fn check(&self, errors: &mut ConfigErrors) {
         if self.sources.is_empty() {
-            errors.push("sources", "name at least one place where tokens are sought");
+            errors.push("sources", "must name at least one location");
         }
         if self.sources.len() > MOST_SOURCES {
-            errors.push("sources", format!("name at most {MOST_SOURCES} places"));
+            errors.push(
+                "sources",
+                format!("must name at most {MOST_SOURCES} locations"),
+            );
         }
         if self.max_size.is_empty() || self.max_size > LONGEST {
             errors.push("max_size", format!("must be between 1B and {LONGEST}"));
@@ -184,15 +187,15 @@ fn is_plain_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-/// Where tokens are sought.
+/// The locations of tokens, in the order of the configuration.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    places: Vec<Place>,
+    locations: Vec<Location>,
     several: Several,
     max_size: usize,
 }
 
-/// The token of a request, and where it stands.
+/// The token of a request, and where it is.
 pub struct Located<'a> {
     text: Cow<'a, str>,
     pub carriers: Carriers,
@@ -205,7 +208,7 @@ impl Located<'_> {
     }
 }
 
-/// Looks where [`Config`] does by default.
+/// Returns the default locations of [`Config`].
 impl Default for Sources {
     fn default() -> Self {
         Self::new(&Config::default())
@@ -217,23 +220,23 @@ impl Sources {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
-            places: config.sources.iter().filter_map(Place::new).collect(),
+            locations: config.sources.iter().filter_map(Location::new).collect(),
             several: config.several,
             max_size: config.max_size.min(LONGEST).len(),
         }
     }
 
-    /// Finds the token of a request. An empty value, and a scheme without a value, is no token. The
-    /// same token in several places is one token.
+    /// Finds the token of a request. An empty value or a scheme without a value is no token. The same
+    /// token in several locations is one token.
     ///
     /// # Errors
-    /// [`Reason::MissingToken`] when no place holds one. [`Reason::MalformedToken`] when a place
-    /// holds two, or one that cannot be a token. [`Reason::TokenTooLarge`] when it is too long.
-    /// [`Reason::SeveralTokens`] when places hold different ones and none may be passed over.
+    /// [`Reason::MissingToken`] when no location holds one. [`Reason::MalformedToken`] when a location
+    /// holds two, or text that cannot be a token. [`Reason::TokenTooLarge`] when it is too long.
+    /// [`Reason::SeveralTokens`] when locations hold different tokens and `several` is `refuse`.
     pub fn find<'a>(&self, request: &Request<'a>) -> Result<Located<'a>, Reason> {
         let mut located: Option<Located<'a>> = None;
-        for (index, place) in self.places.iter().enumerate() {
-            let found = self.read(place, request);
+        for (index, location) in self.locations.iter().enumerate() {
+            let found = self.read(location, request);
             match (&mut located, found) {
                 (_, Ok(None)) => {}
                 (None, Ok(Some(text))) => {
@@ -243,8 +246,8 @@ impl Sources {
                 (Some(first), Ok(Some(text))) if first.text == text => {
                     first.carriers.add(index);
                 }
-                // A parameter that was hidden cannot be named to a proxy, so it cannot be removed.
-                (_, Err(reason)) if matches!(place, Place::Query(_)) => return Err(reason),
+                // A proxy cannot remove a parameter whose name is disguised.
+                (_, Err(reason)) if matches!(location, Location::Query(_)) => return Err(reason),
                 (Some(first), _) if self.several == Several::First => {
                     first.carriers.add_loser(index);
                 }
@@ -257,17 +260,17 @@ impl Sources {
 
     fn read<'a>(
         &self,
-        place: &Place,
+        location: &Location,
         request: &Request<'a>,
     ) -> Result<Option<Cow<'a, str>>, Reason> {
-        match place.read(request)? {
+        match location.read(request)? {
             Some(text) if text.len() > self.max_size => Err(Reason::TokenTooLarge),
             found => Ok(found),
         }
     }
 
-    /// Returns the request headers that a proxy has to send along for [`Sources::find`] to work.
+    /// Returns the request headers that a proxy must forward to Portcullis.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
-        self.places.iter().filter_map(Place::header)
+        self.locations.iter().filter_map(Location::header)
     }
 }

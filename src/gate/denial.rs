@@ -1,5 +1,4 @@
-//! Denials that no check made: a door builds one when the check itself failed. Denying is always
-//! safe, so anyone may.
+//! Denials by a door, when the check itself failed. Denying is always safe, so every module may.
 
 use super::{DecisionId, Denial};
 use crate::core::reason::Reason;

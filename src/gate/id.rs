@@ -1,17 +1,15 @@
 //! The ids of decisions: unique within a process, and without meaning to anybody else.
 //!
-//! Clients see ids. A plain count, or any fixed stride, would tell whoever has two of them how many
-//! decisions lie between, which is how much traffic there is. So an id is the count, enciphered by
-//! Speck64/128 under a random key of the process: a permutation of all 64-bit numbers, hence unique,
-//! and nothing but a break of the cipher tells it from a random one. It costs 27 rounds of four
-//! operations and no memory. See `docs/decisions/`.
+//! Clients see ids. Two plain counts would reveal the number of decisions between them, which is the
+//! traffic. So an id is the count, encrypted with Speck64/128 under a random key of the process. That
+//! is a permutation of all 64-bit numbers, so ids are unique. It costs 27 rounds of four operations.
+//! See decision 0020.
 
 use std::fmt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Names one decision in logs, metadata and the error body, so that all three can be brought
-/// together.
+/// Names one decision in logs, metadata and the error body, so that they can be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DecisionId(u64);
 
@@ -19,15 +17,15 @@ impl DecisionId {
     /// The length of the text form.
     pub const LEN: usize = 16;
 
-    /// Returns an id that this process has not given before.
+    /// Returns an id that is new in this process.
     pub(super) fn next() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         static CIPHER: LazyLock<Speck> = LazyLock::new(|| Speck::new(rand::random()));
         Self(CIPHER.encipher(COUNT.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// The same sixteen digits as its text form, without the formatting machinery: this runs on
-    /// every request.
+    /// Returns the sixteen digits of the text form without the formatting machinery, for every
+    /// request.
     #[must_use]
     pub fn hex(self) -> [u8; Self::LEN] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";

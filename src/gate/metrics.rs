@@ -1,8 +1,8 @@
-//! What the gate counts: three additions per decision, to cells that few threads share, and no
-//! lock. The sums are made when someone looks.
+//! Counts decisions: three additions each, in cells that few threads share, without a lock. A scrape
+//! sums the cells.
 //!
-//! Each reason for a refusal keeps one example, an `OpenMetrics` exemplar: the decision's id, what was
-//! expected and what came. Only refusals that have a detail touch it, and never wait for it.
+//! Each reason keeps one example as an `OpenMetrics` exemplar: the decision's id, what was expected
+//! and what was found. Only refusals with a detail touch it, and they never wait for it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -28,7 +28,7 @@ pub enum Decision {
     Deny(Denial),
 }
 
-/// The request carries a good token: verified, looked up, not revoked.
+/// The request has a good token: verified, looked up, not revoked.
 #[derive(Debug)]
 pub struct Permit {
     pub id: DecisionId,
@@ -45,8 +45,8 @@ impl Permit {
     }
 }
 
-/// The route needs no token, and there was none, or it was not looked at. So nothing is known about
-/// the client.
+/// The route needs no token, and there was none or it was ignored. Nothing is known about the
+/// client.
 #[derive(Debug)]
 #[expect(
     clippy::manual_non_exhaustive,
@@ -66,7 +66,7 @@ pub struct Denial {
     pub detail: Option<Arc<Detail>>,
 }
 
-/// Everything a decision depends on. It can be replaced as a whole; today it is built once, at the start.
+/// Everything that a decision depends on.
 #[derive(Debug)]
 pub struct Gate {
     pub readiness: Readiness,
@@ -78,8 +78,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Decides about one request. It always answers, and a failure of any kind is a denial. The
-    /// door counts what it answers at last in [`Gate::metrics`].
+    /// Decides about one request. Any failure is a denial. The door counts its final answer in
+    /// [`Gate::metrics`].
     pub async fn check(&self, request: &Request<'_>) -> Decision {
         let id = DecisionId::next();
         match self.judge(request, id).await {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Pauses that double, with jitter, so that replicas do not fall into step.
+/// Pauses that double, with jitter, so that replicas do not retry in step.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,

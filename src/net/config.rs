@@ -1,4 +1,4 @@
-//! How many connections each listener holds.
+//! Limits the connections of each listener.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use serde::Deserialize;
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::Span;
 
-/// How many connections each listener holds at once, on all its addresses together. What is left
-/// out is a share of the files that the process may open, so that no listener can starve another.
+/// How many connections each listener holds at once, on all its addresses together. The default is a
+/// share of the process's limit of open files, so that no listener can starve another.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -18,12 +18,12 @@ pub struct Config {
     pub ext_authz: Option<usize>,
     /// Connections to `listen.forward_auth`.
     pub forward_auth: Option<usize>,
-    /// Connections to `listen.events`. Three quarters are kept for senders whose credentials hold.
+    /// Connections to `listen.events`. Three quarters are reserved for senders with right credentials.
     pub events: Option<usize>,
     /// Connections to `listen.admin`.
     pub admin: Option<usize>,
     /// How long a new connection may take until its first request is complete and, on
-    /// `listen.events`, until its credentials hold.
+    /// `listen.events`, has right credentials.
     pub first_request: Span,
 }
 
@@ -39,7 +39,7 @@ impl Default for Config {
     }
 }
 
-/// A listener's part of 16, and the most that it takes unless it is told.
+/// A listener's part of 16, and its largest default.
 const SHARES: [(&str, usize, usize); 4] = [
     ("ext_authz", 4, 8192),
     ("forward_auth", 7, 8192),
@@ -47,7 +47,7 @@ const SHARES: [(&str, usize, usize); 4] = [
     ("admin", 1, 128),
 ];
 
-/// Files that are not listeners' connections: the store, key sets, logs.
+/// Files for everything but connections: the store, key sets, logs.
 const MOST_RESERVED: usize = 1024;
 
 impl Config {
@@ -91,8 +91,8 @@ impl Config {
         if sum > usable {
             return Err(format!(
                 "connections: the listeners may hold {sum} connections, but this process may open \
-                 {files} files only, of which {} are for other things; lower the numbers below \
-                 connections or raise the limit (ulimit -n, LimitNOFILE)",
+                 only {files} files, {} of them for other things; lower the numbers under \
+                 connections or raise the limit of open files (ulimit -n, LimitNOFILE)",
                 files - usable
             ));
         }

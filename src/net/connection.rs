@@ -1,4 +1,4 @@
-//! An accepted connection, and how it is closed so that the peer can read its last answer.
+//! An accepted connection that closes so that the peer can read its last answer.
 
 use std::io;
 use std::pin::Pin;

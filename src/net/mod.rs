@@ -1,5 +1,5 @@
-//! Listeners: addresses, one accept loop with limits and time-outs for all of them, and how the
-//! last answer of a connection reaches its peer.
+//! Listeners: addresses, one accept loop with limits and time-outs, and connections that close
+//! without losing their last answer.
 
 mod address;
 mod backoff;

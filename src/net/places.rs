@@ -1,10 +1,9 @@
-//! How many connections a listener holds, and who has to go when there are too many.
+//! Limits the connections of a listener and decides which one to close when there are too many.
 //!
-//! A new connection is a newcomer. Newcomers have a quarter of the places; one that comes when
-//! these are taken pushes out the oldest, so that silent connections never keep anybody out. A
-//! connection that proved itself is settled: it has one of the other places, and no newcomer can
-//! take it away. What counts as proof is the listener's choice: a sender's credentials, or one
-//! whole request.
+//! A new connection is a newcomer. Newcomers have a quarter of the places. When these are taken, a
+//! new one pushes out the oldest, so silent connections never keep anybody out. A connection that
+//! proved itself is settled in one of the other places, where no newcomer can push it out. The
+//! listener chooses the proof: a sender's credentials, or one whole request.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +36,7 @@ struct Taken {
 
 #[derive(Debug)]
 struct Newcomer {
-    /// `None` once it proved itself and there was no place to settle.
+    /// `None` once it proved itself without a free place to settle in.
     deadline: Option<Instant>,
     task: Option<AbortHandle>,
 }
@@ -78,7 +77,7 @@ impl Places {
         self.name
     }
 
-    /// Takes a place for a newcomer. There always is one: the oldest newcomer makes room.
+    /// Takes a place for a newcomer. If none is free, the oldest newcomer is closed.
     pub(super) fn enter(self: &Arc<Self>) -> Arc<Seat> {
         let mut taken = self.taken();
         if taken.newcomers.len() >= self.newcomers
@@ -106,7 +105,7 @@ impl Places {
         })
     }
 
-    /// Names the task that ends when the newcomer has to go.
+    /// Sets the task to abort when the newcomer must go.
     pub(super) fn watch(&self, id: u64, task: AbortHandle) {
         if let Some(newcomer) = self.taken().newcomers.get_mut(&id) {
             newcomer.task = Some(task);
@@ -116,13 +115,12 @@ impl Places {
     /// Closes newcomers that did not prove themselves in time. Never returns.
     pub(super) async fn expel_late(&self) {
         loop {
-            // Without a newcomer there is nothing to wait for but one who comes later.
             let next = self.expel(Instant::now());
             tokio::time::sleep_until(next).await;
         }
     }
 
-    /// Returns when to look again.
+    /// Closes late newcomers and returns when to look again.
     fn expel(&self, now: Instant) -> Instant {
         let mut taken = self.taken();
         let is_late = |newcomer: &Newcomer| newcomer.deadline.is_some_and(|at| at <= now);

@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 tells them.
+//! Error answers as problem+json (RFC 9457).
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -6,8 +6,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 /// The media type of RFC 9457.
 pub const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Builds an answer of the type `about:blank`: the status' phrase is its title. An empty `detail`
-/// is left out.
+/// Builds an answer of the type `about:blank`, whose title is the phrase of the status. An empty
+/// `detail` is left out.
 pub fn problem<B: From<Bytes>>(status: StatusCode, detail: &str) -> Response<B> {
     let mut body = serde_json::json!({
         "type": "about:blank",
@@ -23,14 +23,14 @@ pub fn problem<B: From<Bytes>>(status: StatusCode, detail: &str) -> Response<B> 
     uncached(response)
 }
 
-/// Forbids every cache to keep the answer.
+/// Forbids caches to store the answer.
 pub fn uncached<B>(mut response: Response<B>) -> Response<B> {
     let value = HeaderValue::from_static("no-store");
     response.headers_mut().insert(header::CACHE_CONTROL, value);
     response
 }
 
-/// Closes the connection behind the answer.
+/// Closes the connection after the answer.
 pub fn last<B>(mut response: Response<B>) -> Response<B> {
     let value = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, value);

@@ -1,5 +1,4 @@
-//! Accepting connections and letting them go: the one loop of every listener, and the one way to
-//! speak HTTP/1.1 with whom nobody knows.
+//! Accepts connections, drains them at shutdown, and serves HTTP/1.1 to peers that are not trusted.
 
 use std::future::Future;
 use std::pin::pin;
@@ -58,8 +57,8 @@ pub async fn serve<F, Fut>(
     }
 }
 
-/// Returns the next connection. An error means that the machine is short of something, such as
-/// open files, which passes.
+/// Returns the next connection. Retries after errors: they mean that the machine lacks something,
+/// such as open files, for a while.
 async fn accept(listener: &Listener, places: &Places) -> Connection {
     let mut backoff = Backoff::default();
     loop {
@@ -74,7 +73,7 @@ async fn accept(listener: &Listener, places: &Places) -> Connection {
     }
 }
 
-/// A broken connection is the peer's affair and an aborted one was told to go; a panic is ours.
+/// Logs a panic. A broken connection is the peer's doing, and an aborted one is ours on purpose.
 fn report(places: &Places, ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()

@@ -1,9 +1,9 @@
-//! Which routes need a token.
+//! Decides which routes need no token.
 //!
-//! A route is exempt only when its path can be read in one way alone. Proxies, frameworks and old
-//! servers disagree about `..`, `//`, `;`, `\` and percent-encoding; whoever finds a spelling that
-//! we take for a public path and the back end for a private one is in. So nothing is decoded or
-//! resolved here: a path that holds any such thing is never exempt, and asks for a token.
+//! A route is exempt only if every server reads its path alike. Proxies, frameworks and old servers
+//! disagree about `..`, `//`, `;`, `\` and percent-encoding. An attacker who finds a spelling that is
+//! public here and private at the back end is in. So nothing is decoded or resolved here: a path with
+//! any such character is never exempt.
 
 mod path;
 #[cfg(test)]
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::core::config_error::ConfigErrors;
 use crate::core::request::Request;
 
-/// One route that needs no token. Give `exact` or `prefix`. The first entry that fits a request
+/// One route that needs no token. Give `exact` or `prefix`. The first entry that matches a request
 /// counts.
 ///
 /// Paths are compared byte by byte, with case. A request whose path holds a percent sign, a
@@ -27,9 +27,9 @@ pub struct Bypass {
     /// This path only: `/healthz` is not `/healthz/`.
     #[serde(default)]
     pub exact: Option<String>,
-    /// Everything below this path. `/public/` means what is below it, without `/public` itself;
-    /// `/public` means that path and everything below it. Neither means `/publicity`. `/` with
-    /// `methods: [OPTIONS]` exempts CORS preflight requests, however their paths are written.
+    /// Everything below this path. `/public/` covers what is below it, without `/public` itself;
+    /// `/public` covers that path and everything below it. Neither covers `/publicity`. `/` with
+    /// `methods: [OPTIONS]` exempts CORS preflight requests, whatever their paths.
     #[serde(default)]
     pub prefix: Option<String>,
     /// The methods that need no token, such as `[GET, HEAD]`. Default: every method. A request that
@@ -38,7 +38,7 @@ pub struct Bypass {
     /// no method of a back end that looks there.
     #[serde(default)]
     pub methods: Option<Vec<String>>,
-    /// What happens to a token that is there all the same.
+    /// What happens to a token on this route.
     #[serde(default)]
     pub token: Tokens,
 }
@@ -47,7 +47,7 @@ pub struct Bypass {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tokens {
-    /// It is not looked at. The upstream gets no identity headers.
+    /// It is ignored. The upstream gets no identity headers.
     #[default]
     Ignored,
     /// It is verified. A good one names the user to the upstream; any other is refused.
@@ -68,7 +68,7 @@ impl Bypass {
             return;
         };
         if methods.is_empty() {
-            errors.push("methods", "an empty list exempts nothing: drop the entry");
+            errors.push("methods", "an empty list exempts nothing: remove the entry");
         }
         for method in methods {
             if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
@@ -78,7 +78,7 @@ impl Bypass {
         }
     }
 
-    /// Whether this is about OPTIONS alone: no method that does anything.
+    /// Whether the entry covers OPTIONS alone, a method that changes nothing.
     fn is_preflight(&self) -> bool {
         let methods = self.methods.as_deref();
         methods.is_some_and(|methods| !methods.is_empty() && methods.iter().all(|m| m == "OPTIONS"))
@@ -101,7 +101,7 @@ fn check_path(field: &str, path: &str, errors: &mut ConfigErrors) {
     }
 }
 
-/// The exempt routes, ready to be asked. The default exempts nothing.
+/// The exempt routes. The default exempts nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     routes: Box<[Route]>,

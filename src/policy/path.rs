@@ -1,4 +1,4 @@
-//! Paths that every server reads alike.
+//! Recognises paths that every server reads alike, and requests that override path or method.
 
 use percent_encoding::percent_decode_str;
 
@@ -40,8 +40,8 @@ const fn is_plain(byte: u8) -> bool {
         || matches!(byte, b'+' | b',' | b'=' | b':' | b'@')
 }
 
-/// Some frameworks serve the path that these headers name instead of the one in the request line.
-/// A proxy may set them to the original target itself, which is harmless.
+/// Some frameworks serve the path in these headers instead of the one in the request line. A proxy
+/// may set them to the original target, which is harmless.
 const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
 const METHOD_OVERRIDES: [&str; 4] = [
@@ -51,7 +51,7 @@ const METHOD_OVERRIDES: [&str; 4] = [
     "x-tunneled-method",
 ];
 
-/// Whether a header sends the back end to another path than the one that was looked at.
+/// Whether a header names another path than the request line.
 pub(super) fn overridden(request: &Request<'_>) -> bool {
     let target = request.target;
     let named = request
@@ -64,7 +64,7 @@ pub(super) fn overridden(request: &Request<'_>) -> bool {
         .any(|value| std::str::from_utf8(value).ok().and_then(target_of) != Some(target))
 }
 
-/// Names of query parameters that some frameworks read as the method, with `_` for separators.
+/// Query parameters that some frameworks read as the method, with `_` for separators.
 const METHOD_PARAMETERS: [&str; 9] = [
     "_method",
     "_http_method",
@@ -81,8 +81,8 @@ const METHOD_PARAMETERS: [&str; 9] = [
 /// the parameter is called.
 const UNSAFE_METHODS: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 
-/// Whether a header or the query may make the back end act on another method than the one that was
-/// looked at. Names are compared as CGI and PHP read them.
+/// Whether a header or the query may name another method than the request line. Names are compared
+/// as CGI and PHP read them.
 pub(super) fn method_overridden(request: &Request<'_>) -> bool {
     let mut headers = request.headers.iter();
     headers.any(|(name, _)| METHOD_OVERRIDES.contains(&&*spelling(name)))

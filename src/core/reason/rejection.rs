@@ -1,4 +1,4 @@
-//! A refusal with what an operator needs to understand it.
+//! A refusal with what an operator needs to understand it: what was expected and what was found.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use super::Reason;
 /// Bytes of each text of a [`Detail`], at most.
 const LONGEST: usize = 160;
 
-/// Why a token is refused, and, where it helps, what was expected and what came.
+/// Why a token is refused and, where it helps, what was expected and what was found.
 #[derive(Clone, Debug)]
 pub struct Rejection {
     pub reason: Reason,
     pub detail: Option<Arc<Detail>>,
 }
 
-/// What a check expected of a token, and what the token says instead: for operators, in logs and
-/// exemplars. Both are bounded in length, and what is not printable in them is escaped.
+/// What a check expected of a token, and what the token has instead, for logs and exemplars. Both
+/// texts are bounded in length, and unprintable characters are escaped.
 #[derive(Debug)]
 pub struct Detail {
     expected: Box<str>,
@@ -24,13 +24,13 @@ pub struct Detail {
 }
 
 impl Rejection {
-    /// A refusal of something that was not verified: it says what was expected only, because what
-    /// came is anybody's words.
+    /// Refuses something that was not verified. It records only what was expected, because a stranger
+    /// chose the rest.
     pub fn expected(reason: Reason, expected: impl fmt::Display) -> Self {
         Self::detailed(reason, &expected, None)
     }
 
-    /// A refusal of claims whose signature held.
+    /// Refuses claims whose signature is good.
     pub fn found(reason: Reason, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
         Self::detailed(reason, &expected, Some(&found))
     }

@@ -1,13 +1,13 @@
-//! Taking a token out of the request on its way to the upstream.
+//! Removes a token from the request on its way to the upstream.
 
 use smallvec::SmallVec;
 
-use super::places::{COOKIE, PROTOCOLS, Place, piece, protocols, split_pair};
+use super::location::{COOKIE, Location, PROTOCOLS, piece, protocols, split_pair};
 use super::{Several, Sources};
 use crate::core::request::{Headers, Request};
 
-/// Which places of a request hold its token, and which hold another. Places count by their order in
-/// the configuration.
+/// Which configured locations of a request hold its token, and which hold another token. One bit for
+/// each, in the order of the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carriers {
     token: u32,
@@ -31,25 +31,25 @@ impl Carriers {
     }
 }
 
-/// What has to change in a request so that the upstream does not see a token.
+/// The changes to a request that hide a token from the upstream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Stripped<'s> {
-    /// Headers to be removed.
+    /// Headers to remove.
     pub remove: SmallVec<[&'s str; 1]>,
-    /// Headers to be replaced by what is left of them.
+    /// Headers to replace, with their new values.
     pub replace: SmallVec<[(&'static str, Vec<u8>); 1]>,
-    /// Query parameters to be removed.
+    /// Query parameters to remove.
     pub query: SmallVec<[&'s str; 1]>,
 }
 
 impl Sources {
-    /// Whether tokens are ever to be taken out. `all` is the setting for those that were verified.
+    /// Whether any token is ever removed. `all` says whether verified tokens are.
     #[must_use]
     pub fn strips(&self, all: bool) -> bool {
         all || self.several == Several::First
     }
 
-    /// Returns how to take the tokens out: all of them, or only those that were not verified.
+    /// Returns how to remove the tokens: all of them, or only those that were not verified.
     #[must_use]
     pub fn strip(&self, carriers: Carriers, all: bool, request: &Request<'_>) -> Stripped<'_> {
         let drop = carriers.losers | if all { carriers.token } else { 0 };
@@ -57,25 +57,26 @@ impl Sources {
         if drop == 0 {
             return stripped;
         }
-        let dropped = |(index, place): (usize, _)| (drop >> index & 1 == 1).then_some(place);
-        let places = || self.places.iter().enumerate().filter_map(dropped);
-        for place in places() {
-            match place {
-                Place::Header { name, .. } => stripped.remove.push(name),
-                Place::Query(name) => stripped.query.push(name),
-                Place::Cookie(_) | Place::Protocol(_) => {}
+        let is_dropped =
+            |(index, location): (usize, _)| (drop >> index & 1 == 1).then_some(location);
+        let dropped = || self.locations.iter().enumerate().filter_map(is_dropped);
+        for location in dropped() {
+            match location {
+                Location::Header { name, .. } => stripped.remove.push(name),
+                Location::Query(name) => stripped.query.push(name),
+                Location::Cookie(_) | Location::Protocol(_) => {}
             }
         }
-        let cookies = places().filter_map(|place| match place {
-            Place::Cookie(name) => Some(name.as_str()),
+        let cookies = dropped().filter_map(|location| match location {
+            Location::Cookie(name) => Some(name.as_str()),
             _ => None,
         });
         let cookies: SmallVec<[&str; 2]> = cookies.collect();
         if !cookies.is_empty() {
             stripped.leave(COOKIE, cookies_without(&request.headers, &cookies));
         }
-        let markers = places().filter_map(|place| match place {
-            Place::Protocol(marker) => Some(marker.as_str()),
+        let markers = dropped().filter_map(|location| match location {
+            Location::Protocol(marker) => Some(marker.as_str()),
             _ => None,
         });
         let markers: SmallVec<[&str; 2]> = markers.collect();
@@ -101,8 +102,8 @@ impl Stripped<'_> {
     }
 }
 
-/// Cookies that hold no token stay as they are, commas included: some applications have them in
-/// values. Only where a proxy joined one with the token's cookie, the comma separates.
+/// Leaves other cookies as they are, with their commas, because some applications have commas in
+/// values. Splits at a comma only where a proxy joined another cookie to the token's.
 fn cookies_without(headers: &Headers<'_>, names: &[&str]) -> Vec<u8> {
     let holds = |pair: &[u8]| {
         let held = split_pair(pair).map(|(held, _)| held);
@@ -125,7 +126,7 @@ fn cookies_without(headers: &Headers<'_>, names: &[&str]) -> Vec<u8> {
     kept.join(&b"; "[..])
 }
 
-/// A marker that stands alone stays: the server has to choose one of the protocols that the browser
+/// Keeps a marker without a token: the server must choose one of the protocols that the browser
 /// offered.
 fn protocols_without(headers: &Headers<'_>, markers: &[&str]) -> Vec<u8> {
     let mut items = protocols(headers);

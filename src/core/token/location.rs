@@ -1,4 +1,4 @@
-//! One place in a request, and how a token stands in it.
+//! Reads the token from one location of a request.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::core::reason::Reason;
 use crate::core::request::{Found, Headers, Request};
 
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum Location {
     Header {
         name: String,
         scheme: Option<String>,
@@ -27,7 +27,7 @@ pub(super) const PROTOCOLS: &str = "sec-websocket-protocol";
 
 type Read<'a> = Result<Option<Cow<'a, str>>, Reason>;
 
-impl Place {
+impl Location {
     pub(super) fn new(source: &Source) -> Option<Self> {
         if let Some(name) = &source.header {
             return Some(Self::Header {
@@ -41,7 +41,7 @@ impl Place {
             .or_else(|| source.websocket_protocol.clone().map(Self::Protocol))
     }
 
-    /// Returns the header that this place lies in.
+    /// Returns the header that holds this location, if one does.
     pub(super) fn header(&self) -> Option<&str> {
         match self {
             Self::Header { name, .. } => Some(name),
@@ -51,10 +51,10 @@ impl Place {
         }
     }
 
-    /// Returns the one token that stands here.
+    /// Returns the token at this location, if there is one.
     ///
     /// # Errors
-    /// [`Reason::MalformedToken`] for two different ones, or one that cannot be a token.
+    /// [`Reason::MalformedToken`] for two different tokens, or for text that cannot be a token.
     pub(super) fn read<'a>(&self, request: &Request<'a>) -> Read<'a> {
         match self {
             Self::Header { name, scheme } => in_header(request, name, scheme.as_deref()),
@@ -77,9 +77,9 @@ fn in_header<'a>(request: &Request<'a>, name: &str, scheme: Option<&str>) -> Rea
     }
 }
 
-/// A comma may mean that a proxy joined two headers into one (RFC 9110 §5.3), so it separates values
-/// as two headers do. Other schemes have commas of their own, such as Digest. They are no token,
-/// but no token may hide behind one of them either.
+/// Reads a header that has commas or is repeated. A comma may mean that a proxy joined two headers
+/// (RFC 9110 §5.3), so it separates values. Other schemes, such as Digest, have commas of their own.
+/// They are no token, but a token beside one is refused.
 fn in_list<'a>(request: &Request<'a>, name: &str, scheme: Option<&str>) -> Read<'a> {
     let values = request.headers.all(name);
     let items = values.flat_map(|value| value.split(|byte| *byte == b','));
@@ -100,7 +100,7 @@ fn in_list<'a>(request: &Request<'a>, name: &str, scheme: Option<&str>) -> Read<
     the_only(tokens)
 }
 
-/// Looks at every byte and never stops early, so that the machine looks at many at once.
+/// Tests every byte without an early exit, so that the compiler can vectorise it.
 fn any(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
     bytes.iter().fold(false, |any, byte| any | is(*byte))
 }
@@ -111,7 +111,7 @@ fn after_scheme<'a>(value: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     (ends && word.eq_ignore_ascii_case(scheme)).then(|| rest.trim_ascii_start())
 }
 
-/// What a cookie holds of the value that is sought.
+/// Which part of the value a cookie holds.
 pub(super) enum Piece {
     Whole,
     /// `name.0`, `name.1`, …
@@ -130,8 +130,8 @@ pub(super) fn piece(held: &[u8], name: &str) -> Option<Piece> {
     }
 }
 
-/// HTTP/2 may split cookies over several headers, and proxies join them by `;` or by `,`, so all
-/// of these separate (RFC 6265 §4.2.1 allows no comma inside a value).
+/// Reads a cookie. HTTP/2 may split cookies over several headers, and proxies join them by `;` or by
+/// `,`, so all of these separate (RFC 6265 §4.2.1 allows no comma inside a value).
 fn in_cookies<'a>(request: &Request<'a>, name: &str) -> Read<'a> {
     let mut whole: SmallVec<[&[u8]; 2]> = SmallVec::new();
     let mut pieces: SmallVec<[(usize, &[u8]); 4]> = SmallVec::new();
@@ -151,7 +151,7 @@ fn in_cookies<'a>(request: &Request<'a>, name: &str) -> Read<'a> {
         return Ok(token);
     }
     pieces.sort_by_key(|(number, _)| *number);
-    // Whoever reads pieces begins with the first, so without it there is none beside a whole cookie.
+    // Readers of pieces begin with number 0. Without it, the whole cookie is the only token.
     if token.is_some() && pieces[0].0 != 0 {
         return Ok(token);
     }
@@ -167,14 +167,14 @@ fn in_cookies<'a>(request: &Request<'a>, name: &str) -> Read<'a> {
     let joined = the_only([bare(&joined)])?.map(Cow::into_owned);
     match (token, joined) {
         (Some(_), Some(_)) => Err(Reason::SeveralTokens),
-        // A part is missing or stands twice.
+        // A piece is missing or repeated.
         (_, Some(_)) if !complete => Err(Reason::MalformedToken),
         (None, Some(joined)) => Ok(Some(Cow::Owned(joined))),
         (token, None) => Ok(token),
     }
 }
 
-/// The value of a cookie without the quotes and the word Bearer that some frameworks put there.
+/// Returns the value of a cookie without the quotes and the word Bearer that some frameworks add.
 fn bare(value: &[u8]) -> &[u8] {
     let value = value.trim_ascii();
     let quoted = value
@@ -192,8 +192,8 @@ fn bare(value: &[u8]) -> &[u8] {
     }
 }
 
-/// A JWT has nothing to escape, so an escaped name or value only serves to hide a second token
-/// from one of two readers. So does a name that PHP reads as this one.
+/// Reads a query parameter. A JWT has nothing to escape, so an escaped name or value is an attempt to
+/// hide a second token from one of two readers. So is another name that PHP reads as this one.
 fn in_query<'a>(request: &Request<'a>, name: &[u8]) -> Read<'a> {
     let query = request.target.split_once('?');
     let query = query.map_or("", |(_, query)| query);
@@ -228,8 +228,8 @@ fn in_protocols<'a>(request: &Request<'a>, marker: &str) -> Read<'a> {
     Ok(found)
 }
 
-/// Returns the protocols of a WebSocket that are listed (RFC 6455 §11.3.4). A list may have empty
-/// items (RFC 9110 §5.6.1).
+/// Returns the listed protocols of a WebSocket (RFC 6455 §11.3.4). A list may have empty items
+/// (RFC 9110 §5.6.1).
 pub(super) fn protocols<'a>(headers: &Headers<'a>) -> impl Iterator<Item = &'a [u8]> {
     let items = headers
         .all(PROTOCOLS)
@@ -239,7 +239,7 @@ pub(super) fn protocols<'a>(headers: &Headers<'a>) -> impl Iterator<Item = &'a [
         .filter(|item| !item.is_empty())
 }
 
-/// A JWT has dots, and base64url has none.
+/// Decodes a token that may be in base64url. A JWT has dots, and base64url has none.
 fn decoded(token: &[u8]) -> Read<'_> {
     if token.is_empty() || token.contains(&b'.') {
         return the_only([token]);
@@ -255,7 +255,8 @@ pub(super) fn split_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&pair[..at], &pair[at + 1..]))
 }
 
-/// Decoded, without leading spaces, with `_` for `.`, space and `[`.
+/// Returns a parameter's name as PHP reads it: decoded, without leading spaces, with `_` for `.`,
+/// space and `[`.
 fn as_php_reads(name: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = name
         .iter()
@@ -269,7 +270,7 @@ fn as_php_reads(name: &[u8]) -> Vec<u8> {
     name.trim_ascii_start().iter().map(read).collect()
 }
 
-/// Returns the one value that is not empty, which may stand there several times.
+/// Returns the one distinct value that is not empty.
 fn the_only<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Read<'a> {
     let mut values = values.into_iter().filter(|value| !value.is_empty());
     let Some(first) = values.next() else {
