@@ -3,6 +3,8 @@
 use super::Config;
 use super::nearest::suggest;
 use crate::core::config_error::ConfigErrors;
+use crate::core::issuer::ByIssuer;
+use crate::verify;
 
 /// Reports contradictions between sections. `sound` says whether a section stands as it was
 /// written; one that does not is not held against another.
@@ -11,27 +13,23 @@ pub(super) fn check(config: &Config, sound: &dyn Fn(&str) -> bool, errors: &mut 
         heard(config, errors);
     }
     if sound("issuers") {
-        let events = config.events.iter().map(|source| &*source.issuer);
-        known_issuers(config, "events", events, errors);
-        let exceptions = config.revocations.issuers.iter();
-        let exceptions = exceptions.map(|exception| &*exception.issuer);
-        known_issuers(config, "revocations.issuers", exceptions, errors);
-    }
-}
-
-/// What items of the list `place` name as their issuer.
-fn known_issuers<'c>(
-    config: &Config,
-    place: &str,
-    named: impl Iterator<Item = &'c str>,
-    errors: &mut ConfigErrors,
-) {
-    let known: Vec<&str> = config.issuers.iter().map(|one| &*one.issuer).collect();
-    for (i, issuer) in named.enumerate() {
-        if !known.contains(&issuer) {
-            let hint = suggest(issuer, &known);
-            let message = format!("{issuer:?} is none of the configured issuers{hint}");
-            errors.push(&format!("{place}[{i}].issuer"), message);
+        let names: Vec<String> = config.issuers.iter().flat_map(|one| one.names()).collect();
+        let exact: ByIssuer<()> = names.iter().map(|name| (name, ())).collect();
+        let mut check = |list: &str, i, issuer: &str, may_be_pattern: bool| {
+            let is_entry = |entry: &verify::IssuerConfig| entry.issuer == issuer;
+            let is_known = may_be_pattern && config.issuers.iter().any(is_entry);
+            if !is_known && exact.get(issuer).is_none() {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let hint = suggest(issuer, &names);
+                let message = format!("{issuer:?} is none of the configured issuers{hint}");
+                errors.push(&format!("{list}[{i}].issuer"), message);
+            }
+        };
+        for (i, source) in config.events.iter().enumerate() {
+            check("events", i, &source.issuer, false);
+        }
+        for (i, exception) in config.revocations.issuers.iter().enumerate() {
+            check("revocations.issuers", i, &exception.issuer, true);
         }
     }
 }

@@ -143,7 +143,9 @@ impl Config {
             bypass.check(errors);
         });
         errors.within("revocations", |errors| {
-            self.revocations.check(errors, &self.lifetimes());
+            let entries = self.issuers.iter();
+            let entries = entries.map(|entry| terms(entry, entry.issuer.clone()));
+            self.revocations.check(errors, &entries.collect::<Vec<_>>());
         });
         events::check(&self.events, errors);
         errors.within("event_listener", |errors| {
@@ -157,12 +159,11 @@ impl Config {
     /// What the retention of revocations depends on.
     #[must_use]
     pub fn lifetimes(&self) -> Vec<revocation::Issuer> {
-        let of = |issuer: &verify::IssuerConfig| revocation::Issuer {
-            issuer: issuer.issuer.clone(),
-            max_token_lifetime: issuer.max_token_lifetime.0,
-            leeway: issuer.leeway.0,
+        let of = |entry: &verify::IssuerConfig| {
+            let names = entry.names().into_iter();
+            names.map(|name| terms(entry, name)).collect::<Vec<_>>()
         };
-        self.issuers.iter().map(of).collect()
+        self.issuers.iter().flat_map(of).collect()
     }
 
     /// The configuration in one line, for people.
@@ -181,5 +182,13 @@ impl Config {
             count(self.bypass.len(), "bypass rule"),
             doors.join(", "),
         )
+    }
+}
+
+fn terms(entry: &verify::IssuerConfig, issuer: String) -> revocation::Issuer {
+    revocation::Issuer {
+        issuer,
+        max_token_lifetime: entry.max_token_lifetime.0,
+        leeway: entry.leeway.0,
     }
 }

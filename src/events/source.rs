@@ -22,7 +22,8 @@ pub struct SourceConfig {
     #[serde(deserialize_with = "format::deserialize")]
     #[schemars(schema_with = "format::schema")]
     pub format: Format,
-    /// The issuer whose tokens this sender may revoke, exactly as in `issuers`.
+    /// The issuer whose tokens this sender may revoke, exactly as in `issuers`. Of an issuer with
+    /// `tenants`, one tenant's: the pattern with the tenant filled in.
     pub issuer: String,
     /// How the sender proves who it is.
     pub auth: credentials::Config,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::core::config_error::ConfigErrors;
+use crate::core::issuer::IssuerPattern;
 use crate::core::units::Span;
 
 use super::log;
@@ -51,7 +52,8 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {
-    /// One of the configured issuers.
+    /// One of the configured issuers, exactly as in `issuers`; of an issuer with `tenants` either
+    /// the pattern or one tenant's.
     pub issuer: String,
     /// In place of the common `max_staleness`.
     #[serde(default)]
@@ -150,7 +152,12 @@ impl Config {
 
     /// How old the feed may be before this issuer's tokens are refused; `None`: any age.
     pub(super) fn patience(&self, issuer: &str) -> Option<Duration> {
-        let own = self.issuers.iter().find(|one| one.issuer == issuer);
+        let has = |one: &&Exception| match IssuerPattern::parse(&one.issuer) {
+            Ok(Some(pattern)) => pattern.matches(issuer),
+            _ => false,
+        };
+        let exact = self.issuers.iter().find(|one| one.issuer == issuer);
+        let own = exact.or_else(|| self.issuers.iter().find(has));
         let when_stale = own.and_then(|own| own.when_stale);
         let max_staleness = own.and_then(|own| own.max_staleness);
         match when_stale.unwrap_or(self.when_stale) {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::clock::UnixMillis;
+use crate::core::issuer::overlap;
 use crate::core::kv::{KeyValueStore, Kind};
 use crate::core::lifetime::{Bounds, Change, Current, History, Lifetimes};
 
@@ -42,7 +43,10 @@ pub struct Histories {
 #[derive(Debug)]
 struct OfIssuer {
     configured: Issuer,
+    /// What the log says of any issuer that this name stands for.
     history: History,
+    /// What it says of this very name.
+    own: History,
     current: Current,
     /// From version 0.1, which kept it in each replica's directory.
     kept: Vec<Change>,
@@ -66,6 +70,7 @@ impl Histories {
             let of_issuer = OfIssuer {
                 configured: issuer.clone(),
                 history: History::default(),
+                own: History::default(),
                 current: Current::new(Lifetimes::new(issuer.longest_life())),
                 kept: kept(keep, &issuer.issuer)?,
             };
@@ -108,12 +113,20 @@ impl Histories {
     }
 
     fn add(&mut self, issuer: &str, change: Change) -> bool {
-        let Some(of) = self.of.get_mut(issuer) else {
-            return false;
-        };
-        let is_news = of.history.add(change);
-        if is_news && let Some(lifetimes) = of.history.lifetimes() {
-            of.current.store(lifetimes);
+        let mut is_news = false;
+        // A tenant may have been configured by itself before its provider was, or the reverse. Its
+        // tokens and revocations of that time are judged by both.
+        let all = self.of.iter_mut();
+        for (name, of) in all.filter(|(name, _)| overlap(name, issuer)) {
+            if name == issuer {
+                of.own.add(change);
+            }
+            if of.history.add(change)
+                && let Some(lifetimes) = of.history.lifetimes()
+            {
+                of.current.store(lifetimes);
+                is_news = true;
+            }
         }
         is_news
     }
@@ -233,11 +246,17 @@ impl OfIssuer {
 
     /// Returns what the log has to be told to bring our configuration into force, if anything.
     fn own_change(&self, now: UnixMillis, spread: Duration) -> Option<Arc<Revocation>> {
-        let mut history = self.history.clone();
+        let (mut history, mut own) = (self.history.clone(), self.own.clone());
         for change in &self.kept {
             history.add(*change);
+            own.add(*change);
         }
-        let change = history.change_to(self.bounds(), now, spread)?;
+        // What is in force already is said again under this name if it was only said under another:
+        // whoever shares this name but not the other has to learn of it.
+        let again = || own.change_to(self.bounds(), now, spread);
+        let change = history
+            .change_to(self.bounds(), now, spread)
+            .or_else(again)?;
         Some(record(&self.configured.issuer, change))
     }
 

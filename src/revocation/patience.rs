@@ -1,14 +1,14 @@
 //! How old the feed may be before tokens are refused, by issuer.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Config, Issuer};
+use crate::core::issuer::ByIssuer;
 
 /// Ages of the feed; `None` is one that it never reaches.
 #[derive(Debug)]
 pub(super) struct Patience {
-    of: HashMap<String, Option<Duration>>,
+    of: ByIssuer<Option<Duration>>,
     /// Up to this age nobody is refused, so nobody needs to be looked up.
     shortest: Option<Duration>,
     /// Beyond this age everybody is refused.
@@ -18,8 +18,11 @@ pub(super) struct Patience {
 impl Patience {
     pub(super) fn new(config: &Config, issuers: &[Issuer]) -> Self {
         let issuers = issuers.iter().map(|issuer| &issuer.issuer);
-        let of: HashMap<_, _> = issuers
-            .map(|issuer| (issuer.clone(), config.patience(issuer)))
+        // An exception may be made for one tenant of a pattern.
+        let exceptions = config.issuers.iter().map(|exception| &exception.issuer);
+        let of: ByIssuer<_> = issuers
+            .chain(exceptions)
+            .map(|issuer| (issuer, config.patience(issuer)))
             .collect();
         let longest: Option<Vec<Duration>> = of.values().copied().collect();
         Self {
@@ -90,6 +93,30 @@ mod tests {
         let patience = patience("issuers: [{ issuer: b, when_stale: allow }]");
         assert_eq!(refused(&patience, 30), "");
         assert_eq!(refused(&patience, 31), "ac");
+    }
+
+    #[test]
+    fn a_pattern_and_one_of_its_tenants_may_be_excepted() {
+        let yaml = "issuers: [{ issuer: 'https://a/{tenant}', max_staleness: 9s }, \
+                    { issuer: https://a/strict, max_staleness: 5s }]";
+        let config: Config = serde_saphyr::from_str(yaml).unwrap();
+        let issuer = |name: &str| Issuer {
+            issuer: name.to_owned(),
+            max_token_lifetime: Duration::from_hours(1),
+            leeway: Duration::ZERO,
+        };
+        let listed = [
+            issuer("https://a/x"),
+            issuer("https://a/strict"),
+            issuer("b"),
+        ];
+        for issuers in [&listed[..], &[issuer("https://a/{tenant}"), issuer("b")]] {
+            let patience = Patience::new(&config, issuers);
+            let over = |issuer, seconds| patience.is_over(issuer, || SECOND * seconds);
+            assert!(!over("https://a/x", 9) && over("https://a/x", 10));
+            assert!(!over("https://a/strict", 5) && over("https://a/strict", 6));
+            assert!(!over("b", 30) && over("b", 31));
+        }
     }
 
     #[test]

@@ -1,19 +1,20 @@
 //! How long revocations are remembered: the terms of every issuer, and the history behind them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
 use crate::core::clock::UnixMillis;
+use crate::core::issuer::ByIssuer;
 
 use super::record::{Revocation, Terms, View};
 
 /// What retention depends on, as one issuer's configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
-    /// The token's `iss`.
+    /// The token's `iss`, or a pattern of them.
     pub issuer: String,
     pub max_token_lifetime: Duration,
     pub leeway: Duration,
@@ -34,8 +35,7 @@ pub struct Retention(Arc<ArcSwapOption<Rules>>);
 
 #[derive(Debug)]
 struct Rules {
-    /// By issuer. There are few: to compare is cheaper than to hash.
-    terms: BTreeMap<String, Terms>,
+    terms: ByIssuer<Terms>,
     /// Remember for at least this long after the receipt.
     floor: Duration,
 }

@@ -58,7 +58,8 @@ impl Claims {
     pub(crate) fn footprint(&self) -> usize {
         let texts = [&self.subject, &self.client, &self.token_id];
         let texts = texts.into_iter().flatten().map(|text| text.len());
-        texts.sum::<usize>() + self.all.text.len() + size_of_val(&*self.all.pieces)
+        let texts = texts.sum::<usize>() + self.issuer.len();
+        texts + self.all.text.len() + size_of_val(&*self.all.pieces)
     }
 }
 

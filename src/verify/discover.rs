@@ -60,7 +60,12 @@ const TRAITS: [(Profile, &[(&str, &str)]); 8] = [
 /// Why no document could be had.
 pub async fn discover(issuer: &IssuerConfig, keys: &KeysConfig) -> Result<Option<Profile>, String> {
     let jwks = issuer.jwks.clone().unwrap_or_default();
-    let url = safe_url(&issuer.issuer, jwks.allow_http);
+    if issuer.accepts_any_tenant() {
+        return Err("an issuer pattern has no discovery document".to_owned());
+    }
+    let names = issuer.names();
+    let name = names.first().ok_or("it has no tenants")?;
+    let url = safe_url(name, jwks.allow_http);
     let url = url.map_err(|why| format!("the issuer {why}"))?;
     let access = Access::new(&jwks, &url, Clients::new()?);
     let mut failures = Vec::new();

@@ -184,7 +184,7 @@ impl Feed {
             self.metrics.fetched.inc();
         }
         if past.is_empty && (is_new || !was_empty) {
-            let why = complaint.as_deref().unwrap_or("it has none for signatures");
+            let why = complaint.as_deref().unwrap_or("it is empty");
             warn!(issuer = self.issuer, "{EMPTY} ({why})");
         } else if let Some(why) = complaint.as_deref().filter(|_| is_new) {
             warn!(issuer = self.issuer, "some keys cannot be used: {why}");

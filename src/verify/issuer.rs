@@ -1,4 +1,4 @@
-//! One issuer: its keys, its algorithms and its rules. Nothing here looks at another issuer.
+//! One entry of `issuers:`, its keys and its algorithms. Nothing here looks at another entry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,6 @@ use super::refresh::Want;
 use super::rules::Rules;
 use super::secret_key;
 use crate::core::clock::{Clock, UnixMillis};
-use crate::core::lifetime::Current;
 use crate::core::reason::{Reason, Rejection};
 
 pub(super) struct Issuer {
@@ -88,16 +87,16 @@ impl Issuer {
     /// The field that is wrong, and why: a secret's file or an inline set that cannot be used.
     pub(super) fn new(
         config: &IssuerConfig,
-        lifetimes: Current,
         client: &LazyClient,
         shared: &Shared,
         metrics: &Metrics,
     ) -> Result<Self, (&'static str, String)> {
         let asymmetric = config.asymmetric();
-        let keyring = Arc::new(Keyring::new(Terms {
+        let terms = Terms {
             algorithms: asymmetric,
             jwt_svid: config.jwks.as_ref().is_some_and(|jwks| jwks.jwt_svid),
-        }));
+        };
+        let keyring = Arc::new(Keyring::new(terms, config.names()));
         let secret = config.secret.as_ref();
         let secret = secret
             .map(|secret| Secret::load(config, secret))
@@ -106,7 +105,7 @@ impl Issuer {
         let feed = feed(config, &keyring, client, shared, metrics).map_err(|why| ("jwks", why))?;
         let hmac = secret.iter().flat_map(Secret::algorithms);
         Ok(Self {
-            rules: Rules::new(config, lifetimes),
+            rules: Rules::new(config),
             feed,
             algorithms: asymmetric.iter().chain(hmac).collect(),
             keyring,
@@ -121,9 +120,14 @@ impl Issuer {
         allowed.then_some(()).ok_or(Reason::UnsupportedAlgorithm)
     }
 
-    /// The key that signed this token.
-    pub(super) fn signer(&self, jws: &Jws<'_>, clock: &Clock) -> Result<Arc<Key>, Refusal<'_>> {
-        let candidates = self.candidates(jws, clock)?;
+    /// The key of `name`, one of the entry's issuers, that signed this token.
+    pub(super) fn signer(
+        &self,
+        name: &str,
+        jws: &Jws<'_>,
+        clock: &Clock,
+    ) -> Result<Arc<Key>, Refusal<'_>> {
+        let candidates = self.candidates(name, jws, clock)?;
         let made_it =
             |key: &&Arc<Key>| key.verifies(jws.header.algorithm, jws.signed, jws.signature);
         if let Some(key) = candidates.iter().take(MOST_TRIED).find(made_it) {
@@ -135,12 +139,17 @@ impl Issuer {
         Err(self.doubt(jws, Reason::BadSignature))
     }
 
-    fn candidates(&self, jws: &Jws<'_>, clock: &Clock) -> Result<Candidates, Refusal<'_>> {
+    fn candidates(
+        &self,
+        name: &str,
+        jws: &Jws<'_>,
+        clock: &Clock,
+    ) -> Result<Candidates, Refusal<'_>> {
         let header = &jws.header;
         if header.algorithm.is_hmac() {
             return Ok(self.secret_for(header)?);
         }
-        match self.public(header, clock.now()) {
+        match self.public(name, header, clock.now()) {
             Ok(candidates) => Ok(candidates),
             Err(NoKey::NotLoaded) => {
                 if let Some(feed) = &self.feed {
@@ -167,15 +176,20 @@ impl Issuer {
         }
     }
 
-    fn public(&self, header: &Header<'_>, now: UnixMillis) -> Result<Candidates, NoKey> {
+    fn public(
+        &self,
+        name: &str,
+        header: &Header<'_>,
+        now: UnixMillis,
+    ) -> Result<Candidates, NoKey> {
         let kid = header.kid.as_deref();
-        self.keyring.find(kid, header.algorithm, now)
+        self.keyring.find(name, kid, header.algorithm, now)
     }
 
     fn secret_for(&self, header: &Header<'_>) -> Result<Candidates, Reason> {
         let secret = self.secret.as_ref().ok_or(Reason::UnsupportedAlgorithm)?;
         let kid = header.kid.as_deref().filter(|_| secret.named);
-        let found = secret.set.find(kid, header.algorithm);
+        let found = secret.set.find("", kid, header.algorithm);
         found.map_err(reason)
     }
 }
@@ -190,7 +204,7 @@ impl Secret {
 
     fn algorithms(&self) -> impl Iterator<Item = super::Algorithm> {
         let all = super::Algorithm::ALL.into_iter();
-        all.filter(|algorithm| self.set.find(None, *algorithm).is_ok())
+        all.filter(|algorithm| self.set.find("", None, *algorithm).is_ok())
     }
 }
 

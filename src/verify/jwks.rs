@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 use super::algorithm::Algorithm;
 use super::json::{self, Json};
 use super::key::{Key, Lease, Terms};
-use super::public::Unusable;
+use super::public::{Unusable, text};
+use crate::core::issuer::{TENANT, overlap};
 
 /// How many keys are tried for one token: each costs a signature check. More under one `kid` are
 /// skipped.
@@ -20,8 +21,16 @@ const MOST_VALUES: usize = 100_000;
 /// The usable keys of a set.
 #[derive(Debug, Default)]
 pub(super) struct KeySet {
-    keys: Vec<Arc<Key>>,
+    keys: Vec<Published>,
     skipped: BTreeMap<Unusable, usize>,
+}
+
+/// A key, and the issuer whose tokens alone it may sign; a provider that serves many tenants from
+/// one set says so by the member `issuer`, with a placeholder for the tenant.
+#[derive(Debug)]
+struct Published {
+    key: Arc<Key>,
+    issuer: Option<Box<str>>,
 }
 
 /// The keys that may be tried, in the set's order. Nearly always one; one more than
@@ -38,12 +47,17 @@ pub(super) enum Missing {
 }
 
 impl KeySet {
-    /// Reads a set. Keys that cannot be used are skipped and counted. A set without a usable key is
-    /// a set: it says that no signature is good.
+    /// Reads a set. Keys that cannot be used, or are for none of the issuers `names`, are skipped
+    /// and counted. A set without a usable key is a set: it says that no signature is good.
     ///
     /// # Errors
     /// When the text is no JWK set: what is wrong, for people.
-    pub(super) fn parse(text: &[u8], terms: Terms, lease: &Arc<Lease>) -> Result<Self, String> {
+    pub(super) fn parse(
+        text: &[u8],
+        terms: Terms,
+        names: &[String],
+        lease: &Arc<Lease>,
+    ) -> Result<Self, String> {
         let members = json::object_within(json::without_mark(text), MOST_VALUES)
             .map_err(|error| format!("the key set is {error}"))?;
         let Some(Json::List(items)) = members.get("keys") else {
@@ -51,48 +65,69 @@ impl KeySet {
         };
         let mut set = Self::default();
         for item in items {
-            if let Err(unusable) = set.take(item, terms, lease) {
+            if let Err(unusable) = set.take(item, terms, names, lease) {
                 *set.skipped.entry(unusable).or_default() += 1;
             }
         }
         Ok(set)
     }
 
-    fn take(&mut self, item: &Json<'_>, terms: Terms, lease: &Arc<Lease>) -> Result<(), Unusable> {
+    fn take(
+        &mut self,
+        item: &Json<'_>,
+        terms: Terms,
+        names: &[String],
+        lease: &Arc<Lease>,
+    ) -> Result<(), Unusable> {
         let Json::Object(jwk) = item else {
             return Err(Unusable::Malformed("it is no object"));
         };
+        let issuer = text(jwk, "issuer")?.map(|issuer| issuer.replace("{tenantid}", TENANT));
+        if issuer
+            .as_ref()
+            .is_some_and(|own| !names.iter().any(|name| overlap(own, name)))
+        {
+            return Err(Unusable::OtherIssuer("it is for another issuer"));
+        }
         let key = Key::from_jwk(jwk, terms, lease)?;
-        let same_name = |held: &&Arc<Key>| held.kid() == key.kid();
+        let same_name = |held: &&Published| held.key.kid() == key.kid();
         if key.kid().is_some() && self.keys.iter().filter(same_name).count() >= MOST_TRIED {
             return Err(Unusable::Surplus("too many keys have its kid"));
         }
-        self.keys.push(Arc::new(key));
+        self.keys.push(Published {
+            key: Arc::new(key),
+            issuer: issuer.map(Into::into),
+        });
         Ok(())
     }
 
     /// A set of one key.
     pub(super) fn of(key: Key) -> Self {
         Self {
-            keys: vec![Arc::new(key)],
+            keys: vec![Published {
+                key: Arc::new(key),
+                issuer: None,
+            }],
             ..Self::default()
         }
     }
 
-    /// The keys that may have signed a token with this header: those of its `kid` that fit the
-    /// algorithm, or every fitting one if it has none. A set's only key serves tokens of any `kid`
-    /// if it has none itself.
+    /// The keys that may have signed a token of this issuer with this header: those of its `kid`
+    /// that fit the algorithm, or every fitting one if it has none. A set's only key serves tokens
+    /// of any `kid` if it has none itself.
     pub(super) fn find(
         &self,
+        issuer: &str,
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<Candidates, Missing> {
-        let lone = matches!(&*self.keys, [key] if key.kid().is_none());
+        let lone = matches!(&*self.keys, [only] if only.key.kid().is_none());
         let kid = kid.filter(|_| !lone);
-        let mut named = self
-            .keys
-            .iter()
-            .filter(|key| kid.is_none() || key.kid() == kid);
+        let is_named = |held: &&Published| {
+            let is_for = held.issuer.as_ref().is_none_or(|own| overlap(own, issuer));
+            is_for && (kid.is_none() || held.key.kid() == kid)
+        };
+        let mut named = self.keys.iter().filter(is_named).map(|held| &held.key);
         let Some(first) = named.next() else {
             return Err(Missing::Key);
         };
@@ -112,13 +147,15 @@ impl KeySet {
     /// Keeps the keys of an earlier set that are in this one too, so that what they verified stays
     /// good, and retires the others.
     pub(super) fn succeed(&mut self, earlier: &Self) -> Retire {
-        let mut gone = earlier.keys.clone();
-        for key in &mut self.keys {
-            if let Some(at) = gone.iter().position(|held| held.is_same(key)) {
-                *key = gone.swap_remove(at);
+        let mut gone: Vec<&Published> = earlier.keys.iter().collect();
+        for new in &mut self.keys {
+            let is_same =
+                |held: &&Published| held.issuer == new.issuer && held.key.is_same(&new.key);
+            if let Some(at) = gone.iter().position(is_same) {
+                new.key = Arc::clone(&gone.swap_remove(at).key);
             }
         }
-        Retire(gone)
+        Retire(gone.into_iter().map(|held| Arc::clone(&held.key)).collect())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -132,12 +169,15 @@ impl KeySet {
     }
 
     /// For people: why keys were skipped, and how many for each reason. `None` when nothing is
-    /// wrong with any of them.
+    /// wrong with any of them. Keys for others are nothing wrong unless there are no more.
     pub(super) fn complaint(&self) -> Option<String> {
+        let is_wrong = |reason: &Unusable| {
+            !matches!(reason, Unusable::OtherPurpose(_) | Unusable::OtherIssuer(_))
+        };
         let reasons: Vec<_> = self
             .skipped
             .iter()
-            .filter(|(reason, _)| !matches!(reason, Unusable::OtherPurpose(_)))
+            .filter(|(reason, _)| self.keys.is_empty() || is_wrong(reason))
             .map(|(reason, count)| format!("{count} skipped: {}", reason.why()))
             .collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::fetch::safe_url;
 use crate::core::config_error::ConfigErrors;
+use crate::core::issuer::TENANT;
 use crate::core::units::{Bytes, Span};
 
 /// Where public keys come from. Exactly one of `uri`, `discovery`, `file` and `inline` is given.
@@ -108,7 +109,11 @@ impl JwksConfig {
         {
             errors.push("uri", why);
         }
-        if self.discovery
+        if self.discovery && issuer.contains(TENANT) {
+            let why = "cannot be used with an issuer pattern, because a discovery document is \
+                       about one issuer: give the address of the shared key set as uri";
+            errors.push("discovery", why);
+        } else if self.discovery
             && let Err(why) = safe_url(issuer, self.allow_http)
         {
             errors.push("discovery", format!("the issuer {why}"));

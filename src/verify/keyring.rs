@@ -15,6 +15,8 @@ pub(super) struct Keyring {
     set: ArcSwap<KeySet>,
     lease: Arc<Lease>,
     terms: Terms,
+    /// The issuers whose tokens the keys may sign.
+    names: Vec<String>,
 }
 
 /// Why no key may be tried.
@@ -26,16 +28,18 @@ pub(super) enum NoKey {
 }
 
 impl Keyring {
-    pub(super) fn new(terms: Terms) -> Self {
+    pub(super) fn new(terms: Terms, names: Vec<String>) -> Self {
         Self {
             set: ArcSwap::default(),
             lease: Lease::none(),
             terms,
+            names,
         }
     }
 
     pub(super) fn find(
         &self,
+        issuer: &str,
         kid: Option<&str>,
         algorithm: Algorithm,
         now: UnixMillis,
@@ -43,7 +47,8 @@ impl Keyring {
         if !self.is_loaded(now) {
             return Err(NoKey::NotLoaded);
         }
-        self.set.load().find(kid, algorithm).map_err(NoKey::Missing)
+        let found = self.set.load().find(issuer, kid, algorithm);
+        found.map_err(NoKey::Missing)
     }
 
     pub(super) fn is_loaded(&self, now: UnixMillis) -> bool {
@@ -55,7 +60,7 @@ impl Keyring {
     /// # Errors
     /// What is wrong with the set, for people.
     pub(super) fn replace(&self, text: &[u8], until: UnixMillis) -> Result<Arc<KeySet>, String> {
-        let mut set = KeySet::parse(text, self.terms, &self.lease)?;
+        let mut set = KeySet::parse(text, self.terms, &self.names, &self.lease)?;
         let retire = set.succeed(&self.set.load());
         let set = Arc::new(set);
         self.set.store(Arc::clone(&set));

@@ -54,6 +54,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::config_error::ConfigErrors;
+use crate::core::issuer::ByIssuer;
 use crate::core::kv::KeyValueStore;
 use crate::core::lifetime::Current;
 use crate::core::readiness::Readiness;
@@ -97,7 +98,9 @@ impl Verified {
 
 /// Verifies tokens of every configured issuer.
 pub struct Verifier {
-    issuers: HashMap<String, Arc<Issuer>>,
+    issuers: ByIssuer<Known>,
+    /// The entries of the configuration, each with keys of its own.
+    entries: Vec<Arc<Issuer>>,
     /// The refusal of a token of another issuer.
     no_issuer: Rejection,
     cache: KnownTokens,
@@ -106,6 +109,14 @@ pub struct Verifier {
     horizon: Arc<AtomicU64>,
     metrics: Arc<Metrics>,
     startup_timeout: std::time::Duration,
+}
+
+/// An issuer, or those of any tenant, and the entry that says how their tokens are judged.
+struct Known {
+    /// `None` for any tenant.
+    name: Option<Arc<str>>,
+    entry: Arc<Issuer>,
+    lifetimes: Current,
 }
 
 impl Verifier {
@@ -141,25 +152,34 @@ impl Verifier {
             readiness,
             places: Arc::new(Semaphore::new(refresh::PLACES_IN_ALL)),
         };
-        let mut built = HashMap::new();
+        let (mut built, mut entries) = (ByIssuer::default(), Vec::new());
         let client = LazyClient::new(access::Clients::new);
         errors.each("issuers", issuers, |errors, config| {
-            let issuer = match lifetimes.remove(&config.issuer) {
-                Some(history) => Issuer::new(config, history, &client, &shared, &metrics),
-                None => Err(("issuer", "has no history, or stands here twice".to_owned())),
+            let entry = match Issuer::new(config, &client, &shared, &metrics) {
+                Ok(entry) => Arc::new(entry),
+                Err((field, why)) => return errors.push(field, why),
             };
-            match issuer {
-                Ok(issuer) => drop(built.insert(config.issuer.clone(), Arc::new(issuer))),
-                Err((field, why)) => errors.push(field, why),
+            for name in config.names() {
+                let Some(lifetimes) = lifetimes.remove(&name) else {
+                    return errors.push("issuer", format!("{name:?} has no history"));
+                };
+                let known = Known {
+                    name: (!config.accepts_any_tenant()).then(|| name.as_str().into()),
+                    entry: Arc::clone(&entry),
+                    lifetimes,
+                };
+                built.insert(&name, known);
             }
+            entries.push(entry);
         });
         if !errors.is_empty() {
             return Err(errors);
         }
-        let names: Vec<&str> = issuers.iter().map(|one| &*one.issuer).collect();
+        let names: Vec<String> = issuers.iter().map(IssuerConfig::shown).collect();
         let expected = format!("iss: {}", names.join(" or "));
         Ok(Self {
             issuers: built,
+            entries,
             no_issuer: Rejection::expected(Reason::UnknownIssuer, expected),
             cache: KnownTokens::new(cache, clock.clone()),
             clock,
@@ -209,8 +229,8 @@ impl Verifier {
             if !allowed.contains(&jws.header.algorithm) {
                 return Err(Reason::UnsupportedAlgorithm.into());
             }
-            let issuer = self.issuers.get(issuer).ok_or(Reason::UnknownIssuer)?;
-            issuer.signer(&jws, &self.clock)?;
+            let known = self.issuers.get(issuer).ok_or(Reason::UnknownIssuer)?;
+            known.entry.signer(issuer, &jws, &self.clock)?;
             Ok(jws.payload_bytes.to_vec())
         })
         .await
@@ -221,13 +241,18 @@ impl Verifier {
         settled(|| {
             let mut space = Vec::new();
             let jws = Jws::parse(token.expose(), &mut space)?;
-            let issuer = jws.issuer().and_then(|name| self.issuers.get(name));
-            let issuer = issuer.ok_or_else(|| self.no_issuer.clone())?;
-            issuer.admit(&jws.header)?;
-            let key = issuer.signer(&jws, &self.clock)?;
+            let name = jws.issuer();
+            let known = name.and_then(|name| Some((name, self.issuers.get(name)?)));
+            let (name, known) = known.ok_or_else(|| self.no_issuer.clone())?;
+            let Known { entry, .. } = known;
+            entry.admit(&jws.header)?;
+            let key = entry.signer(name, &jws, &self.clock)?;
             let now = self.clock.now();
+            let name = known.name.clone().unwrap_or_else(|| name.into());
+            let lifetimes = known.lifetimes.load();
             let typ = jws.header.typ.as_deref();
-            let (claims, window) = issuer.rules.judge(typ, &jws.payload, now)?;
+            let judged = entry.rules.judge(name, &lifetimes, typ, &jws.payload, now);
+            let (claims, window) = judged?;
             window.admits(now, self.horizon())?;
             Ok(Verified {
                 claims,
@@ -245,7 +270,7 @@ impl Verifier {
     /// When one of its own tasks panicked.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut tasks = JoinSet::new();
-        for issuer in self.issuers.values().map(Arc::clone) {
+        for issuer in self.entries.iter().map(Arc::clone) {
             let patience = self.startup_timeout;
             tasks.spawn(async move {
                 let Some(feed) = &issuer.feed else { return };
@@ -278,11 +303,8 @@ impl Verifier {
     /// Asks for an issuer's keys to be fetched soon: an event said that they changed. At most one
     /// such fetch per cooldown; one that comes too early is put off, not dropped.
     pub fn refetch(&self, issuer: &str) {
-        let feed = self
-            .issuers
-            .get(issuer)
-            .and_then(|issuer| issuer.feed.as_ref());
-        if let Some(feed) = feed {
+        let known = self.issuers.get(issuer);
+        if let Some(feed) = known.and_then(|known| known.entry.feed.as_ref()) {
             feed.refresh.hint();
         }
     }
@@ -310,7 +332,7 @@ async fn settled<'i, T>(attempt: impl Fn() -> Result<T, Refusal<'i>>) -> Result<
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Verifier")
-            .field("issuers", &self.issuers.keys())
+            .field("issuers", &self.no_issuer.detail)
             .finish_non_exhaustive()
     }
 }

@@ -18,6 +18,8 @@ use super::jws;
 pub(super) enum Unusable {
     /// Published for something other than signatures. Nothing is wrong with that.
     OtherPurpose(&'static str),
+    /// Its member `issuer` names another issuer. Nothing is wrong with that.
+    OtherIssuer(&'static str),
     /// A type, curve or algorithm that is not supported, or not allowed for this issuer.
     Unsupported(&'static str),
     /// Not a key as the specifications write it.
@@ -32,8 +34,9 @@ pub(super) enum Unusable {
 
 impl Unusable {
     /// The values of the metric's label `reason`.
-    pub(super) const KINDS: [&'static str; 6] = [
+    pub(super) const KINDS: [&'static str; 7] = [
         "other_purpose",
+        "other_issuer",
         "unsupported",
         "malformed",
         "weak",
@@ -44,11 +47,12 @@ impl Unusable {
     pub(super) const fn kind(self) -> &'static str {
         Self::KINDS[match self {
             Self::OtherPurpose(_) => 0,
-            Self::Unsupported(_) => 1,
-            Self::Malformed(_) => 2,
-            Self::Weak(_) => 3,
-            Self::Exposed(_) => 4,
-            Self::Surplus(_) => 5,
+            Self::OtherIssuer(_) => 1,
+            Self::Unsupported(_) => 2,
+            Self::Malformed(_) => 3,
+            Self::Weak(_) => 4,
+            Self::Exposed(_) => 5,
+            Self::Surplus(_) => 6,
         }]
     }
 
@@ -56,6 +60,7 @@ impl Unusable {
     pub(super) const fn why(self) -> &'static str {
         match self {
             Self::OtherPurpose(why)
+            | Self::OtherIssuer(why)
             | Self::Unsupported(why)
             | Self::Malformed(why)
             | Self::Weak(why)

@@ -12,41 +12,38 @@ use super::config::{BoundTokens, IssuerConfig};
 use super::json::{Json, Object};
 use super::profile::Form;
 use crate::core::clock::UnixMillis;
-use crate::core::lifetime::Current;
+use crate::core::lifetime::Lifetimes;
 use crate::core::reason::{Reason, Rejection};
 
 pub(super) use times::Window;
 
-/// The terms of one issuer.
+/// The rules of one entry of `issuers:`.
 #[derive(Debug)]
 pub(super) struct Rules {
-    /// Shared by the claims of all its tokens.
-    issuer: Arc<str>,
     config: IssuerConfig,
     form: Form,
-    lifetimes: Current,
 }
 
 impl Rules {
-    pub(super) fn new(config: &IssuerConfig, lifetimes: Current) -> Self {
+    pub(super) fn new(config: &IssuerConfig) -> Self {
         Self {
-            issuer: config.issuer.as_str().into(),
             config: config.clone(),
             form: Form::of(config),
-            lifetimes,
         }
     }
 
-    /// Judges a token by its `typ` and its claims. What depends on the present time is left to
-    /// [`Window::admits`], which judges it again whenever the token comes back.
+    /// Judges a token of `issuer` by its `typ` and its claims. What depends on the present time is
+    /// left to [`Window::admits`], which judges it again whenever the token comes back.
     pub(super) fn judge(
         &self,
+        issuer: Arc<str>,
+        lifetimes: &Lifetimes,
         typ: Option<&str>,
         payload: &Object<'_>,
         now: UnixMillis,
     ) -> Result<(Claims, Window), Rejection> {
         self.check_kind(typ, payload)?;
-        let times = self.times(payload, now)?;
+        let times = self.times(lifetimes, payload, now)?;
         self.check_audience(payload)?;
         self.check_binding(payload)?;
         let subject = name(payload, "sub")?;
@@ -54,7 +51,7 @@ impl Rules {
         let client = self.client(payload)?;
         self.check_client(client.as_deref())?;
         let claims = Claims {
-            issuer: Arc::clone(&self.issuer),
+            issuer,
             subject,
             client,
             token_id,
@@ -204,7 +201,6 @@ mod tests {
 
     use super::times::{LAST_SECOND, earliest_issue, seconds};
     use super::*;
-    use crate::core::lifetime::Lifetimes;
     use crate::verify::json;
     use crate::verify::tests::mutation::json_value;
 
@@ -228,17 +224,20 @@ mod tests {
         }
     }
 
-    fn judged(lifetimes: Lifetimes, claims: &serde_json::Value, now: u64) -> Result<u64, Reason> {
+    fn judged(lifetimes: &Lifetimes, claims: &serde_json::Value, now: u64) -> Result<u64, Reason> {
         let config = serde_json::json!({
             "issuer": "https://id.example.com", "any_audience": true, "leeway": "10m",
         });
-        let rules = Rules::new(
-            &crate::verify::tests::read(&config),
-            Current::new(lifetimes),
-        );
+        let rules = Rules::new(&crate::verify::tests::read(&config));
         let text = claims.to_string();
         let payload = json::object(text.as_bytes()).unwrap();
-        let judged = rules.judge(None, &payload, UnixMillis::from_seconds(now));
+        let judged = rules.judge(
+            "".into(),
+            lifetimes,
+            None,
+            &payload,
+            UnixMillis::from_seconds(now),
+        );
         let judged = judged.map(|(claims, _)| claims.counts_as_issued_at);
         judged.map_err(|rejection| rejection.reason)
     }
@@ -261,7 +260,7 @@ mod tests {
         lifetimes.adopt_leeway(Duration::from_secs(30), UnixMillis::from_seconds(1000));
         lifetimes.adopt_leeway(Duration::from_mins(10), UnixMillis::from_seconds(9100));
         let ended = |exp: u64| serde_json::json!({ "iat": exp - 3600, "exp": exp });
-        let judged = |exp| judged(lifetimes.clone(), &ended(exp), 9100);
+        let judged = |exp| judged(&lifetimes, &ended(exp), 9100);
         assert_eq!(judged(9069), Err(Reason::Expired));
         assert_eq!(judged(9070), Ok(9070 - 3600));
     }
@@ -271,7 +270,7 @@ mod tests {
         let mut lifetimes = Lifetimes::new(HOUR * 3);
         lifetimes.adopt(HOUR, UnixMillis::from_seconds(20_000));
         let claims = serde_json::json!({ "exp": 30_000 });
-        let judged = |now| judged(lifetimes.clone(), &claims, now);
+        let judged = |now| judged(&lifetimes, &claims, now);
         assert_eq!(judged(20_000), Err(Reason::LifetimeExceeded));
         assert_eq!(judged(27_000), Ok(30_000 - 3 * 3600));
     }

@@ -176,3 +176,57 @@ fn what_one_issuer_lacks_raises_nothing_for_another() {
     both.assume_ours();
     assert_eq!(of(&both).of_token(30_000), HOUR + LEEWAY);
 }
+
+/// A tenant by itself, and all tenants of its provider, in turns: a raise never reaches back.
+#[test]
+fn a_tenant_and_the_pattern_of_its_provider_share_their_histories() {
+    const PATTERN: &str = "https://login.example.com/{tenant}/v2.0";
+    let named = |name: &str, hours: u32| {
+        let issuer = Issuer {
+            issuer: name.to_owned(),
+            max_token_lifetime: HOUR * hours,
+            leeway: LEEWAY,
+        };
+        let (keep, retention) = (InMemory::default(), Retention::default());
+        Histories::new(&[issuer], &keep, retention, Duration::ZERO, Duration::ZERO).unwrap()
+    };
+    let of_token = |histories: &Histories, name: &str, seconds: u64| {
+        histories.current()[name].load().of_token(seconds)
+    };
+    let [acme, globex] = ["acme", "globex"].map(|tenant| PATTERN.replace("{tenant}", tenant));
+    let mut alone = named(&acme, 1);
+    let mut log = started(&mut alone, 10_000);
+    let mut all = named(PATTERN, 2);
+    learn_all(&mut all, &log);
+    log.extend(started(&mut all, 20_000));
+    assert_eq!(of_token(&all, PATTERN, 20_000), HOUR + LEEWAY);
+    assert_eq!(of_token(&all, PATTERN, 20_001), HOUR * 2 + LEEWAY);
+    let mut alone = named(&globex, 3);
+    learn_all(&mut alone, &log);
+    log.extend(started(&mut alone, 30_000));
+    assert_eq!(of_token(&alone, &globex, 30_000), HOUR * 2 + LEEWAY);
+    assert_eq!(of_token(&alone, &globex, 30_001), HOUR * 3 + LEEWAY);
+    let mut other = named("https://login.example.com/acme/v1.0", 4);
+    learn_all(&mut other, &log);
+    assert_eq!(started(&mut other, 40_000).len(), 1);
+    assert_eq!(
+        of_token(&other, "https://login.example.com/acme/v1.0", 1),
+        HOUR * 4 + LEEWAY
+    );
+
+    // What one tenant's record says already is said again for the others.
+    let mut alone = named(&acme, 2);
+    let mut log = started(&mut alone, 10_000);
+    let mut all = named(PATTERN, 2);
+    learn_all(&mut all, &log);
+    let again = started(&mut all, 20_000);
+    assert_eq!(again.len(), 1);
+    log.extend(again);
+    let mut all = named(PATTERN, 2);
+    learn_all(&mut all, &log);
+    assert!(started(&mut all, 25_000).is_empty());
+    let mut alone = named(&globex, 3);
+    learn_all(&mut alone, &log);
+    started(&mut alone, 30_000);
+    assert_eq!(of_token(&alone, &globex, 30_000), HOUR * 2 + LEEWAY);
+}

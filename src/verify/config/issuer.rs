@@ -1,5 +1,6 @@
 //! `issuers:`, the terms of each.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 
 use super::SecretConfig;
 use crate::core::config_error::ConfigErrors;
+use crate::core::issuer::{IssuerPattern, is_tenant, overlap};
 use crate::core::units::Span;
 use crate::verify::algorithm::{Algorithm, Algorithms};
 use crate::verify::claims::ClaimPath;
@@ -19,8 +21,16 @@ use crate::verify::secret_key;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
-    /// The token's `iss`, compared byte by byte: a slash at the end matters.
+    /// The token's `iss`, compared byte by byte: a slash at the end matters. For a multi-tenant
+    /// provider, a pattern with `{tenant}` as one segment of its path, such as
+    /// `https://login.example.com/{tenant}/v2.0`. The tenants share keys and settings; each
+    /// tenant's issuer has its own revocations.
     pub issuer: String,
+    /// The tenants whose tokens are accepted if `issuer` is a pattern: a list of tenants as they
+    /// appear in `iss`, or `any`. With `any`, a token of everybody who can get a tenant at the
+    /// provider is accepted.
+    #[serde(default)]
+    pub tenants: Option<Tenants>,
     /// Where the issuer's public keys come from.
     #[serde(default)]
     pub jwks: Option<JwksConfig>,
@@ -95,6 +105,22 @@ pub struct IssuerConfig {
     pub client_claims: Option<Vec<ClaimPath>>,
 }
 
+/// The tenants of an issuer pattern.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Tenants {
+    /// Every tenant.
+    Any(AnyTenant),
+    Listed(#[schemars(length(min = 1))] Vec<String>),
+}
+
+/// Every tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AnyTenant {
+    Any,
+}
+
 /// What to do with a token that is bound to a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -126,15 +152,22 @@ pub fn check_issuers(issuers: &[IssuerConfig], errors: &mut ConfigErrors) {
     errors.each("issuers", issuers, |errors, issuer| {
         issuer.check(errors);
     });
+    let (mut exact, mut patterns) = (BTreeSet::<String>::new(), Vec::<String>::new());
     for (i, issuer) in issuers.iter().enumerate() {
-        if issuers[..i]
-            .iter()
-            .any(|other| other.issuer == issuer.issuer)
-        {
-            errors.push(
-                &format!("issuers[{i}].issuer"),
-                "this issuer stands here twice",
-            );
+        let (names, is_pattern) = (issuer.names(), issuer.accepts_any_tenant());
+        let is_taken = |name: &&String| {
+            exact.contains(*name)
+                || patterns.iter().any(|other| overlap(name, other))
+                || is_pattern && exact.iter().any(|other| overlap(name, other))
+        };
+        if let Some(name) = names.iter().find(is_taken) {
+            let why = format!("duplicate issuer: an earlier entry accepts tokens of {name:?}");
+            errors.push(&format!("issuers[{i}].issuer"), why);
+        }
+        if is_pattern {
+            patterns.extend(names);
+        } else {
+            exact.extend(names);
         }
     }
 }
@@ -142,9 +175,7 @@ pub fn check_issuers(issuers: &[IssuerConfig], errors: &mut ConfigErrors) {
 impl IssuerConfig {
     /// Reports every mistake that can be seen without opening a file.
     pub fn check(&self, errors: &mut ConfigErrors) {
-        if self.issuer.is_empty() {
-            errors.push("issuer", "must not be empty");
-        }
+        self.check_names(errors);
         self.check_keys(errors);
         self.check_algorithms(errors);
         if self.audiences.is_empty() && !self.any_audience {
@@ -187,6 +218,49 @@ impl IssuerConfig {
         if let Some(both) = self.require_claims().find(forbidden) {
             let why = format!("no token could pass: {both} is required too");
             errors.push("forbid_claims", why);
+        }
+    }
+
+    /// The exact issuers whose tokens are accepted, or the pattern if any tenant is.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        match (IssuerPattern::parse(&self.issuer), &self.tenants) {
+            (Ok(Some(pattern)), Some(Tenants::Listed(tenants))) => tenants
+                .iter()
+                .map(|tenant| pattern.issuer_of(tenant))
+                .collect(),
+            _ => vec![self.issuer.clone()],
+        }
+    }
+
+    /// The issuers for people.
+    pub(in crate::verify) fn shown(&self) -> String {
+        match &self.tenants {
+            Some(Tenants::Listed(_)) => format!("{} of a listed tenant", self.issuer),
+            _ => self.issuer.clone(),
+        }
+    }
+
+    /// Whether the issuers cannot be listed.
+    pub(in crate::verify) fn accepts_any_tenant(&self) -> bool {
+        matches!(self.tenants, Some(Tenants::Any(_)))
+    }
+
+    fn check_names(&self, errors: &mut ConfigErrors) {
+        if self.issuer.is_empty() {
+            errors.push("issuer", "must not be empty");
+        }
+        match (IssuerPattern::parse(&self.issuer), &self.tenants) {
+            (Err(why), _) => errors.push("issuer", why),
+            (Ok(None), Some(_)) => errors.push("tenants", "needs {tenant} in the issuer's path"),
+            (Ok(Some(_)), None) => {
+                errors.push(
+                    "issuer",
+                    "is a pattern: list its tenants, or set tenants: any",
+                );
+            }
+            (Ok(Some(_)), Some(Tenants::Listed(tenants))) => check_tenants(tenants, errors),
+            (Ok(None), None) | (Ok(Some(_)), Some(Tenants::Any(_))) => {}
         }
     }
 
@@ -247,5 +321,24 @@ impl IssuerConfig {
         let listed = self.algorithms.as_deref().unwrap_or(&Algorithm::ALL);
         let asymmetric = listed.iter().copied().filter(|one| !one.is_hmac());
         asymmetric.filter(|_| self.jwks.is_some()).collect()
+    }
+}
+
+fn check_tenants(tenants: &[String], errors: &mut ConfigErrors) {
+    if tenants.is_empty() {
+        errors.push(
+            "tenants",
+            "no token could pass: list a tenant, or set tenants: any",
+        );
+    }
+    let mut earlier = BTreeSet::new();
+    for (i, tenant) in tenants.iter().enumerate() {
+        let at = format!("tenants[{i}]");
+        if !is_tenant(tenant) {
+            let why = "must be one path segment of letters, digits, `-`, `.`, `_` and `~`";
+            errors.push(&at, why);
+        } else if !earlier.insert(tenant) {
+            errors.push(&at, "duplicate tenant");
+        }
     }
 }

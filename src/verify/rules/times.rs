@@ -51,14 +51,19 @@ impl Window {
 impl Rules {
     /// `exp` and `iat` are rounded down: a token ends a little early and counts as issued a little
     /// early, so neither its life nor the reach of a revocation is ever judged too kindly.
-    pub(super) fn times(&self, payload: &Object<'_>, now: UnixMillis) -> Result<Times, Rejection> {
+    pub(super) fn times(
+        &self,
+        lifetimes: &Lifetimes,
+        payload: &Object<'_>,
+        now: UnixMillis,
+    ) -> Result<Times, Rejection> {
         let expires_at = match payload.get("exp") {
             Some(Json::Number(exp)) => seconds(exp).ok_or_else(|| no_date("exp"))?.floor,
             Some(Json::Digits(_)) => return Err(no_date("exp")),
             // Of another type, it is as good as missing.
             _ => return Err(Rejection::expected(Reason::MissingClaim, "exp: a number")),
         };
-        let dead_before = self.lifetimes.load().dead_before();
+        let dead_before = lifetimes.dead_before();
         if expires_at < dead_before {
             let expected = format!("exp: {dead_before} or later, when the leeway was raised");
             let found = format!("exp: {expires_at}");
@@ -67,11 +72,11 @@ impl Rules {
         let not_before = seconds_of(payload, "nbf")?.map(|time| time.ceiling);
         let issued_at = seconds_of(payload, "iat")?.map(|time| time.floor);
         let counts_as_issued_at = match issued_at {
-            Some(issued_at) => self.check_lifetime(issued_at, expires_at)?,
+            Some(issued_at) => self.check_lifetime(lifetimes, issued_at, expires_at)?,
             None if self.config.require_iat => {
                 return Err(Rejection::expected(Reason::MissingClaim, "iat: a number"));
             }
-            None => self.guess_issue(expires_at, now)?,
+            None => self.guess_issue(lifetimes, expires_at, now)?,
         };
         Ok(Times {
             expires_at,
@@ -82,8 +87,13 @@ impl Rules {
     }
 
     /// A token that ends before it begins has no life at all.
-    fn check_lifetime(&self, issued_at: u64, expires_at: u64) -> Result<u64, Rejection> {
-        let allowed = self.lifetimes.load().of_token(issued_at);
+    fn check_lifetime(
+        &self,
+        lifetimes: &Lifetimes,
+        issued_at: u64,
+        expires_at: u64,
+    ) -> Result<u64, Rejection> {
+        let allowed = lifetimes.of_token(issued_at);
         // Another replica may allow longer ones already.
         let longest = allowed.min(self.config.longest_life()).as_secs();
         let reason = match expires_at.checked_sub(issued_at) {
@@ -97,9 +107,13 @@ impl Rules {
     }
 
     /// A token without `iat` that ends later than any token of today may was made to live longer.
-    fn guess_issue(&self, expires_at: u64, now: UnixMillis) -> Result<u64, Rejection> {
-        let lifetimes = self.lifetimes.load();
-        let earliest = earliest_issue(&lifetimes, expires_at);
+    fn guess_issue(
+        &self,
+        lifetimes: &Lifetimes,
+        expires_at: u64,
+        now: UnixMillis,
+    ) -> Result<u64, Rejection> {
+        let earliest = earliest_issue(lifetimes, expires_at);
         let longest = self.config.longest_life().as_secs();
         let by_ours = expires_at.saturating_sub(longest);
         let latest = now.plus(self.config.leeway.0);

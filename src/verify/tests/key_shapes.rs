@@ -152,7 +152,7 @@ fn keys_for_other_purposes_are_no_reason_to_complain() {
     };
     let complaint = |jwk: Value| {
         let text = json!({"keys": [jwk, P256.jwk("good")]}).to_string();
-        let set = jwks::KeySet::parse(text.as_bytes(), terms, &key::Lease::none()).unwrap();
+        let set = jwks::KeySet::parse(text.as_bytes(), terms, &[], &key::Lease::none()).unwrap();
         assert_eq!(set.len(), 1);
         set.complaint()
     };

@@ -18,8 +18,8 @@ mod keys;
 mod kinds;
 pub(super) mod mutation;
 mod sets;
+mod tenants;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, Waker};
@@ -72,20 +72,16 @@ impl World {
         let mut errors = ConfigErrors::new();
         check_issuers(&issuers, &mut errors);
         assert_eq!(errors.into_vec(), []);
-        let lifetimes = issuers
-            .iter()
-            .map(|one| {
-                (
-                    one.issuer.clone(),
-                    Current::new(Lifetimes::new(one.longest_life())),
-                )
-            })
-            .collect::<HashMap<_, _>>();
+        let lifetimes = issuers.iter().flat_map(|one| {
+            let lifetimes = Current::new(Lifetimes::new(one.longest_life()));
+            let names = one.names().into_iter();
+            names.map(move |name| (name, lifetimes.clone()))
+        });
         Verifier::new(
             &issuers,
             &self.keys,
             &self.cache,
-            lifetimes,
+            lifetimes.collect(),
             Arc::clone(&self.keep),
             self.clock.clone(),
             self.readiness.clone(),

@@ -210,7 +210,10 @@ fn sections_that_contradict_each_other_are_told() {
     let twice = SMALLEST.replace("events:\n  - ", "  - issuer: https://id.example.com\n    jwks: { discovery: true }\n    audiences: [a]\n    max_token_lifetime: 1h\nevents:\n  - ");
     refused(
         twice,
-        &["12:13: issuers[1].issuer: this issuer stands here twice"],
+        &[
+            "12:13: issuers[1].issuer: duplicate issuer: an earlier entry accepts tokens of \
+           \"https://id.example.com\"",
+        ],
     );
     refused(
         with(

@@ -15,6 +15,7 @@ mod limits;
 mod reasons;
 mod spoofing;
 mod startup;
+mod tenants;
 
 use serde_json::Value;
 
