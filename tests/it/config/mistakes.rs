@@ -1,6 +1,6 @@
 //! Mistakes in a file that is good YAML: all at once, each with its place. Then what is fine.
 
-use super::{SMALLEST, accepted, check, portcullis, refused, stdout, with};
+use super::{SMALLEST, accepted, check, portcullis, refused, refused_once, stdout, with};
 
 #[test]
 fn every_mistake_is_told_at_once() {
@@ -203,6 +203,26 @@ fn values_on_later_lines_are_named_by_their_key() {
         with("audiences: [shop-api]", "audiences:\n      shop-api"),
         &["9:5: issuers[0].audiences: expected a list, found text"],
     );
+}
+
+#[test]
+fn an_event_source_is_about_one_tenant_that_is_known() {
+    const PATTERN: &str = "https://id.example.com/{tenant}/v2.0";
+    let of = |tenants: &str, issuer: &str| {
+        let pattern = format!("  - issuer: {PATTERN}\n    tenants: {tenants}\n");
+        let file = with("  - issuer: https://id.example.com\n", &pattern);
+        let named = format!("    issuer: {issuer}\n");
+        file.replace("    issuer: https://id.example.com\n", &named)
+    };
+    let acme = PATTERN.replace("{tenant}", "acme");
+    accepted(of("[acme]", &acme), &[]);
+    accepted(of("any", &acme), &[]);
+    let exception = format!("  issuers: [{{ issuer: '{PATTERN}', when_stale: allow }}]\n");
+    accepted(of("any", &acme) + &exception, &[]);
+    for (tenants, issuer) in [("[globex]", &*acme), ("any", PATTERN), ("[acme]", PATTERN)] {
+        let named = format!("16:13: events[0].issuer: \"{issuer}\" is none of the configured");
+        refused_once(of(tenants, issuer), &named);
+    }
 }
 
 #[test]
