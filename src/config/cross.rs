@@ -13,7 +13,11 @@ pub(super) fn check(config: &Config, sound: &dyn Fn(&str) -> bool, errors: &mut 
         heard(config, errors);
     }
     if sound("issuers") {
-        let names: Vec<String> = config.issuers.iter().flat_map(|one| one.names()).collect();
+        let names: Vec<String> = config
+            .issuers
+            .iter()
+            .flat_map(verify::IssuerConfig::names)
+            .collect();
         let exact: ByIssuer<()> = names.iter().map(|name| (name, ())).collect();
         let mut check = |list: &str, i, issuer: &str, may_be_pattern: bool| {
             let is_entry = |entry: &verify::IssuerConfig| entry.issuer == issuer;

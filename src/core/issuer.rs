@@ -73,9 +73,9 @@ pub fn is_tenant(text: &str) -> bool {
 /// Whether any issuer goes by both names, each of which may be a pattern.
 #[must_use]
 pub fn overlap(one: &str, other: &str) -> bool {
-    let (mut these, mut those) = (one.split('/'), other.split('/'));
+    let (mut left, mut right) = (one.split('/'), other.split('/'));
     loop {
-        return match (these.next(), those.next()) {
+        return match (left.next(), right.next()) {
             (None, None) => true,
             (Some(a), Some(b)) if a == b => continue,
             (Some(TENANT), Some(tenant)) | (Some(tenant), Some(TENANT)) if is_tenant(tenant) => {

@@ -63,8 +63,8 @@ fn any_tenant_is_one_plain_segment() {
     let verifier = World::new().verifier(&[entry(json!("any"), &[P256.jwk("p256")])]);
     for tenant in ["acme", "72f988bf-86f1-41af-91ab-2d7cd011db47", "a.b_c~"] {
         let token = P256.token("ES256", "p256", &with("iss", of(tenant)));
-        let verified = verify(&verifier, &token).unwrap();
-        assert_eq!(&*verified.claims.issuer, of(tenant));
+        let passed = verify(&verifier, &token).unwrap();
+        assert_eq!(&*passed.claims.issuer, of(tenant));
     }
     let long = "a".repeat(129);
     for tenant in [
