@@ -116,7 +116,6 @@ impl Parts {
         );
         let record: Arc<dyn events::Record> = Arc::new(Recorder(revocations.writer));
         let later = events::Later::open(revocations.keep, Arc::clone(&record), clock.clone());
-        let later = later.map_err(|error| format!("lifts that wait cannot be read: {error}"))?;
         let later = Arc::new(later);
         let receiver = events::Receiver::new(
             sources(&config.events)?,

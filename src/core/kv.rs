@@ -15,7 +15,8 @@ pub enum Kind {
     Lifetimes,
     /// How far the local copy of an engine's log reaches; the name is empty.
     Place,
-    /// Lifts that were acknowledged and take effect later; the name is empty.
+    /// Lifts that were acknowledged and take effect later. The name is empty, or `2` or `3` if the
+    /// values before it are damaged; a damaged value stays where it is.
     Lifts,
     /// The horizon below which revocations were forgotten; the name is empty.
     Horizon,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-pub use source::{Live, Sources};
+pub use source::{Check, Live, Sources};
 
 /// Bytes that never show in logs, errors or debug output, and are wiped from memory when dropped.
 #[derive(Clone)]
@@ -47,13 +47,23 @@ impl Secret {
     /// # Errors
     /// A sentence that names the file and what is wrong with it.
     pub fn from_file(path: &Path) -> Result<Self, String> {
-        let mut bytes = read(path).map_err(|error| {
-            format!("the secret file {} cannot be read: {error}", path.display())
-        })?;
+        Self::read(path)?.ok_or_else(|| gone(path))
+    }
+
+    /// Reads a secret from a file; `None` if the file is missing or empty.
+    fn read(path: &Path) -> Result<Option<Self>, String> {
+        let mut bytes = match read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                let path = path.display();
+                return Err(format!("the secret file {path} cannot be read: {error}"));
+            }
+        };
         if bytes.len() > LONGEST {
+            let path = path.display();
             return Err(format!(
-                "the secret file {} is longer than {LONGEST} bytes",
-                path.display()
+                "the secret file {path} is longer than {LONGEST} bytes"
             ));
         }
         if is_text(&bytes) && bytes.ends_with(b"\n") {
@@ -62,10 +72,7 @@ impl Secret {
                 bytes.pop();
             }
         }
-        if bytes.is_empty() {
-            return Err(format!("the secret file {} is empty", path.display()));
-        }
-        Ok(Self::new(bytes))
+        Ok((!bytes.is_empty()).then(|| Self::new(bytes)))
     }
 
     /// The one secret of a pair of configuration fields `x` and `x_file`.
@@ -124,6 +131,10 @@ impl Encoding {
             _ => Err("the secret is not base64".to_owned()),
         }
     }
+}
+
+fn gone(path: &Path) -> String {
+    format!("the secret file {} is missing or empty", path.display())
 }
 
 /// UTF-8 without control characters but for white space.

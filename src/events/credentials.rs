@@ -114,8 +114,8 @@ impl HeaderConfig {
             Ok(_) => {}
         }
         let mut inline = self.value.iter().flat_map(Sources::inline);
-        if !inline.all(can_be_sent) {
-            errors.push("value", "no sender can put this into a header");
+        if let Some(message) = inline.find_map(|value| check_sendable(value).err()) {
+            errors.push("value", message);
         }
         check_secret(
             "value",
@@ -140,9 +140,16 @@ pub(super) fn check_secret(
 }
 
 /// Header values lose the space around them on the way, and cannot hold control characters.
-fn can_be_sent(value: &Secret) -> bool {
+fn check_sendable(value: &Secret) -> Result<(), String> {
     let bytes = value.expose();
-    bytes.trim_ascii() == bytes && HeaderValue::from_bytes(bytes).is_ok()
+    if bytes.trim_ascii() == bytes && HeaderValue::from_bytes(bytes).is_ok() {
+        Ok(())
+    } else {
+        Err(
+            "a header cannot hold this value: it has control characters, or space around it"
+                .to_owned(),
+        )
+    }
 }
 
 /// The proofs, with their secrets at hand.
@@ -199,7 +206,7 @@ impl Credentials {
 fn build_basic(config: &BasicConfig) -> Result<(Secret, Live), String> {
     let (given, file) = (config.password.as_ref(), config.password_file.as_ref());
     let sources = Sources::of("password", given, file)?;
-    let password = Live::read(sources, Encoding::Plain, 1)?;
+    let password = Live::read(sources, Encoding::Plain, Box::new(|_| Ok(())))?;
     Ok((Secret::new(config.username.as_str()), password))
 }
 
@@ -209,12 +216,10 @@ fn build_header(config: &HeaderConfig) -> Result<(HeaderName, Live), String> {
         .parse()
         .map_err(|_| format!("{:?} is no header name", config.name))?;
     let sources = Sources::of("value", config.value.as_ref(), config.value_file.as_ref())?;
-    let value = Live::read(sources, Encoding::Plain, 1)?;
-    if value.now().all(|value| can_be_sent(&value)) {
-        Ok((name, value))
-    } else {
-        Err("value: no sender can put this into a header".to_owned())
-    }
+    Ok((
+        name,
+        Live::read(sources, Encoding::Plain, Box::new(check_sendable))?,
+    ))
 }
 
 /// A header that stands twice has no value: two readers would disagree about which one counts.

@@ -18,10 +18,13 @@ use super::keys::Record;
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::kv::{KeyValueStore, Kind};
 use crate::revocation::Draft;
+use crate::revocation::log::AppendError;
 
 /// Lifts that wait for their time.
 pub struct Later {
     keep: Arc<dyn KeyValueStore>,
+    /// The name in the store under which they wait.
+    name: &'static str,
     record: Arc<dyn Record>,
     clock: Clock,
     waiting: Mutex<Vec<Waiting>>,
@@ -36,6 +39,16 @@ struct Waiting {
     drafts: Vec<Draft>,
 }
 
+/// The names under which lifts may wait. All but the last are skipped when their value is damaged.
+const NAMES: [&str; 3] = ["", "2", "3"];
+
+fn load(keep: &dyn KeyValueStore, name: &str) -> io::Result<Vec<Waiting>> {
+    match keep.load(Kind::Lifts, name)? {
+        Some(kept) => Ok(serde_json::from_slice(&kept)?),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// Reactivations are rare; more than this many at once are a mistake.
 const MOST: usize = 10_000;
 
@@ -43,25 +56,31 @@ const MOST: usize = 10_000;
 const TICK: Duration = Duration::from_millis(500);
 
 impl Later {
-    /// Reads what waited when the process ended. Blocks on the disk.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn open(
-        keep: Arc<dyn KeyValueStore>,
-        record: Arc<dyn Record>,
-        clock: Clock,
-    ) -> io::Result<Self> {
-        let kept = keep.load(Kind::Lifts, "")?;
-        let waiting = kept.map(|kept| serde_json::from_slice(&kept)).transpose()?;
-        Ok(Self {
+    /// Reads what waited when the process ended. Blocks on the disk. A value that cannot be read is
+    /// left where it is, and the next of [`NAMES`] is used.
+    pub fn open(keep: Arc<dyn KeyValueStore>, record: Arc<dyn Record>, clock: Clock) -> Self {
+        let read = |name: &'static str| match load(&*keep, name) {
+            Ok(waiting) => Some((name, waiting)),
+            Err(error) => {
+                tracing::error!(
+                    kind = Kind::Lifts.as_str(), name, %error,
+                    "delayed lifts in the local store cannot be read and will not take effect; \
+                     send these reactivations again"
+                );
+                None
+            }
+        };
+        let found = NAMES.into_iter().find_map(read);
+        let (name, waiting) = found.unwrap_or((NAMES[NAMES.len() - 1], Vec::new()));
+        Self {
             keep,
+            name,
             record,
             clock,
-            waiting: Mutex::new(waiting.unwrap_or_default()),
+            waiting: Mutex::new(waiting),
             saving: tokio::sync::Mutex::default(),
             added: Notify::new(),
-        })
+        }
     }
 
     /// Lets `drafts` wait until `due`. Durable when it returns. The same drafts again change
@@ -99,31 +118,33 @@ impl Later {
         shutdown.run_until_cancelled(work).await;
     }
 
-    /// What cannot be recorded now goes on waiting.
-    async fn record_due(&self) {
+    /// Records the lifts that are due. Those that cannot be recorded now go on waiting.
+    pub(super) async fn record_due(&self) {
         let now = self.clock.now();
         let due: Vec<Waiting> = {
             let waiting = self.waiting();
-            waiting
-                .iter()
-                .filter(|one| one.due <= now)
-                .cloned()
-                .collect()
+            let due = waiting.iter().filter(|one| one.due <= now);
+            due.cloned().collect()
         };
         for one in due {
-            let recorded = self.record.record(one.drafts.clone(), Duration::ZERO).await;
-            if let Err(error) = recorded {
-                tracing::warn!(%error, "a lift is due and cannot be recorded yet");
-                continue;
+            match self.record.record(one.drafts.clone(), Duration::ZERO).await {
+                Ok(0) => {}
+                Ok(drafts) => tracing::info!(drafts, "a delayed lift takes effect"),
+                Err(AppendError::Rejected(why)) => {
+                    tracing::error!(why, "a delayed lift was rejected and will not take effect");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a delayed lift cannot be recorded yet");
+                    return;
+                }
             }
-            tracing::info!(drafts = one.drafts.len(), "a delayed lift takes effect");
-            let kept = self.change(|waiting| {
+            let crossed_off = self.change(|waiting| {
                 waiting.retain(|other| *other != one);
                 Ok(())
             });
-            if let Err(error) = kept.await {
+            if let Err(error) = crossed_off.await {
                 // It is recorded again after a restart, which changes nothing.
-                tracing::warn!(%error, "a lift that took effect cannot be crossed off");
+                tracing::warn!(%error, "a delayed lift took effect but stays on the list");
             }
         }
     }
@@ -136,8 +157,9 @@ impl Later {
         let _alone = self.saving.lock().await;
         let mut next = self.waiting().clone();
         change(&mut next)?;
-        let (keep, bytes) = (Arc::clone(&self.keep), serde_json::to_vec(&next)?);
-        let save = move || keep.save(Kind::Lifts, "", &bytes);
+        let (keep, name) = (Arc::clone(&self.keep), self.name);
+        let bytes = serde_json::to_vec(&next)?;
+        let save = move || keep.save(Kind::Lifts, name, &bytes);
         tokio::task::spawn_blocking(save).await??;
         *self.waiting() = next;
         Ok(())

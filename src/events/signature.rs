@@ -14,7 +14,7 @@ use super::delivery::Unproven;
 use super::json::{self, Place, Wanted};
 use super::keys::{Keys, SignatureError};
 use crate::core::config_error::ConfigErrors;
-use crate::core::secret::{Encoding, Live, Sources};
+use crate::core::secret::{Check, Encoding, Live, Sources};
 use crate::verify::Algorithm;
 
 /// A signature over the raw body. Without a secret the keys of the issuer verify it.
@@ -71,17 +71,28 @@ impl Config {
         for secret in self.secret.iter().flat_map(Sources::inline) {
             let inline = Sources::from(secret.clone());
             let read = Sources::of("secret", Some(&inline), None)
-                .and_then(|sources| Live::read(sources, self.encoding, self.shortest_secret()));
+                .and_then(|sources| Live::read(sources, self.encoding, self.check_length()));
             if let Err(message) = read {
                 errors.push("secret", message);
             }
         }
     }
 
-    fn shortest_secret(&self) -> usize {
+    /// Returns a check that a secret is as long as the longest hash (RFC 7518 §3.2).
+    fn check_length(&self) -> Check {
         let algorithms = self.algorithms.iter();
-        let shortest = algorithms.map(|algorithm| algorithm.shortest_secret());
-        shortest.max().unwrap_or_default()
+        let shortest = algorithms
+            .map(|algorithm| algorithm.shortest_secret())
+            .max();
+        let shortest = shortest.unwrap_or_default();
+        Box::new(move |secret| {
+            if secret.expose().len() < shortest {
+                return Err(format!(
+                    "the secret is shorter than {shortest} bytes, the length of the algorithm's hash"
+                ));
+            }
+            Ok(())
+        })
     }
 }
 
@@ -107,7 +118,7 @@ impl Signature {
     /// A sentence that names the field and the file.
     pub(super) fn build(config: &Config) -> Result<Self, String> {
         let (given, file) = (config.secret.as_ref(), config.secret_file.as_ref());
-        let read = |sources| Live::read(sources, config.encoding, config.shortest_secret());
+        let read = |sources| Live::read(sources, config.encoding, config.check_length());
         let secret = if config.has_secret() {
             Some(Sources::of("secret", given, file).and_then(read)?)
         } else {
@@ -135,8 +146,9 @@ impl Signature {
         let algorithm = self.algorithm(jws.header).map_err(Unproven::Forged)?;
         match (&self.secret, algorithm.hmac()) {
             (Some(secret), Some(hash)) => {
-                let mut keys = secret
-                    .now()
+                let secrets = secret.now();
+                let mut keys = secrets
+                    .iter()
                     .map(|secret| hmac::Key::new(hash, secret.expose()));
                 keys.find_map(|key| jws.open(&key))
                     .ok_or(Unproven::Forged("the signature does not fit"))

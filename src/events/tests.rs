@@ -138,7 +138,7 @@ fn door(source: &SourceConfig, limits: ListenerConfig, record: FakeRecord) -> Do
     let (record, keys) = (Arc::new(record), Arc::new(FakeKeys::default()));
     let clock = Clock::manual(UnixMillis(1_505_762_616_000));
     let keep = Arc::new(crate::core::kv::InMemory::default());
-    let later = Later::open(keep.clone(), record.clone(), clock.clone()).unwrap();
+    let later = Later::open(keep.clone(), record.clone(), clock.clone());
     let later = Arc::new(later);
     let receiver = Receiver::new(
         vec![Source::build(source).unwrap()],

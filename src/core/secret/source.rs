@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Encoding, Secret};
+use super::{Encoding, Secret, gone};
 
 /// A secret: the text itself, or where it stands. During a rotation a list of the new one and the
 /// old one; each of them counts.
@@ -32,7 +32,8 @@ pub enum Source {
 #[serde(rename_all = "lowercase")]
 pub enum Elsewhere {
     /// A file that holds it; one line break at its end is dropped. It is read again when it
-    /// changes.
+    /// changes. In a list, a missing or empty file retires its secret at once, unless it is the last
+    /// one.
     File(PathBuf),
     /// An environment variable that holds it.
     Env(String),
@@ -92,36 +93,50 @@ impl Source {
     }
 }
 
-/// Secrets at hand, each of which counts. One from a file is read again when the file changes,
-/// which is looked at with every use.
+/// Returns what is wrong with a secret once it is decoded, for people.
+pub type Check = Box<dyn Fn(&Secret) -> Result<(), String> + Send + Sync>;
+
+/// Secrets in use, each of which counts. Every use looks at the files and reads those that changed.
+///
+/// A file that is missing or empty retires its secret at once, unless it is the last one: then the
+/// secret stays, because a mistake must not lock the sender out. A file that fails its check, or
+/// cannot be read, leaves the secret that was.
 pub struct Live {
-    secrets: Vec<Watched>,
+    secrets: Mutex<Vec<Watched>>,
     encoding: Encoding,
-    shortest: usize,
+    check: Check,
 }
 
-enum Watched {
-    Fixed(Secret),
-    File(PathBuf, Mutex<(Stamp, Secret)>),
+/// One secret and, if it came from a file, what was seen of the file.
+#[derive(Default)]
+struct Watched {
+    file: Option<PathBuf>,
+    stamp: Stamp,
+    is_gone: bool,
+    /// `None`: retired.
+    secret: Option<Secret>,
 }
 
 /// What differs between two versions of a file: device, inode, length, time of change.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Live {
-    /// Reads the secrets. Each must have `shortest` bytes once it is decoded.
+    /// Reads the secrets. `check` judges each of them, now and whenever its file changes.
     ///
     /// # Errors
-    /// When one cannot be read or is too short, for people.
-    pub fn read(sources: Vec<Source>, encoding: Encoding, shortest: usize) -> Result<Self, String> {
-        let mut live = Self {
-            secrets: Vec::new(),
+    /// When one cannot be read or fails the check, or all files are missing or empty, for people.
+    pub fn read(sources: Vec<Source>, encoding: Encoding, check: Check) -> Result<Self, String> {
+        let live = Self {
+            secrets: Mutex::default(),
             encoding,
-            shortest,
+            check,
         };
+        let mut secrets = Vec::new();
+        let mut missing = None;
         for source in sources {
-            let watched = match source {
-                Source::Inline(secret) => Watched::Fixed(live.sound(secret)?),
+            let mut watched = Watched::default();
+            match source {
+                Source::Inline(secret) => watched.secret = Some(live.sound(secret)?),
                 Source::Elsewhere(Elsewhere::Env(name)) => {
                     let value = std::env::var(&name).unwrap_or_default();
                     if value.is_empty() {
@@ -129,60 +144,93 @@ impl Live {
                             "the environment variable {name} is empty or not set"
                         ));
                     }
-                    Watched::Fixed(live.sound(Secret::new(value))?)
+                    watched.secret = Some(live.sound(Secret::new(value))?);
                 }
                 Source::Elsewhere(Elsewhere::File(path)) => {
-                    let stamp = stamp(&path);
-                    let secret = live.sound(Secret::from_file(&path)?)?;
-                    Watched::File(path, Mutex::new((stamp, secret)))
+                    watched.stamp = stamp(&path);
+                    let read = Secret::read(&path)?;
+                    watched.is_gone = read.is_none();
+                    match read {
+                        Some(secret) => watched.secret = Some(live.sound(secret)?),
+                        None => missing = Some(gone(&path)),
+                    }
+                    watched.file = Some(path);
                 }
-            };
-            live.secrets.push(watched);
+            }
+            secrets.push(watched);
         }
+        if let Some(message) = missing {
+            if secrets.iter().all(|watched| watched.secret.is_none()) {
+                return Err(message);
+            }
+            tracing::warn!("{message}; the others of its list are used");
+        }
+        *live.lock() = secrets;
         Ok(live)
     }
 
-    /// Returns the secrets of this moment.
-    pub fn now(&self) -> impl Iterator<Item = Secret> {
-        self.secrets.iter().map(|watched| match watched {
-            Watched::Fixed(secret) => secret.clone(),
-            Watched::File(path, held) => self.follow(path, held),
-        })
+    /// Returns the secrets of this moment, at least one.
+    pub fn now(&self) -> Vec<Secret> {
+        let mut secrets = self.lock();
+        for watched in secrets.iter_mut() {
+            self.look(watched);
+        }
+        // From the back: if all files are gone, the first secret of the list stays.
+        for last in (0..secrets.len()).rev() {
+            let in_use = secrets.iter().filter(|watched| watched.secret.is_some());
+            let is_spare = in_use.count() > 1;
+            let watched = &mut secrets[last];
+            if is_spare && watched.is_gone && watched.secret.take().is_some() {
+                let file = watched.file.as_deref().map(Path::display);
+                tracing::info!(
+                    file = file.map(tracing::field::display),
+                    "a secret is retired"
+                );
+            }
+        }
+        let in_use = secrets.iter().filter_map(|watched| watched.secret.clone());
+        in_use.collect()
     }
 
     /// Compares with each of them, in a time that depends on the lengths alone.
     #[must_use]
     pub fn matches(&self, presented: &[u8]) -> bool {
-        self.now()
-            .fold(false, |any, secret| any | secret.matches(presented))
+        let secrets = self.now();
+        let all = secrets.iter();
+        all.fold(false, |any, secret| any | secret.matches(presented))
     }
 
-    /// A file that cannot be used leaves the secret that was: it may be half written.
-    fn follow(&self, path: &PathBuf, held: &Mutex<(Stamp, Secret)>) -> Secret {
-        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Reads a file again if it changed.
+    fn look(&self, watched: &mut Watched) {
+        let Some(path) = &watched.file else { return };
         let seen = stamp(path);
-        if seen != held.0 {
-            held.0 = seen;
-            match Secret::from_file(path).and_then(|secret| self.sound(secret)) {
-                Ok(secret) => {
-                    held.1 = secret;
-                    tracing::info!(file = %path.display(), "a secret was read again");
-                }
-                Err(error) => tracing::warn!(error, "a changed secret is not used; the old one is"),
-            }
+        if seen == watched.stamp {
+            return;
         }
-        held.1.clone()
+        watched.stamp = seen;
+        let read = Secret::read(path).and_then(|read| read.map(|new| self.sound(new)).transpose());
+        watched.is_gone = matches!(read, Ok(None));
+        match read {
+            Ok(Some(secret)) => {
+                watched.secret = Some(secret);
+                tracing::info!(file = %path.display(), "a secret was read again");
+            }
+            Ok(None) => tracing::warn!("{}", gone(path)),
+            Err(error) => tracing::warn!(
+                file = %path.display(), error,
+                "a changed secret cannot be used; the old one stays in use"
+            ),
+        }
     }
 
     fn sound(&self, written: Secret) -> Result<Secret, String> {
         let secret = self.encoding.decode(written)?;
-        if secret.expose().len() < self.shortest {
-            return Err(format!(
-                "the secret is shorter than {} bytes, the length of the algorithm's hash",
-                self.shortest
-            ));
-        }
+        (self.check)(&secret)?;
         Ok(secret)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Watched>> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -205,13 +253,12 @@ impl fmt::Debug for Live {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn live(yaml: &str) -> Result<Live, String> {
         let sources: Sources = serde_saphyr::from_str(yaml).map_err(|error| error.to_string())?;
-        Live::read(Sources::of("x", Some(&sources), None)?, Encoding::Plain, 0)
+        let sources = Sources::of("x", Some(&sources), None)?;
+        Live::read(sources, Encoding::Plain, Box::new(|_| Ok(())))
     }
 
     fn replace(path: &Path, content: &str) {
@@ -267,13 +314,54 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_or_empty_file_retires_its_secret_if_another_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let [first, second] = ["first", "second"].map(|name| directory.path().join(name));
+        let list = format!(
+            "[{{ file: {} }}, {{ file: {} }}]",
+            first.display(),
+            second.display()
+        );
+        replace(&first, "new");
+        replace(&second, "leaked");
+        let live = self::live(&list).unwrap();
+        let counts = |new, leaked| {
+            assert_eq!(live.matches(b"new"), new);
+            assert_eq!(live.matches(b"leaked"), leaked);
+        };
+        counts(true, true);
+        replace(&second, "\n");
+        counts(true, false);
+        std::fs::remove_file(&second).unwrap();
+        counts(true, false);
+        replace(&first, "");
+        counts(true, false);
+        replace(&second, "leaked");
+        counts(false, true);
+        std::fs::remove_file(&first).unwrap();
+        std::fs::remove_file(&second).unwrap();
+        counts(false, true);
+        assert!(self::live(&list).is_err(), "nothing is left to start with");
+        replace(&first, "new");
+        counts(true, false);
+        assert!(self::live(&list).unwrap().matches(b"new"));
+    }
+
+    #[test]
     fn a_secret_that_became_too_short_is_not_used() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         std::fs::write(&path, "bG9uZw==").unwrap();
         let file = vec![Source::Elsewhere(Elsewhere::File(path.clone()))];
-        assert!(Live::read(file.clone(), Encoding::Base64, 5).is_err());
-        let live = Live::read(file, Encoding::Base64, 4).unwrap();
+        let read = |shortest: usize| {
+            let check = move |secret: &Secret| match secret.expose().len() < shortest {
+                true => Err("too short".to_owned()),
+                false => Ok(()),
+            };
+            Live::read(file.clone(), Encoding::Base64, Box::new(check))
+        };
+        assert!(read(5).is_err());
+        let live = read(4).unwrap();
         assert!(live.matches(b"long"));
         replace(&path, "bG9u");
         assert!(live.matches(b"long") && !live.matches(b"lon"));

@@ -30,7 +30,8 @@ use event::Event;
 
 pub use kind::Kind;
 
-/// Answers before a read time-out of 2 s, which published configurations of webhooks have.
+/// Answers before a read time-out of 2 s, which third parties publish in their configurations of
+/// FusionAuth's webhooks.
 pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// The options of the format `fusionauth`.

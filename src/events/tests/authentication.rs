@@ -152,6 +152,37 @@ fn secrets_do_not_show() {
 }
 
 #[tokio::test]
+async fn a_header_value_that_cannot_be_sent_does_not_replace_a_good_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("value");
+    let write = |value: &str| {
+        let next = file.with_extension("next");
+        std::fs::write(&next, value).unwrap();
+        std::fs::rename(next, &file).unwrap();
+    };
+    write("first");
+    let mut source = header_source();
+    source.auth.basic = None;
+    let header = source.auth.header.as_mut().unwrap();
+    (header.value, header.value_file) = (None, Some(file.clone()));
+    let door = door(&source, ListenerConfig::default(), FakeRecord::default());
+    let status = async |value: &str| {
+        let mut request = request(DEACTIVATE);
+        let value = value.parse().unwrap();
+        request.headers_mut().insert("x-webhook-secret", value);
+        door.status(request).await
+    };
+    assert_eq!(status("first").await, StatusCode::OK);
+    for unusable in ["two\nlines", " space", "bell\u{7}"] {
+        write(unusable);
+        assert_eq!(status("first").await, StatusCode::OK, "{unusable:?}");
+    }
+    write("second");
+    assert_eq!(status("first").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status("second").await, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn secrets_come_from_files() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("password");
@@ -167,7 +198,7 @@ async fn secrets_come_from_files() {
     std::fs::write(&file, "").unwrap();
     let error = Source::build(&source).unwrap_err();
     assert!(
-        error.contains("event source fusionauth") && error.contains("is empty"),
+        error.contains("event source fusionauth") && error.contains("missing or empty"),
         "{error}"
     );
 }

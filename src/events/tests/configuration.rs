@@ -109,11 +109,11 @@ fn unsound_sources_are_refused_with_reason() {
         ),
         (
             auth(&|auth| auth.header = Some(header("x", " x"))),
-            "events[0].auth.header.value: no sender",
+            "events[0].auth.header.value: a header cannot hold this value",
         ),
         (
             auth(&|auth| auth.header = Some(header("x", "a\nb"))),
-            "events[0].auth.header.value: no sender",
+            "events[0].auth.header.value: a header cannot hold this value",
         ),
         (
             auth(&|auth| auth.header = Some(header("x", ""))),
