@@ -354,9 +354,9 @@ mod tests {
         std::fs::write(&path, "bG9uZw==").unwrap();
         let file = vec![Source::Elsewhere(Elsewhere::File(path.clone()))];
         let read = |shortest: usize| {
-            let check = move |secret: &Secret| match secret.expose().len() < shortest {
-                true => Err("too short".to_owned()),
-                false => Ok(()),
+            let check = move |secret: &Secret| {
+                let is_long = secret.expose().len() >= shortest;
+                is_long.then_some(()).ok_or_else(|| "too short".to_owned())
             };
             Live::read(file.clone(), Encoding::Base64, Box::new(check))
         };
