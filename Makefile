@@ -48,6 +48,12 @@ test: ## all tests, also those through the real proxies and stores
 	$(call beside,$(TEST_TOOLS),test $(LOCKED) --no-run)
 	$(CARGO) test $(LOCKED)
 
+.PHONY: reference
+reference: ## write docs/configuration.md and docs/config.schema.json again, from the types
+	$(CARGO) run -q $(LOCKED) --example reference > target/configuration.md
+	$(CARGO) run -q $(LOCKED) --bin portcullis -- schema > target/config.schema.json
+	mv target/configuration.md target/config.schema.json docs/
+
 .PHONY: lint
 lint: format-check clippy doc deny ## everything that needs no running program
 

@@ -62,7 +62,7 @@ impl Listeners {
 async fn bind(places: &Arc<Places>, addresses: Option<&Addresses>) -> Result<Vec<Bound>, String> {
     let door = places.name();
     let mut listeners = Vec::new();
-    for address in addresses.map_or(&[][..], Addresses::as_slice) {
+    for address in addresses.into_iter().flat_map(|addresses| &addresses.0) {
         let listener = net::bind(address).await?;
         let bound = listener.address().map_err(|error| error.to_string())?;
         tracing::info!(door, address = %bound, "listening");

@@ -1,40 +1,27 @@
 //! `portcullis schema`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::print;
 use crate::config;
 
 const AFTER: &str = "\
+The schema is JSON Schema, draft 2020-12.
+
 Examples:
   portcullis schema > portcullis.schema.json
-  portcullis schema --format markdown > configuration.md
 
 An editor with the YAML language server then completes and checks a file that begins with
   # yaml-language-server: $schema=portcullis.schema.json";
 
-/// Print the JSON Schema of the configuration, or its reference
+/// Print the JSON Schema of the configuration
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
-pub(super) struct Schema {
-    /// What to print
-    #[arg(long, value_name = "FORMAT", default_value = "json")]
-    format: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// JSON Schema, draft 2020-12
-    Json,
-    /// The reference, for people
-    Markdown,
-}
+pub(super) struct Schema {}
 
 impl Schema {
+    #[expect(clippy::unused_self, reason = "like the other commands")]
     pub(super) fn run(self) -> u8 {
-        print(&match self.format {
-            Format::Json => format!("{:#}", config::schema()),
-            Format::Markdown => config::markdown(),
-        })
+        print(&format!("{:#}", config::schema()))
     }
 }

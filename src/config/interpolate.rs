@@ -1,70 +1,51 @@
 //! Environment variables in values: `${NAME}`, `${NAME:-default}`, and `$$` for a dollar sign.
 //!
-//! This happens after the YAML was parsed, value by value: whatever a variable holds, it stays
-//! inside the one value that names it and cannot add a key or end a list.
+//! They are expanded value by value after the YAML was parsed, so what a variable holds cannot add a
+//! key or end a list.
 
 use std::ffi::OsString;
 
 use super::report::{Finding, Redactions};
-use super::tree::{Node, Value, join_index, join_key};
+use super::tree::{Node, Value};
 
 /// Looks an environment variable up.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// No value may grow past this, however often it names a large variable.
+/// The longest value, however often it names a large variable.
 const LONGEST: usize = 256 * 1024;
 
-/// Resolves every value of the tree in place. What cannot be resolved becomes
-/// [`Value::Broken`] and is reported.
+/// Resolves every value of the tree in place. Reports those that cannot be resolved and leaves them
+/// as they are.
 pub(super) fn interpolate(
     node: &mut Node,
-    path: &str,
     env: Environment<'_>,
     redactions: &mut Redactions,
     findings: &mut Vec<Finding>,
 ) {
-    match &mut node.value {
-        Value::Broken => {}
-        Value::List(items) => {
-            for (i, item) in items.iter_mut().enumerate() {
-                interpolate(item, &join_index(path, i), env, redactions, findings);
-            }
-        }
-        Value::Map(entries) => {
-            for entry in entries {
-                let path = join_key(path, &entry.key);
-                interpolate(&mut entry.value, &path, env, redactions, findings);
-            }
-        }
-        Value::Scalar(scalar) => match expand(&scalar.text, env, redactions) {
-            Ok(None) => {}
-            Ok(Some(expanded)) => {
-                scalar.text = expanded.text;
-                scalar.from_env = expanded.from_env;
+    for child in node.children_mut() {
+        interpolate(child, env, redactions, findings);
+    }
+    if let Value::Scalar(scalar) = &mut node.value
+        && scalar.text.contains('$')
+    {
+        match expand(&scalar.text, env, redactions) {
+            Ok((text, from_env)) => {
+                scalar.text = text;
+                scalar.from_env = from_env;
                 // What a variable holds is never read as null.
-                scalar.plain &= !expanded.from_env;
+                scalar.plain &= !from_env;
             }
-            Err(message) => {
-                findings.push(Finding::at(node.mark, path, message));
-                node.value = Value::Broken;
-            }
-        },
+            Err(message) => findings.push(Finding::at(node.mark, node.path.as_str(), message)),
+        }
     }
 }
 
-struct Expanded {
-    text: String,
-    from_env: bool,
-}
-
+/// Returns the text with its variables expanded, and whether it had any.
 fn expand(
     text: &str,
     env: Environment<'_>,
     redactions: &mut Redactions,
-) -> Result<Option<Expanded>, String> {
-    if !text.contains('$') {
-        return Ok(None);
-    }
+) -> Result<(String, bool), String> {
     let mut expanded = String::with_capacity(text.len());
     let mut from_env = false;
     let mut rest = text;
@@ -86,18 +67,15 @@ fn expand(
         }
         if expanded.len() > LONGEST {
             return Err(format!(
-                "the value is longer than {LONGEST} bytes once its variables are put in"
+                "the value is longer than {LONGEST} bytes with its variables expanded"
             ));
         }
     }
     expanded.push_str(rest);
-    Ok(Some(Expanded {
-        text: expanded,
-        from_env,
-    }))
+    Ok((expanded, from_env))
 }
 
-/// The value of what stands between `${` and `}`.
+/// Returns the value of what is between `${` and `}`.
 fn variable(
     inside: &str,
     env: Environment<'_>,
@@ -109,20 +87,18 @@ fn variable(
     };
     if !is_name(name) {
         return Err(
-            "what stands in \"${…}\" is no name of a variable, as in ${NAME} or \
-             ${NAME:-default}; write \"$${\" for the text itself"
+            "\"${…}\" does not contain a variable's name, as in ${NAME} or ${NAME:-default}; \
+             write \"$${\" for the text itself"
                 .to_owned(),
         );
     }
     if default.is_some_and(|default| default.contains("${")) {
-        return Err(format!("the default of ${{{name}}} cannot name a variable"));
+        return Err(format!(
+            "the default of ${{{name}}} cannot contain a variable"
+        ));
     }
-    let value = match env(name) {
-        Some(value) => Some(value.into_string().map_err(|_| {
-            format!("the environment variable {name} is not text (it is not UTF-8)")
-        })?),
-        None => None,
-    };
+    let value = env(name).map(OsString::into_string).transpose();
+    let value = value.map_err(|_| format!("the environment variable {name} is not UTF-8"))?;
     // As in a shell: behind `:-`, empty counts as not set.
     match (value, default) {
         (Some(value), default) if default.is_none() || !value.is_empty() => {
@@ -131,7 +107,7 @@ fn variable(
         }
         (_, Some(default)) => Ok(default.to_owned()),
         (_, None) => Err(format!(
-            "the environment variable {name} is not set, and ${{{name}:-…}} gives no default"
+            "the environment variable {name} is not set; ${{{name}:-…}} would give a default"
         )),
     }
 }

@@ -1,13 +1,10 @@
 //! The listeners.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{SeqAccess, Visitor, value::SeqAccessDeserializer, value::StrDeserializer};
-use serde::{Deserialize, Deserializer};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::core::config_error::ConfigErrors;
+use crate::core::shorthand::OneOrMany;
 use crate::net::Address;
 
 /// Where Portcullis listens. What is left out is not served. Each takes one address or a list.
@@ -28,94 +25,42 @@ pub struct Listen {
 }
 
 /// One address or several.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses(Vec<Address>);
-
-impl Addresses {
-    #[must_use]
-    pub fn as_slice(&self) -> &[Address] {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Addresses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMany;
-        impl<'de> Visitor<'de> for OneOrMany {
-            type Value = Addresses;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address or a list of addresses")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Addresses, E> {
-                let one = Address::deserialize(StrDeserializer::new(text))?;
-                Ok(Addresses(vec![one]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Addresses, A::Error> {
-                Deserialize::deserialize(SeqAccessDeserializer::new(items)).map(Addresses)
-            }
-        }
-        deserializer.deserialize_any(OneOrMany)
-    }
-}
-
-impl JsonSchema for Addresses {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Addresses".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let address = generator.subschema_for::<Address>();
-        json_schema!({
-            "anyOf": [address, { "type": "array", "items": address, "minItems": 1 }],
-        })
-    }
-}
+pub type Addresses = OneOrMany<Address>;
 
 impl Listen {
-    /// Every address with the name of its listener and its path in the file, door after door.
+    /// Returns every address with the name of its listener.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &Address)> {
-        self.doors().into_iter().flat_map(|(name, addresses)| {
-            let addresses = addresses.map_or(&[][..], Addresses::as_slice);
-            addresses.iter().map(move |address| (name, address))
+        let listeners = [
+            ("ext_authz", &self.ext_authz),
+            ("forward_auth", &self.forward_auth),
+            ("events", &self.events),
+            ("admin", &self.admin),
+        ];
+        listeners.into_iter().flat_map(|(name, addresses)| {
+            let addresses = addresses.iter().flat_map(|addresses| &addresses.0);
+            addresses.map(move |address| (name, address))
         })
     }
 
-    fn doors(&self) -> [(&'static str, Option<&Addresses>); 4] {
-        [
-            ("ext_authz", self.ext_authz.as_ref()),
-            ("forward_auth", self.forward_auth.as_ref()),
-            ("events", self.events.as_ref()),
-            ("admin", self.admin.as_ref()),
-        ]
-    }
-
-    /// Reports a configuration that answers nobody, and addresses that take each other's place.
+    /// Reports that no proxy is served, and addresses that are used twice.
     pub fn check(&self, errors: &mut ConfigErrors) {
         if self.ext_authz.is_none() && self.forward_auth.is_none() {
             errors.push(
                 "",
-                "give ext_authz or forward_auth: without a door nothing is checked",
+                "give ext_authz or forward_auth: without them no proxy is served",
             );
         }
         let all: Vec<_> = self.all().collect();
         for (i, (name, address)) in all.iter().enumerate() {
             let taken = all[..i].iter().find(|(_, other)| collide(address, other));
             if let Some((other, _)) = taken {
-                let message = format!("{address} is taken by listen.{other}");
-                errors.push(name, message);
+                errors.push(name, format!("{address} is already used by listen.{other}"));
             }
         }
     }
 }
 
-/// Whether the second bind would fail. Port 0 is another port each time.
+/// Returns whether the second bind would fail. Port 0 is another port each time.
 fn collide(a: &Address, b: &Address) -> bool {
     match (a, b) {
         (Address::Unix(a), Address::Unix(b)) => a == b,

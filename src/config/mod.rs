@@ -1,30 +1,26 @@
 //! The configuration: one YAML file, composed of each module's own `Config`.
 //!
-//! Reading it tells everything that is wrong at once, each mistake with its line and field:
-//! `yaml` makes a tree that remembers places → `interpolate` puts environment variables in →
-//! `walk` holds it against the JSON Schema of the types below → `de` makes those types →
-//! each module checks what its own values mean, and `cross` what they mean together.
+//! Everything that is wrong is reported at once, each mistake with its line and field: `yaml` makes a
+//! tree that knows positions → `interpolate` expands environment variables → `mend` makes the types
+//! below with serde (`decode`), and puts samples in the place of values that do not fit → each module
+//! checks its own values, and `cross` checks them together.
 
 mod cross;
-mod de;
+mod decode;
 mod interpolate;
 mod listen;
-mod markdown;
+mod mend;
 mod nearest;
-mod object;
 mod read;
 mod report;
 mod sample;
-mod scalar;
 mod schema;
 #[cfg(test)]
-mod shapes;
+mod tests;
 mod tree;
-mod walk;
 mod yaml;
 
 pub use listen::{Addresses, Listen};
-pub use markdown::markdown;
 pub use read::{load, parse};
 pub use report::{Finding, Report};
 pub use schema::schema;
@@ -37,7 +33,7 @@ use crate::core::units::Span;
 use crate::{core::token, doors, events, net, policy, revocation, telemetry, verify};
 
 // A running process holds one of these and swaps it whole.
-/// Everything that Portcullis can be told.
+/// The settings of Portcullis.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -123,7 +119,7 @@ fn drain_timeout() -> Span {
     Span::secs(20)
 }
 
-/// The value of a section that is not in the file: each of its fields has a default.
+/// Returns the value of a section that is not in the file: each of its fields has a default.
 fn from_nothing<T: serde::de::DeserializeOwned>() -> T {
     let nothing = std::iter::empty::<(&str, &str)>();
     let nothing = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(nothing);
@@ -131,7 +127,7 @@ fn from_nothing<T: serde::de::DeserializeOwned>() -> T {
 }
 
 impl Config {
-    /// What each module finds wrong with its own part.
+    /// Lets each module report what is wrong with its own part.
     fn check(&self, errors: &mut ConfigErrors) {
         errors.within("listen", |errors| self.listen.check(errors));
         errors.within("connections", |errors| self.connections.check(errors));
@@ -156,7 +152,7 @@ impl Config {
         errors.within("log", |errors| self.log.check(errors));
     }
 
-    /// What the retention of revocations depends on.
+    /// Returns what the retention of revocations depends on.
     #[must_use]
     pub fn lifetimes(&self) -> Vec<revocation::Issuer> {
         let of = |entry: &verify::IssuerConfig| {
@@ -166,7 +162,7 @@ impl Config {
         self.issuers.iter().flat_map(of).collect()
     }
 
-    /// The configuration in one line, for people.
+    /// Describes the configuration in one line.
     #[must_use]
     pub fn summary(&self) -> String {
         let count = |n: usize, one: &str| match n {

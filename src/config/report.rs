@@ -1,4 +1,4 @@
-//! What is wrong with a configuration file, each mistake with its place.
+//! What is wrong with a configuration file, each mistake with its position.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::tree::Mark;
 /// Every mistake in one file, in the order of the file.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The file as the operator named it.
+    /// The file's name as the operator gave it.
     pub file: String,
     pub errors: Vec<Finding>,
 }
@@ -69,29 +69,21 @@ impl fmt::Display for Report {
 
 impl std::error::Error for Report {}
 
-/// Texts that no message may contain, each with what to show instead. Messages come from many
-/// modules, and one that quotes a value in good faith must not leak a password.
+/// Values of environment variables, which no message may contain, each with what to show instead.
+/// Messages come from many modules, and any of them may quote a value.
 #[derive(Default)]
 pub(super) struct Redactions(Vec<(String, String)>);
 
-/// A shorter text is taken out only where it stands alone: `a` is in every sentence.
-const TELLING: usize = 4;
+/// A shorter value is only replaced as a word of its own: `a` is in every sentence.
+const SHORTEST: usize = 4;
 
 impl Redactions {
-    /// A value of the environment variable `name`.
+    /// Adds the value of the environment variable `name`.
     pub(super) fn variable(&mut self, name: &str, value: &str) {
-        self.add(value, format!("${{{name}}}"));
-    }
-
-    /// A value of a field that the schema calls secret.
-    pub(super) fn secret(&mut self, value: &str) {
-        self.add(value, "***".to_owned());
-    }
-
-    fn add(&mut self, value: &str, instead: String) {
         if value.is_empty() {
             return;
         }
+        let instead = format!("${{{name}}}");
         let escaped = format!("{value:?}");
         let escaped = escaped[1..escaped.len() - 1].to_owned();
         if escaped != value {
@@ -100,7 +92,7 @@ impl Redactions {
         self.0.push((value.to_owned(), instead));
     }
 
-    /// The report on `file`: sorted, without repetition, and free of these texts.
+    /// Returns the report on `file`: sorted, without repetition and without these values.
     pub(super) fn report(mut self, file: &str, mut errors: Vec<Finding>) -> Report {
         // Longest first, so that a secret which contains another leaves no rest behind.
         self.0
@@ -121,7 +113,7 @@ impl Redactions {
     fn clean(&self, message: &str) -> String {
         let mut message = message.to_owned();
         for (value, instead) in &self.0 {
-            message = if value.len() < TELLING {
+            message = if value.len() < SHORTEST {
                 replace_alone(&message, value, instead)
             } else {
                 message.replace(value, instead)
@@ -131,7 +123,7 @@ impl Redactions {
     }
 }
 
-/// Replaces `value` where no letter or digit touches it.
+/// Replaces `value` where no letter or digit is next to it.
 fn replace_alone(message: &str, value: &str, instead: &str) -> String {
     let mut cleaned = String::with_capacity(message.len());
     let mut rest = message;

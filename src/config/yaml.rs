@@ -1,13 +1,13 @@
-//! From the bytes of the file to a tree, with every way to make YAML dangerous or ambiguous shut:
-//! sizes are bounded, aliases count as what they copy, and tags, merge keys, duplicate keys and
-//! further documents are mistakes.
+//! Parses the file into a tree and closes every way to make YAML dangerous or ambiguous: sizes are
+//! bounded, aliases count as what they copy, and tags, merge keys, duplicate keys and further
+//! documents are mistakes.
 
 use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Options, Parser, ScalarStyle, ScanError, Span, StrInput};
 
 use super::report::Finding;
-use super::tree::{Entry, Mark, Node, Scalar, Value, join_index, join_key};
+use super::tree::{Mark, Node, Scalar, Value, join_index, join_key};
 
 /// The longest file, in bytes.
 pub(super) const LARGEST: usize = 1 << 20;
@@ -16,17 +16,12 @@ const DEEPEST: usize = 32;
 /// What all aliases together may copy; see [`Node::weight`].
 const HEAVIEST: usize = 4 << 20;
 
-/// Parses one document. Findings that leave a usable tree are collected; any other ends the
-/// parsing.
+/// Parses one document. Collects findings that leave a usable tree.
 ///
 /// # Errors
-/// Why there is no tree.
+/// The finding that leaves no tree.
 pub(super) fn parse(bytes: &[u8], findings: &mut Vec<Finding>) -> Result<Node, Finding> {
     let text = text(bytes)?;
-    if let Some((mark, control)) = control_character(text) {
-        let message = format!("the control character {control:?} has no place in a configuration");
-        return Err(Finding::at(mark, "", message));
-    }
     let mut options = Options::default();
     options.set_emit_comments(false);
     options.flow_nesting_limit = DEEPEST;
@@ -47,25 +42,28 @@ fn text(bytes: &[u8]) -> Result<&str, Finding> {
         return Err(Finding::of_file(message));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let mark = end_of(&String::from_utf8_lossy(&bytes[..error.valid_up_to()]));
-        Finding::at(mark, "", "this byte is not UTF-8")
+        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        Finding::at(end_of(&before), "", "this byte is not UTF-8")
     })?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let forbidden = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{85}');
+    match text.find(forbidden) {
+        None => Ok(text),
+        Some(at) => {
+            let control = text[at..].chars().next().unwrap_or_default();
+            let message = format!("the control character {control:?} is not allowed");
+            Err(Finding::at(end_of(&text[..at]), "", message))
+        }
+    }
 }
 
-/// The place behind `text`.
+/// Returns the position behind `text`.
 fn end_of(text: &str) -> Mark {
     let last = text.rsplit('\n').next().unwrap_or_default();
     Mark {
         line: 1 + text.matches('\n').count(),
         column: 1 + last.chars().count(),
     }
-}
-
-fn control_character(text: &str) -> Option<(Mark, char)> {
-    let forbidden = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{85}');
-    let at = text.find(forbidden)?;
-    Some((end_of(&text[..at]), text[at..].chars().next()?))
 }
 
 struct Builder<'t, 'f> {
@@ -96,11 +94,11 @@ impl<'t> Builder<'t, '_> {
                 Event::StreamEnd => break,
                 Event::DocumentStart(..) if root.is_none() => {
                     let first = self.next()?;
-                    root = Some(self.node(first, "", 0)?);
+                    root = Some(self.node(first, String::new(), 0)?);
                 }
                 _ => {
                     let message = "a second document begins here; the configuration is one";
-                    return Err(Finding::at(mark(&span), "", message));
+                    return Err(Finding::at(mark(span.start), "", message));
                 }
             }
         }
@@ -108,31 +106,37 @@ impl<'t> Builder<'t, '_> {
             .ok_or_else(|| Finding::of_file("the file is empty"))
     }
 
-    fn node(&mut self, (event, span): Next<'t>, path: &str, depth: usize) -> Result<Node, Finding> {
-        let mark = mark(&span);
+    fn node(
+        &mut self,
+        (event, span): Next<'t>,
+        path: String,
+        depth: usize,
+    ) -> Result<Node, Finding> {
+        let mark = mark(span.start);
         if depth > DEEPEST {
             let message = format!("nested deeper than {DEEPEST} levels");
             return Err(Finding::at(mark, path, message));
         }
-        let (value, anchor, tagged) = match event {
+        let (value, anchor, tag) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let mut scalar = Scalar::text(text);
-                scalar.plain = style == ScalarStyle::Plain;
-                (Value::Scalar(scalar), anchor, tag.is_some())
+                let scalar = Scalar {
+                    text: text.into_owned(),
+                    plain: style == ScalarStyle::Plain,
+                    from_env: false,
+                };
+                (Value::Scalar(scalar), anchor, tag)
             }
-            Event::SequenceStart(_, anchor, tag) => {
-                (self.list(path, depth)?, anchor, tag.is_some())
-            }
-            Event::MappingStart(_, anchor, tag) => (self.map(path, depth)?, anchor, tag.is_some()),
+            Event::SequenceStart(_, anchor, tag) => (self.list(&path, depth)?, anchor, tag),
+            Event::MappingStart(_, anchor, tag) => (self.map(&path, depth)?, anchor, tag),
             Event::Alias(anchor) => return self.alias(anchor, mark, path),
             _ => return Err(Finding::at(mark, path, "a value is missing here")),
         };
-        if tagged {
-            let tag = span.tag_start.map_or(mark, place);
-            let message = "tags (\"!…\") are not understood; remove it";
-            self.findings.push(Finding::at(tag, path, message));
+        if tag.is_some() {
+            let at = span.tag_start.map_or(mark, self::mark);
+            let message = "tags (\"!…\") are not supported; remove it";
+            self.findings.push(Finding::at(at, path.as_str(), message));
         }
-        let node = Node { mark, value };
+        let node = Node::new(path, mark, value);
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
         }
@@ -147,43 +151,48 @@ impl<'t> Builder<'t, '_> {
                 return Ok(Value::List(items));
             }
             let path = join_index(path, items.len());
-            items.push(self.node(next, &path, depth + 1)?);
+            items.push(self.node(next, path, depth + 1)?);
         }
     }
 
     fn map(&mut self, path: &str, depth: usize) -> Result<Value, Finding> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<Node> = Vec::new();
         let mut lines: HashMap<String, usize> = HashMap::new();
         loop {
             let (event, span) = self.next()?;
-            let key_mark = mark(&span);
+            let key_mark = mark(span.start);
             let key = match event {
                 Event::MappingEnd => return Ok(Value::Map(entries)),
                 Event::Scalar(text, ..) => text.into_owned(),
-                _ => return Err(Finding::at(key_mark, path, "a key has to be plain text")),
+                _ => return Err(Finding::at(key_mark, path, "a key must be plain text")),
             };
             let path = join_key(path, &key);
             let next = self.next()?;
-            let mut value = self.node(next, &path, depth + 1)?;
-            if begins_later(&value, key_mark) {
-                value.mark = key_mark;
-            }
-            let entry = Entry {
-                key,
-                key_mark,
-                value,
-            };
-            if let Some(message) = refuse(&entry.key, &lines) {
-                self.findings.push(Finding::at(key_mark, path, message));
+            let mut entry = self.node(next, path, depth + 1)?;
+            let message = if key == "<<" {
+                Some("merge keys are not supported; use an alias for a whole value".to_owned())
             } else {
-                lines.insert(entry.key.clone(), key_mark.line);
-                entries.push(entry);
+                let first = lines.get(&key);
+                first.map(|line| format!("duplicate key; the first is in line {line}"))
+            };
+            if let Some(message) = message {
+                let finding = Finding::at(key_mark, entry.path, message);
+                self.findings.push(finding);
+                continue;
             }
+            lines.insert(key.clone(), key_mark.line);
+            let is_null = matches!(&entry.value, Value::Scalar(scalar) if scalar.is_null());
+            if is_null || entry.mark.line != key_mark.line {
+                entry.mark = key_mark;
+            }
+            entry.key_mark = key_mark;
+            entry.key = Some(key);
+            entries.push(entry);
         }
     }
 
-    /// A copy of what the anchor marks. Copies of copies grow exponentially, so the sum is bounded.
-    fn alias(&mut self, anchor: usize, mark: Mark, path: &str) -> Result<Node, Finding> {
+    /// Copies what the anchor marks. Copies of copies grow exponentially, so the sum is bounded.
+    fn alias(&mut self, anchor: usize, mark: Mark, path: String) -> Result<Node, Finding> {
         let Some(node) = self.anchors.get(&anchor) else {
             return Err(Finding::at(mark, path, "an alias cannot contain itself"));
         };
@@ -192,31 +201,14 @@ impl<'t> Builder<'t, '_> {
             let message = format!("the aliases up to here copy more than {HEAVIEST} bytes");
             return Err(Finding::at(mark, path, message));
         }
-        Ok(node.clone())
+        let mut copy = node.clone();
+        copy.move_to(path);
+        Ok(copy)
     }
 }
 
-fn refuse(key: &str, lines: &HashMap<String, usize>) -> Option<String> {
-    if key == "<<" {
-        let message = "merge keys are not understood; an alias can stand for a whole value";
-        return Some(message.to_owned());
-    }
-    let line = lines.get(key)?;
-    Some(format!("given twice; the first is in line {line}"))
-}
-
-/// Whether the key is the better place to name: the value is elsewhere, or nothing at all.
-fn begins_later(value: &Node, key: Mark) -> bool {
-    let nothing = matches!(&value.value, Value::Scalar(scalar) if scalar.is_null());
-    nothing || value.mark.line != key.line
-}
-
-fn mark(span: &Span) -> Mark {
-    place(span.start)
-}
-
-/// granit counts columns from 0.
-fn place(marker: Marker) -> Mark {
+/// Converts a position. The parser counts columns from 0.
+fn mark(marker: Marker) -> Mark {
     Mark {
         line: marker.line(),
         column: marker.col() + 1,
@@ -224,7 +216,7 @@ fn place(marker: Marker) -> Mark {
 }
 
 fn syntax(error: &ScanError, text: &str) -> Finding {
-    let mark = place(*error.marker());
+    let mark = mark(*error.marker());
     let line = text.lines().nth(mark.line.saturating_sub(1));
     let hint = match line {
         Some(line) if line.contains("${") => {
@@ -235,9 +227,6 @@ fn syntax(error: &ScanError, text: &str) -> Finding {
         }
         _ => "",
     };
-    Finding::at(
-        mark,
-        "",
-        format!("this is not YAML: {}{hint}", error.info()),
-    )
+    let message = format!("this is not YAML: {}{hint}", error.info());
+    Finding::at(mark, "", message)
 }

@@ -1,12 +1,11 @@
-//! What is wrong with a configuration, collected rather than thrown, so that an operator sees
-//! everything at once.
+//! Mistakes in a configuration, collected so that an operator sees all of them at once.
 
 use std::fmt;
 
-/// One mistake and where it stands. The path is the field's place in the file, such as
-/// `issuers[0].jwks.uri`; `config` turns it into a line number.
+/// One mistake and the field that it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
+    /// The field's path in the file, such as `issuers[0].jwks.uri`.
     pub path: String,
     pub message: String,
 }
@@ -17,11 +16,15 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Collects errors below a place in the file.
+/// Collects mistakes below the current path.
+///
+/// A configuration that was only read in part is checked too. Values that could not be read were
+/// replaced by samples, and errors about those are dropped.
 #[derive(Debug, Default)]
 pub struct ConfigErrors {
-    place: String,
+    path: String,
     found: Vec<ConfigError>,
+    replaced: Vec<String>,
 }
 
 impl ConfigErrors {
@@ -30,25 +33,49 @@ impl ConfigErrors {
         Self::default()
     }
 
-    /// Notes a mistake in `field` of the current place; an empty field means the place itself.
-    pub fn push(&mut self, field: &str, message: impl Into<String>) {
-        let path = self.join(field);
-        self.found.push(ConfigError {
-            path,
-            message: message.into(),
-        });
+    /// Returns a collector for a configuration whose values at the paths `replaced` are samples.
+    #[must_use]
+    pub fn without(replaced: Vec<String>) -> Self {
+        Self {
+            replaced,
+            ..Self::default()
+        }
     }
 
-    /// Runs `check` with `field` as the current place.
+    /// Adds a mistake in `field`, whatever the other fields hold. An empty field means the value at
+    /// the current path.
+    pub fn push(&mut self, field: &str, message: impl Into<String>) {
+        let path = join(&self.path, field);
+        if !self.is_replaced(&path) {
+            let message = message.into();
+            self.found.push(ConfigError { path, message });
+        }
+    }
+
+    /// Adds a mistake in `field` that depends on other fields at the current path.
+    pub fn conflict(&mut self, field: &str, message: impl Into<String>) {
+        if !self.is_replaced(&self.path) {
+            self.push(field, message);
+        }
+    }
+
+    /// Returns whether the value at `path`, one inside it or one around it is a sample.
+    #[must_use]
+    pub fn is_replaced(&self, path: &str) -> bool {
+        let mut replaced = self.replaced.iter();
+        replaced.any(|sample| is_within(sample, path) || is_within(path, sample))
+    }
+
+    /// Runs `check` with `field` added to the current path.
     pub fn within<T>(&mut self, field: &str, check: impl FnOnce(&mut Self) -> T) -> T {
-        let inner = self.join(field);
-        let outer = std::mem::replace(&mut self.place, inner);
+        let inner = join(&self.path, field);
+        let outer = std::mem::replace(&mut self.path, inner);
         let result = check(self);
-        self.place = outer;
+        self.path = outer;
         result
     }
 
-    /// Runs `check` on each item of the list `field`, with `field[i]` as the current place.
+    /// Runs `check` on each item of the list `field`, with `field[i]` added to the current path.
     pub fn each<T>(&mut self, field: &str, items: &[T], mut check: impl FnMut(&mut Self, &T)) {
         for (i, item) in items.iter().enumerate() {
             self.within(&format!("{field}[{i}]"), |errors| check(errors, item));
@@ -64,12 +91,35 @@ impl ConfigErrors {
     pub fn into_vec(self) -> Vec<ConfigError> {
         self.found
     }
+}
 
-    fn join(&self, field: &str) -> String {
-        match (self.place.is_empty(), field.is_empty()) {
-            (true, _) => field.to_owned(),
-            (_, true) => self.place.clone(),
-            _ => format!("{}.{field}", self.place),
-        }
+fn join(path: &str, field: &str) -> String {
+    match (path, field) {
+        ("", _) => field.to_owned(),
+        (_, "") => path.to_owned(),
+        _ => format!("{path}.{field}"),
+    }
+}
+
+/// Returns whether `path` is `around`, or the path of a value inside it.
+#[must_use]
+pub fn is_within(path: &str, around: &str) -> bool {
+    let rest = path.strip_prefix(around);
+    around.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Returns a key as a path shows it: odd ones in quotes, long ones cut, so that neither can garble
+/// the output.
+#[must_use]
+pub fn shown_key(key: &str) -> String {
+    const LONGEST: usize = 64;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:|@#".contains(c);
+    if key.chars().count() > LONGEST {
+        let start: String = key.chars().take(LONGEST).collect();
+        format!("{start:?}…")
+    } else if key.is_empty() || !key.chars().all(plain) {
+        format!("{key:?}")
+    } else {
+        key.to_owned()
     }
 }

@@ -10,6 +10,7 @@ pub mod readiness;
 pub mod reason;
 pub mod request;
 pub mod secret;
+pub mod shorthand;
 pub mod thread_priority;
 pub mod token;
 pub mod units;

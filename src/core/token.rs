@@ -170,7 +170,7 @@ impl Source {
         }
         match &self.scheme {
             Some(_) if self.header.is_none() => {
-                errors.push("scheme", "only a header has a scheme");
+                errors.conflict("scheme", "only a header has a scheme");
             }
             Some(scheme) if !is_plain_name(scheme) => {
                 errors.push("scheme", "must be one word, such as Bearer");

@@ -1,4 +1,4 @@
-//! Values as operators write them in the configuration: `90s`, `1h 30m`, `16KiB`.
+//! Durations and sizes as the configuration writes them: `90s`, `1h 30m`, `16KiB`.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A length of time, written `500ms`, `30s`, `5m`, `1h 30m`, `2d`. A bare number is refused,
-/// because nobody can see whether it means seconds or milliseconds.
+/// A duration, written `500ms`, `30s`, `5m`, `1h 30m`, `2d`. A bare number is refused, because it
+/// could mean seconds or milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
@@ -18,7 +18,7 @@ impl Span {
     }
 }
 
-/// Days and less, as in `366d` and `1h 30m`: nobody knows how long a month is.
+/// Writes days and smaller units, as in `366d` and `1h 30m`, because months differ in length.
 impl std::fmt::Display for Span {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const DAY: u64 = 24 * 3600;
@@ -44,10 +44,9 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|error| {
-            de::Error::custom(format!(
-                "{text:?} is not a length of time such as 500ms, 30s or 1h: {error}"
-            ))
+        humantime::parse_duration(&text).map(Self).map_err(|_| {
+            let message = "is not a duration; write it like 500ms, 30s or 1h 30m";
+            de::Error::custom(format!("{text:?} {message}"))
         })
     }
 }
@@ -93,7 +92,7 @@ impl Bytes {
         Self(mib << 20)
     }
 
-    /// As a length in memory; sizes past the address space saturate.
+    /// Returns the size as a length in memory. Sizes beyond the address space saturate.
     #[must_use]
     pub fn len(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
@@ -134,7 +133,7 @@ impl<'de> Deserialize<'de> for Bytes {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
             de::Error::custom(format!(
-                "{text:?} is not a size such as 512B, 16KiB, 64MiB or 1GiB"
+                "{text:?} is not a size; write it like 512B, 16KiB or 64MiB"
             ))
         })
     }
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_mean_nothing_are_refused() {
+    fn invalid_sizes_are_refused() {
         for text in [
             "",
             "16",
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_time_read_back_as_written() {
+    fn durations_read_back_as_written() {
         for text in ["0s", "500ms", "1h 30m", "1d", "366d", "2d 1h 1m 1s"] {
             let span: Span = serde_json::from_str(&format!("{text:?}")).unwrap();
             assert_eq!(span.to_string(), text);
@@ -194,10 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_number_is_no_length_of_time() {
+    fn a_bare_number_is_not_a_duration() {
         let error = serde_json::from_str::<Span>("\"30\"")
             .unwrap_err()
             .to_string();
-        assert!(error.contains("not a length of time"), "{error}");
+        assert!(error.contains("not a duration"), "{error}");
     }
 }

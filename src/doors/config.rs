@@ -6,7 +6,7 @@ use http::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::core::config_error::ConfigErrors;
+use crate::core::config_error::{ConfigErrors, shown_key};
 use crate::core::request::spelling;
 use crate::core::request::target_of;
 use crate::verify::claims::ClaimPath;
@@ -113,11 +113,12 @@ impl Config {
         errors.within("headers", |errors| {
             let mut spellings = BTreeMap::new();
             for name in self.headers.keys() {
+                let key = shown_key(name);
                 if let Err(message) = check_name(name) {
-                    errors.push(name, message);
+                    errors.push(&key, message);
                 }
                 if let Some(other) = spellings.insert(spelling(name.as_bytes()), name) {
-                    errors.push(name, format!("is the same header as {other}"));
+                    errors.push(&key, format!("is the same header as {other}"));
                 }
             }
         });

@@ -84,7 +84,7 @@ impl Config {
             ("check_timeout", self.check_timeout),
         ] {
             if span.0.is_zero() {
-                errors.push(field, "must be more than nothing");
+                errors.push(field, "must be greater than zero");
             }
         }
     }

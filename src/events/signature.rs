@@ -49,11 +49,11 @@ impl Config {
         }
         for algorithm in &self.algorithms {
             match (algorithm.is_hmac(), self.has_secret()) {
-                (true, false) => errors.push(
+                (true, false) => errors.conflict(
                     "algorithms",
                     format!("{algorithm:?} needs secret or secret_file"),
                 ),
-                (false, true) => errors.push(
+                (false, true) => errors.conflict(
                     "algorithms",
                     format!("{algorithm:?} uses the issuer's keys: drop the secret"),
                 ),

@@ -85,7 +85,7 @@ impl ListenerConfig {
 
 fn check_timeout(field: &str, span: Option<Span>, errors: &mut ConfigErrors) {
     if span.is_some_and(|span| span.0.is_zero() || span > Span::secs(300)) {
-        errors.push(field, "must be more than zero and at most 5m");
+        errors.push(field, "must be greater than zero and at most 5m");
     }
 }
 

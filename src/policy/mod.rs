@@ -89,7 +89,7 @@ fn check_prefix(prefix: &str, errors: &mut ConfigErrors) {
     if matches!(prefix, "" | "/") {
         let message = "this prefix exempts every path, so no request would need a token; only \
                        `prefix: /` with `methods: [OPTIONS]` is safe";
-        errors.push("prefix", message);
+        errors.conflict("prefix", message);
     } else {
         check_path("prefix", prefix, errors);
     }

@@ -133,7 +133,7 @@ impl Config {
             .count()
             > 1
         {
-            errors.push("issuer", "this issuer stands here twice");
+            errors.push("issuer", "duplicate issuer");
         }
         let Some(own) = exception.max_staleness else {
             if exception.when_stale.is_none() {
@@ -143,7 +143,7 @@ impl Config {
         };
         check_staleness(errors, own);
         if self.patience(issuer).is_none() {
-            errors.push(
+            errors.conflict(
                 "max_staleness",
                 "has no effect, since when_stale is allow for this issuer; add when_stale: deny",
             );

@@ -129,14 +129,14 @@ impl JwksConfig {
         ];
         if self.file.is_some() || self.inline.is_some() {
             for (field, _) in access.iter().filter(|(_, path)| path.is_some()) {
-                errors.push(field, "is for keys that are fetched: uri or discovery");
+                errors.conflict(field, "is for keys that are fetched: uri or discovery");
             }
         }
         match (&self.client_cert_file, &self.client_key_file) {
             (Some(_), None) => {
-                errors.push("client_key_file", "is missing beside the certificate");
+                errors.conflict("client_key_file", "is missing beside the certificate");
             }
-            (None, Some(_)) => errors.push("client_cert_file", "is missing beside the key"),
+            (None, Some(_)) => errors.conflict("client_cert_file", "is missing beside the key"),
             _ => {}
         }
     }
@@ -179,10 +179,10 @@ impl KeysConfig {
             }
         }
         if self.max_refresh < self.min_refresh {
-            errors.push("max_refresh", "must not be shorter than min_refresh");
+            errors.conflict("max_refresh", "must not be shorter than min_refresh");
         }
         if self.max_stale < self.refresh.max(self.max_refresh) {
-            errors.push(
+            errors.conflict(
                 "max_stale",
                 "must not be shorter than refresh and max_refresh, or good keys run out in between",
             );

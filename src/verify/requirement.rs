@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::claims::{BadPath, ClaimPath};
+use crate::core::shorthand::{OneOrMany, TextOr};
 
 /// A claim, or a claim with one of some values.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "Written")]
-#[schemars(with = "Written")]
+#[serde(from = "TextOr<ClaimPath, Valued>")]
+#[schemars(with = "TextOr<ClaimPath, Valued>")]
 pub struct Requirement {
     pub claim: ClaimPath,
     /// As texts: `5` is also the number, `true` also the boolean. An array has each of its items
@@ -18,50 +19,29 @@ pub struct Requirement {
     pub is: Vec<String>,
 }
 
-/// As it is written: `sub`, or `{ claim: token_use, is: access }`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
-enum Written {
-    /// The name of a claim, such as `realm_access.roles`.
-    Name(#[schemars(with = "ClaimPath")] String),
-    Valued(Valued),
-}
-
 /// A claim with one of some values.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Valued {
     /// The name of a claim, such as `realm_access.roles`.
-    #[schemars(with = "ClaimPath")]
-    claim: String,
+    claim: ClaimPath,
     /// The value or the values. Numbers and booleans are compared as text; an array has each of its
     /// items for a value.
-    is: OneOrMany,
+    is: OneOrMany<String>,
 }
 
-/// A value or a list of values.
-#[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(#[schemars(length(min = 1))] Vec<String>),
-}
-
-impl TryFrom<Written> for Requirement {
-    type Error = String;
-
-    fn try_from(written: Written) -> Result<Self, String> {
-        let (claim, is) = match written {
-            Written::Name(claim) => (claim, Vec::new()),
-            Written::Valued(Valued { claim, is }) => match is {
-                OneOrMany::One(value) => (claim, vec![value]),
-                OneOrMany::Many(values) if values.is_empty() => {
-                    return Err(format!("the claim {claim:?} can have none of no values"));
-                }
-                OneOrMany::Many(values) => (claim, values),
+impl From<TextOr<ClaimPath, Valued>> for Requirement {
+    fn from(written: TextOr<ClaimPath, Valued>) -> Self {
+        match written {
+            TextOr::Text(claim) => Self {
+                claim,
+                is: Vec::new(),
             },
-        };
-        Self::new(&claim, &is).map_err(|error| format!("the claim {claim:?} {error}"))
+            TextOr::More(valued) => Self {
+                claim: valued.claim,
+                is: valued.is.0,
+            },
+        }
     }
 }
 

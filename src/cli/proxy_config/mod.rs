@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use clap::{Args, ValueEnum};
 
 use super::{ConfigFile, complain, print};
-use crate::config::{Addresses, Config};
+use crate::config::Config;
 use crate::core::token::Sources;
 use crate::doors::identity;
 use crate::net::Address;
@@ -209,10 +209,8 @@ impl ProxyConfig {
             Part::Envoy => ("ext_authz", &config.listen.ext_authz),
             _ => ("forward_auth", &config.listen.forward_auth),
         };
-        let addresses = addresses.as_ref().map_or(&[][..], Addresses::as_slice);
-        let mut doors = addresses
-            .iter()
-            .filter_map(|address| self.part.door(address));
+        let addresses = addresses.iter().flat_map(|addresses| &addresses.0);
+        let mut doors = addresses.filter_map(|address| self.part.door(address));
         doors.next().ok_or_else(|| {
             format!(
                 "listen.{name}: this proxy needs a host and a fixed port here{}",

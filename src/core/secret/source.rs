@@ -9,23 +9,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Encoding, Secret, gone};
+use crate::core::shorthand::{OneOrMany, TextOr};
 
 /// A secret: the text itself, or where it stands. During a rotation a list of the new one and the
 /// old one; each of them counts.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Sources {
-    One(Source),
-    Several(Vec<Source>),
-}
+#[serde(transparent)]
+pub struct Sources(OneOrMany<Source>);
 
 /// One secret.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Source {
-    Inline(Secret),
-    Elsewhere(Elsewhere),
-}
+pub(super) type Source = TextOr<Secret, Elsewhere>;
 
 /// Where a secret stands.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -55,14 +48,15 @@ impl Sources {
         let sources = match (given, file) {
             (Some(_), Some(_)) => return Err(format!("give {name} or {name}_file, not both")),
             (None, None) => return Err(format!("{name} or {name}_file is missing")),
-            (None, Some(path)) => vec![Source::Elsewhere(Elsewhere::File(path.clone()))],
-            (Some(Self::One(one)), None) => vec![one.clone()],
-            (Some(Self::Several(several)), None) => several.clone(),
+            (None, Some(path)) => vec![Source::More(Elsewhere::File(path.clone()))],
+            (Some(given), None) => given.0.0.clone(),
         };
-        if !(1..=MOST).contains(&sources.len()) {
-            return Err(format!("give {name} from one to {MOST} values"));
+        if sources.len() > MOST {
+            return Err(format!("give {name} at most {MOST} values"));
         }
-        if sources.iter().any(Source::is_empty) {
+        let is_empty =
+            |source: &Source| matches!(source, Source::Text(secret) if secret.expose().is_empty());
+        if sources.iter().any(is_empty) {
             return Err(format!("{name} is empty"));
         }
         Ok(sources)
@@ -70,26 +64,16 @@ impl Sources {
 
     /// Returns the secrets that stand in the configuration itself.
     pub fn inline(&self) -> impl Iterator<Item = &Secret> {
-        let all = match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Several(several) => several,
-        };
-        all.iter().filter_map(|source| match source {
-            Source::Inline(secret) => Some(secret),
-            Source::Elsewhere(_) => None,
+        self.0.0.iter().filter_map(|source| match source {
+            Source::Text(secret) => Some(secret),
+            Source::More(_) => None,
         })
     }
 }
 
 impl From<Secret> for Sources {
     fn from(secret: Secret) -> Self {
-        Self::One(Source::Inline(secret))
-    }
-}
-
-impl Source {
-    fn is_empty(&self) -> bool {
-        matches!(self, Self::Inline(secret) if secret.expose().is_empty())
+        Self(OneOrMany(vec![Source::Text(secret)]))
     }
 }
 
@@ -136,8 +120,8 @@ impl Live {
         for source in sources {
             let mut watched = Watched::default();
             match source {
-                Source::Inline(secret) => watched.secret = Some(live.sound(secret)?),
-                Source::Elsewhere(Elsewhere::Env(name)) => {
+                Source::Text(secret) => watched.secret = Some(live.sound(secret)?),
+                Source::More(Elsewhere::Env(name)) => {
                     let value = std::env::var(&name).unwrap_or_default();
                     if value.is_empty() {
                         return Err(format!(
@@ -146,7 +130,7 @@ impl Live {
                     }
                     watched.secret = Some(live.sound(Secret::new(value))?);
                 }
-                Source::Elsewhere(Elsewhere::File(path)) => {
+                Source::More(Elsewhere::File(path)) => {
                     watched.stamp = stamp(&path);
                     let read = Secret::read(&path)?;
                     watched.is_gone = read.is_none();
@@ -352,7 +336,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         std::fs::write(&path, "bG9uZw==").unwrap();
-        let file = vec![Source::Elsewhere(Elsewhere::File(path.clone()))];
+        let file = vec![Source::More(Elsewhere::File(path.clone()))];
         let read = |shortest: usize| {
             let check = move |secret: &Secret| {
                 let is_long = secret.expose().len() >= shortest;

@@ -102,7 +102,7 @@ impl Config {
             errors.push("tenant", "an id is not empty");
         }
         if self.on.get(&Kind::UserAction) == Some(&true) && self.user_actions.is_empty() {
-            errors.push("user_actions", "user.action is on, but no action is named");
+            errors.conflict("user_actions", "user.action is on, but no action is named");
         }
     }
 

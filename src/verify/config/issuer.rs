@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::SecretConfig;
 use crate::core::config_error::ConfigErrors;
 use crate::core::issuer::{IssuerPattern, is_tenant, overlap};
+use crate::core::shorthand::TextOr;
 use crate::core::units::Span;
 use crate::verify::algorithm::{Algorithm, Algorithms};
 use crate::verify::claims::ClaimPath;
@@ -107,18 +108,27 @@ pub struct IssuerConfig {
 
 /// The tenants of an issuer pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(from = "TextOr<AnyTenant, Vec<String>>")]
+#[schemars(with = "TextOr<AnyTenant, Vec<String>>")]
 pub enum Tenants {
-    /// Every tenant.
-    Any(AnyTenant),
-    Listed(#[schemars(length(min = 1))] Vec<String>),
+    Any,
+    Listed(Vec<String>),
 }
 
-/// Every tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum AnyTenant {
+enum AnyTenant {
+    /// Every tenant.
     Any,
+}
+
+impl From<TextOr<AnyTenant, Vec<String>>> for Tenants {
+    fn from(written: TextOr<AnyTenant, Vec<String>>) -> Self {
+        match written {
+            TextOr::Text(AnyTenant::Any) => Self::Any,
+            TextOr::More(listed) => Self::Listed(listed),
+        }
+    }
 }
 
 /// What to do with a token that is bound to a key.
@@ -179,13 +189,13 @@ impl IssuerConfig {
         self.check_keys(errors);
         self.check_algorithms(errors);
         if self.audiences.is_empty() && !self.any_audience {
-            errors.push(
+            errors.conflict(
                 "audiences",
                 "name the audiences whose tokens are accepted, or set any_audience: true",
             );
         }
         if !self.audiences.is_empty() && self.any_audience {
-            errors.push("any_audience", "contradicts audiences; give one of them");
+            errors.conflict("any_audience", "contradicts audiences; give one of them");
         }
         if !(Span::secs(1)..=LONGEST_LIFETIME).contains(&self.max_token_lifetime) {
             let why = format!("must be between 1s and {LONGEST_LIFETIME}");
@@ -196,7 +206,7 @@ impl IssuerConfig {
         }
         let form = Form::of(self);
         if form.types.is_empty() && !form.allow_untyped {
-            errors.push(
+            errors.conflict(
                 "types",
                 "no token could pass: list a type or set allow_untyped: true",
             );
@@ -212,12 +222,12 @@ impl IssuerConfig {
             }
         }
         if !self.allowed_clients.is_empty() && form.client_claims.is_empty() {
-            errors.push("client_claims", "allowed_clients needs a claim to look at");
+            errors.conflict("client_claims", "allowed_clients needs a claim to look at");
         }
         let forbidden = |one: &&Requirement| self.forbid_claims.contains(one);
         if let Some(both) = self.require_claims().find(forbidden) {
             let why = format!("no token could pass: {both} is required too");
-            errors.push("forbid_claims", why);
+            errors.conflict("forbid_claims", why);
         }
     }
 
@@ -243,7 +253,7 @@ impl IssuerConfig {
 
     /// Whether the issuers cannot be listed.
     pub(in crate::verify) fn accepts_any_tenant(&self) -> bool {
-        matches!(self.tenants, Some(Tenants::Any(_)))
+        matches!(self.tenants, Some(Tenants::Any))
     }
 
     fn check_names(&self, errors: &mut ConfigErrors) {
@@ -252,15 +262,17 @@ impl IssuerConfig {
         }
         match (IssuerPattern::parse(&self.issuer), &self.tenants) {
             (Err(why), _) => errors.push("issuer", why),
-            (Ok(None), Some(_)) => errors.push("tenants", "needs {tenant} in the issuer's path"),
+            (Ok(None), Some(_)) => {
+                errors.conflict("tenants", "needs {tenant} in the issuer's path");
+            }
             (Ok(Some(_)), None) => {
-                errors.push(
+                errors.conflict(
                     "issuer",
                     "is a pattern: list its tenants, or set tenants: any",
                 );
             }
             (Ok(Some(_)), Some(Tenants::Listed(tenants))) => check_tenants(tenants, errors),
-            (Ok(None), None) | (Ok(Some(_)), Some(Tenants::Any(_))) => {}
+            (Ok(None), None) | (Ok(Some(_)), Some(Tenants::Any)) => {}
         }
     }
 
@@ -276,7 +288,7 @@ impl IssuerConfig {
 
     fn check_keys(&self, errors: &mut ConfigErrors) {
         if self.jwks.is_none() && self.secret.is_none() {
-            errors.push("jwks", "give jwks, or a secret for HMAC");
+            errors.conflict("jwks", "give jwks, or a secret for HMAC");
         }
         if let Some(jwks) = &self.jwks {
             errors.within("jwks", |errors| jwks.check(&self.issuer, errors));
@@ -299,10 +311,10 @@ impl IssuerConfig {
         for algorithm in algorithms {
             if algorithm.is_hmac() && self.secret.is_none() {
                 let why = format!("{algorithm:?} needs a secret; a public key never verifies it");
-                errors.push("algorithms", why);
+                errors.conflict("algorithms", why);
             }
             if !algorithm.is_hmac() && self.jwks.is_none() {
-                errors.push("algorithms", format!("{algorithm:?} needs jwks"));
+                errors.conflict("algorithms", format!("{algorithm:?} needs jwks"));
             }
         }
         if let Some(secret) = &self.secret
@@ -311,7 +323,7 @@ impl IssuerConfig {
             let decoded = secret.encoding.decode(value.clone());
             let served = decoded.and_then(|value| secret_key::algorithms(self, &value));
             if let Err(why) = served {
-                errors.push("secret.value", why);
+                errors.conflict("secret.value", why);
             }
         }
     }

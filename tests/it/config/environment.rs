@@ -7,8 +7,8 @@ fn a_variable_that_is_not_set_is_told_by_name() {
     refused(
         with("username: hooks", "username: \"${HOOKS_USER}\""),
         &[
-            "16:32: events[0].auth.basic.username: the environment variable HOOKS_USER is not set, \
-           and ${HOOKS_USER:-…} gives no default",
+            "16:32: events[0].auth.basic.username: the environment variable HOOKS_USER is not \
+           set; ${HOOKS_USER:-…} would give a default",
         ],
     );
 }
@@ -45,7 +45,7 @@ fn names_that_are_none_are_refused() {
     for wrong in ["${}", "${1A}", "${A B}", "${A-b}", "${a.b}", "${ A}"] {
         refused_once(
             with("./data", &format!("'{wrong}'")),
-            "18:30: revocations.store.embedded.path: what stands in \"${…}\" is no name",
+            "18:30: revocations.store.embedded.path: \"${…}\" does not contain a variable's name",
         );
     }
     refused_once(
@@ -54,7 +54,7 @@ fn names_that_are_none_are_refused() {
     );
     refused_once(
         with("./data", "'${A:-${B}}'"),
-        "18:30: revocations.store.embedded.path: the default of ${A} cannot name a variable",
+        "18:30: revocations.store.embedded.path: the default of ${A} cannot contain a variable",
     );
 }
 

@@ -30,11 +30,11 @@ cache: yes please
             "3:3: listen.admn: unknown key; did you mean \"admin\"?",
             "7:5: issuers[0].audience: unknown key; did you mean \"audiences\"?",
             "8:18: issuers[0].algorithms[0]: \"RS265\" is unknown; did you mean \"RS256\"?",
-            "9:25: issuers[0].max_token_lifetime: \"30\" is not of the right form; write it like \
-             500ms, 30s or 1h",
-            "13:25: issuers[1].max_token_lifetime: \"5 parsecs\" is not a length of time such as \
-             500ms, 30s or 1h: unknown time unit \"parsecs\", supported units: ns, us/µs, ms, \
-             sec, min, hours, days, weeks, months, years (and few variations)",
+            "9:25: issuers[0].max_token_lifetime: \"30\" is not a duration; write it like 500ms, 30s \
+             or 1h 30m",
+            "11:11: issuers[1].jwks: give exactly one of uri, discovery: true, file and inline",
+            "13:25: issuers[1].max_token_lifetime: \"5 parsecs\" is not a duration; write it like \
+             500ms, 30s or 1h 30m",
             "15:12: revocations.store.embeded: unknown key; did you mean \"embedded\"?",
             "16:8: cache: expected a mapping, found text",
         ],
@@ -56,6 +56,93 @@ fn a_mistake_in_one_item_does_not_hide_the_meaning_of_another() {
             "10:25: issuers[0].max_token_lifetime: must be between 1s and 366d",
             "13:5: issuers[1].audienses: unknown key; did you mean \"audiences\"?",
         ],
+    );
+}
+
+#[test]
+fn mistakes_of_shape_and_of_meaning_come_in_one_report() {
+    let file = "\
+listen:
+  ext_authz: 127.0.0.1:9191
+  admin: 0.0.0.0:9191
+  evnts: 127.0.0.1:9193
+issuers:
+  - issuer: https://id.example.com
+    jwks: { uri: http://id.example.com/jwks, max_siez: 1MiB }
+    audience: [shop-api]
+    max_token_lifetime: 400d
+    leeway: 20
+  - issuer: https://id.example.com
+    jwk: { uri: https://id.example.com/jwks }
+    audiences: [a]
+    algorithms: [ES256]
+    max_token_lifetime: 1h
+  - { issuer: https://b.example.com, jwks: x }
+events:
+  - name: Fusion Auth
+    fromat: fusionauth
+    issuer: https://id.example.org
+    auth: { basic: { user: hooks, password: { fil: /run/secrets/hooks } }, sig: {} }
+bypass:
+  - { prefix: /, method: [OPTIONS] }
+  - { prefix: /, methods: [GET], x: 1 }
+event_listener: { max_in_flight: none, body_limit: 1B }
+revocations:
+  store: { embedded: { path: '' } }
+  issuers: [{ issuer: https://c.example.com, when_stale: alow }]
+";
+    refused(
+        file,
+        &[
+            "3:10: listen.admin: 0.0.0.0:9191 is already used by listen.ext_authz",
+            "4:3: listen.evnts: unknown key; did you mean \"events\"?",
+            "7:18: issuers[0].jwks.uri: must be https; allow_http: true lifts this",
+            "7:46: issuers[0].jwks.max_siez: unknown key; known here: uri, discovery, file, inline, \
+             ca_file, client_cert_file, client_key_file, bearer_token_file, jwt_svid, allow_http",
+            "8:5: issuers[0].audience: unknown key; did you mean \"audiences\"?",
+            "9:25: issuers[0].max_token_lifetime: must be between 1s and 366d",
+            "10:13: issuers[0].leeway: \"20\" is not a duration; write it like 500ms, 30s or 1h 30m",
+            "11:13: issuers[1].issuer: duplicate issuer: an earlier entry accepts tokens of \
+             \"https://id.example.com\"",
+            "12:5: issuers[1].jwk: unknown key; did you mean \"jwks\"?",
+            "16:44: issuers[2].jwks: expected a mapping, found text",
+            "18:11: events[0].name: a name has 1 to 64 characters of a-z, 0-9 and -",
+            "19:5: events[0].fromat: unknown key; did you mean \"format\"?",
+            "20:13: events[0].issuer: \"https://id.example.org\" is not a configured issuer; did you \
+             mean \"https://id.example.com\"?",
+            "21:22: events[0].auth.basic.user: unknown key; did you mean \"username\"?",
+            "21:47: events[0].auth.basic.password.fil: unknown key; did you mean \"file\"?",
+            "21:76: events[0].auth.sig: unknown key; did you mean \"signature\"?",
+            "23:18: bypass[0].method: unknown key; did you mean \"methods\"?",
+            "24:34: bypass[1].x: unknown key; known here: exact, prefix, methods, token",
+            "25:34: event_listener.max_in_flight: expected a whole number, found text",
+            "25:52: event_listener.body_limit: must be from 4KiB to 16MiB",
+            "27:30: revocations.store.embedded.path: name a directory, such as /var/lib/portcullis",
+            "28:23: revocations.issuers[0].issuer: \"https://c.example.com\" is not a configured issuer; \
+             did you mean \"https://b.example.com\"?",
+            "28:58: revocations.issuers[0].when_stale: \"alow\" is unknown; did you mean \"allow\"?",
+        ],
+    );
+}
+
+/// A required name that is wrong hides only what depends on it.
+#[test]
+fn nobody_is_told_about_what_stands_in_for_a_mistake() {
+    refused(
+        with("  - issuer: https://id.example.com\n", "  - issuer: [x]\n"),
+        &["7:13: issuers[0].issuer: expected text, found a list"],
+    );
+    refused(
+        with("audiences: [shop-api]", "any_audiense: true"),
+        &["9:5: issuers[0].any_audiense: unknown key; did you mean \"any_audience\"?"],
+    );
+    refused(
+        with("  events: 127", "  evets: 127"),
+        &["4:3: listen.evets: unknown key; did you mean \"events\"?"],
+    );
+    refused(
+        with("events:\n  - name", "evens:\n  - name"),
+        &["12:1: evens: unknown key; did you mean \"events\"?"],
     );
 }
 
@@ -90,7 +177,7 @@ fn a_claim_that_can_never_exist_is_a_mistake_wherever_claims_are_named() {
 fn a_stranger_among_the_keys_is_told_who_is_known() {
     refused(
         format!("{SMALLEST}shutdown: {{ colour: red }}\n"),
-        &["19:13: shutdown.colour: unknown key; known here: delay, drain_timeout"],
+        &["19:13: shutdown.colour: unknown key; known here: drain_timeout, delay"],
     );
 }
 
@@ -113,7 +200,7 @@ fn missing_keys_are_told_where_they_belong() {
         lines,
         [
             "1:1: \"issuers\" is missing",
-            "1:1: listen: give ext_authz or forward_auth: without a door nothing is checked",
+            "1:1: listen: give ext_authz or forward_auth: without them no proxy is served",
         ]
     );
 }
@@ -154,7 +241,8 @@ fn wrong_kinds_of_values_are_told_apart() {
         (
             "format: fusionauth",
             "format: [fusionauth]",
-            "14:13: events[0].format: expected one of fusionauth, or a mapping, found a list",
+            "14:13: events[0].format: expected the name of a format, or the name and its options, \
+             found a list",
         ),
         (
             "format: fusionauth",
@@ -174,7 +262,7 @@ fn wrong_kinds_of_values_are_told_apart() {
         (
             "revocations:\n",
             "cache: { max_size: 64 }\nrevocations:\n",
-            "17:20: cache.max_size: \"64\" is not of the right form; write it like 16KiB or 64MiB",
+            "17:20: cache.max_size: \"64\" is not a size; write it like 512B, 16KiB or 64MiB",
         ),
         (
             "ext_authz: 127.0.0.1:9191",
@@ -206,6 +294,38 @@ fn values_on_later_lines_are_named_by_their_key() {
 }
 
 #[test]
+fn a_value_of_two_forms_tells_what_is_known() {
+    let tenants = |written: &str| {
+        with(
+            "    audiences: [shop-api]\n",
+            &format!("    audiences: [shop-api]\n    tenants: {written}\n"),
+        )
+    };
+    refused(
+        tenants("anny"),
+        &["10:14: issuers[0].tenants: \"anny\" is unknown; did you mean \"any\"?"],
+    );
+    refused(
+        tenants("{ a: b }"),
+        &["10:14: issuers[0].tenants: expected a list, found a mapping"],
+    );
+    let required = |written: &str| {
+        tenants("any").replace("tenants: any", &format!("required_claims: [{written}]"))
+    };
+    refused(
+        required("{ clam: sub, is: [] }"),
+        &[
+            "10:25: issuers[0].required_claims[0].clam: unknown key; did you mean \"claim\"?",
+            "10:40: issuers[0].required_claims[0].is: the list must not be empty",
+        ],
+    );
+    refused(
+        required("[sub]"),
+        &["10:23: issuers[0].required_claims[0]: expected a mapping, found a list"],
+    );
+}
+
+#[test]
 fn an_event_source_is_about_one_tenant_that_is_known() {
     const PATTERN: &str = "https://id.example.com/{tenant}/v2.0";
     let of = |tenants: &str, issuer: &str| {
@@ -220,7 +340,7 @@ fn an_event_source_is_about_one_tenant_that_is_known() {
     let exception = format!("  issuers: [{{ issuer: '{PATTERN}', when_stale: allow }}]\n");
     accepted(of("any", &acme) + &exception, &[]);
     for (tenants, issuer) in [("[globex]", &*acme), ("any", PATTERN), ("[acme]", PATTERN)] {
-        let named = format!("16:13: events[0].issuer: \"{issuer}\" is none of the configured");
+        let named = format!("16:13: events[0].issuer: \"{issuer}\" is not a configured issuer");
         refused_once(of(tenants, issuer), &named);
     }
 }
@@ -241,20 +361,20 @@ fn sections_that_contradict_each_other_are_told() {
             "    issuer: https://id.example.org\n",
         ),
         &[
-            "15:13: events[0].issuer: \"https://id.example.org\" is none of the configured issuers; \
+            "15:13: events[0].issuer: \"https://id.example.org\" is not a configured issuer; \
            did you mean \"https://id.example.com\"?",
         ],
     );
     refused(
         format!("{SMALLEST}  issuers: [{{ issuer: https://id.example.co, when_stale: allow }}]\n"),
         &[
-            "19:23: revocations.issuers[0].issuer: \"https://id.example.co\" is none of the \
-           configured issuers; did you mean \"https://id.example.com\"?",
+            "19:23: revocations.issuers[0].issuer: \"https://id.example.co\" is not a \
+           configured issuer; did you mean \"https://id.example.com\"?",
         ],
     );
     refused(
         with("127.0.0.1:9194", "0.0.0.0:9191"),
-        &["5:10: listen.admin: 0.0.0.0:9191 is taken by listen.ext_authz"],
+        &["5:10: listen.admin: 0.0.0.0:9191 is already used by listen.ext_authz"],
     );
     refused(
         with("  events: 127.0.0.1:9193\n", ""),

@@ -195,7 +195,7 @@ impl Config {
             }
         }
         if self.append_timeout < self.connect_timeout {
-            errors.push(
+            errors.conflict(
                 "append_timeout",
                 format!(
                     "{} leaves no time for connect_timeout ({})",
@@ -279,7 +279,7 @@ fn check_login(
     match (password, file) {
         (Some(_), Some(_)) => errors.push("password", "give password or password_file, not both"),
         (None, None) if username.is_some() => {
-            errors.push("username", "needs password or password_file");
+            errors.conflict("username", "needs password or password_file");
         }
         _ => {}
     }

@@ -1,15 +1,14 @@
 //! The reference of the configuration, for people: a hand-written prologue, and a section for each
 //! object of the schema.
 
+use portcullis::config::schema;
 use serde_json::Value as Json;
-
-use super::schema::{Reader, admits, names, properties, required, schema, variants};
 
 const PROLOGUE: &str = include_str!("prologue.md");
 
 /// The reference, in Markdown.
 #[must_use]
-pub fn markdown() -> String {
+pub(crate) fn markdown() -> String {
     let schema = schema();
     let mut reference = Reference {
         reader: Reader::new(&schema),
@@ -17,8 +16,8 @@ pub fn markdown() -> String {
         written: Vec::new(),
     };
     reference.object("", &schema);
-    let note = "<!-- Made by `portcullis schema --format markdown`. Change the doc comments of the \
-                types, or src/config/prologue.md, and make it again. -->";
+    let note = "<!-- Made by `make reference`. Change the doc comments of the types, or \
+                tools/reference/prologue.md, and run it again. -->";
     format!("{note}\n\n{}", reference.text)
 }
 
@@ -210,7 +209,7 @@ impl<'s> Reference<'s> {
             return format!("mapping of names to {values}");
         }
         match () {
-            () if format == Some("duration") => "length of time",
+            () if format == Some("duration") => "duration",
             () if pattern.is_some_and(|pattern| pattern.contains("KiB")) => "size",
             () if leaf.get("writeOnly").is_some() => "secret text",
             () if is("string") => "text",
@@ -309,4 +308,86 @@ fn cell(text: &str) -> String {
 fn anchor(path: &str) -> String {
     let keeps = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     path.to_lowercase().chars().filter(keeps).collect()
+}
+
+/// Reads JSON Schema: the few keywords that schemars writes.
+#[derive(Clone, Copy)]
+struct Reader<'s> {
+    root: &'s Json,
+}
+
+impl<'s> Reader<'s> {
+    fn new(root: &'s Json) -> Self {
+        Self { root }
+    }
+
+    /// Follows `$ref`.
+    fn resolve(self, schema: &'s Json) -> &'s Json {
+        let mut schema = schema;
+        while let Some(target) = schema.get("$ref").and_then(Json::as_str) {
+            let pointer = target.trim_start_matches('#');
+            match self.root.pointer(pointer) {
+                Some(next) => schema = next,
+                None => break,
+            }
+        }
+        schema
+    }
+
+    /// What a value may be: the leaves of `anyOf` and `oneOf`, references followed. An object
+    /// with properties of its own is a leaf, whatever else it says; see [`variants`].
+    fn alternatives(self, schema: &'s Json) -> Vec<&'s Json> {
+        let schema = self.resolve(schema);
+        if schema.get("properties").is_some() {
+            return vec![schema];
+        }
+        match variants(schema).or_else(|| schema.get("allOf").and_then(Json::as_array)) {
+            Some(branches) => branches
+                .iter()
+                .flat_map(|branch| self.alternatives(branch))
+                .collect(),
+            None => vec![schema],
+        }
+    }
+}
+
+/// The branches of `oneOf` or `anyOf`.
+fn variants(schema: &Json) -> Option<&Vec<Json>> {
+    let branches = schema.get("oneOf").or_else(|| schema.get("anyOf"))?;
+    branches.as_array()
+}
+
+/// Whether a leaf admits this JSON type. One that names no type admits every type.
+fn admits(leaf: &Json, kind: &str) -> bool {
+    match leaf.get("type") {
+        Some(Json::String(only)) => only == kind,
+        Some(Json::Array(several)) => several.iter().any(|one| one == kind),
+        _ if leaf.get("const").is_some() || leaf.get("enum").is_some() => {
+            names(leaf).is_empty() != (kind == "string")
+        }
+        _ => true,
+    }
+}
+
+/// The texts of `const` and `enum`.
+fn names(leaf: &Json) -> Vec<&str> {
+    let only = leaf.get("const").and_then(Json::as_str);
+    let listed = leaf.get("enum").and_then(Json::as_array);
+    let listed = listed.into_iter().flatten().filter_map(Json::as_str);
+    only.into_iter().chain(listed).collect()
+}
+
+/// The properties of an object, in the order of the type.
+fn properties(leaf: &Json) -> impl Iterator<Item = (&str, &Json)> {
+    let object = leaf.get("properties").and_then(Json::as_object);
+    object
+        .into_iter()
+        .flatten()
+        .map(|(key, schema)| (key.as_str(), schema))
+}
+
+/// The keys that an object must have.
+fn required(leaf: &Json) -> impl Iterator<Item = &str> {
+    let list = leaf.get("required").and_then(Json::as_array);
+    list.into_iter().flatten().filter_map(Json::as_str)
 }
