@@ -95,9 +95,9 @@ fn hints(config: &Config, discover: bool) -> Vec<Hint> {
 }
 
 fn advice(profile: Profile) -> String {
-    let (name, audiences) = (profile.as_str(), profile.audiences());
+    let audiences = profile.audiences();
     format!(
-        "looks like {name}; with `profile: {name}`, ID tokens and other tokens that are no access \
+        "looks like {profile}; with `profile: {profile}`, ID tokens and other tokens that are no access \
          tokens are refused. Its audiences: {audiences}. See docs/profiles.md"
     )
 }

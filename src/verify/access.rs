@@ -1,8 +1,7 @@
-//! How an issuer's server is reached: what it is trusted by, and what it is shown.
+//! How an issuer's server is reached: which authorities vouch for it, and how we identify to it.
 
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{Context, Digest, SHA256};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Certificate, Client, Identity, RequestBuilder};
 use tokio::sync::Mutex;
@@ -25,13 +24,16 @@ impl Clients {
     /// # Errors
     /// When TLS cannot be set up.
     pub(super) fn new() -> Result<Self, String> {
-        let sound = |error| format!("the HTTP client cannot be set up: {error}");
+        let failed = |error| format!("the HTTP client cannot be set up: {error}");
         Ok(Self {
-            usual: client().build().map_err(sound)?,
-            direct: client().no_proxy().build().map_err(sound)?,
+            usual: client().build().map_err(failed)?,
+            direct: client().no_proxy().build().map_err(failed)?,
         })
     }
 }
+
+/// The texts of the authorities, and of the certificate and its key.
+type Contents = [Option<Vec<u8>>; 2];
 
 /// The access to one issuer's server.
 #[derive(Debug)]
@@ -40,10 +42,10 @@ pub(super) struct Access {
     ca_file: Option<PathBuf>,
     /// The files of a certificate and its key.
     client_files: Option<[PathBuf; 2]>,
-    /// The file of a bearer token, and whom it is for.
+    /// The file of a bearer token, and the only server that gets it.
     bearer: Option<(PathBuf, Origin)>,
-    /// The client that was made of the files, and their digest.
-    made: Mutex<Option<(Vec<u8>, Client)>>,
+    /// The client with the contents of the files that it was built from.
+    built: Mutex<Option<(Contents, Client)>>,
 }
 
 impl Access {
@@ -56,7 +58,7 @@ impl Access {
             ca_file: config.ca_file.clone(),
             client_files: client_files.map(<[PathBuf; 2]>::from),
             bearer: bearer.map(|path| (path, url.origin())),
-            made: Mutex::default(),
+            built: Mutex::default(),
         }
     }
 
@@ -72,72 +74,58 @@ impl Access {
         } else {
             self.clients.usual.clone()
         };
-        let bearer = self.bearer.as_ref();
-        let bearer = bearer.filter(|(_, origin)| *origin == url.origin());
+        let origin = url.origin();
         let request = client.get(url);
-        match bearer {
-            Some((path, _)) => Ok(request.header(AUTHORIZATION, bearer_token(path).await?)),
-            None => Ok(request),
+        match &self.bearer {
+            Some((path, of)) if *of == origin => {
+                Ok(request.header(AUTHORIZATION, bearer_token(path).await?))
+            }
+            _ => Ok(request),
         }
     }
 
-    /// The files are read each time, and a new client is made when they changed.
+    /// Reads the files, and builds a new client if they changed.
     async fn own_client(&self) -> Result<Client, String> {
-        let ca = match &self.ca_file {
-            Some(path) => Some((path, read_pem(path).await?)),
-            None => None,
-        };
-        let identity = match &self.client_files {
-            Some([cert, key]) => {
-                let pem = [read_pem(cert).await?, read_pem(key).await?].join(&b'\n');
-                Some((cert, pem))
-            }
-            None => None,
-        };
-        let digest = digest([&ca, &identity].map(|file| file.as_ref().map(|(_, pem)| &**pem)));
-        let mut made = self.made.lock().await;
-        if let Some((of, client)) = &*made
-            && of == digest.as_ref()
+        let mut contents = Contents::default();
+        if let Some(path) = &self.ca_file {
+            contents[0] = Some(read_pem(path).await?);
+        }
+        if let Some([cert, key]) = &self.client_files {
+            contents[1] = Some([read_pem(cert).await?, read_pem(key).await?].join(&b'\n'));
+        }
+        let mut built = self.built.lock().await;
+        if let Some((of, client)) = &*built
+            && *of == contents
         {
             return Ok(client.clone());
         }
         let mut builder = client();
-        if let Some((path, pem)) = &ca {
+        if let (Some(path), Some(pem)) = (&self.ca_file, &contents[0]) {
             builder = builder.tls_certs_only(authorities(path, pem)?);
         }
-        if let Some((path, pem)) = &identity {
-            let identity = Identity::from_pem(pem);
-            builder = builder.identity(identity.map_err(|error| {
+        if let (Some([path, _]), Some(pem)) = (&self.client_files, &contents[1]) {
+            let identity = Identity::from_pem(pem).map_err(|error| {
                 let path = path.display();
                 format!("{path} and its key cannot be used: {}", chain(&error))
-            })?);
+            });
+            builder = builder.identity(identity?);
         }
         let client = builder
             .build()
             .map_err(|error| format!("the TLS files cannot be used: {}", chain(&error)))?;
-        *made = Some((digest.as_ref().to_vec(), client.clone()));
+        *built = Some((contents, client.clone()));
         Ok(client)
     }
 }
 
-/// Plain http to this very machine is safe only while it stays here: a proxy would send it over
-/// the network, and answer from its own loopback.
+/// Plain http to this machine must not go through a proxy, which would carry it over the network and
+/// answer from its own loopback.
 fn stays_here(url: &Url) -> bool {
     url.scheme() == "http" && is_loopback(url)
 }
 
 async fn read_pem(path: &Path) -> Result<Vec<u8>, String> {
     read_file(path, Bytes::mib(1)).await
-}
-
-fn digest(parts: [Option<&[u8]>; 2]) -> Digest {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        let length = part.map_or(0, <[u8]>::len);
-        context.update(&length.to_be_bytes());
-        context.update(part.unwrap_or_default());
-    }
-    context.finish()
 }
 
 fn authorities(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, String> {

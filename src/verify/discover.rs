@@ -1,5 +1,4 @@
-//! Which provider an issuer is, by what its metadata says: advice for operators, never a fact that
-//! anything else relies on.
+//! Recognises a provider by its metadata. The result is advice for operators; nothing relies on it.
 
 use serde_json::{Map, Value};
 use tokio::time::timeout;
@@ -11,53 +10,28 @@ use super::key_config::KeysConfig;
 use super::origin::well_known;
 use super::profile::Profile;
 
-/// Members of the metadata, and an end of their values, that no other provider has together.
+const AUTHORIZE: &str = "authorization_endpoint";
+const USERINFO: &str = "userinfo_endpoint";
+const JWKS: &str = "jwks_uri";
+
+/// The first profile applies whose members of the metadata have values that end like this.
+#[rustfmt::skip]
 const TRAITS: [(Profile, &[(&str, &str)]); 8] = [
-    (
-        Profile::Keycloak,
-        &[("authorization_endpoint", "/protocol/openid-connect/auth")],
-    ),
-    (
-        Profile::Auth0,
-        &[("mfa_challenge_endpoint", "/mfa/challenge")],
-    ),
-    (
-        Profile::Okta,
-        &[
-            ("authorization_endpoint", "/v1/authorize"),
-            ("jwks_uri", "/v1/keys"),
-        ],
-    ),
+    (Profile::Keycloak, &[(AUTHORIZE, "/protocol/openid-connect/auth")]),
+    (Profile::Auth0, &[("mfa_challenge_endpoint", "/mfa/challenge")]),
+    (Profile::Okta, &[(AUTHORIZE, "/v1/authorize"), (JWKS, "/v1/keys")]),
     (Profile::Entra, &[("cloud_graph_host_name", "")]),
-    (
-        Profile::Hydra,
-        &[("authorization_endpoint", "/oauth2/auth")],
-    ),
-    (
-        Profile::FusionAuth,
-        &[
-            ("authorization_endpoint", "/oauth2/authorize"),
-            ("userinfo_endpoint", "/oauth2/userinfo"),
-        ],
-    ),
-    (
-        Profile::Spring,
-        &[
-            ("authorization_endpoint", "/oauth2/authorize"),
-            ("jwks_uri", "/oauth2/jwks"),
-        ],
-    ),
+    (Profile::Hydra, &[(AUTHORIZE, "/oauth2/auth")]),
+    (Profile::FusionAuth, &[(AUTHORIZE, "/oauth2/authorize"), (USERINFO, "/oauth2/userinfo")]),
+    (Profile::Spring, &[(AUTHORIZE, "/oauth2/authorize"), (JWKS, "/oauth2/jwks")]),
     // The routes of oidc-provider, whose access tokens follow RFC 9068.
-    (
-        Profile::Rfc9068,
-        &[("userinfo_endpoint", "/me"), ("jwks_uri", "/jwks")],
-    ),
+    (Profile::Rfc9068, &[(USERINFO, "/me"), (JWKS, "/jwks")]),
 ];
 
-/// Asks the issuer's discovery document which provider it is; `None` when it does not show.
+/// Fetches the issuer's discovery document and returns the profile that fits it, if any does.
 ///
 /// # Errors
-/// Why no document could be had.
+/// Why the document cannot be fetched.
 pub async fn discover(issuer: &IssuerConfig, keys: &KeysConfig) -> Result<Option<Profile>, String> {
     let jwks = issuer.jwks.clone().unwrap_or_default();
     if issuer.accepts_any_tenant() {
@@ -87,8 +61,8 @@ fn provider(metadata: &Map<String, Value>) -> Option<Profile> {
         let value = metadata.get(*name).and_then(Value::as_str);
         value.is_some_and(|value| value.ends_with(end))
     };
-    let mut known = TRAITS.iter().filter(|(_, traits)| traits.iter().all(has));
-    known.next().map(|(profile, _)| *profile)
+    let known = TRAITS.iter().find(|(_, traits)| traits.iter().all(has));
+    known.map(|(profile, _)| *profile)
 }
 
 #[cfg(test)]

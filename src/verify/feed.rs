@@ -1,11 +1,11 @@
-//! Keeps one issuer's keys fresh: fetch, adopt, keep on disk, wait, again.
+//! Keeps one issuer's keys fresh: fetches them, puts them in use, stores them on disk, and waits.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::fetch::Obtained;
@@ -19,11 +19,11 @@ use super::refresh::Refresh;
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::kv::KeyValueStore;
 use crate::core::readiness::Readiness;
+use crate::net::Backoff;
 
 /// How often a key file is read again.
 const FILE_POLL: Duration = Duration::from_secs(1);
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_mins(1);
+const BACKOFF: Backoff = Backoff::between(Duration::from_secs(1), Duration::from_mins(1));
 
 /// What every feed shares.
 #[derive(Clone)]
@@ -32,14 +32,14 @@ pub(super) struct Shared {
     pub keep: Arc<dyn KeyValueStore>,
     pub clock: Clock,
     pub readiness: Readiness,
-    /// Places to wait for keys, for all issuers.
+    /// Limits how many requests wait for keys, over all issuers.
     pub places: Arc<Semaphore>,
 }
 
 /// The source of one issuer's keys, and the state of fetching them.
 pub(super) struct Feed {
     issuer: String,
-    /// Under this name the readiness knows it.
+    /// Its name in readiness reports.
     name: String,
     origin: Origin,
     keyring: Arc<Keyring>,
@@ -48,21 +48,20 @@ pub(super) struct Feed {
     pub refresh: Refresh,
 }
 
-/// What the loop remembers between two fetches.
-#[derive(Default)]
+/// What the loop remembers between two fetches, so that the log says each thing once.
 struct Past {
-    failures: u32,
-    complaint: Option<String>,
-    /// What was wrong with keys of the last set.
+    backoff: Backoff,
+    failure: Option<String>,
+    /// Why keys of the last set were skipped.
     skipped: Option<String>,
-    /// Whether it had no usable key.
+    /// Whether the last set had no usable key.
     is_empty: bool,
     /// The last good text of a file, which is read far more often than it changes.
     file: Option<Vec<u8>>,
 }
 
 impl Feed {
-    /// Restores what was kept. Without it, the readiness waits for the first fetch.
+    /// Restores the stored key set. Without one, readiness waits for the first fetch.
     pub(super) fn new(
         issuer: &str,
         origin: Origin,
@@ -101,7 +100,7 @@ impl Feed {
             return Ok(());
         };
         self.adopt(kept.set.as_bytes(), UnixMillis(kept.fetched_at))
-            .map_err(|why| format!("the kept keys cannot be used: {why}"))?;
+            .map_err(|why| format!("the stored keys cannot be used: {why}"))?;
         info!(
             issuer = self.issuer,
             "keys restored from the last good copy"
@@ -113,17 +112,31 @@ impl Feed {
         self.keyring.is_loaded(self.shared.clock.now())
     }
 
-    /// Called when the start has waited long enough: the other issuers shall be served.
-    pub(super) fn give_up_waiting(&self) {
-        if !self.is_loaded() {
-            warn!(issuer = self.issuer, "serving without this issuer's keys");
-            self.shared.readiness.arrived(&self.name);
+    /// Fetches for ever. After `startup_timeout` readiness no longer waits for these keys, so that
+    /// the tokens of other issuers are served.
+    pub(super) async fn run(&self, startup_timeout: Duration) -> Infallible {
+        let waiting = async {
+            sleep(startup_timeout).await;
+            if !self.is_loaded() {
+                warn!(issuer = self.issuer, "serving without this issuer's keys");
+                self.shared.readiness.arrived(&self.name);
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            never = self.keep_fetching() => never,
+            never = waiting => never,
         }
     }
 
-    /// Fetches for ever.
-    pub(super) async fn run(&self) -> Infallible {
-        let mut past = Past::default();
+    async fn keep_fetching(&self) -> Infallible {
+        let mut past = Past {
+            backoff: BACKOFF,
+            failure: None,
+            skipped: None,
+            is_empty: false,
+            file: None,
+        };
         let mut next = Instant::now();
         loop {
             self.until(next).await;
@@ -138,7 +151,7 @@ impl Feed {
         }
     }
 
-    /// Waits until it is time, or somebody asks for an earlier one.
+    /// Waits until `next`, or earlier if somebody asks for a fetch.
     async fn until(&self, mut next: Instant) {
         loop {
             tokio::select! {
@@ -148,7 +161,7 @@ impl Feed {
         }
     }
 
-    /// Fetches and adopts. `None` when a file did not change.
+    /// Fetches the keys and puts them in use. Returns `None` if a file did not change.
     async fn load(
         &self,
         past: &mut Past,
@@ -171,7 +184,7 @@ impl Feed {
         Ok(Some((obtained, now)))
     }
 
-    /// Counts what came, and logs what is wrong with it unless that was said before.
+    /// Counts the new set, and logs what is wrong with it unless the log says so already.
     fn report(&self, set: &KeySet, past: &mut Past) {
         const EMPTY: &str = "its key set has no usable key: the old keys are withdrawn, and every token of this issuer is refused";
         let complaint = set.complaint();
@@ -209,8 +222,8 @@ impl Feed {
         if !past.is_empty {
             self.shared.readiness.recover(&self.name);
         }
-        past.failures = 0;
-        past.complaint = None;
+        past.backoff = BACKOFF;
+        past.failure = None;
         let fresh_for = loaded.as_ref().and_then(|(obtained, _)| obtained.fresh_for);
         match loaded {
             Some((obtained, _)) if self.origin.is_file() => past.file = Some(obtained.text),
@@ -229,8 +242,8 @@ impl Feed {
         span.mul_f64(rand::random_range(0.9..=1.0)).max(least)
     }
 
-    /// The set is kept as it came, so that a later version can read more out of it. Failing to
-    /// keep it harms only a restart.
+    /// Stores the set as it was fetched, so that a later version can read more out of it. A failure
+    /// harms only a restart.
     async fn save(&self, text: Vec<u8>, at: UnixMillis) {
         let Ok(set) = String::from_utf8(text) else {
             return;
@@ -245,24 +258,20 @@ impl Feed {
         if let Err(error) = saved.map_err(std::io::Error::other).flatten() {
             warn!(
                 issuer = self.issuer,
-                "its keys cannot be kept on disk: {error}"
+                "its keys cannot be stored on disk: {error}"
             );
         }
     }
 
     fn failed(&self, why: String, past: &mut Past) -> Duration {
-        if past.complaint.as_ref() != Some(&why) {
+        if past.failure.as_ref() != Some(&why) {
             warn!(issuer = self.issuer, "its keys cannot be loaded: {why}");
         }
         self.shared.readiness.degrade(&self.name, why.clone());
-        past.complaint = Some(why);
+        past.failure = Some(why);
         if self.origin.is_file() {
             return FILE_POLL;
         }
-        let doubled = FIRST_RETRY * 2_u32.pow(past.failures.min(10));
-        past.failures += 1;
-        doubled
-            .min(LONGEST_RETRY)
-            .mul_f64(rand::random_range(0.5..=1.0))
+        past.backoff.pause()
     }
 }

@@ -1,4 +1,4 @@
-//! Getting a document over HTTP, within limits, from an address that may be trusted with keys.
+//! Fetches documents over HTTP, within limits, from addresses that can be trusted with keys.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,26 +11,25 @@ use url::{Host, Url};
 use super::access::Access;
 use crate::core::units::Bytes;
 
-/// More redirects than this end a fetch.
+/// A fetch with more redirects fails.
 const MOST_REDIRECTS: usize = 3;
 
 /// The text of a key set, or of metadata.
 #[derive(Debug)]
 pub(super) struct Obtained {
     pub text: Vec<u8>,
-    /// What `Cache-Control: max-age` says less the answer's `Age`, without bounds; zero for `no-store`
-    /// and `no-cache`.
+    /// `Cache-Control: max-age` less `Age`, without bounds; zero for `no-store` and `no-cache`.
     pub fresh_for: Option<Duration>,
 }
 
-/// A client with what every fetch needs.
+/// Returns a client builder with what every fetch needs.
 pub(super) fn client() -> ClientBuilder {
     Client::builder()
         .redirect(Policy::custom(follow))
         .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
 }
 
-/// A redirect may change the path, and nothing about who answers.
+/// Follows redirects to the same server only.
 fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let Some(first) = attempt.previous().first() else {
         return attempt.stop();
@@ -44,8 +43,8 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     attempt.follow()
 }
 
-/// Gets a document of at most `max_size` bytes, also when it comes compressed. The caller bounds the
-/// time. `is_asked_for` tells caches on the way to ask the server (RFC 9111 §5.2.1.4).
+/// Fetches a document of at most `max_size` bytes, measured after decompression. The caller limits
+/// the time. `is_asked_for` tells caches on the way to ask the server (RFC 9111 §5.2.1.4).
 ///
 /// # Errors
 /// What went wrong, for people.
@@ -97,23 +96,15 @@ async fn read(mut response: Response, max_size: Bytes) -> Result<Vec<u8>, String
     }
 }
 
+/// What `Cache-Control` allows, less the time that the answer was cached (RFC 9111 §5.1).
 fn fresh_for(response: &Response) -> Option<Duration> {
-    let mut shortest = None;
-    for value in response.headers().get_all(CACHE_CONTROL) {
-        for directive in value.to_str().ok()?.split(',') {
-            if let Some(span) = freshness(directive.trim()) {
-                shortest = Some(shortest.map_or(span, |held: Duration| held.min(span)));
-            }
-        }
-    }
-    shortest.map(|span| span.saturating_sub(age(response)))
-}
-
-/// How long the answer lay in caches (RFC 9111 §5.1).
-fn age(response: &Response) -> Duration {
+    let values = response.headers().get_all(CACHE_CONTROL).iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    let directives = texts.flat_map(|text| text.split(','));
+    let shortest = directives.filter_map(|one| freshness(one.trim())).min()?;
     let age = response.headers().get(AGE);
-    let seconds = age.and_then(|age| age.to_str().ok()?.trim().parse().ok());
-    Duration::from_secs(seconds.unwrap_or_default())
+    let age = age.and_then(|age| age.to_str().ok()?.trim().parse().ok());
+    Some(shortest.saturating_sub(Duration::from_secs(age.unwrap_or_default())))
 }
 
 /// RFC 9111 §5.2.2.
@@ -123,11 +114,8 @@ fn freshness(directive: &str) -> Option<Duration> {
         return Some(Duration::ZERO);
     }
     let seconds = name.eq_ignore_ascii_case("max-age").then_some(value)?;
-    seconds
-        .trim_matches('"')
-        .parse()
-        .ok()
-        .map(Duration::from_secs)
+    let seconds = seconds.trim_matches('"').parse().ok();
+    seconds.map(Duration::from_secs)
 }
 
 /// The query may hold an API key.
@@ -137,14 +125,14 @@ pub(super) fn without_query(url: &Url) -> String {
     url.to_string()
 }
 
-/// An error with its causes: reqwest's own text stops at "error sending request".
+/// Returns an error's text with its causes: reqwest's own text ends at "error sending request".
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let texts: Vec<_> = causes.map(ToString::to_string).collect();
     texts.join(": ")
 }
 
-/// An address that keys may come from: https, or http where nobody can listen in.
+/// Reads an address that keys may come from: https, or http where nobody can listen in.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.

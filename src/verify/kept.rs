@@ -1,14 +1,14 @@
-//! The last good key set on disk, so that a restart does not need the issuer.
+//! Stores the last good key set on disk, so that a restart does not need the issuer.
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::clock::UnixMillis;
 use crate::core::kv::{KeyValueStore, Kind};
 
-/// What is kept for an issuer.
+/// The last good key set of an issuer.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Kept {
-    /// Where the set came from. A set from elsewhere than now configured is not used.
+    /// Where the set came from. It is used only if the configuration still says so.
     pub origin: String,
     /// Milliseconds since the epoch.
     pub fetched_at: u64,
@@ -17,8 +17,8 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// The kept set of this origin. A set that seems to come from the future was fetched now at
-    /// the latest, so that a clock that stepped back does not make it last longer.
+    /// Loads the set if it is of this origin. One that seems to be from the future counts as fetched
+    /// now, so that a clock that stepped back does not make it last longer.
     pub(super) fn load(
         keep: &dyn KeyValueStore,
         issuer: &str,
@@ -27,17 +27,17 @@ impl Kept {
     ) -> Result<Option<Self>, String> {
         let bytes = keep
             .load(Kind::KeySet, issuer)
-            .map_err(|error| format!("the kept keys cannot be read: {error}"))?;
+            .map_err(|error| format!("the stored keys cannot be read: {error}"))?;
         let Some(bytes) = bytes else {
             return Ok(None);
         };
         let kept: Self = serde_json::from_slice(&bytes)
-            .map_err(|error| format!("the kept keys cannot be understood: {error}"))?;
+            .map_err(|error| format!("the stored keys are malformed: {error}"))?;
         let fetched_at = kept.fetched_at.min(now.0);
         Ok((kept.origin == origin).then_some(Self { fetched_at, ..kept }))
     }
 
-    /// Blocks until it is on disk.
+    /// Saves the set. Blocks until it is on disk.
     pub(super) fn save(&self, keep: &dyn KeyValueStore, issuer: &str) -> std::io::Result<()> {
         let bytes = serde_json::to_vec(self)?;
         keep.save(Kind::KeySet, issuer, &bytes)

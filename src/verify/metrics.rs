@@ -1,74 +1,67 @@
-//! What verification counts. Labels are configured issuers, never anything from a token.
+//! The metrics of verification. Labels are the configured names of issuers, never anything from a
+//! token.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use super::jwks::KeySet;
 use super::public::Unusable;
 use crate::core::clock::UnixMillis;
 
 type OfIssuer = [(&'static str, String); 1];
-type OfFetch = [(&'static str, String); 2];
-type OfSkipped = [(&'static str, String); 2];
+type OfIssuerAnd = [(&'static str, String); 2];
 
-/// The cache's hits and misses, and for each issuer its keys and fetches.
+/// Hits and misses of the cache, and the keys and fetches of each issuer.
 #[derive(Debug)]
 pub struct Metrics {
     pub(super) hits: Counter,
     pub(super) misses: Counter,
-    fetches: Family<OfFetch, Counter>,
+    fetches: Family<OfIssuerAnd, Counter>,
     loaded_at: Family<OfIssuer, Gauge>,
     usable: Family<OfIssuer, Gauge>,
-    skipped: Family<OfSkipped, Gauge>,
+    skipped: Family<OfIssuerAnd, Gauge>,
 }
 
 impl Metrics {
     /// Creates the metrics and registers them.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            hits: Counter::default(),
-            misses: Counter::default(),
-            fetches: Family::default(),
-            loaded_at: Family::default(),
-            usable: Family::default(),
-            skipped: Family::default(),
-        };
-        registry.register(
-            "token_cache_hits",
-            "Tokens that were found among the verified ones",
-            metrics.hits.clone(),
-        );
-        registry.register(
-            "token_cache_misses",
-            "Tokens that had to be verified",
-            metrics.misses.clone(),
-        );
-        registry.register(
-            "key_fetches",
-            "Attempts to load an issuer's keys, by result: ok, empty (the set has no usable key, so the old ones went), broken (a document that is no key set; the old ones stay), error",
-            metrics.fetches.clone(),
-        );
-        registry.register(
-            "keys_loaded_timestamp_seconds",
-            "When an issuer's keys were last loaded from their source; 0 if never",
-            metrics.loaded_at.clone(),
-        );
-        registry.register(
-            "keys_usable",
-            "Usable keys in an issuer's current set",
-            metrics.usable.clone(),
-        );
-        registry.register(
-            "keys_skipped",
-            "Keys in an issuer's current set that are not used, by reason",
-            metrics.skipped.clone(),
-        );
-        metrics
+        Self {
+            hits: add(
+                registry,
+                "token_cache_hits",
+                "Tokens that were found among the verified ones",
+            ),
+            misses: add(
+                registry,
+                "token_cache_misses",
+                "Tokens that had to be verified",
+            ),
+            fetches: add(
+                registry,
+                "key_fetches",
+                "Attempts to load an issuer's keys, by result: ok, empty (the set has no usable key, so the old ones went), broken (a document that is no key set; the old ones stay), error",
+            ),
+            loaded_at: add(
+                registry,
+                "keys_loaded_timestamp_seconds",
+                "When an issuer's keys were last loaded from their source; 0 if never",
+            ),
+            usable: add(
+                registry,
+                "keys_usable",
+                "Usable keys in an issuer's current set",
+            ),
+            skipped: add(
+                registry,
+                "keys_skipped",
+                "Keys in an issuer's current set that are not used, by reason",
+            ),
+        }
     }
 
-    /// The metrics of one issuer, from zero.
+    /// Creates the metrics of one issuer's keys.
     pub(super) fn of(&self, issuer: &str) -> OfKeys {
         let labels: OfIssuer = [("issuer", issuer.to_owned())];
         let fetches = |result: &str| {
@@ -91,13 +84,19 @@ impl Metrics {
     }
 }
 
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
 /// The metrics of one issuer's keys.
 #[derive(Debug)]
 pub(super) struct OfKeys {
     pub fetched: Counter,
-    /// The set that came has no usable key.
+    /// Sets without a usable key.
     pub emptied: Counter,
-    /// What came is no key set.
+    /// Documents that are no key set.
     pub broken: Counter,
     pub failed: Counter,
     loaded_at: Gauge,

@@ -13,7 +13,6 @@ mod discover;
 mod feed;
 mod fetch;
 mod issuer;
-mod json;
 mod jwks;
 mod jws;
 mod kept;
@@ -48,8 +47,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::future::join_all;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::clock::{Clock, UnixMillis};
@@ -61,6 +60,7 @@ use crate::core::readiness::Readiness;
 use crate::core::reason::{Reason, Rejection};
 use crate::core::token::Token;
 use cache::{Fingerprint, KnownTokens};
+use claims::json;
 use feed::Shared;
 use issuer::{Issuer, Refusal};
 use jws::Jws;
@@ -68,11 +68,11 @@ use key::Key;
 use origin::LazyClient;
 use rules::Window;
 
-/// Claims that were verified. Only this module can make one.
+/// Verified claims. Only this module can make them.
 #[derive(Debug)]
 pub struct Verified {
     pub claims: Claims,
-    /// A door's encoded answer for this token.
+    /// A door's encoded answer to this token.
     pub memo: Memo,
     key: Arc<Key>,
     window: Window,
@@ -80,7 +80,7 @@ pub struct Verified {
 
 #[cfg(test)]
 impl Verified {
-    /// For tests of what comes after verification: claims that nobody verified.
+    /// Pretends that claims were verified, for tests of what comes after verification.
     pub(crate) fn assumed(claims: Claims) -> Self {
         let nothing = crate::core::secret::Secret::new("");
         let key = Key::from_secret(&nothing, None, std::iter::empty().collect());
@@ -120,12 +120,12 @@ struct Known {
 }
 
 impl Verifier {
-    /// Builds from a checked configuration. Blocks on the disk: it reads secrets and restores kept
-    /// keys. Whatever is missing after that, the readiness waits for; [`Verifier::run`] gets it.
+    /// Builds from a checked configuration. Blocks on the disk: reads secrets and restores stored
+    /// keys. Readiness waits for keys that are still missing; [`Verifier::run`] fetches them.
     ///
-    /// `lifetimes` has the history of every issuer. `horizon` is a moment in milliseconds:
-    /// revocations whose time ended before it were forgotten, so tokens that ended before it stay
-    /// refused even if the wall clock steps back.
+    /// `lifetimes` has the history of each of [`IssuerConfig::names`]. `horizon` is in milliseconds
+    /// since the epoch: revocations that ended before it were forgotten, so tokens that ended before
+    /// it stay refused even if the wall clock steps back.
     ///
     /// # Errors
     /// Every issuer whose secret or inline keys cannot be used.
@@ -189,8 +189,8 @@ impl Verifier {
         })
     }
 
-    /// Verifies a token, from the cache where it was seen before. Waits only for newer keys, when
-    /// none that is known signed the token.
+    /// Verifies a token, or returns what the cache has of it. Waits only if no known key signed the
+    /// token, and then for newer keys.
     ///
     /// # Errors
     /// The first check that failed.
@@ -210,13 +210,13 @@ impl Verifier {
         examined
     }
 
-    /// Verifies a compact JWS that is no token of a client, such as the signature of an event, with
-    /// the keys of `issuer`, and returns its payload. No claim is looked at. The issuer's own
-    /// `algorithms` bind here too.
+    /// Verifies a compact JWS other than a client's token, such as the signature of an event, with
+    /// the keys of `issuer`, and returns its payload. Checks no claims. The issuer's `algorithms`
+    /// restrict it too.
     ///
     /// # Errors
-    /// [`Reason::NotReady`], [`Reason::KeysUnavailable`] or [`Reason::Overloaded`] when it is not
-    /// known; any other reason means that the signature is not good.
+    /// [`Reason::NotReady`], [`Reason::KeysUnavailable`] or [`Reason::Overloaded`] if it cannot be
+    /// told; any other reason means that the signature is bad.
     pub async fn open(
         &self,
         issuer: &str,
@@ -265,43 +265,18 @@ impl Verifier {
     }
 
     /// Keeps every issuer's keys fresh until the shutdown.
-    ///
-    /// # Panics
-    /// When one of its own tasks panicked.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut tasks = JoinSet::new();
-        for issuer in self.entries.iter().map(Arc::clone) {
-            let patience = self.startup_timeout;
-            tasks.spawn(async move {
-                let Some(feed) = &issuer.feed else { return };
-                let waiting = async {
-                    tokio::time::sleep(patience).await;
-                    feed.give_up_waiting();
-                    std::future::pending::<()>().await;
-                };
-                tokio::select! {
-                    never = feed.run() => match never {},
-                    () = waiting => {}
-                }
-            });
-        }
-        let joined = async {
-            while let Some(ended) = tasks.join_next().await {
-                if let Err(died) = ended {
-                    std::panic::resume_unwind(died.into_panic());
-                }
-            }
-            // Issuers with nothing to fetch: there is nothing to do, and that is no failure.
-            std::future::pending::<()>().await;
-        };
+        let feeds = self.entries.iter().filter_map(|entry| entry.feed.as_ref());
+        let fetching = join_all(feeds.map(|feed| feed.run(self.startup_timeout)));
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = joined => {}
+            // If there is nothing to fetch, this ends at once.
+            _ = fetching => shutdown.cancelled().await,
         }
     }
 
-    /// Asks for an issuer's keys to be fetched soon: an event said that they changed. At most one
-    /// such fetch per cooldown; one that comes too early is put off, not dropped.
+    /// Asks for an issuer's keys to be fetched soon, because an event said that they changed. There
+    /// is at most one such fetch per cooldown; an earlier request is delayed, not dropped.
     pub fn refetch(&self, issuer: &str) {
         let known = self.issuers.get(issuer);
         if let Some(feed) = known.and_then(|known| known.entry.feed.as_ref()) {
@@ -314,8 +289,8 @@ impl Verifier {
     }
 }
 
-/// Makes an attempt, and another one where newer keys could change its outcome and came. Nothing of
-/// the first is held while waiting: what was read of a token takes many times its length.
+/// Makes an attempt, and a second one if newer keys could change the outcome and have arrived.
+/// Nothing of the first is held while waiting: a parsed token takes many times its length.
 async fn settled<'i, T>(attempt: impl Fn() -> Result<T, Refusal<'i>>) -> Result<T, Rejection> {
     match attempt() {
         Ok(done) => return Ok(done),
@@ -328,7 +303,7 @@ async fn settled<'i, T>(attempt: impl Fn() -> Result<T, Refusal<'i>>) -> Result<
     })
 }
 
-/// The issuers only: the rest are keys and tokens.
+/// Shows the issuers only: the rest are keys and tokens.
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Verifier")

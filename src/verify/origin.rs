@@ -1,4 +1,4 @@
-//! Where an issuer's key set is: at an address, wherever the issuer says, or in a file.
+//! Where an issuer's key set comes from: an address, the issuer's discovery document, or a file.
 
 use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
@@ -15,22 +15,22 @@ use super::json::without_mark;
 use super::key_config::{JwksConfig, KeysConfig};
 use crate::core::units::Bytes;
 
-/// Set up when the first issuer needs it: files and inline sets work without any TLS roots.
+/// Set up when the first issuer needs it: files and inline sets work without TLS roots.
 pub(super) type LazyClient = LazyCell<Result<Clients, String>>;
 
-/// How many letters of another issuer's name are shown.
+/// The most characters of another issuer's name that are shown.
 const LONGEST_SHOWN: usize = 200;
 
-/// A place that key sets come from.
+/// The source of an issuer's key sets.
 #[derive(Debug)]
 pub(super) struct Origin {
-    place: Place,
+    source: Source,
     timeout: Duration,
     max_size: Bytes,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Source {
     Jwks(Access, Url),
     Discovery(Discovery),
     File(PathBuf),
@@ -45,10 +45,10 @@ struct Discovery {
 }
 
 impl Origin {
-    /// The place that a checked configuration names; none for an inline set.
+    /// Returns the source that a checked configuration names; none for an inline set.
     ///
     /// # Errors
-    /// When the address must not be used, or no address can be.
+    /// If the address is not safe, or the HTTP client cannot be set up.
     pub(super) fn new(
         issuer: &str,
         config: &JwksConfig,
@@ -56,51 +56,51 @@ impl Origin {
         client: &LazyClient,
     ) -> Result<Option<Self>, String> {
         let client = || LazyCell::force(client).clone();
-        let place = if let Some(uri) = &config.uri {
+        let source = if let Some(uri) = &config.uri {
             let url = safe_url(uri, config.allow_http)?;
-            Place::Jwks(Access::new(config, &url, client()?), url)
+            Source::Jwks(Access::new(config, &url, client()?), url)
         } else if config.discovery {
             let url = safe_url(issuer, config.allow_http)?;
-            Place::Discovery(Discovery {
+            Source::Discovery(Discovery {
                 access: Access::new(config, &url, client()?),
                 issuer: issuer.to_owned(),
                 url,
                 allow_http: config.allow_http,
             })
         } else if let Some(path) = &config.file {
-            Place::File(path.clone())
+            Source::File(path.clone())
         } else {
             return Ok(None);
         };
         Ok(Some(Self {
-            place,
+            source,
             timeout: keys.timeout.0,
             max_size: keys.max_size,
         }))
     }
 
     pub(super) fn is_file(&self) -> bool {
-        matches!(self.place, Place::File(_))
+        matches!(self.source, Source::File(_))
     }
 
-    /// Names the place. A set that was kept from another place is not used.
+    /// Identifies the source. A stored set of another source is not used.
     pub(super) fn name(&self) -> String {
-        match &self.place {
-            Place::Jwks(_, url) => url.to_string(),
-            Place::Discovery(discovery) => format!("discovery {}", discovery.issuer),
-            Place::File(path) => path.display().to_string(),
+        match &self.source {
+            Source::Jwks(_, url) => url.to_string(),
+            Source::Discovery(discovery) => format!("discovery {}", discovery.issuer),
+            Source::File(path) => path.display().to_string(),
         }
     }
 
-    /// The place for people: a query may hold an API key.
+    /// Shows the source to people, without the query, which may hold an API key.
     pub(super) fn shown(&self) -> String {
-        match &self.place {
-            Place::Jwks(_, url) => without_query(url),
-            Place::Discovery(_) | Place::File(_) => self.name(),
+        match &self.source {
+            Source::Jwks(_, url) => without_query(url),
+            Source::Discovery(_) | Source::File(_) => self.name(),
         }
     }
 
-    /// Gets the set, within the time and the size that are allowed.
+    /// Fetches the set within the limits of time and size.
     ///
     /// # Errors
     /// What went wrong, for people.
@@ -111,15 +111,15 @@ impl Origin {
     }
 
     async fn obtain_patiently(&self, is_asked_for: bool) -> Result<Obtained, String> {
-        match &self.place {
-            Place::Jwks(access, url) => {
+        match &self.source {
+            Source::Jwks(access, url) => {
                 fetch(access, url.clone(), self.max_size, is_asked_for).await
             }
-            Place::Discovery(discovery) => {
+            Source::Discovery(discovery) => {
                 let jwks = discovery.discover(self.max_size, is_asked_for).await?;
                 fetch(&discovery.access, jwks, self.max_size, is_asked_for).await
             }
-            Place::File(path) => Ok(Obtained {
+            Source::File(path) => Ok(Obtained {
                 text: read_file(path, self.max_size).await?,
                 fresh_for: None,
             }),
@@ -135,7 +135,7 @@ struct Metadata {
 }
 
 impl Discovery {
-    /// Asks where the issuer's keys are.
+    /// Returns the address of the issuer's key set.
     async fn discover(&self, max_size: Bytes, is_asked_for: bool) -> Result<Url, String> {
         let mut failures = Vec::new();
         for url in well_known(&self.url) {
@@ -147,8 +147,8 @@ impl Discovery {
         Err(failures.join("; "))
     }
 
-    /// The document must be about this very issuer, or another one could speak for it (RFC 8414
-    /// §3.3).
+    /// Reads one document. It must be about this very issuer, or another one could speak for it
+    /// (RFC 8414 §3.3).
     async fn ask(&self, url: Url, max_size: Bytes, is_asked_for: bool) -> Result<Url, String> {
         let shown = url.to_string();
         let is_https = url.scheme() == "https";
@@ -164,7 +164,7 @@ impl Discovery {
         }
         let jwks = safe_url(&metadata.jwks_uri, self.allow_http)
             .map_err(|why| format!("the jwks_uri in {shown} {why}"))?;
-        // Who serves this machine's loopback is not who answers for the issuer over https.
+        // Whoever serves the loopback of this machine is not the issuer that answers over https.
         if is_https && jwks.scheme() != "https" && !self.allow_http {
             return Err(format!(
                 "the jwks_uri in {shown} must be https, as the issuer is"
@@ -174,7 +174,8 @@ impl Discovery {
     }
 }
 
-/// `OpenID` Connect appends its path to the issuer's; RFC 8414 §3 puts it in front.
+/// Returns where the documents may be: `OpenID` Connect appends its path to the issuer's, RFC 8414 §3
+/// puts it in front.
 pub(super) fn well_known(issuer: &Url) -> [Url; 2] {
     let path = issuer.path().trim_end_matches('/');
     let at = |path: String| {
@@ -219,7 +220,7 @@ mod tests {
         assert_eq!(origin.shown(), "https://id.example.com/keys");
         assert!(
             origin.name().contains("hunter2"),
-            "another key is another place"
+            "another key is another source"
         );
     }
 

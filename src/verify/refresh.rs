@@ -1,5 +1,5 @@
-//! When to fetch again: requests that need newer keys share one fetch, and budgets bound how many
-//! fetches they may cause.
+//! Decides when to fetch again: requests that need newer keys share one fetch, and budgets limit how
+//! many fetches they cause.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,26 +10,26 @@ use tokio::time::{Instant, timeout};
 use crate::core::clock::UnixMillis;
 use crate::core::reason::Reason;
 
-/// How many fetches a budget allows in a row before the cooldown spreads them.
+/// The fetches that a budget allows in a row before the cooldown spreads them.
 const BURST: u32 = 4;
 
-/// How many requests may wait for one issuer's keys at a time.
+/// The most requests that wait for one issuer's keys.
 const PLACES: usize = 256;
 
-/// How many may wait for those of all issuers.
+/// The most requests that wait for keys of all issuers.
 pub(super) const PLACES_IN_ALL: usize = 1024;
 
-/// Why newer keys are wanted. Each has a budget of its own, so that nobody who invents names uses
-/// up that of forged signatures, or the reverse.
+/// Why newer keys are wanted. Each has a budget of its own, so that invented names do not use up the
+/// budget of forged signatures, or the reverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
     /// No key has the token's `kid`.
     Name,
-    /// Keys have it, and none of them made the signature.
+    /// Keys have it, but none of them made the signature.
     Signature,
 }
 
-/// Brings the requests that need newer keys together with the one task that fetches them.
+/// Connects the requests that need newer keys with the one task that fetches them.
 #[derive(Debug)]
 pub(super) struct Refresh {
     cooldown: Duration,
@@ -41,14 +41,14 @@ pub(super) struct Refresh {
     places_in_all: Arc<Semaphore>,
 }
 
-/// Fetches are numbered from 1. A ticket is the number of the fetch that its holders wait for:
-/// the first that starts after they asked, because one that runs already may miss the new key.
+/// Fetches are numbered from 1. A ticket is the number of the fetch that requests wait for: the first
+/// that starts after they asked, because one that is already running may miss the new key.
 #[derive(Debug, Default)]
 struct State {
     begun: u64,
     begun_at: Option<Instant>,
     ticket: u64,
-    /// The budgets of [`Want`], in its order.
+    /// One for each [`Want`], in its order.
     budgets: [Budget; 2],
     hinted: bool,
 }
@@ -57,7 +57,7 @@ struct State {
 #[derive(Clone, Copy, Debug, Default)]
 struct Ended {
     number: u64,
-    /// The last that brought a key set.
+    /// The last that got a key set.
     good: u64,
     /// When that one began.
     good_since: UnixMillis,
@@ -66,7 +66,7 @@ struct Ended {
 /// A token bucket of [`BURST`] fetches, one of which comes back per cooldown.
 #[derive(Debug, Default)]
 struct Budget {
-    /// When it will be full again.
+    /// When the bucket is full again.
     full_at: Option<Instant>,
 }
 
@@ -86,13 +86,13 @@ impl Budget {
 pub(super) struct Fetch {
     number: u64,
     began_at: UnixMillis,
-    /// Whether somebody waits for what is new, so that no cache may answer.
+    /// Whether somebody waits for it, so that no cache may answer.
     pub is_asked_for: bool,
 }
 
 impl Refresh {
-    /// `cooldown` lies between two fetches that requests caused when a budget is used up;
-    /// `patience` is the longest that a request waits for one.
+    /// `cooldown` is the time between two fetches that requests cause once a budget is used up;
+    /// `patience` is the longest time that a request waits for one.
     pub(super) fn new(
         cooldown: Duration,
         patience: Duration,
@@ -109,11 +109,11 @@ impl Refresh {
         }
     }
 
-    /// Asks for newer keys and waits until a fetch that began after the question brought them.
+    /// Asks for newer keys and waits for a fetch that begins after this call.
     ///
     /// # Errors
-    /// [`Reason::KeysUnavailable`] when no such fetch is allowed now, fails or takes too long;
-    /// [`Reason::Overloaded`] when too many wait already.
+    /// [`Reason::KeysUnavailable`] if no such fetch is allowed now, or it fails or takes too long;
+    /// [`Reason::Overloaded`] if too many requests are waiting.
     pub(super) async fn wait(&self, want: Want) -> Result<(), Reason> {
         let ticket = self.ask(want).ok_or(Reason::KeysUnavailable)?;
         let places = [&self.places, &*self.places_in_all].map(Semaphore::try_acquire);
@@ -128,7 +128,7 @@ impl Refresh {
         }
     }
 
-    /// Asks without waiting. `None` when the budget is used up.
+    /// Asks without waiting, and returns the ticket; `None` if the budget is used up.
     pub(super) fn ask(&self, want: Want) -> Option<u64> {
         let mut state = self.state();
         if state.ticket > self.ended.borrow().number {
@@ -142,18 +142,19 @@ impl Refresh {
         Some(state.ticket)
     }
 
-    /// The beginning of the last fetch that brought a key set.
+    /// Returns when the last fetch began that got a key set.
     pub(super) fn known_since(&self) -> UnixMillis {
         self.ended.borrow().good_since
     }
 
-    /// An event says that the keys changed. Never dropped: within the cooldown it is put off.
+    /// Asks because an event said that the keys changed. Within the cooldown the fetch is delayed, not
+    /// dropped.
     pub(super) fn hint(&self) {
         self.state().hinted = true;
         self.wake.notify_one();
     }
 
-    /// Completes when somebody asked: with the moment at which to fetch.
+    /// Waits until somebody asks, and returns when to fetch.
     pub(super) async fn woken(&self) -> Instant {
         loop {
             self.wake.notified().await;
@@ -168,7 +169,7 @@ impl Refresh {
         }
     }
 
-    /// Starts a fetch; [`Refresh::end`] takes it back.
+    /// Begins a fetch, to be passed to [`Refresh::end`].
     pub(super) fn begin(&self, now: UnixMillis) -> Fetch {
         let mut state = self.state();
         state.begun += 1;
@@ -180,7 +181,7 @@ impl Refresh {
         }
     }
 
-    /// Ends a fetch. `is_good` says whether it brought a key set that is in use now.
+    /// Ends a fetch. `is_good` says whether it got a key set, which is in use now.
     pub(super) fn end(&self, fetch: Fetch, is_good: bool) {
         self.ended.send_modify(|ended| {
             ended.number = fetch.number;

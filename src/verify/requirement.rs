@@ -1,4 +1,4 @@
-//! What an operator demands of a claim: that it is there, or that it has one of some values.
+//! A rule for a claim: that a token has it, or has it with one of the given values.
 
 use std::fmt;
 
@@ -8,25 +8,25 @@ use serde::Deserialize;
 use super::claims::{BadPath, ClaimPath};
 use crate::core::shorthand::{OneOrMany, TextOr};
 
-/// A claim, or a claim with one of some values.
+/// A claim, or a claim with one of the given values.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(from = "TextOr<ClaimPath, Valued>")]
 #[schemars(with = "TextOr<ClaimPath, Valued>")]
 pub struct Requirement {
     pub claim: ClaimPath,
-    /// As texts: `5` is also the number, `true` also the boolean. An array has each of its items
-    /// for a value. Empty: any value but null.
+    /// The values as text: `5` is also the number, `true` also the boolean. Each item of an array is a
+    /// value. Empty: any value but null.
     pub is: Vec<String>,
 }
 
-/// A claim with one of some values.
+/// A claim with one of the given values.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Valued {
     /// The name of a claim, such as `realm_access.roles`.
     claim: ClaimPath,
-    /// The value or the values. Numbers and booleans are compared as text; an array has each of its
-    /// items for a value.
+    /// The value or the values. Numbers and booleans are compared as text. Each item of an array is a
+    /// value.
     is: OneOrMany<String>,
 }
 
@@ -54,7 +54,7 @@ impl Requirement {
     }
 }
 
-/// `token_use = access`, `tenant = a or b`, or `sub`.
+/// Writes `token_use = access`, `tenant = a or b`, or `sub`.
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.claim)?;

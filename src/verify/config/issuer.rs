@@ -1,4 +1,4 @@
-//! `issuers:`, the terms of each.
+//! An entry of `issuers:`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -39,19 +39,19 @@ pub struct IssuerConfig {
     /// algorithm, and a public key never verifies these.
     #[serde(default)]
     pub secret: Option<SecretConfig>,
-    /// A token must be meant for at least one of these (`aud`).
+    /// The audiences (`aud`) that are accepted. A token must have one of them.
     #[serde(default)]
     pub audiences: Vec<String>,
-    /// Accept tokens whoever they are meant for. A token that the issuer gave another service
-    /// then works here too.
+    /// Accept tokens for any audience. A token that the issuer made for another service then works
+    /// here too.
     #[serde(default)]
     pub any_audience: bool,
-    /// The signature algorithms that are accepted. Default: every asymmetric one if there is
-    /// `jwks`, and those HMAC ones for which a `secret` is long enough. `Ed25519` is another name for
+    /// The signature algorithms that are accepted. Default: with `jwks` all asymmetric algorithms,
+    /// with `secret` the HMAC algorithms that it is long enough for. `Ed25519` is another name for
     /// `EdDSA`.
     #[serde(default)]
     pub algorithms: Option<Vec<Algorithm>>,
-    /// The longest life of a token: one with `exp − iat` above it, plus `leeway`, is refused.
+    /// The longest life of a token: one whose `exp − iat` exceeds it by more than `leeway` is refused.
     /// Revocations are kept this long, so it is what makes forgetting them safe.
     #[serde(default = "max_token_lifetime")]
     pub max_token_lifetime: Span,
@@ -63,44 +63,45 @@ pub struct IssuerConfig {
     /// `max_token_lifetime` and `leeway` allow.
     #[serde(default)]
     pub require_iat: bool,
-    /// Whose access tokens these are. A profile sets what `types`, `allow_untyped`,
-    /// `require_claims`, `forbid_claims` and `client_claims` are by default, so that ID tokens and
-    /// other tokens of the issuer are refused; the table is in [profiles.md](profiles.md). What is
-    /// set here goes before the profile, claim by claim. Default: `generic`.
+    /// The provider, or the standard, whose access tokens are expected. A profile sets defaults for
+    /// `types`, `allow_untyped` and `client_claims`, and requires and forbids claims, so that ID tokens
+    /// and other tokens of the issuer are refused; [profiles.md](profiles.md) has the table. Default:
+    /// `generic`.
     #[serde(default)]
     pub profile: Option<Profile>,
-    /// The kinds of token that are accepted (`typ` in the header), compared without case and with
-    /// or without `application/`. Kinds that are not listed, such as `logout+jwt`, are refused.
-    /// Default: the profile's; `[JWT, at+jwt]` for `generic`.
+    /// The types of token (`typ` in the header) that are accepted, compared without case and with or
+    /// without `application/`. Other types, such as `logout+jwt`, are refused. Default: the profile's;
+    /// `[JWT, at+jwt]` for `generic`.
     #[serde(default)]
     pub types: Option<Vec<String>>,
     /// Accept tokens whose header has no `typ`. Default: the profile's; `true` for `generic`.
     #[serde(default)]
     pub allow_untyped: Option<bool>,
-    /// Accept tokens with `at_hash`, `c_hash`, `s_hash` or `events`, the marks of ID tokens and
-    /// logout tokens. Without it they are refused, since they prove a log-in to a client and no
-    /// access to an API (RFC 8725 §3.11, RFC 9068 §4).
+    /// Accept tokens with `at_hash`, `c_hash`, `s_hash` or `events`, the claims of ID tokens and
+    /// logout tokens. Such tokens are refused by default, because they tell a client that somebody
+    /// logged in or out, and grant no access to an API (RFC 8725 §3.11, RFC 9068 §4).
     #[serde(default)]
     pub allow_id_tokens: bool,
     /// What to do with a token that is bound to a key (`cnf`), by `DPoP` or mutual TLS.
     #[serde(default)]
     pub bound_tokens: BoundTokens,
-    /// Claims that a token must have, such as `sub`, or that must have one of some values, such as
-    /// `{ claim: token_use, is: access }` or `{ claim: tenant, is: [acme, globex] }`. Default: the
-    /// profile's.
+    /// Claims that a token must have, such as `sub`, or must have with one of the given values, such
+    /// as `{ claim: token_use, is: access }` or `{ claim: tenant, is: [acme, globex] }`. They are added
+    /// to those of the profile; one with values replaces the profile's rule for the same claim.
     #[serde(default)]
     pub require_claims: Vec<Requirement>,
-    /// An earlier name of `require_claims`. Both count.
+    /// The earlier name of `require_claims`. Both count.
     #[serde(default)]
     pub required_claims: Vec<Requirement>,
-    /// Claims that a token must not have, such as `nonce`, or must not have with one of some values,
-    /// written like `require_claims`. Default: the profile's.
+    /// Claims that a token must not have, such as `nonce`, or must not have with one of the given
+    /// values, written like `require_claims`. They are added to those of the profile, which forbids no
+    /// claim that `require_claims` names.
     #[serde(default)]
     pub forbid_claims: Vec<Requirement>,
-    /// The only clients whose tokens are accepted. Empty: any client.
+    /// The clients whose tokens are accepted. Default: all.
     #[serde(default)]
     pub allowed_clients: Vec<String>,
-    /// The claims that may name the client. The first that a token has counts. Default: the
+    /// The claims that may name the client. The first one that a token has counts. Default: the
     /// profile's; `[client_id, azp, applicationId]` for `generic`.
     #[serde(default)]
     pub client_claims: Option<Vec<ClaimPath>>,
@@ -135,11 +136,11 @@ impl From<TextOr<AnyTenant, Vec<String>>> for Tenants {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BoundTokens {
-    /// Such a token is refused: Portcullis cannot check the proof that its sender has the key, and
-    /// without it a stolen token works (RFC 9449, RFC 8705).
+    /// Refuse it. Portcullis does not check the proof that the sender has the key, and without the
+    /// proof a stolen token works (RFC 9449, RFC 8705).
     #[default]
     Refuse,
-    /// Such a token is accepted like any other. Only where the proxy checks the proof itself.
+    /// Accept it like any other token. Use this only where the proxy checks the proof itself.
     Ignore,
 }
 
@@ -157,7 +158,7 @@ const fn leeway() -> Span {
 /// Checks the list `issuers:`, each item and all together.
 pub fn check_issuers(issuers: &[IssuerConfig], errors: &mut ConfigErrors) {
     if issuers.is_empty() {
-        errors.push("issuers", "name at least one issuer");
+        errors.push("issuers", "must have at least one issuer");
     }
     errors.each("issuers", issuers, |errors, issuer| {
         issuer.check(errors);
@@ -191,11 +192,11 @@ impl IssuerConfig {
         if self.audiences.is_empty() && !self.any_audience {
             errors.conflict(
                 "audiences",
-                "name the audiences whose tokens are accepted, or set any_audience: true",
+                "list the accepted audiences, or set any_audience: true",
             );
         }
         if !self.audiences.is_empty() && self.any_audience {
-            errors.conflict("any_audience", "contradicts audiences; give one of them");
+            errors.conflict("any_audience", "contradicts audiences: remove one of them");
         }
         if !(Span::secs(1)..=LONGEST_LIFETIME).contains(&self.max_token_lifetime) {
             let why = format!("must be between 1s and {LONGEST_LIFETIME}");
@@ -218,20 +219,20 @@ impl IssuerConfig {
         ];
         for (field, list) in lists {
             if list.iter().any(String::is_empty) {
-                errors.push(field, "must not contain an empty text");
+                errors.push(field, "must not contain an empty string");
             }
         }
         if !self.allowed_clients.is_empty() && form.client_claims.is_empty() {
-            errors.conflict("client_claims", "allowed_clients needs a claim to look at");
+            errors.conflict("client_claims", "must not be empty, because allowed_clients is set");
         }
         let forbidden = |one: &&Requirement| self.forbid_claims.contains(one);
         if let Some(both) = self.require_claims().find(forbidden) {
-            let why = format!("no token could pass: {both} is required too");
+            let why = format!("no token could pass: {both} is also required");
             errors.conflict("forbid_claims", why);
         }
     }
 
-    /// The exact issuers whose tokens are accepted, or the pattern if any tenant is.
+    /// Returns the issuers whose tokens are accepted, or the pattern if any tenant's are.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         match (IssuerPattern::parse(&self.issuer), &self.tenants) {
@@ -243,7 +244,7 @@ impl IssuerConfig {
         }
     }
 
-    /// The issuers for people.
+    /// Shows the accepted issuers to people.
     pub(in crate::verify) fn shown(&self) -> String {
         match &self.tenants {
             Some(Tenants::Listed(_)) => format!("{} of a listed tenant", self.issuer),
@@ -251,7 +252,7 @@ impl IssuerConfig {
         }
     }
 
-    /// Whether the issuers cannot be listed.
+    /// Whether the issuer is a pattern without a list of tenants.
     pub(in crate::verify) fn accepts_any_tenant(&self) -> bool {
         matches!(self.tenants, Some(Tenants::Any))
     }
@@ -276,19 +277,19 @@ impl IssuerConfig {
         }
     }
 
-    /// The longest `exp − iat` of a token that is accepted.
+    /// Returns the longest `exp − iat` of an accepted token.
     pub(in crate::verify) fn longest_life(&self) -> Duration {
         self.max_token_lifetime.0.saturating_add(self.leeway.0)
     }
 
-    /// What the issuer itself requires.
+    /// Returns what this entry requires beside the profile.
     pub(in crate::verify) fn require_claims(&self) -> impl Iterator<Item = &Requirement> {
         self.require_claims.iter().chain(&self.required_claims)
     }
 
     fn check_keys(&self, errors: &mut ConfigErrors) {
         if self.jwks.is_none() && self.secret.is_none() {
-            errors.conflict("jwks", "give jwks, or a secret for HMAC");
+            errors.conflict("jwks", "is required, unless there is a secret for HMAC");
         }
         if let Some(jwks) = &self.jwks {
             errors.within("jwks", |errors| jwks.check(&self.issuer, errors));
@@ -305,12 +306,12 @@ impl IssuerConfig {
         if algorithms.is_empty() {
             errors.push(
                 "algorithms",
-                "no token could pass: list one or leave this out",
+                "no token could pass: list an algorithm, or leave this out",
             );
         }
         for algorithm in algorithms {
             if algorithm.is_hmac() && self.secret.is_none() {
-                let why = format!("{algorithm:?} needs a secret; a public key never verifies it");
+                let why = format!("{algorithm:?} needs a secret: a public key never verifies it");
                 errors.conflict("algorithms", why);
             }
             if !algorithm.is_hmac() && self.jwks.is_none() {
@@ -328,7 +329,7 @@ impl IssuerConfig {
         }
     }
 
-    /// The algorithms that public keys may verify.
+    /// Returns the algorithms that public keys may verify.
     pub(in crate::verify) fn asymmetric(&self) -> Algorithms {
         let listed = self.algorithms.as_deref().unwrap_or(&Algorithm::ALL);
         let asymmetric = listed.iter().copied().filter(|one| !one.is_hmac());

@@ -1,5 +1,5 @@
-//! Whether a token is an access token of this issuer, and not an ID token, a logout token or another
-//! kind that the same keys sign (RFC 8725 §3.11–3.12, RFC 9068 §4).
+//! Tells access tokens from ID tokens, logout tokens and other kinds that the same keys sign
+//! (RFC 8725 §3.11–3.12, RFC 9068 §4).
 
 use super::super::claims::ClaimPath;
 use super::super::json::{Json, Object};
@@ -8,8 +8,8 @@ use super::super::requirement::Requirement;
 use super::{Rules, Shown, at, optional};
 use crate::core::reason::{Reason, Rejection};
 
-/// Claims that only ID tokens (OpenID Connect Core §3.3.2.11, FAPI 1 §5.1.1) and security event
-/// tokens (RFC 8417 §2.2), logout tokens among them, have.
+/// Claims of ID tokens (OpenID Connect Core §3.3.2.11, FAPI 1 §5.1.1) and of security event tokens
+/// (RFC 8417 §2.2), which include logout tokens.
 const MARKS: [&str; 4] = ["at_hash", "c_hash", "s_hash", "events"];
 
 impl Rules {

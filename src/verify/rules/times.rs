@@ -13,7 +13,7 @@ use crate::core::reason::{Reason, Rejection};
 /// The last second of the year 9999. No later date means anything.
 pub(super) const LAST_SECOND: u64 = 253_402_300_799;
 
-/// When a token may be used, the leeway included: from `from`, and before `until`.
+/// When a token may be used, leeway included: at `from` or later, and before `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::verify) struct Window {
     pub from: UnixMillis,
@@ -21,9 +21,9 @@ pub(in crate::verify) struct Window {
 }
 
 impl Window {
-    /// Also refuses what ended before `horizon`: revocations whose time ended before it were
-    /// forgotten, so when the wall clock steps back, nobody knows whether tokens of that time are
-    /// revoked. That is the clocks' fault and not the token's.
+    /// Also refuses tokens that ended before `horizon`: their revocations were forgotten, so if the
+    /// wall clock stepped back, nobody knows whether they are revoked. That is the fault of the clocks
+    /// and not of the token.
     pub(in crate::verify) fn admits(
         self,
         now: UnixMillis,
@@ -50,7 +50,7 @@ impl Window {
 
 impl Rules {
     /// `exp` and `iat` are rounded down: a token ends a little early and counts as issued a little
-    /// early, so neither its life nor the reach of a revocation is ever judged too kindly.
+    /// early, so neither its life nor the reach of a revocation is judged too kindly.
     pub(super) fn times(
         &self,
         lifetimes: &Lifetimes,
@@ -58,7 +58,7 @@ impl Rules {
         now: UnixMillis,
     ) -> Result<Times, Rejection> {
         let expires_at = match payload.get("exp") {
-            Some(Json::Number(exp)) => seconds(exp).ok_or_else(|| no_date("exp"))?.floor,
+            Some(Json::Number(exp)) => seconds(exp).ok_or_else(|| no_date("exp"))?.0,
             Some(Json::Digits(_)) => return Err(no_date("exp")),
             // Of another type, it is as good as missing.
             _ => return Err(Rejection::expected(Reason::MissingClaim, "exp: a number")),
@@ -69,10 +69,17 @@ impl Rules {
             let found = format!("exp: {expires_at}");
             return Err(Rejection::found(Reason::Expired, expected, found));
         }
-        let not_before = seconds_of(payload, "nbf")?.map(|time| time.ceiling);
-        let issued_at = seconds_of(payload, "iat")?.map(|time| time.floor);
+        let not_before = seconds_of(payload, "nbf")?.map(|(_, ceiling)| ceiling);
+        let issued_at = seconds_of(payload, "iat")?.map(|(floor, _)| floor);
         let counts_as_issued_at = match issued_at {
-            Some(issued_at) => self.check_lifetime(lifetimes, issued_at, expires_at)?,
+            Some(issued_at) => {
+                // Another replica may allow longer lives already.
+                let longest = lifetimes
+                    .of_token(issued_at)
+                    .min(self.config.longest_life());
+                check_lifetime(longest.as_secs(), issued_at, expires_at)?;
+                issued_at
+            }
             None if self.config.require_iat => {
                 return Err(Rejection::expected(Reason::MissingClaim, "iat: a number"));
             }
@@ -86,27 +93,8 @@ impl Rules {
         })
     }
 
-    /// A token that ends before it begins has no life at all.
-    fn check_lifetime(
-        &self,
-        lifetimes: &Lifetimes,
-        issued_at: u64,
-        expires_at: u64,
-    ) -> Result<u64, Rejection> {
-        let allowed = lifetimes.of_token(issued_at);
-        // Another replica may allow longer ones already.
-        let longest = allowed.min(self.config.longest_life()).as_secs();
-        let reason = match expires_at.checked_sub(issued_at) {
-            Some(life) if life <= longest => return Ok(issued_at),
-            Some(_) => Reason::LifetimeExceeded,
-            None => Reason::MalformedToken,
-        };
-        let expected = format!("exp - iat: 0 to {longest} s (max_token_lifetime + leeway)");
-        let found = format!("exp: {expires_at}, iat: {issued_at}");
-        Err(Rejection::found(reason, expected, found))
-    }
-
-    /// A token without `iat` that ends later than any token of today may was made to live longer.
+    /// Returns the earliest second in which a token without `iat` may have been issued. One that ends
+    /// later than any token of today may was made to live longer.
     fn guess_issue(
         &self,
         lifetimes: &Lifetimes,
@@ -127,6 +115,18 @@ impl Rules {
     }
 }
 
+/// A token that ends before it begins has no life at all.
+fn check_lifetime(longest: u64, issued_at: u64, expires_at: u64) -> Result<(), Rejection> {
+    let reason = match expires_at.checked_sub(issued_at) {
+        Some(life) if life <= longest => return Ok(()),
+        Some(_) => Reason::LifetimeExceeded,
+        None => Reason::MalformedToken,
+    };
+    let expected = format!("exp - iat: 0 to {longest} s (max_token_lifetime + leeway)");
+    let found = format!("exp: {expires_at}, iat: {issued_at}");
+    Err(Rejection::found(reason, expected, found))
+}
+
 /// Seconds since the epoch.
 pub(super) struct Times {
     pub(super) expires_at: u64,
@@ -145,13 +145,13 @@ impl Times {
     }
 }
 
-/// The earliest second in which a token that ends at `expires_at` could have been issued. It is
-/// the safe guess for a token without `iat`, because an earlier one matches more revocations.
+/// Returns the earliest second in which a token that ends at `expires_at` could have been issued. This
+/// is the safe guess for a token without `iat`, because an earlier date matches more revocations.
 ///
-/// A raise of the lifetime holds for later tokens only. So `expires_at − longest` may lie in a
-/// time when that life was not allowed yet; a token cannot have been issued then, and to assume
-/// it would let a revocation reach a token only until it is forgotten. Allowed seconds have no
-/// gap, so the first one can be searched by halves.
+/// A raise of the lifetime holds for later tokens only. So `expires_at − longest` may lie in a time
+/// when such a life was not allowed yet. A token cannot have been issued then, and to assume so would
+/// let a revocation reach a token only until it is forgotten. The allowed seconds have no gap, so a
+/// binary search finds the first one.
 pub(super) fn earliest_issue(lifetimes: &Lifetimes, expires_at: u64) -> u64 {
     let possible = |second: u64| expires_at - second <= lifetimes.of_token(second).as_secs();
     let mut low = expires_at.saturating_sub(lifetimes.longest().as_secs());
@@ -170,11 +170,8 @@ pub(super) fn earliest_issue(lifetimes: &Lifetimes, expires_at: u64) -> u64 {
     high
 }
 
-/// A date in whole seconds, rounded both ways.
-pub(super) struct Seconds {
-    pub(super) floor: u64,
-    pub(super) ceiling: u64,
-}
+/// A date in whole seconds: rounded down, and rounded up.
+type Seconds = (u64, u64);
 
 fn seconds_of(payload: &Object<'_>, name: &str) -> Result<Option<Seconds>, Rejection> {
     let date = match optional(payload, name) {
@@ -190,26 +187,20 @@ fn no_date(name: &str) -> Rejection {
     Rejection::expected(Reason::MalformedToken, expected)
 }
 
-/// A `NumericDate` (RFC 7519 §2) may have a fraction or an exponent. It lies between 1970 and
-/// 9999.
+/// Reads a `NumericDate` (RFC 7519 §2) between 1970 and 9999, which may have a fraction or an exponent.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "the guard keeps the number between 0 and 9999-12-31"
+)]
 pub(super) fn seconds(date: &Number) -> Option<Seconds> {
-    if let Some(whole) = date.as_u64() {
-        return in_range(whole, whole);
-    }
-    match date.as_f64() {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "the guard keeps the number between 0 and 9999-12-31"
-        )]
-        Some(date) if (0.0..=LAST_SECOND as f64).contains(&date) => {
-            in_range(date.floor() as u64, date.ceil() as u64)
+    let (floor, ceiling) = match (date.as_u64(), date.as_f64()) {
+        (Some(whole), _) => (whole, whole),
+        (None, Some(date)) if (0.0..=LAST_SECOND as f64).contains(&date) => {
+            (date.floor() as u64, date.ceil() as u64)
         }
-        _ => None,
-    }
-}
-
-fn in_range(floor: u64, ceiling: u64) -> Option<Seconds> {
-    (ceiling <= LAST_SECOND).then_some(Seconds { floor, ceiling })
+        _ => return None,
+    };
+    (ceiling <= LAST_SECOND).then_some((floor, ceiling))
 }

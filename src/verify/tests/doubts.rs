@@ -2,6 +2,7 @@
 //! one nobody is blamed.
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::keys::{Answer, Provider, name, reached, refusal, run, token, until};
 use super::*;

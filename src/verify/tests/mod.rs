@@ -16,7 +16,8 @@ mod hostile_claims;
 mod key_shapes;
 mod keys;
 mod kinds;
-pub(super) mod mutation;
+mod mutation;
+mod recorded;
 mod sets;
 mod tenants;
 

@@ -133,7 +133,7 @@ proptest! {
     }
 }
 
-pub(in crate::verify) fn json_value() -> impl Strategy<Value = Value> {
+fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

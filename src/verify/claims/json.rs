@@ -1,35 +1,32 @@
 //! Strict JSON: one object and nothing after it, no member named twice at any depth, no deep
 //! nesting. Two parsers that disagree about a duplicate member disagree about who the user is.
 //!
-//! Every token that is seen for the first time pays for two such objects, so names and texts are
-//! borrowed from the text that is read, and members lie in a row, as they stand there.
+//! Every token that is seen for the first time pays for two such objects. So names and texts are
+//! borrowed from the input, and members are kept in a vector in the order of the input.
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
-
-use super::claims::{Node, Tree};
+use smallvec::SmallVec;
 
 /// How deep objects and arrays may nest, the outermost included. Real tokens stay below 6.
 const DEEPEST: usize = 32;
 
-/// How many values a token's part may hold, so that no token takes much more memory than it is long.
-/// Real tokens stay below 1,200: a kilobyte of JSON holds a hundred short role names.
+/// The most values in one part of a token, so that the tree does not take much more memory than the
+/// token. Real tokens stay below 1,200: a kilobyte of JSON holds a hundred short role names.
 const IN_A_TOKEN: usize = 2_048;
-
-/// Up to so many names are compared each with each; tokens rarely have more members.
-const FEW: usize = 32;
 
 /// Any JSON value.
 #[derive(Debug, PartialEq)]
-pub(super) enum Json<'a> {
+pub(in crate::verify) enum Json<'a> {
     Null,
     Bool(bool),
     Number(Number),
-    /// An integer that does not fit into 64 bits, digit by digit.
+    /// An integer that does not fit into 64 bits, as written.
     Digits(&'a str),
     Text(Cow<'a, str>),
     List(Vec<Json<'a>>),
@@ -37,71 +34,49 @@ pub(super) enum Json<'a> {
 }
 
 /// A member of an object: its name and its value.
-pub(super) type Member<'a> = (Cow<'a, str>, Json<'a>);
+pub(in crate::verify) type Member<'a> = (Cow<'a, str>, Json<'a>);
 
-/// An object's members, each of its own name, in the order of the text.
+/// The members of an object in the order of the input. No name occurs twice.
 #[derive(Debug, PartialEq)]
-pub(super) struct Object<'a>(Vec<Member<'a>>);
+pub(in crate::verify) struct Object<'a>(Vec<Member<'a>>);
 
 impl<'a> Object<'a> {
-    pub(super) fn get(&self, name: &str) -> Option<&Json<'a>> {
+    pub(in crate::verify) fn get(&self, name: &str) -> Option<&Json<'a>> {
         let mut members = self.0.iter();
         let found = members.find(|(held, _)| held == name);
         found.map(|(_, value)| value)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> + Clone {
+    pub(in crate::verify) fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> + Clone {
         self.0.iter().map(|(name, value)| (&**name, value))
     }
 
-    pub(super) fn into_members(self) -> impl Iterator<Item = Member<'a>> {
+    pub(in crate::verify) fn into_members(self) -> impl Iterator<Item = Member<'a>> {
         self.0.into_iter()
-    }
-}
-
-impl Tree for Json<'_> {
-    fn node(&self) -> Node<'_, Self> {
-        match self {
-            Self::Null => Node::Null,
-            Self::Bool(flag) => Node::Flag(*flag),
-            Self::Number(number) => Node::Number(number),
-            Self::Digits(digits) => Node::Text(digits),
-            Self::Text(text) => Node::Text(text),
-            Self::List(items) => Node::List(items),
-            Self::Object(_) => Node::Object,
-        }
-    }
-
-    fn members(&self) -> impl Iterator<Item = (&str, &Self)> {
-        let object = match self {
-            Self::Object(object) => Some(object),
-            _ => None,
-        };
-        object.into_iter().flat_map(Object::iter)
     }
 }
 
 /// Reads one JSON object of a token.
 ///
 /// # Errors
-/// What is wrong, without a word of the text itself.
-pub(super) fn object(text: &[u8]) -> Result<Object<'_>, Malformed> {
+/// What is wrong; nothing of the text itself.
+pub(in crate::verify) fn object(text: &[u8]) -> Result<Object<'_>, Malformed> {
     object_within(text, IN_A_TOKEN)
 }
 
 /// Reads one JSON object that holds at most `most` values, itself included.
 ///
 /// # Errors
-/// As of [`object`].
-pub(super) fn object_within(text: &[u8], most: usize) -> Result<Object<'_>, Malformed> {
+/// See [`object`].
+pub(in crate::verify) fn object_within(text: &[u8], most: usize) -> Result<Object<'_>, Malformed> {
     let text = std::str::from_utf8(text).map_err(|_| Malformed::NotUtf8)?;
     let reading = Reading {
         left: Cell::new(most),
         floats: Cell::new(false),
-        passed: Cell::new(None),
+        broken: Cell::new(None),
     };
     let not_json = |error: serde_json::Error| {
-        reading.passed.get().unwrap_or(Malformed::NotJson {
+        reading.broken.get().unwrap_or(Malformed::NotJson {
             line: error.line(),
             column: error.column(),
         })
@@ -124,14 +99,14 @@ pub(super) fn object_within(text: &[u8], most: usize) -> Result<Object<'_>, Malf
 
 /// Returns the text without a byte order mark, which some editors and servers put before JSON
 /// (RFC 8259 §8.1 lets a reader ignore it).
-pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+pub(in crate::verify) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// Why a text is not one strict JSON object. serde's own message may quote the text, so it is
 /// dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub(in crate::verify) enum Malformed {
     #[error("not UTF-8")]
     NotUtf8,
     #[error("not JSON (line {line}, column {column})")]
@@ -146,19 +121,19 @@ pub(super) enum Malformed {
     TooMany,
 }
 
-/// What is known while a text is read.
+/// The state of reading one text.
 struct Reading {
-    /// How many more values may come.
+    /// How many more values are allowed.
     left: Cell<usize>,
-    /// Set once a number was read as a float.
+    /// Whether a number was read as a float.
     floats: Cell<bool>,
-    /// The rule that the text broke, if it is JSON.
-    passed: Cell<Option<Malformed>>,
+    /// The rule that the text breaks although it is JSON.
+    broken: Cell<Option<Malformed>>,
 }
 
 impl Reading {
     fn refuse<E: Error>(&self, why: Malformed) -> E {
-        self.passed.set(Some(why));
+        self.broken.set(Some(why));
         E::custom(why)
     }
 
@@ -172,7 +147,7 @@ impl Reading {
 
 #[derive(Clone, Copy)]
 struct Strict<'r> {
-    /// How many more levels may follow.
+    /// How many more levels are allowed.
     levels: usize,
     reading: &'r Reading,
 }
@@ -184,8 +159,8 @@ impl Strict<'_> {
         Ok(Self { levels, ..self })
     }
 
-    /// For how many members to have room at first: a token's payload fits, and many small objects
-    /// within one take little more than they need.
+    /// The initial capacity for members: a token's payload fits, and small objects within it waste
+    /// little.
     const fn room(self) -> usize {
         if self.levels == DEEPEST { 16 } else { 0 }
     }
@@ -249,7 +224,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
         let inner = self.deeper()?;
         let mut object = Vec::with_capacity(self.room());
-        while let Some(name) = members.next_key_seed(Name)? {
+        while let Some(Name(name)) = members.next_key()? {
             object.push((name, members.next_value_seed(inner)?));
         }
         if any_is_named_twice(&object) {
@@ -259,36 +234,18 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 }
 
-/// A member's name: borrowed, where it is written without escapes.
-struct Name;
+/// A member's name, borrowed where it is written without escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
+fn any_is_named_twice(members: &[Member<'_>]) -> bool {
+    let mut names: SmallVec<[&str; 32]> = members.iter().map(|(name, _)| &**name).collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-impl<'de> Visitor<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(name.to_owned()))
-    }
-}
-
-/// Puts the digits of integers that do not fit into 64 bits in the place of the floats that
-/// `serde_json` made of them: an id must not lose its last digits. `numbers` are the numbers of the
-/// text, which stand there in the order of the values.
+/// Restores integers that do not fit into 64 bits, which `serde_json` reads as floats: an id must not
+/// lose its last digits. `numbers` are the numbers of the text, in the order of the values.
 fn restore_digits<'a>(value: &mut Json<'a>, numbers: &mut impl Iterator<Item = &'a str>) {
     match value {
         Json::Number(number) => {
@@ -308,7 +265,7 @@ fn restore_digits<'a>(value: &mut Json<'a>, numbers: &mut impl Iterator<Item = &
     }
 }
 
-/// The numbers of a text that is known to be JSON, as they are written.
+/// Returns the numbers of a valid JSON text as they are written.
 fn numbers(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -333,32 +290,5 @@ fn numbers(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whoever sends ten thousand members shall not have fifty million comparisons made.
-fn any_is_named_twice(members: &[Member<'_>]) -> bool {
-    if members.len() > FEW {
-        let mut names: Vec<&str> = members.iter().map(|(name, _)| &**name).collect();
-        names.sort_unstable();
-        return names.windows(2).any(|pair| pair[0] == pair[1]);
-    }
-    // One of 64 bits by a name's look. Most names have a bit of their own, and so need no
-    // comparison at all.
-    let mut looks = 0;
-    members.iter().enumerate().any(|(place, (name, _))| {
-        let look = look(name);
-        let is_new = looks & look == 0;
-        looks |= look;
-        !is_new && members[..place].iter().any(|(other, _)| other == name)
-    })
-}
-
-fn look(name: &str) -> u64 {
-    let ends = match name.as_bytes() {
-        [first, .., last] => first.wrapping_mul(5).wrapping_add(*last),
-        rest => rest.first().copied().unwrap_or_default(),
-    };
-    1 << ((usize::from(ends) + 9 * name.len()) % 64)
-}
-
 #[cfg(test)]
-#[path = "json_tests.rs"]
 mod tests;

@@ -38,7 +38,7 @@ fn duplicates_are_refused_at_any_depth() {
 
 #[test]
 fn duplicates_are_refused_among_many_too() {
-    for count in [FEW - 1, FEW, FEW + 1, 10_000] {
+    for count in [31, 32, 33, 10_000] {
         let names: Vec<_> = (0..count).map(|i| format!("\"name-{i}\":{i}")).collect();
         let read = |names: &[String]| {
             let text = format!("{{{}}}", names.join(","));
