@@ -45,6 +45,8 @@ struct Facts {
     audiences: &'static str,
 }
 
+const VALID: &str = "the names in this file are valid";
+
 /// A claim and its values.
 type Known = (&'static str, &'static [&'static str]);
 
@@ -187,7 +189,6 @@ pub(super) struct Form {
 impl Form {
     pub(super) fn of(config: &IssuerConfig) -> Self {
         let facts = config.profile.unwrap_or_default().facts();
-        const VALID: &str = "the names in this file are valid";
         let known = |known: &'static [Known]| {
             let known = known.iter();
             known.map(|(claim, is)| Requirement::new(claim, is).expect(VALID))

@@ -22,7 +22,7 @@ const IN_A_TOKEN: usize = 2_048;
 
 /// Any JSON value.
 #[derive(Debug, PartialEq)]
-pub(in crate::verify) enum Json<'a> {
+pub(crate) enum Json<'a> {
     Null,
     Bool(bool),
     Number(Number),
@@ -34,24 +34,24 @@ pub(in crate::verify) enum Json<'a> {
 }
 
 /// A member of an object: its name and its value.
-pub(in crate::verify) type Member<'a> = (Cow<'a, str>, Json<'a>);
+pub(crate) type Member<'a> = (Cow<'a, str>, Json<'a>);
 
 /// The members of an object in the order of the input. No name occurs twice.
 #[derive(Debug, PartialEq)]
-pub(in crate::verify) struct Object<'a>(Vec<Member<'a>>);
+pub(crate) struct Object<'a>(Vec<Member<'a>>);
 
 impl<'a> Object<'a> {
-    pub(in crate::verify) fn get(&self, name: &str) -> Option<&Json<'a>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
         let mut members = self.0.iter();
         let found = members.find(|(held, _)| held == name);
         found.map(|(_, value)| value)
     }
 
-    pub(in crate::verify) fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> + Clone {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> + Clone {
         self.0.iter().map(|(name, value)| (&**name, value))
     }
 
-    pub(in crate::verify) fn into_members(self) -> impl Iterator<Item = Member<'a>> {
+    pub(crate) fn into_members(self) -> impl Iterator<Item = Member<'a>> {
         self.0.into_iter()
     }
 }
@@ -60,7 +60,7 @@ impl<'a> Object<'a> {
 ///
 /// # Errors
 /// What is wrong; nothing of the text itself.
-pub(in crate::verify) fn object(text: &[u8]) -> Result<Object<'_>, Malformed> {
+pub(crate) fn object(text: &[u8]) -> Result<Object<'_>, Malformed> {
     object_within(text, IN_A_TOKEN)
 }
 
@@ -68,7 +68,7 @@ pub(in crate::verify) fn object(text: &[u8]) -> Result<Object<'_>, Malformed> {
 ///
 /// # Errors
 /// See [`object`].
-pub(in crate::verify) fn object_within(text: &[u8], most: usize) -> Result<Object<'_>, Malformed> {
+pub(crate) fn object_within(text: &[u8], most: usize) -> Result<Object<'_>, Malformed> {
     let text = std::str::from_utf8(text).map_err(|_| Malformed::NotUtf8)?;
     let reading = Reading {
         left: Cell::new(most),
@@ -99,14 +99,14 @@ pub(in crate::verify) fn object_within(text: &[u8], most: usize) -> Result<Objec
 
 /// Returns the text without a byte order mark, which some editors and servers put before JSON
 /// (RFC 8259 §8.1 lets a reader ignore it).
-pub(in crate::verify) fn without_mark(text: &[u8]) -> &[u8] {
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// Why a text is not one strict JSON object. serde's own message may quote the text, so it is
 /// dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::verify) enum Malformed {
+pub(crate) enum Malformed {
     #[error("not UTF-8")]
     NotUtf8,
     #[error("not JSON (line {line}, column {column})")]

@@ -223,7 +223,10 @@ impl IssuerConfig {
             }
         }
         if !self.allowed_clients.is_empty() && form.client_claims.is_empty() {
-            errors.conflict("client_claims", "must not be empty, because allowed_clients is set");
+            errors.conflict(
+                "client_claims",
+                "must not be empty, because allowed_clients is set",
+            );
         }
         let forbidden = |one: &&Requirement| self.forbid_claims.contains(one);
         if let Some(both) = self.require_claims().find(forbidden) {

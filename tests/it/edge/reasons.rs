@@ -1,14 +1,16 @@
 //! Every reason for a refusal, on both doors: what the client sees, and what the operator sees.
 //!
-//! Two reasons are missing. Nothing asks for scopes yet, so `insufficient_scope` has no way to
-//! happen. `stale` needs a log that falls silent, and the embedded one lives in the same process.
+//! Three reasons are missing. Nothing asks for scopes yet, so `insufficient_scope` cannot happen.
+//! `stale` needs a log that falls silent, and the embedded one lives in the same process. A
+//! `clock_disagreement` needs clocks that disagree.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{denials, logged, nothing_broke};
-use crate::support::{Call, Door, Kind, Mint, Reply, SigningKey, World};
+use crate::support::{Behaviour, Call, Door, Kind, Mint, Reply, SigningKey, World, until};
 
 /// An issuer whose keys cannot be had.
 const GONE: &str = "https://gone.example.com";
@@ -60,6 +62,7 @@ async fn cases(world: &World) -> Vec<Case> {
         let payload = mint.payload_text().replacen('{', "{\"sub\":\"root\",", 1);
         mint.sign_texts(&mint.header_text(), &payload)
     };
+    let bound = json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" });
     let another = Arc::new(SigningKey::new(Kind::Es256, "another"));
     let elsewhere = mint().claim("iss", "https://elsewhere.example.com").sign();
     vec![
@@ -75,6 +78,7 @@ async fn cases(world: &World) -> Vec<Case> {
         invalid("wrong_type", mint().header("typ", "logout+jwt").sign()),
         invalid("lifetime_exceeded", mint().claim("exp", now + 7200).sign()),
         invalid("missing_claim", mint().without("exp").sign()),
+        invalid("bound_token", mint().claim("cnf", bound).sign()),
         invalid("revoked", revoked),
         ("forbidden", Some(partner(mint())), 403, SCOPE),
         (
@@ -160,6 +164,94 @@ async fn what_is_wrong_with_a_request_is_not_blamed_on_its_token() {
             let counted = denials(&world, reason).await - before;
             assert!((counted - 1.0).abs() < 0.5, "{reason}: {counted}");
         }
+    }
+}
+
+/// A token that is too long, or two that differ: nobody says that one of them is bad.
+#[tokio::test]
+async fn too_long_a_token_and_several_tokens_are_the_requests_fault() {
+    let limit = |config: &mut Value| {
+        let sources = json!([{ "header": "authorization", "scheme": "Bearer" }, { "query": "t" }]);
+        config["token"] = json!({ "max_size": "1KiB", "sources": sources });
+    };
+    let world = World::builder().config(limit).start().await;
+    let good = world.idp.token("alice").sign();
+    let path = format!("/orders?t={}", world.idp.token("bob").sign());
+    let several = Call::get(&path).bearer(&good);
+    let long = Call::get("/orders").bearer(&"a".repeat(2000));
+    let invalid = Some("Bearer realm=\"portcullis\", error=\"invalid_request\"");
+    for (reason, call, status, challenge) in [
+        ("several_tokens", several, 400, invalid),
+        ("token_too_large", long, 431, None),
+    ] {
+        for door in Door::ALL {
+            let before = denials(&world, reason).await;
+            let reply = world.send(door, call.clone()).await;
+            assert_eq!(reply.status, status, "{door:?} {reason}");
+            assert_eq!(reply.header("retry-after"), None, "{door:?} {reason}");
+            assert_eq!(
+                reply.header("www-authenticate"),
+                challenge,
+                "{door:?} {reason}"
+            );
+            let counted = denials(&world, reason).await - before;
+            assert!((counted - 1.0).abs() < 0.5, "{door:?} {reason}: {counted}");
+        }
+    }
+    world.portcullis.assert_never_logged(&good);
+}
+
+/// A token that a newer key may have signed, while the provider does not say: 503, and 503 of another
+/// kind once too many wait for its answer.
+#[tokio::test]
+async fn a_key_that_cannot_be_asked_for_is_no_fault_of_the_token() {
+    let patient = |config: &mut Value| {
+        config["keys"] = json!({ "timeout": "60s" });
+        config["doors"] = json!({ "check_timeout": "60s" });
+    };
+    let world = World::builder().config(patient).start().await;
+    let unknown = world.idp.token("alice").header("kid", "key-9").sign();
+    world.idp.behave(Behaviour::Status(500));
+    for door in Door::ALL {
+        let before = denials(&world, "keys_unavailable").await;
+        let path = format!("/unavailable/{door:?}");
+        let reply = send(&world, door, &path, Some(&unknown)).await;
+        check_unknown(&world, door, &path, "keys_unavailable", &reply).await;
+        let counted = denials(&world, "keys_unavailable").await - before;
+        assert!((counted - 1.0).abs() < 0.5, "{door:?}: {counted}");
+    }
+    world.idp.behave(Behaviour::Slow(Duration::from_mins(2)));
+    let door = world.portcullis.forward_auth();
+    let asked = (0..300).map(|_| {
+        let call = Call::get("/authz/auth-request").header("x-original-uri", "/orders");
+        let call = call.header("x-original-method", "GET").bearer(&unknown);
+        tokio::spawn(async move { call.try_send(door).await })
+    });
+    let asked: Vec<_> = asked.collect();
+    until("256 wait and no more", async || {
+        (denials(&world, "overloaded").await > 43.5).then_some(())
+    })
+    .await;
+    for door in Door::ALL {
+        let path = format!("/overloaded/{door:?}");
+        let reply = send(&world, door, &path, Some(&unknown)).await;
+        check_unknown(&world, door, &path, "overloaded", &reply).await;
+    }
+    let good = world.idp.token("alice").sign();
+    for door in Door::ALL {
+        assert_eq!(world.orders(door, &good).await.status, 200, "{door:?}");
+    }
+    for one in asked {
+        one.abort();
+    }
+}
+
+async fn check_unknown(world: &World, door: Door, path: &str, reason: &str, reply: &Reply) {
+    assert_eq!(reply.status, 503, "{door:?} {reason}");
+    assert_eq!(reply.header("retry-after"), Some("1"), "{door:?} {reason}");
+    assert_eq!(reply.header("www-authenticate"), None, "{door:?} {reason}");
+    if door == Door::Envoy {
+        check_what_envoy_logs(world, path, reason, reply).await;
     }
 }
 
