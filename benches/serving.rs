@@ -1,7 +1,8 @@
 //! How the servers that Portcullis is compared with listen: tonic on a TCP port or a unix socket.
 
 use envoy_types::ext_authz::v3::pb::{Authorization, AuthorizationServer};
-use portcullis::net;
+use portcullis::net::Address;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
@@ -12,18 +13,18 @@ pub(crate) async fn serve(
     service: impl Authorization,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::builder().add_service(AuthorizationServer::new(service));
-    match net::bind(&address.parse()?).await? {
-        net::Listener::Tcp(listener) => {
+    match address.parse()? {
+        Address::Tcp(address) => {
+            let listener = TcpListener::bind(address).await?;
             let connections = TcpListenerStream::new(listener).map(|accepted| {
                 let stream = accepted?;
                 stream.set_nodelay(true).map(|()| stream)
             });
             server.serve_with_incoming(connections).await?;
         }
-        net::Listener::Unix(listener) => {
-            server
-                .serve_with_incoming(UnixListenerStream::new(listener))
-                .await?;
+        Address::Unix(path) => {
+            let connections = UnixListenerStream::new(UnixListener::bind(path)?);
+            server.serve_with_incoming(connections).await?;
         }
     }
     Ok(())

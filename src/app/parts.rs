@@ -15,7 +15,7 @@ use crate::core::config_error::ConfigError;
 use crate::core::readiness::Readiness;
 use crate::doors::{Doors, SharedGate, ext_authz, forward_auth};
 use crate::gate::{self, Gate};
-use crate::net::{self, Listener, Places};
+use crate::net::{self, Listener, Places, Tls};
 use crate::policy::Policy;
 use crate::verify::{self, Verifier};
 use crate::{admin, core::token, events, revocation};
@@ -42,6 +42,10 @@ struct Listeners {
 
 type Bound = (Listener, Arc<Places>);
 
+/// The names of protocols in ALPN (RFC 7301 §6).
+const H2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
 impl Listeners {
     async fn bind(config: &Config, registry: &mut Registry) -> Result<Self, String> {
         let listen = &config.listen;
@@ -51,19 +55,26 @@ impl Listeners {
         let places = shares.map(|(name, most)| Places::new(name, most, first_request, &metrics));
         let [ext_authz, forward_auth, events, admin] = &places;
         Ok(Self {
-            ext_authz: bind(ext_authz, listen.ext_authz.as_ref()).await?,
-            forward_auth: bind(forward_auth, listen.forward_auth.as_ref()).await?,
-            events: bind(events, listen.events.as_ref()).await?,
-            admin: bind(admin, listen.admin.as_ref()).await?,
+            ext_authz: bind(ext_authz, H2, listen.ext_authz.as_ref()).await?,
+            forward_auth: bind(forward_auth, HTTP1, listen.forward_auth.as_ref()).await?,
+            events: bind(events, HTTP1, listen.events.as_ref()).await?,
+            admin: bind(admin, HTTP1, listen.admin.as_ref()).await?,
         })
     }
 }
 
-async fn bind(places: &Arc<Places>, addresses: Option<&Addresses>) -> Result<Vec<Bound>, String> {
+/// Binds the addresses of a listener that speaks `protocol`, by its name in ALPN.
+async fn bind(
+    places: &Arc<Places>,
+    protocol: &'static [u8],
+    addresses: Option<&Addresses>,
+) -> Result<Vec<Bound>, String> {
     let door = places.name();
     let mut listeners = Vec::new();
-    for address in addresses.into_iter().flat_map(|addresses| &addresses.0) {
-        let listener = net::bind(address).await?;
+    for listen in addresses.into_iter().flat_map(|addresses| &addresses.0) {
+        let tls = listen.tls().map(|tls| Tls::load(tls, protocol)).transpose();
+        let tls = tls.map_err(|error| format!("listen.{door}: tls: {error}"))?;
+        let listener = net::bind(listen.address()).await?.with_tls(tls);
         let bound = listener.address().map_err(|error| error.to_string())?;
         tracing::info!(door, address = %bound, "listening");
         listeners.push((listener, Arc::clone(places)));

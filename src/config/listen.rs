@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::core::config_error::ConfigErrors;
-use crate::core::shorthand::OneOrMany;
-use crate::net::Address;
+use crate::core::shorthand::{OneOrMany, TextOr};
+use crate::net::{Address, TlsConfig};
 
-/// Where Portcullis listens. What is left out is not served. Each takes one address or a list.
+/// Where Portcullis listens. A listener that is left out is not served. Each takes one address or a
+/// list, and an address with `tls` is a mapping: `{ address: 0.0.0.0:9193, tls: { cert: …, key: … } }`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
@@ -24,12 +25,41 @@ pub struct Listen {
     pub admin: Option<Addresses>,
 }
 
-/// One address or several.
-pub type Addresses = OneOrMany<Address>;
+/// One address or several, each with or without TLS.
+pub type Addresses = OneOrMany<TextOr<Address, WithTls>>;
+
+/// An address with TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WithTls {
+    /// The address, such as `0.0.0.0:9193`. A unix socket has no TLS.
+    pub address: Address,
+    /// The certificates.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+}
+
+impl TextOr<Address, WithTls> {
+    #[must_use]
+    pub const fn address(&self) -> &Address {
+        match self {
+            Self::Text(address) => address,
+            Self::More(with_tls) => &with_tls.address,
+        }
+    }
+
+    #[must_use]
+    pub const fn tls(&self) -> Option<&TlsConfig> {
+        match self {
+            Self::Text(_) => None,
+            Self::More(with_tls) => with_tls.tls.as_ref(),
+        }
+    }
+}
 
 impl Listen {
     /// Returns every address with the name of its listener.
-    pub fn all(&self) -> impl Iterator<Item = (&'static str, &Address)> {
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &TextOr<Address, WithTls>)> {
         let listeners = [
             ("ext_authz", &self.ext_authz),
             ("forward_auth", &self.forward_auth),
@@ -52,9 +82,19 @@ impl Listen {
         }
         let all: Vec<_> = self.all().collect();
         for (i, (name, address)) in all.iter().enumerate() {
-            let taken = all[..i].iter().find(|(_, other)| collide(address, other));
+            let (tls, address) = (address.tls(), address.address());
+            let taken = all[..i].iter();
+            let taken = taken
+                .copied()
+                .find(|(_, other)| collide(address, other.address()));
             if let Some((other, _)) = taken {
                 errors.push(name, format!("{address} is already used by listen.{other}"));
+            }
+            if let Some(tls) = tls {
+                errors.within(&format!("{name}.tls"), |errors| tls.check(errors));
+                if matches!(address, Address::Unix(_)) {
+                    errors.push(name, format!("{address} cannot have TLS"));
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod reason;
 pub mod request;
 pub mod secret;
 pub mod shorthand;
+pub mod stamp;
 pub mod thread_priority;
 pub mod token;
 pub mod units;

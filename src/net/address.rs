@@ -7,9 +7,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-use super::Connection;
+use super::{Connection, Tls};
 
 /// `127.0.0.1:9191`, `[::1]:9191` or `unix:/run/portcullis/authz.sock`. Port 0 lets the system
 /// choose.
@@ -69,7 +70,14 @@ impl JsonSchema for Address {
 
 /// A bound listener.
 #[derive(Debug)]
-pub enum Listener {
+pub struct Listener {
+    socket: Socket,
+    /// For TCP alone.
+    tls: Option<Arc<Tls>>,
+}
+
+#[derive(Debug)]
+enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -81,10 +89,11 @@ pub enum Listener {
 /// A sentence that names the address.
 pub async fn bind(address: &Address) -> Result<Listener, String> {
     let bound = match address {
-        Address::Tcp(address) => TcpListener::bind(address).await.map(Listener::Tcp),
-        Address::Unix(path) => bind_unix(path).await.map(Listener::Unix),
+        Address::Tcp(address) => TcpListener::bind(address).await.map(Socket::Tcp),
+        Address::Unix(path) => bind_unix(path).await.map(Socket::Unix),
     };
-    bound.map_err(|error| format!("cannot listen on {address}: {error}"))
+    let socket = bound.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    Ok(Listener { socket, tls: None })
 }
 
 async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
@@ -105,14 +114,21 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Listener {
+    /// Speaks TLS on the connections of a TCP listener from now on.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        let tls = tls.map(Arc::new);
+        Self { tls, ..self }
+    }
+
     /// Returns the address in use, with the port that the system chose.
     ///
     /// # Errors
     /// When the system no longer knows the socket.
     pub fn address(&self) -> io::Result<Address> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
-            Self::Unix(listener) => {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().map(Address::Tcp),
+            Socket::Unix(listener) => {
                 let address = listener.local_addr()?;
                 Ok(Address::Unix(
                     address.as_pathname().unwrap_or(Path::new("")).to_owned(),
@@ -126,13 +142,16 @@ impl Listener {
     /// # Errors
     /// Those of the system, such as too many open files. The listener stays usable.
     pub async fn accept(&self) -> io::Result<Connection> {
-        match self {
-            Self::Tcp(listener) => {
+        match &self.socket {
+            Socket::Tcp(listener) => {
                 let (stream, _peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(stream.into())
+                Ok(match &self.tls {
+                    None => stream.into(),
+                    Some(tls) => tls.acceptor().accept(stream).into(),
+                })
             }
-            Self::Unix(listener) => {
+            Socket::Unix(listener) => {
                 let (stream, _peer) = listener.accept().await?;
                 Ok(stream.into())
             }

@@ -1,5 +1,6 @@
 //! An accepted connection that closes so that the peer can read its last answer.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,22 +9,24 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, server::FallibleAccept};
 
-/// An accepted connection of either kind. TLS becomes a third kind.
+/// An accepted connection of any kind. A TLS handshake is made with the first read or write.
 ///
 /// A shutdown lingers. A server that closes while the peer still sends resets the connection, and
 /// the peer loses the answer: a 413 whose body was never read, a 401 from before the body. So the
 /// sending side is closed first, and what still comes is read and thrown away, within limits.
-#[derive(Debug)]
 pub struct Connection {
     stream: Stream,
     linger: Option<Linger>,
 }
 
-#[derive(Debug)]
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Handshake(Box<FallibleAccept<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// What is left to discard, and until when.
@@ -56,6 +59,14 @@ impl From<UnixStream> for Connection {
     }
 }
 
+impl From<Accept<TcpStream>> for Connection {
+    fn from(handshake: Accept<TcpStream>) -> Self {
+        let handshake = Box::new(handshake.into_fallible());
+        let (stream, linger) = (Stream::Handshake(handshake), None);
+        Self { stream, linger }
+    }
+}
+
 impl Linger {
     fn begin() -> Self {
         Self {
@@ -83,18 +94,45 @@ impl Linger {
     }
 }
 
+/// Makes the handshake, if one is under way, and then calls the stream.
 macro_rules! either {
-    ($stream:expr, $inner:ident => $call:expr) => {
-        match $stream {
+    ($stream:expr, $cx:ident, $inner:ident => $call:expr) => {{
+        let stream = $stream;
+        ready!(stream.poll_handshake($cx))?;
+        match stream {
             Stream::Tcp($inner) => $call,
             Stream::Unix($inner) => $call,
+            Stream::Tls($inner) => $call,
+            Stream::Handshake(_) => unreachable!("the handshake is over"),
         }
-    };
+    }};
 }
 
 impl Stream {
+    /// A stream whose handshake failed goes on as plain TCP, for its peer to read the alert.
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self::Handshake(handshake) = self else {
+            return Poll::Ready(Ok(()));
+        };
+        match ready!(Pin::new(handshake).poll(cx)) {
+            Ok(stream) => {
+                *self = Self::Tls(Box::new(stream));
+                Poll::Ready(Ok(()))
+            }
+            Err((error, stream)) => {
+                tracing::info!(%error, "TLS handshake failed");
+                *self = Self::Tcp(stream);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, cx, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_read(cx, buf))
+        either!(self, cx, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
@@ -117,17 +155,17 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        either!(&mut self.get_mut().stream, stream => Pin::new(stream).poll_write(cx, buf))
+        either!(&mut self.get_mut().stream, cx, stream => Pin::new(stream).poll_write(cx, buf))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(&mut self.get_mut().stream, stream => Pin::new(stream).poll_flush(cx))
+        either!(&mut self.get_mut().stream, cx, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, linger } = self.get_mut();
         if linger.is_none() {
-            ready!(either!(&mut *stream, stream => Pin::new(stream).poll_shutdown(cx)))?;
+            ready!(stream.poll_shutdown(cx))?;
         }
         let linger = linger.get_or_insert_with(Linger::begin);
         linger.poll(stream, cx).map(Ok)

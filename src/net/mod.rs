@@ -9,6 +9,7 @@ mod metrics;
 mod places;
 mod problem;
 mod serve;
+mod tls;
 
 pub use address::{Address, Listener, bind};
 pub use backoff::Backoff;
@@ -18,3 +19,4 @@ pub use metrics::Metrics;
 pub use places::{Places, Seat};
 pub use problem::{PROBLEM, last, problem, uncached};
 pub use serve::{Patience, http1, serve};
+pub use tls::{Config as TlsConfig, Tls};

@@ -210,10 +210,11 @@ impl ProxyConfig {
             _ => ("forward_auth", &config.listen.forward_auth),
         };
         let addresses = addresses.iter().flat_map(|addresses| &addresses.0);
-        let mut doors = addresses.filter_map(|address| self.part.door(address));
+        let plain = addresses.filter(|listen| listen.tls().is_none());
+        let mut doors = plain.filter_map(|listen| self.part.door(listen.address()));
         doors.next().ok_or_else(|| {
             format!(
-                "listen.{name}: this proxy needs a host and a fixed port here{}",
+                "listen.{name}: this proxy needs a host and a fixed port without tls here{}",
                 self.part.or_socket()
             )
         })

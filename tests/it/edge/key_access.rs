@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Door, Process, World, until};
+use crate::support::{Authority, Door, Process, World, until};
 
 /// Serves `keys.json`, and `metadata.json` for discovery, to those who show a certificate of the authority and the
 /// bearer token in `expected`.
@@ -31,51 +31,11 @@ print("port", server.server_port, flush=True)
 server.serve_forever()
 "#;
 
-/// Makes an authority, and a certificate by it for the server and one for the client.
-fn certificates(home: &Path) {
-    std::fs::write(
-        home.join("empty.cnf"),
-        "[req]\ndistinguished_name=dn\n[dn]\n",
-    )
-    .unwrap();
-    let request = |name: &str, more: &[&str]| {
-        let output = Command::new("openssl")
-            .current_dir(home)
-            .args(["req", "-x509", "-config", "empty.cnf", "-newkey", "ec"])
-            .args([
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args([
-                "-subj",
-                &format!("/CN={name}"),
-                "-keyout",
-                &format!("{name}.key"),
-            ])
-            .args(["-out", &format!("{name}.pem")])
-            .args(more)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-    };
-    let by_ca = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext"];
-    request("ca", &["-addext", "basicConstraints=critical,CA:TRUE"]);
-    request(
-        "server",
-        &[&by_ca[..], &["subjectAltName=IP:127.0.0.1"]].concat(),
-    );
-    request(
-        "client",
-        &[&by_ca[..], &["extendedKeyUsage=clientAuth"]].concat(),
-    );
-}
-
 /// The server's base address, and the `jwks` that reaches it.
 async fn start(home: &Path) -> (Process, String, Value) {
-    certificates(home);
+    let authority = Authority::new(home, "ca");
+    authority.issue("server", "subjectAltName=IP:127.0.0.1");
+    authority.issue("client", "extendedKeyUsage=clientAuth");
     std::fs::write(home.join("expected"), "first-token").unwrap();
     std::fs::write(home.join("bearer"), "first-token\n").unwrap();
     let mut command = Command::new("python3");

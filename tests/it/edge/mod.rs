@@ -16,6 +16,7 @@ mod reasons;
 mod spoofing;
 mod startup;
 mod tenants;
+mod tls;
 
 use serde_json::Value;
 

@@ -18,6 +18,36 @@ pub(crate) struct Envoy {
 impl Envoy {
     /// Starts it between `backend` and a Portcullis on the unix socket `authz`.
     pub(crate) async fn start(home: &Path, authz: &Path, backend: SocketAddr) -> Self {
+        let at = format!("pipe: {{ path: {} }}", authz.display());
+        Self::start_at(
+            home,
+            ("pipe: { path: /run/portcullis/authz.sock }", at),
+            backend,
+        )
+        .await
+    }
+
+    /// Starts it between `backend` and a Portcullis that speaks TLS at `authz`, with a certificate by
+    /// the authority in the file `ca`.
+    pub(crate) async fn start_over_tls(
+        home: &Path,
+        authz: SocketAddr,
+        ca: &Path,
+        backend: SocketAddr,
+    ) -> Self {
+        let (port, ca) = (authz.port(), ca.display());
+        let endpoint = "pipe: { path: /run/portcullis/authz.sock } } }\n";
+        let tls = format!(
+            "socket_address: {{ address: 127.0.0.1, port_value: {port} }} }} }}\n      \
+             transport_socket:\n        name: envoy.transport_sockets.tls\n        typed_config:\n          \
+             \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext\n          \
+             common_tls_context:\n            alpn_protocols: [h2]\n            \
+             validation_context:\n              trusted_ca: {{ filename: {ca} }}\n"
+        );
+        Self::start_at(home, (endpoint, tls), backend).await
+    }
+
+    async fn start_at(home: &Path, authz: (&str, String), backend: SocketAddr) -> Self {
         let config = shipped(
             "envoy/envoy.yaml",
             &[
@@ -27,10 +57,7 @@ impl Envoy {
                     "port_value: 9000",
                     format!("port_value: {}", backend.port()),
                 ),
-                (
-                    "pipe: { path: /run/portcullis/authz.sock }",
-                    format!("pipe: {{ path: {} }}", authz.display()),
-                ),
+                authz,
             ],
         );
         let file = home.join("envoy.yaml");

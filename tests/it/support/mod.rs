@@ -16,6 +16,7 @@
 )]
 
 mod backend;
+mod certificates;
 mod envoy;
 mod http;
 mod idp;
@@ -34,6 +35,7 @@ mod wait;
 mod world;
 
 pub(crate) use backend::{Backend, Echo};
+pub(crate) use certificates::Authority;
 pub(crate) use envoy::Envoy;
 pub(crate) use http::{Call, Reply};
 pub(crate) use idp::{Behaviour, Idp};

@@ -120,6 +120,8 @@ impl Portcullis {
             // A list names several addresses of one door; a test that uses one pins its own.
             if configured.is_string() {
                 *configured = json!(address);
+            } else if configured.is_object() {
+                configured["address"] = json!(address);
             }
         }
         self.doors = doors;
