@@ -133,7 +133,6 @@ impl Config {
         errors.within("connections", |errors| self.connections.check(errors));
         verify::check_issuers(&self.issuers, errors);
         errors.within("keys", |errors| self.keys.check(errors));
-        errors.within("cache", |errors| self.cache.check(errors));
         errors.within("token", |errors| self.token.check(errors));
         errors.each("bypass", &self.bypass, |errors, bypass| {
             bypass.check(errors);

@@ -55,8 +55,3 @@ impl SecretConfig {
         }
     }
 }
-
-impl CacheConfig {
-    /// Reports every mistake: there is none to make yet.
-    pub fn check(&self, _problems: &mut ConfigErrors) {}
-}

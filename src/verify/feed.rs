@@ -49,8 +49,10 @@ pub(super) struct Feed {
 }
 
 /// What the loop remembers between two fetches, so that the log says each thing once.
+#[derive(Default)]
 struct Past {
-    backoff: Backoff,
+    /// While fetches fail.
+    backoff: Option<Backoff>,
     failure: Option<String>,
     /// Why keys of the last set were skipped.
     skipped: Option<String>,
@@ -130,13 +132,7 @@ impl Feed {
     }
 
     async fn keep_fetching(&self) -> Infallible {
-        let mut past = Past {
-            backoff: BACKOFF,
-            failure: None,
-            skipped: None,
-            is_empty: false,
-            file: None,
-        };
+        let mut past = Past::default();
         let mut next = Instant::now();
         loop {
             self.until(next).await;
@@ -222,7 +218,7 @@ impl Feed {
         if !past.is_empty {
             self.shared.readiness.recover(&self.name);
         }
-        past.backoff = BACKOFF;
+        past.backoff = None;
         past.failure = None;
         let fresh_for = loaded.as_ref().and_then(|(obtained, _)| obtained.fresh_for);
         match loaded {
@@ -272,6 +268,6 @@ impl Feed {
         if self.origin.is_file() {
             return FILE_POLL;
         }
-        past.backoff.pause()
+        past.backoff.get_or_insert(BACKOFF).pause()
     }
 }

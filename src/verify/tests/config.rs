@@ -204,7 +204,6 @@ fn the_terms_of_fetching_are_checked() {
     assert_eq!(paths, expected);
     let mut errors = ConfigErrors::new();
     KeysConfig::default().check(&mut errors);
-    CacheConfig::default().check(&mut errors);
     assert!(errors.is_empty());
 }
 
