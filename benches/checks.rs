@@ -19,6 +19,7 @@ use std::error::Error;
 use futures_util::FutureExt;
 use keys::{Kind, SigningKey};
 use portcullis::gate::Decision;
+use serde_json::json;
 use whole::{Whole, token};
 
 #[global_allocator]
@@ -37,16 +38,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         SigningKey::new(Kind::Es256, "ec-1"),
         SigningKey::new(Kind::Rs256, "rsa-1"),
     ];
-    let whole = Whole::new(&keys.each_ref(), 1000);
+    let cache = match kind.as_str() {
+        "uncached-rs256" => json!({ "max_size": "0B" }),
+        _ => json!({}),
+    };
+    let whole = Whole::with_cache(&keys.each_ref(), 1000, &cache);
     let [es256, rs256] = &keys;
     let known = token(es256, 0);
     let messages: Vec<_> = (0..count)
         .map(|number| match kind.as_str() {
             "repeat" => Ok(known.clone()),
             "first-es256" => Ok(token(es256, number)),
-            "first-rs256" => Ok(token(rs256, number)),
+            "first-rs256" | "uncached-rs256" => Ok(token(rs256, number)),
             "garbage" => Ok(format!("garbage-{number:0700}")),
-            _ => Err("the kinds are repeat, first-es256, first-rs256 and garbage"),
+            _ => Err("the kinds are repeat, first-es256, first-rs256, uncached-rs256 and garbage"),
         })
         .map(|token| token.map(|token| body::message(&token)))
         .collect::<Result<_, _>>()?;

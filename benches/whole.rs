@@ -38,13 +38,18 @@ impl Whole {
     /// Ready: the log is replayed, the keys are loaded. `live` revocations match no token of
     /// [`token()`].
     pub(crate) fn new(keys: &[&SigningKey], live: usize) -> Self {
+        Self::with_cache(keys, live, &json!({}))
+    }
+
+    /// The same with these settings of the token cache.
+    pub(crate) fn with_cache(keys: &[&SigningKey], live: usize, cache: &Value) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime starts");
         let directory = TempDir::new().expect("a directory can be made");
-        let gate = runtime.block_on(gate(&directory, keys, live));
+        let gate = runtime.block_on(gate(&directory, keys, live, cache));
         Self {
             gate,
             answers: Answers::new(&config(&json!({})), token::Sources::default()),
@@ -66,7 +71,7 @@ fn config<T: serde::de::DeserializeOwned>(value: &Value) -> T {
     serde_json::from_str(&value.to_string()).expect("a good configuration")
 }
 
-async fn gate(directory: &TempDir, keys: &[&SigningKey], live: usize) -> Gate {
+async fn gate(directory: &TempDir, keys: &[&SigningKey], live: usize, cache: &Value) -> Gate {
     let (clock, readiness) = (Clock::system(), Readiness::default());
     let mut registry = Registry::default();
     let mut revocations: revocation::Config = config(&json!({}));
@@ -95,7 +100,7 @@ async fn gate(directory: &TempDir, keys: &[&SigningKey], live: usize) -> Gate {
     let verifier = Verifier::new(
         &[config(&issuer)],
         &config(&json!({})),
-        &config(&json!({})),
+        &config(cache),
         parts.lifetimes,
         parts.keep,
         clock.clone(),
