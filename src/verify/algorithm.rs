@@ -1,14 +1,12 @@
 //! The signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2), and sets of them.
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::{
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
-};
 use schemars::JsonSchema;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error, StrDeserializer};
 use serde::{Deserialize, Serialize};
 
-/// How a JWS is signed: the values of the header's `alg`. `none` is not among them.
+/// A signature algorithm, named as in the header's `alg`. `none` is not one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[schemars(transform = with_other_names)]
 pub enum Algorithm {
@@ -21,7 +19,7 @@ pub enum Algorithm {
     ES256,
     ES384,
     ES512,
-    // With Ed25519 keys only, so RFC 9864's name for that says the same.
+    // Only Ed25519 keys are supported, so RFC 9864's name for those means the same.
     #[serde(alias = "Ed25519")]
     EdDSA,
     HS256,
@@ -29,7 +27,7 @@ pub enum Algorithm {
     HS512,
 }
 
-/// Adds to the schema what serde takes beside the variants' own names.
+/// Adds the alias to the schema.
 fn with_other_names(schema: &mut schemars::Schema) {
     let names = schema
         .get_mut("enum")
@@ -37,17 +35,6 @@ fn with_other_names(schema: &mut schemars::Schema) {
     if let Some(names) = names {
         names.push("Ed25519".into());
     }
-}
-
-/// What kind of key an algorithm needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
-    Rsa(&'static RsaParameters),
-    P256,
-    P384,
-    P521,
-    Ed25519,
-    Hmac(hmac::Algorithm),
 }
 
 impl Algorithm {
@@ -67,49 +54,39 @@ impl Algorithm {
         Self::HS512,
     ];
 
-    /// Names are compared with case (RFC 7515 §4.1.1): `None` and `rs256` name nothing.
+    /// Returns the algorithm of this name. Names are case-sensitive (RFC 7515 §4.1.1).
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "RS256" => Self::RS256,
-            "RS384" => Self::RS384,
-            "RS512" => Self::RS512,
-            "PS256" => Self::PS256,
-            "PS384" => Self::PS384,
-            "PS512" => Self::PS512,
-            "ES256" => Self::ES256,
-            "ES384" => Self::ES384,
-            "ES512" => Self::ES512,
-            "EdDSA" | "Ed25519" => Self::EdDSA,
-            "HS256" => Self::HS256,
-            "HS384" => Self::HS384,
-            "HS512" => Self::HS512,
-            _ => return None,
+        let name: StrDeserializer<'_, Error> = name.into_deserializer();
+        Self::deserialize(name).ok()
+    }
+
+    /// Returns the algorithm as jsonwebtoken has it; `None` for ES512, which it does not know.
+    pub(super) const fn in_jsonwebtoken(self) -> Option<jsonwebtoken::Algorithm> {
+        use jsonwebtoken::Algorithm as Jwt;
+        Some(match self {
+            Self::RS256 => Jwt::RS256,
+            Self::RS384 => Jwt::RS384,
+            Self::RS512 => Jwt::RS512,
+            Self::PS256 => Jwt::PS256,
+            Self::PS384 => Jwt::PS384,
+            Self::PS512 => Jwt::PS512,
+            Self::ES256 => Jwt::ES256,
+            Self::ES384 => Jwt::ES384,
+            Self::ES512 => return None,
+            Self::EdDSA => Jwt::EdDSA,
+            Self::HS256 => Jwt::HS256,
+            Self::HS384 => Jwt::HS384,
+            Self::HS512 => Jwt::HS512,
         })
     }
 
-    pub(super) fn family(self) -> Family {
-        match self {
-            Self::RS256 => Family::Rsa(&RSA_PKCS1_2048_8192_SHA256),
-            Self::RS384 => Family::Rsa(&RSA_PKCS1_2048_8192_SHA384),
-            Self::RS512 => Family::Rsa(&RSA_PKCS1_2048_8192_SHA512),
-            Self::PS256 => Family::Rsa(&RSA_PSS_2048_8192_SHA256),
-            Self::PS384 => Family::Rsa(&RSA_PSS_2048_8192_SHA384),
-            Self::PS512 => Family::Rsa(&RSA_PSS_2048_8192_SHA512),
-            Self::ES256 => Family::P256,
-            Self::ES384 => Family::P384,
-            Self::ES512 => Family::P521,
-            Self::EdDSA => Family::Ed25519,
-            Self::HS256 => Family::Hmac(hmac::HMAC_SHA256),
-            Self::HS384 => Family::Hmac(hmac::HMAC_SHA384),
-            Self::HS512 => Family::Hmac(hmac::HMAC_SHA512),
-        }
-    }
-
-    /// The hash of an HMAC algorithm; `None` for the asymmetric ones.
+    /// Returns the hash of an HMAC algorithm; `None` for the asymmetric ones.
     pub(crate) fn hmac(self) -> Option<hmac::Algorithm> {
-        match self.family() {
-            Family::Hmac(hash) => Some(hash),
+        match self {
+            Self::HS256 => Some(hmac::HMAC_SHA256),
+            Self::HS384 => Some(hmac::HMAC_SHA384),
+            Self::HS512 => Some(hmac::HMAC_SHA512),
             _ => None,
         }
     }
@@ -118,21 +95,25 @@ impl Algorithm {
         self.hmac().is_some()
     }
 
-    /// The shortest secret that carries the algorithm's strength (RFC 7518 §3.2), in bytes; zero
-    /// for the asymmetric ones.
+    /// Returns the length in bytes of the shortest secret that is as strong as the algorithm
+    /// (RFC 7518 §3.2); zero for the asymmetric ones.
     pub(crate) fn shortest_secret(self) -> usize {
         self.hmac()
             .map_or(0, |hash| hash.digest_algorithm().output_len())
     }
 }
 
-/// A set of algorithms in one word.
+/// A set of algorithms, one bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Algorithms(u16);
 
 impl Algorithms {
     pub(super) const fn contains(self, algorithm: Algorithm) -> bool {
         self.0 & (1 << algorithm as u16) != 0
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     pub(super) fn iter(self) -> impl Iterator<Item = Algorithm> {

@@ -1,23 +1,23 @@
-//! One key that verifies signatures: a JWK (RFC 7517 §4) or a shared secret.
+//! A key that verifies tokens: a JWK (RFC 7517 §4) or a shared secret.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use aws_lc_rs::hmac;
-use aws_lc_rs::signature::ParsedPublicKey;
+use jsonwebtoken::DecodingKey;
 
-use super::algorithm::{Algorithm, Algorithms, Family};
+use super::algorithm::{Algorithm, Algorithms};
 use super::json::{Json, Object};
 use super::public::{Public, Unusable, member, text};
+use super::verifying_key::VerifyingKey;
 use crate::core::clock::UnixMillis;
 use crate::core::secret::Secret;
 
-/// How long the keys of one source may be used: shared by all keys that came from it.
+/// Until when the keys of one source may be used. All keys from that source share it.
 #[derive(Debug)]
 pub(super) struct Lease(AtomicU64);
 
 impl Lease {
-    /// Nothing was loaded yet.
+    /// Returns a lease that is over: nothing was loaded yet.
     pub(super) fn none() -> Arc<Self> {
         Arc::new(Self(AtomicU64::new(0)))
     }
@@ -31,20 +31,14 @@ impl Lease {
     }
 }
 
-/// A key, parsed once for each algorithm that it may be used with.
+/// A key, and the algorithms that it may be used with.
 pub(super) struct Key {
     kid: Option<Box<str>>,
-    checks: Vec<(Algorithm, Check)>,
-    /// Tells whether a key in a later set is this one.
-    material: Box<[u8]>,
+    algorithms: Algorithms,
+    verifying: VerifyingKey,
     lease: Arc<Lease>,
-    /// Set when the key left its set. Whatever it verified is no longer good.
+    /// Set when the key left its set. Tokens that it verified are no longer good.
     retired: AtomicBool,
-}
-
-enum Check {
-    Public(ParsedPublicKey),
-    Secret(Box<hmac::Key>),
 }
 
 /// Which keys of a set may be used.
@@ -56,7 +50,8 @@ pub(super) struct Terms {
 }
 
 impl Key {
-    /// Reads a public JWK. It gets the algorithms that the terms, its type and its own `alg` share.
+    /// Reads a public JWK. The key may be used with the algorithms that the terms, its type and its
+    /// own `alg` share.
     pub(super) fn from_jwk(
         jwk: &Object<'_>,
         terms: Terms,
@@ -65,44 +60,33 @@ impl Key {
         is_for_verifying(jwk, terms.jwt_svid)?;
         let own = text(jwk, "alg")?.map(own_algorithm).transpose()?;
         let public = Public::from_jwk(jwk)?;
-        let fits = |algorithm: &Algorithm| own.is_none_or(|own| own == *algorithm);
-        let mut checks = Vec::new();
-        for algorithm in terms.algorithms.iter().filter(fits) {
-            if let Some(key) = public.parse(algorithm)? {
-                checks.push((algorithm, Check::Public(key)));
-            }
-        }
-        if checks.is_empty() {
+        let of_type = public.algorithms().iter().copied();
+        let algorithms: Algorithms = of_type
+            .filter(|one| terms.algorithms.contains(*one) && own.is_none_or(|own| own == *one))
+            .collect();
+        if algorithms.is_empty() {
             return Err(Unusable::Unsupported("no allowed algorithm fits it"));
         }
         Ok(Self {
             kid: text(jwk, "kid")?
                 .filter(|kid| !kid.is_empty())
                 .map(Box::from),
-            checks,
-            material: public.material(),
+            algorithms,
+            verifying: public.into_verifying()?,
             lease: Arc::clone(lease),
             retired: AtomicBool::new(false),
         })
     }
 
-    /// A shared secret for HMAC (RFC 7518 §3.2), good for ever. Its length was checked.
+    /// Makes the key of a shared secret for HMAC (RFC 7518 §3.2), which never expires. The secret is
+    /// long enough for the algorithms; those that are not HMAC are ignored.
     pub(super) fn from_secret(secret: &Secret, kid: Option<&str>, allowed: Algorithms) -> Self {
-        let checks = allowed
-            .iter()
-            .filter_map(|algorithm| match algorithm.family() {
-                Family::Hmac(hash) => {
-                    let key = hmac::Key::new(hash, secret.expose());
-                    Some((algorithm, Check::Secret(Box::new(key))))
-                }
-                _ => None,
-            });
         let lease = Lease::none();
         lease.extend(UnixMillis::MAX);
         Self {
             kid: kid.map(Box::from),
-            checks: checks.collect(),
-            material: Box::default(),
+            algorithms: allowed.iter().filter(|one| one.is_hmac()).collect(),
+            verifying: VerifyingKey::Jwt(DecodingKey::from_secret(secret.expose())),
             lease,
             retired: AtomicBool::new(false),
         }
@@ -113,20 +97,15 @@ impl Key {
     }
 
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
-        self.checks.iter().any(|(held, _)| *held == algorithm)
+        self.algorithms.contains(algorithm)
     }
 
-    /// Whether the signature is this key's. An algorithm that does not fit verifies nothing.
+    /// Returns whether this key made the signature, with an algorithm that it may be used with.
     pub(super) fn verifies(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
-        let check = self.checks.iter().find(|(held, _)| *held == algorithm);
-        match check {
-            None => false,
-            Some((_, Check::Public(key))) => key.verify_sig(signed, signature).is_ok(),
-            Some((_, Check::Secret(key))) => hmac::verify(key, signed, signature).is_ok(),
-        }
+        self.fits(algorithm) && self.verifying.verifies(algorithm, signed, signature)
     }
 
-    /// Whether what this key verified is still good.
+    /// Returns whether the tokens that this key verified are still good.
     pub(super) fn is_good(&self, now: UnixMillis) -> bool {
         !self.retired.load(Ordering::Acquire) && self.lease.holds(now)
     }
@@ -135,23 +114,23 @@ impl Key {
         self.retired.store(true, Ordering::Release);
     }
 
-    /// Whether a newly read key changes nothing for tokens that this one verified.
+    /// Returns whether a newly read key changes nothing for the tokens that this one verified.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let algorithms = |key: &Self| key.checks.iter().map(|(held, _)| *held).collect::<Vec<_>>();
         self.kid == other.kid
-            && self.material == other.material
-            && algorithms(self) == algorithms(other)
+            && self.algorithms == other.algorithms
+            && self.verifying == other.verifying
     }
 }
 
-/// Neither the material nor the `kid`, which an issuer may derive from it.
+/// Shows neither the key's bytes nor its `kid`, which an issuer may derive from them.
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Key").finish_non_exhaustive()
     }
 }
 
-/// RFC 7517 §4.2 and §4.3. A private or symmetric key in a published set is no secret any more.
+/// Checks `use` and `key_ops` (RFC 7517 §4.2, §4.3), and that the key is public. A private or
+/// symmetric key in a published set is not secret any more.
 fn is_for_verifying(jwk: &Object<'_>, jwt_svid: bool) -> Result<(), Unusable> {
     match text(jwk, "use")? {
         None | Some("sig") => {}
@@ -162,10 +141,10 @@ fn is_for_verifying(jwk: &Object<'_>, jwt_svid: bool) -> Result<(), Unusable> {
         Some(Json::List(operations))
             if !operations.is_empty() && !operations.iter().any(is_to_verify) =>
         {
-            return Err(Unusable::OtherPurpose("its key_ops lack verify"));
+            return Err(Unusable::OtherPurpose("its key_ops do not include verify"));
         }
         None | Some(Json::List(_)) => {}
-        Some(_) => return Err(Unusable::Malformed("its key_ops are no list")),
+        Some(_) => return Err(Unusable::Malformed("its key_ops is not a list")),
     }
     if member(jwk, "d").is_some() || member(jwk, "k").is_some() {
         return Err(Unusable::Exposed("it is private or symmetric"));
@@ -177,7 +156,8 @@ fn is_to_verify(operation: &Json<'_>) -> bool {
     matches!(operation, Json::Text(name) if name == "verify")
 }
 
-/// The algorithms of JWE (RFC 7518 §4.1) name another purpose as `use: enc` does.
+/// Reads `alg`. The algorithms of JWE (RFC 7518 §4.1) say that the key is for encryption, like
+/// `use: enc`.
 fn own_algorithm(name: &str) -> Result<Algorithm, Unusable> {
     const TO_ENCRYPT: [&str; 5] = ["RSA-OAEP", "RSA1_5", "ECDH-ES", "A", "PBES2"];
     Algorithm::named(name).ok_or_else(|| {

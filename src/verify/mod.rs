@@ -32,6 +32,7 @@ mod secret_key;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod verifying_key;
 
 pub use algorithm::Algorithm;
 pub use claims::Claims;

@@ -1,17 +1,19 @@
 //! The public part of a JWK (RFC 7518 §6, RFC 8037 §2), and what makes it unusable.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
-    ParsedPublicKey, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use curve25519_dalek::edwards::CompressedEdwardsY;
+use jsonwebtoken::DecodingKey;
 
-use super::algorithm::{Algorithm, Family};
+use super::algorithm::Algorithm;
 use super::certificate;
 use super::json::{Json, Object};
 use super::jws;
+use super::verifying_key::VerifyingKey;
 
 /// Why a key in a set is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +72,7 @@ impl Unusable {
     }
 }
 
-/// A public key. Those on curves are encoded points.
+/// The numbers of a public key, not judged yet. Keys on curves are encoded points.
 pub(super) enum Public {
     Rsa { n: Vec<u8>, e: Vec<u8> },
     P256(Vec<u8>),
@@ -85,12 +87,10 @@ impl Public {
     /// Reads a JWK's own members, or the certificate in `x5c` if it has none.
     pub(super) fn from_jwk(jwk: &Object<'_>) -> Result<Self, Unusable> {
         let own = ["n", "x"].iter().any(|name| member(jwk, name).is_some());
-        let public = match member(jwk, "x5c") {
-            Some(chain) if !own => Self::from_chain(jwk, chain)?,
-            _ => Self::from_members(jwk)?,
-        };
-        public.check()?;
-        Ok(public)
+        match member(jwk, "x5c") {
+            Some(chain) if !own => Self::from_chain(jwk, chain),
+            _ => Self::from_members(jwk),
+        }
     }
 
     fn from_members(jwk: &Object<'_>) -> Result<Self, Unusable> {
@@ -138,49 +138,51 @@ impl Public {
         }
     }
 
-    /// Finds what the back end takes and must not: under an RSA exponent of 1, or an Ed25519 point
-    /// of small order, one signature fits every message. It checks the other curves itself.
-    fn check(&self) -> Result<(), Unusable> {
+    /// Returns the algorithms of this type of key.
+    pub(super) const fn algorithms(&self) -> &'static [Algorithm] {
+        use Algorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
         match self {
-            Self::Rsa { n, e } => check_rsa(n, e),
-            Self::Ed25519(encoded) => check_ed25519(encoded),
-            Self::P256(_) | Self::P384(_) | Self::P521(_) => Ok(()),
+            Self::Rsa { .. } => &[RS256, RS384, RS512, PS256, PS384, PS512],
+            Self::P256(_) => &[ES256],
+            Self::P384(_) => &[ES384],
+            Self::P521(_) => &[ES512],
+            Self::Ed25519(_) => &[EdDSA],
         }
     }
 
-    /// The parsed key for one algorithm; nothing when the algorithm needs another type.
-    pub(super) fn parse(&self, algorithm: Algorithm) -> Result<Option<ParsedPublicKey>, Unusable> {
-        let parsed = match (self, algorithm.family()) {
-            (Self::Rsa { n, e }, Family::Rsa(parameters)) => {
-                RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters)
+    /// Makes the key that verifies. jsonwebtoken looks at a key only when it verifies with it, so the
+    /// key is checked here, including what aws-lc accepts and must not be: under an RSA exponent of 1,
+    /// or an Ed25519 point of small order, one signature fits every message.
+    pub(super) fn into_verifying(self) -> Result<VerifyingKey, Unusable> {
+        let on_curve = |algorithm, point| ParsedPublicKey::new(algorithm, point).map_err(|_| NO_KEY);
+        Ok(VerifyingKey::Jwt(match &self {
+            Self::Rsa { n, e } => {
+                check_rsa(n, e)?;
+                RsaPublicKeyComponents { n, e }
+                    .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+                    .map_err(|_| NO_KEY)?;
+                DecodingKey::from_rsa_raw_components(n, e)
             }
-            (Self::P256(point), Family::P256) => {
-                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+            Self::P256(point) => {
+                on_curve(&ECDSA_P256_SHA256_FIXED, point)?;
+                DecodingKey::from_ec_der(point)
             }
-            (Self::P384(point), Family::P384) => {
-                ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point)
+            Self::P384(point) => {
+                on_curve(&ECDSA_P384_SHA384_FIXED, point)?;
+                DecodingKey::from_ec_der(point)
             }
-            (Self::P521(point), Family::P521) => {
-                ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point)
+            Self::P521(point) => {
+                return on_curve(&ECDSA_P521_SHA512_FIXED, point).map(VerifyingKey::P521);
             }
-            (Self::Ed25519(x), Family::Ed25519) => ParsedPublicKey::new(&ED25519, x),
-            _ => return Ok(None),
-        };
-        parsed.map(Some).map_err(|_| NO_KEY)
-    }
-
-    /// Tells keys apart.
-    pub(super) fn material(&self) -> Box<[u8]> {
-        match self {
-            Self::Rsa { n, e } => [n.as_slice(), e].concat().into(),
-            Self::P256(bytes) | Self::P384(bytes) | Self::P521(bytes) | Self::Ed25519(bytes) => {
-                bytes.clone().into()
+            Self::Ed25519(x) => {
+                check_ed25519(x)?;
+                DecodingKey::from_ed_der(x)
             }
-        }
+        }))
     }
 }
 
-/// Both without leading zeros.
+/// Checks the size and the exponent. Both numbers are without leading zeros.
 fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), Unusable> {
     let spare = n.first().map_or(0, |first| first.leading_zeros() as usize);
     if !(2048..=8192).contains(&(n.len() * 8 - spare)) {
