@@ -134,7 +134,10 @@ impl Issuer {
             return Ok(Arc::clone(key));
         }
         if candidates.len() > MOST_TRIED {
-            return Err(Reason::KeysUnavailable.into());
+            let expected = format!(
+                "a kid in the token: more than {MOST_TRIED} keys of the issuer fit tokens without one"
+            );
+            return Err(Rejection::expected(Reason::KeysUnavailable, expected).into());
         }
         Err(self.doubt(jws, Reason::BadSignature))
     }

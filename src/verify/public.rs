@@ -154,7 +154,8 @@ impl Public {
     /// key is checked here, including what aws-lc accepts and must not be: under an RSA exponent of 1,
     /// or an Ed25519 point of small order, one signature fits every message.
     pub(super) fn into_verifying(self) -> Result<VerifyingKey, Unusable> {
-        let on_curve = |algorithm, point| ParsedPublicKey::new(algorithm, point).map_err(|_| NO_KEY);
+        let on_curve =
+            |algorithm, point| ParsedPublicKey::new(algorithm, point).map_err(|_| NO_KEY);
         Ok(VerifyingKey::Jwt(match &self {
             Self::Rsa { n, e } => {
                 check_rsa(n, e)?;

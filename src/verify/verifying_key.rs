@@ -19,8 +19,10 @@ impl VerifyingKey {
     /// nothing; among those of its type the caller chooses.
     pub(super) fn verifies(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
         match (self, algorithm.in_jsonwebtoken()) {
-            (Self::Jwt(key), Some(algorithm)) => (DEFAULT_PROVIDER.verifier_factory)(&algorithm, key)
-                .is_ok_and(|verifier| verifier.verify(signed, &signature.to_vec()).is_ok()),
+            (Self::Jwt(key), Some(algorithm)) => {
+                (DEFAULT_PROVIDER.verifier_factory)(&algorithm, key)
+                    .is_ok_and(|verifier| verifier.verify(signed, &signature.to_vec()).is_ok())
+            }
             (Self::P521(key), None) => key.verify_sig(signed, signature).is_ok(),
             _ => false,
         }

@@ -1,5 +1,6 @@
 //! Key sets: what is taken from them, and how a key is chosen.
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::*;
@@ -142,7 +143,17 @@ fn a_token_without_a_name_is_tried_with_up_to_four_keys_that_fit() {
     let wrong = verifier(&several);
     assert_eq!(refusal(&wrong, &token), Some(Reason::BadSignature));
     let five = verifier(&[&several[..], &[P256_2.jwk("b"), P256.jwk("a")]].concat());
-    assert_eq!(refusal(&five, &token), Some(Reason::KeysUnavailable));
+    let known = five.examine(Token::new(&token));
+    let refused = known.now_or_never().expect("inline keys need no fetch");
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.reason, Reason::KeysUnavailable);
+    let detail = refused
+        .detail
+        .expect("the operator has to know what to change");
+    assert!(
+        detail.expected().contains("a kid in the token"),
+        "{detail:?}"
+    );
     let none = verifier(&[RSA.jwk("rsa")]);
     assert_eq!(refusal(&none, &token), Some(Reason::UnknownKey));
 }
