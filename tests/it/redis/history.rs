@@ -44,7 +44,6 @@ async fn a_stream_that_was_deleted_resets_although_the_connection_holds() {
     let mut watch = Watch::of(&log, None);
     watch.sync().await;
     server.run::<u64>(&["DEL", STREAM]).await;
-    // What is remembered of duplicates is still there, but it is of another epoch.
     append(&log, "a").await.unwrap();
     append(&log, "b").await.unwrap();
     watch
@@ -140,7 +139,7 @@ async fn an_entry_that_nobody_understands_is_not_skipped() {
     append(&log, "a").await.unwrap();
     let foreign: String = server.run(&["XADD", STREAM, "*", "hello", "world"]).await;
     let mut watch = Watch::of(&log, None);
-    watch.until(|watch| watch.losses.len() >= 2).await;
+    watch.until(|watch| !watch.losses.is_empty()).await;
     assert_eq!(watch.subjects, ["a"]);
     assert!(watch.losses[0].contains(&foreign), "{:?}", watch.losses);
     server.run::<u64>(&["XDEL", STREAM, &foreign]).await;
@@ -154,7 +153,7 @@ async fn compaction_deletes_what_is_over_and_says_how_far() {
     let server = Server::start().await;
     let config = config(server.socket());
     let clock = Clock::manual(NOW);
-    let log = Redis::connect(&config, &clock, &retention()).unwrap();
+    let log = connect_by(&config, &clock);
     let other = connect(&config);
     let mut lasting = Revocation::clone(&record("lasting"));
     lasting.issued_at_or_before = Some(NOW.plus(Duration::from_hours(9)));
@@ -186,7 +185,7 @@ async fn compaction_deletes_what_is_over_and_says_how_far() {
 async fn a_clock_that_jumps_ahead_deletes_nothing() {
     let server = Server::start().await;
     let clock = Clock::manual(NOW);
-    let log = Redis::connect(&config(server.socket()), &clock, &retention()).unwrap();
+    let log = connect_by(&config(server.socket()), &clock);
     append(&log, "alive").await.unwrap();
     clock.set(NOW.plus(Duration::from_hours(24)));
     let mut watch = Watch::of(&log, None);

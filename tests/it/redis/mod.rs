@@ -62,8 +62,12 @@ fn retention() -> Retention {
     retention
 }
 
+fn connect_by(config: &Config, clock: &Clock) -> Redis {
+    Redis::connect(config, clock, &retention(), &Arc::default()).unwrap()
+}
+
 fn connect_at(config: &Config, now: UnixMillis) -> Redis {
-    Redis::connect(config, &Clock::manual(now), &retention()).unwrap()
+    connect_by(config, &Clock::manual(now))
 }
 
 fn connect(config: &Config) -> Redis {

@@ -30,7 +30,7 @@ impl RedisPlace {
         let mut config = super::config(self.server.socket());
         config.connect_timeout = Span(LIMIT);
         config.append_timeout = Span(LIMIT);
-        let log = Redis::connect(&config, clock, retention).unwrap();
+        let log = Redis::connect(&config, clock, retention, &Arc::default()).unwrap();
         Store {
             horizon: log.horizon(),
             log: Arc::new(log),

@@ -14,10 +14,13 @@ use tokio::time::timeout;
 use crate::revocation::log::{AppendError, Cursor};
 use crate::revocation::record::Revocation;
 
-use super::{Shared, append};
+use super::driver::Driver;
 
 /// A message that takes longer does not keep the next one back.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// What a record takes in a message besides its own bytes, at most.
+const FRAME: usize = 8;
 
 type Appended = Result<Cursor, AppendError>;
 
@@ -35,35 +38,36 @@ struct Member {
     reply: oneshot::Sender<Appended>,
 }
 
-/// What a record takes in a message besides its own bytes, at most.
-const FRAME: usize = 8;
-
-impl Member {
-    fn new(records: Vec<Arc<Revocation>>, reply: oneshot::Sender<Appended>) -> Self {
+impl Group {
+    pub(super) async fn append(driver: &Arc<Driver>, records: Vec<Arc<Revocation>>) -> Appended {
+        let group = &driver.group;
+        if let Ok(turn) = group.turn.try_lock() {
+            return within(turn, driver.publish_all(&records).boxed()).await;
+        }
+        let (reply, appended) = oneshot::channel();
         let bytes = records.iter().map(|record| record.encode().len() + FRAME);
-        Self {
+        let member = Member {
             bytes: bytes.sum(),
             records,
             reply,
+        };
+        if group.join(member) {
+            // On its own: whoever joined first may go away while others wait.
+            tokio::spawn(append_together(Arc::clone(driver)));
         }
+        let lost = |_| AppendError::Unknown("the task that appends died".to_owned());
+        appended.await.map_err(lost)?
     }
 
-    /// Whoever does not wait any more does not get it.
-    fn answer(self, appended: Appended) {
-        let _ = self.reply.send(appended);
-    }
-}
-
-impl Group {
-    /// `true` for the first of a group.
+    /// Returns whether the member is the first of a group.
     fn join(&self, member: Member) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push_back(member);
         waiting.len() == 1
     }
 
-    /// As many as one message has room for, and at least one: nobody's records are torn apart only
-    /// because others wait. Also says whether there are more.
+    /// Returns as many as one message has room for, and at least one: nobody's records are torn
+    /// apart only because others wait. Also says whether there are more.
     fn leave(&self, mut room: usize) -> (Vec<Member>, bool) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut members = Vec::new();
@@ -77,48 +81,31 @@ impl Group {
     }
 }
 
-pub(super) async fn append(nats: &Shared, records: Vec<Arc<Revocation>>) -> Appended {
-    if let Ok(turn) = nats.group.turn.try_lock() {
-        return within(turn, append::append(nats, &records).boxed()).await;
-    }
-    let (reply, appended) = oneshot::channel();
-    if nats.group.join(Member::new(records, reply)) {
-        // On its own: whoever joined first may go away while others wait.
-        tokio::spawn(append_together(nats.clone()));
-    }
-    let lost = |_| AppendError::Unknown("the task that appends died".to_owned());
-    appended.await.map_err(lost)?
-}
-
 /// Appends those that wait and fit into one message; the others get a task of their own.
-fn append_together(nats: Shared) -> BoxFuture<'static, ()> {
+fn append_together(driver: Arc<Driver>) -> BoxFuture<'static, ()> {
     async move {
-        let turn = nats.group.turn.lock().await;
-        let (members, more) = nats.group.leave(append::room(&nats));
+        let turn = driver.group.turn.lock().await;
+        let (members, more) = driver.group.leave(driver.room());
         if more {
-            tokio::spawn(append_together(nats.clone()));
+            tokio::spawn(append_together(Arc::clone(&driver)));
         }
-        let records = members.iter().flat_map(|member| member.records.clone());
-        let records: Vec<_> = records.collect();
-        let appended = within(turn, append::append(&nats, &records).boxed()).await;
-        answer(&nats, members, &appended).await;
+        let records: Vec<_> = members
+            .iter()
+            .flat_map(|member| member.records.clone())
+            .collect();
+        let appended = within(turn, driver.publish_all(&records).boxed()).await;
+        let each = members.into_iter().map(async |member| {
+            let appended = match &appended {
+                // It may be another member's record that the servers will never take.
+                Err(AppendError::Rejected(_)) => driver.publish_all(&member.records).await,
+                shared => shared.clone(),
+            };
+            // Whoever does not wait any more does not get it.
+            let _ = member.reply.send(appended);
+        });
+        join_all(each).await;
     }
     .boxed()
-}
-
-async fn answer(nats: &Shared, members: Vec<Member>, appended: &Appended) {
-    let Err(AppendError::Rejected(_)) = appended else {
-        for member in members {
-            member.answer(appended.clone());
-        }
-        return;
-    };
-    // It may be another one's record that the servers will never take.
-    let each = members.into_iter().map(async |member| {
-        let appended = append::append(nats, &member.records).await;
-        member.answer(appended);
-    });
-    join_all(each).await;
 }
 
 /// Gives the turn back when the message is acknowledged, or takes too long.

@@ -1,29 +1,24 @@
 //! The connection: how it is made, and what is known about its state.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr};
 use futures_util::FutureExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::core::secret::Secret;
 
 use super::config::{Auth, Config, Tls};
-use super::{OpenError, pause};
 
-/// The client asks whether the server is still there this often, and gives up after two silences.
+/// The client pings the server this often, and gives up after two pings without an answer.
 const PING: Duration = Duration::from_secs(5);
 
 /// Messages that may wait in this process. The server's flow control bounds their bytes; with
 /// fewer places than this a replay of small messages would lose some and begin again.
 const WAITING: usize = 256 * 1024;
-
-/// The reason of a failure is sought no more often than this.
-const SEEK_AGAIN: Duration = Duration::from_secs(30);
 
 /// What the connection went through.
 #[derive(Clone, Debug, Default)]
@@ -31,43 +26,49 @@ pub(super) struct Link {
     /// How often it was lost. Requests that were under way then get no answer.
     pub(super) losses: u64,
     up: bool,
-    /// The last complaint since it was last up.
+    /// The last error since it was last up.
     pub(super) trouble: Option<String>,
-    /// When the reason of a failure was last sought.
-    sought: Option<Instant>,
 }
+
+/// A file or an address in the configuration cannot be used. Servers that are down are no such
+/// error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct OpenError(String);
 
 /// Begins to connect, and goes on in the background for ever.
 pub(super) fn connect(config: &Config) -> Result<(Client, watch::Receiver<Link>), OpenError> {
     let (sender, receiver) = watch::channel(Link::default());
-    let sender = Arc::new(sender);
-    let asked = config.clone();
     let on_event = move |event: Event| {
         sender.send_modify(|link| note(link, &event));
-        if matches!(event, Event::ClientError(_)) {
-            seek_reason(&asked, &sender);
-        }
         std::future::ready(())
     };
     let options = options(config, &config.auth)?
         .retry_on_initial_connect()
         .max_reconnects(None)
-        .reconnect_delay_callback(|attempts| {
-            pause(
-                u32::try_from(attempts)
-                    .unwrap_or(u32::MAX)
-                    .saturating_sub(1),
-            )
-        })
+        .reconnect_delay_callback(pause)
         .event_callback(on_event);
-    let servers = addresses(config)?;
     // With `retry_on_initial_connect` this waits for nothing.
     let client = options
-        .connect(servers)
+        .connect(addresses(config)?)
         .now_or_never()
         .ok_or_else(|| OpenError("the NATS client waits where it should not".to_owned()))?
         .map_err(|error| OpenError(error.to_string()))?;
     Ok((client, receiver))
+}
+
+/// Returns how long to wait before another attempt to connect: nothing before the first, then twice
+/// as long each time up to 5 seconds, and a random part of it, so that replicas do not come back in
+/// step.
+fn pause(attempts: usize) -> Duration {
+    const LONGEST: u64 = 5000;
+    let failures = attempts.saturating_sub(1);
+    if failures == 0 {
+        return Duration::ZERO;
+    }
+    let step = 100_u64.saturating_mul(1 << failures.min(10) >> 1);
+    let step = step.min(LONGEST);
+    Duration::from_millis(rand::random_range(step / 2..=step))
 }
 
 fn note(link: &mut Link, event: &Event) {
@@ -75,58 +76,25 @@ fn note(link: &mut Link, event: &Event) {
         Event::Connected => {
             link.up = true;
             link.trouble = None;
-            link.sought = None;
         }
         Event::Disconnected => {
             link.up = false;
             link.losses += 1;
         }
         Event::ServerError(error) => link.trouble = Some(error.to_string()),
+        Event::ClientError(ClientError::Other(error)) => {
+            // The client tells no more than the kind of the error.
+            let hint = match error.as_str() {
+                "IO error" | "TLS error" => {
+                    ": check that a server listens there, whether it wants TLS, and that each side \
+                     trusts the other's certificate (tls.ca, tls.cert, tls.key)"
+                }
+                _ => "",
+            };
+            link.trouble = Some(format!("{error}{hint}"));
+        }
         _ => {}
     }
-}
-
-/// The client tells no more than the kind of a failed attempt, such as "IO error". One more
-/// attempt beside it tells the reason, such as a certificate that is not trusted.
-fn seek_reason(config: &Config, link: &Arc<watch::Sender<Link>>) {
-    let is_due = |link: &mut Link| {
-        let due = link.sought.is_none_or(|at| at.elapsed() >= SEEK_AGAIN);
-        if due {
-            link.sought = Some(Instant::now());
-        }
-        due
-    };
-    if !link.send_if_modified(is_due) {
-        return;
-    }
-    let (config, link) = (config.clone(), Arc::clone(link));
-    tokio::spawn(async move {
-        let Some(reason) = reason(&config).await else {
-            return;
-        };
-        link.send_modify(|link| {
-            if !link.up {
-                link.trouble = Some(reason);
-            }
-        });
-    });
-}
-
-/// Why no server takes us; `None` when one does.
-async fn reason(config: &Config) -> Option<String> {
-    let options = options(config, &config.auth).map_err(|error| error.0);
-    let (options, servers) = match (options, addresses(config)) {
-        (Ok(options), Ok(servers)) => (options, servers),
-        (Err(why), _) | (_, Err(OpenError(why))) => return Some(why),
-    };
-    let failed = options.connect(servers).await.err()?.to_string();
-    // What rustls says of an answer in the clear.
-    let is_clear = failed.contains("InvalidContentType");
-    Some(if is_clear {
-        format!("the server does not encrypt: {failed}")
-    } else {
-        failed
-    })
 }
 
 pub(super) fn addresses(config: &Config) -> Result<Vec<ServerAddr>, OpenError> {
@@ -225,4 +193,20 @@ pub(super) async fn first_attempt(link: &watch::Receiver<Link>, limit: Duration)
     let mut link = link.clone();
     let ended = |link: &Link| link.up || link.losses > 0 || link.trouble.is_some();
     let _ = timeout(limit, link.wait_for(ended)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit() {
+        assert_eq!(pause(1), Duration::ZERO);
+        for attempts in [2, 3, 6, 21, usize::MAX] {
+            let pause = pause(attempts);
+            assert!(pause >= Duration::from_millis(50), "{attempts}: {pause:?}");
+            assert!(pause <= Duration::from_secs(5), "{attempts}: {pause:?}");
+        }
+        assert!(pause(2) <= Duration::from_millis(100));
+    }
 }

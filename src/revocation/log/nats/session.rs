@@ -5,15 +5,11 @@
 //! anew waits for ever. So the consumer is a plain one, and its order is checked here.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
 use async_nats::jetstream::message::Message as JetStreamMessage;
-use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{
-    Info, LastRawMessageErrorKind, RawMessageBuilder, WithHeaders,
-};
+use async_nats::jetstream::stream::Info;
 use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
@@ -22,53 +18,39 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::core::clock::Moment;
+use crate::revocation::log::Cursor;
+use crate::revocation::log::engine::{self, Fault, News, Progress, batch};
 use crate::revocation::record::Revocation;
 
-use super::batch::{self, Place};
-use super::ends::{End, Ends};
-use super::follow::At;
+use super::driver::Driver;
 use super::link::Link;
-use super::stream::epoch;
-use super::{Shared, Trouble};
+use super::position::Position;
+use super::stream::{SETUP, epoch};
 
-/// An idle consumer speaks this often.
+/// An idle consumer sends a heartbeat this often.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// A consumer that is silent for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A consumer that does not deliver what the stream's leader has is in the wrong place.
+/// A consumer that does not deliver what the stream's leader has is at the wrong position.
 const STALLED: Duration = Duration::from_secs(5);
 
 /// What the leader said longer ago is no confirmation any more: this process may have stood still
 /// since, and what the stream took meanwhile waits unread.
 const FRESH: Duration = Duration::from_secs(3);
 
-/// How long the making of a consumer may take.
-const SETUP: Duration = Duration::from_secs(5);
-
 /// Records that are handed on together.
 const MOST: usize = 1024;
 
 /// What the leader answered, and when it was asked.
-type Looked = (Result<Option<Box<Info>>, Trouble>, Moment);
+type Looked = (Result<Option<Box<Info>>, Fault>, Moment);
 
-type Ask = RawMessageBuilder<WithHeaders>;
-
-pub(super) enum News {
-    Records(Vec<Arc<Revocation>>, At),
-    /// As of when the stream's leader was asked.
-    InSync(At, Moment),
-    /// The stream's leader cannot be asked. The consumer lives on another server perhaps, and
-    /// goes on.
-    Doubt(Trouble),
-}
-
-pub(super) struct Session {
-    nats: Shared,
-    at: At,
+pub struct Session {
+    driver: Arc<Driver>,
+    at: Progress,
     subscriber: Subscriber,
-    checks: BoxStream<'static, Looked>,
+    looks: BoxStream<'static, Looked>,
     link: watch::Receiver<Link>,
     losses: u64,
     /// Messages that the consumer has sent, by its own count.
@@ -80,78 +62,37 @@ pub(super) struct Session {
     /// When that look began.
     looked_at: Moment,
     replayed: bool,
-    ends: Ends,
+    /// Our position when the leader answered last. It was asked again after that.
+    asked_behind: u64,
+    /// How many answers in a row did not reach it.
+    too_short: u32,
     /// Messages are missing since we were last in sync. They were over, by the servers' clocks.
     gap: bool,
     /// What went wrong behind records that go out first.
-    broken: Option<Trouble>,
+    broken: Option<Fault>,
 }
 
-enum Sign {
-    Look(Looked),
+enum Event {
+    Looked(Looked),
     Message(Box<Message>),
     Gone(&'static str),
 }
 
-impl Session {
-    /// `last` is the stream's end as of `looked_at`: no [`News::InSync`] comes before it was
-    /// reached.
-    pub(super) async fn open(
-        nats: &Shared,
-        at: At,
-        last: u64,
-        looked_at: Moment,
-    ) -> Result<Self, Trouble> {
-        let link = nats.link.clone();
-        let losses = link.borrow().losses;
-        let subscriber = timeout(SETUP, subscribe(nats, at.place)).await;
-        let subscriber = subscriber
-            .map_err(|_| Trouble::silence("JetStream did not make a consumer in time"))??;
-        Ok(Self {
-            nats: nats.clone(),
-            at,
-            subscriber,
-            checks: looks(nats.clone()),
-            link,
-            losses,
-            deliveries: 0,
-            heard: Instant::now(),
-            progress: Instant::now(),
-            target: Some(last),
-            looked_at,
-            replayed: false,
-            ends: Ends::new(at.place.sequence, nats.clock.clone()),
-            gap: false,
-            broken: None,
-        })
-    }
-
-    /// What comes next. An error ends the session; everything delivered before it was handed on.
-    pub(super) async fn next(&mut self) -> Result<News, Trouble> {
+impl engine::Session for Session {
+    async fn next(&mut self) -> Result<News, Fault> {
         loop {
-            if let Some(trouble) = self.broken.take() {
-                return Err(trouble);
+            if let Some(fault) = self.broken.take() {
+                return Err(fault);
             }
-            if self.target.is_some_and(|target| self.at.reach() >= target) {
-                self.target = None;
-                self.replayed = true;
-                self.progress = Instant::now();
-                if self.gap
-                    && let Some(why) = self.nats.expires_early()
-                {
-                    return Ok(News::Doubt(Trouble::new(why)));
-                }
-                if self.nats.clock.since(self.looked_at) <= FRESH {
-                    self.gap = false;
-                    return Ok(News::InSync(self.at, self.looked_at));
-                }
+            if let Some(news) = self.arrive() {
+                return Ok(news);
             }
-            match self.sign().await {
-                Sign::Look((Err(trouble), _)) => return Ok(News::Doubt(trouble)),
-                Sign::Look((Ok(None), _)) => return Err(Trouble::new("the stream is gone")),
-                Sign::Look((Ok(Some(info)), asked)) => self.compare(&info, asked)?,
-                Sign::Gone(why) => return Err(Trouble::new(why)),
-                Sign::Message(message) => {
+            match self.event().await {
+                Event::Looked((Err(fault), _)) => return Ok(News::Doubt(fault)),
+                Event::Looked((Ok(None), _)) => return Err(down("the stream is gone")),
+                Event::Looked((Ok(Some(info)), asked)) => self.compare(&info, asked)?,
+                Event::Gone(why) => return Err(down(why)),
+                Event::Message(message) => {
                     let records = self.take_all(*message).await;
                     if !records.is_empty() {
                         return Ok(News::Records(records, self.at));
@@ -160,40 +101,120 @@ impl Session {
             }
         }
     }
+}
 
-    async fn sign(&mut self) -> Sign {
+impl Session {
+    /// `last` is the stream's end as of `looked_at`: it must be reached before the session is in
+    /// sync.
+    pub(super) async fn open(
+        driver: &Arc<Driver>,
+        at: Progress,
+        last: u64,
+        looked_at: Moment,
+    ) -> Result<Self, Fault> {
+        let link = driver.link.clone();
+        let losses = link.borrow().losses;
+        let from = sequence(at.delivered);
+        let Ok(subscriber) = timeout(SETUP, driver.subscribe(from)).await else {
+            return Err(driver
+                .silence("JetStream did not make a consumer in time")
+                .await);
+        };
+        Ok(Self {
+            driver: Arc::clone(driver),
+            at,
+            subscriber: subscriber?,
+            looks: looks(Arc::clone(driver)),
+            link,
+            losses,
+            deliveries: 0,
+            heard: Instant::now(),
+            progress: Instant::now(),
+            target: Some(last),
+            looked_at,
+            replayed: false,
+            asked_behind: from,
+            too_short: 0,
+            gap: false,
+            broken: None,
+        })
+    }
+
+    /// Returns what it means that the stream's end was reached, if it was.
+    fn arrive(&mut self) -> Option<News> {
+        let target = self.target?;
+        if self.reached() < target {
+            return None;
+        }
+        self.target = None;
+        self.replayed = true;
+        self.progress = Instant::now();
+        let status = &self.driver.status;
+        let ahead = status.apart();
+        if self.gap && ahead > 0 {
+            return Some(News::Doubt(Fault::Down(format!(
+                "messages are missing, and the clock of the stream's leader is {} s ahead of ours: \
+                 revocations may have left the stream too early",
+                ahead / 1000
+            ))));
+        }
+        if status.clock.since(self.looked_at) > FRESH {
+            return None;
+        }
+        self.gap = false;
+        self.driver.is_heard();
+        Some(News::InSync(self.at, self.looked_at))
+    }
+
+    /// Returns the sequence number up to which everything was delivered, or was over before.
+    fn reached(&self) -> u64 {
+        sequence(self.at.reached)
+    }
+
+    async fn event(&mut self) -> Event {
         let losses = self.losses;
         tokio::select! {
             biased;
             _ = self.link.wait_for(|link| link.losses != losses) => {
-                Sign::Gone("the connection to NATS was lost")
+                Event::Gone("the connection to NATS was lost")
             }
-            Some(looked) = self.checks.next() => Sign::Look(looked),
+            Some(looked) = self.looks.next() => Event::Looked(looked),
             message = self.subscriber.next() => match message {
-                Some(message) => Sign::Message(Box::new(message)),
-                None => Sign::Gone("the subscription ended"),
+                Some(message) => Event::Message(Box::new(message)),
+                None => Event::Gone("the subscription ended"),
             },
-            () = sleep_until(self.heard + PATIENCE) => Sign::Gone("the consumer fell silent"),
+            () = sleep_until(self.heard + PATIENCE) => Event::Gone("the consumer fell silent"),
         }
     }
 
-    /// Holds what the stream's leader says against what was delivered.
-    fn compare(&mut self, info: &Info, asked: Moment) -> Result<(), Trouble> {
-        let last = info.state.last_sequence;
-        if epoch(info) != self.at.epoch {
-            return Err(Trouble::new("the stream was made anew"));
+    /// Compares what the stream's leader says with what was delivered.
+    fn compare(&mut self, info: &Info, asked: Moment) -> Result<(), Fault> {
+        let (first, last) = (info.state.first_sequence, info.state.last_sequence);
+        if epoch(info) != self.at.delivered.epoch {
+            return Err(down("the stream was made anew"));
         }
-        match self.ends.judge(self.at.place.sequence, last, asked) {
-            End::AsFarAsWe => {}
-            End::Doubtful => return Ok(()),
-            End::BeforeUs => return Err(Trouble::new("the stream ends before our place")),
+        let at = sequence(self.at.delivered);
+        if last < std::mem::replace(&mut self.asked_behind, at) {
+            // A new leader may lag for a moment.
+            self.too_short += 1;
+            return match self.too_short {
+                0..3 => Ok(()),
+                _ => Err(down(
+                    "the stream ends before the position that was read last",
+                )),
+            };
         }
-        if !self.nats.still_fit(info) {
-            return Err(Trouble::new("the stream's settings were changed"));
+        self.too_short = 0;
+        if !self.driver.still_fit(info) {
+            return Err(down("the stream's settings were changed"));
         }
         if self.target.is_some() && self.progress.elapsed() > STALLED {
-            return Err(Trouble::new("the consumer does not deliver"));
+            return Err(down("the consumer does not deliver"));
         }
+        // Messages that expired between others may be counted as well.
+        let passed = self.reached().max(first.saturating_sub(1));
+        let behind = last.saturating_sub(passed).min(info.state.messages);
+        self.driver.status.set_behind(behind);
         // The first target stays: the replay ends at the stream's end as of its beginning.
         // Later ones are replaced, or what is behind by ever more would count as in sync.
         if self.replayed || self.target.is_none() {
@@ -210,8 +231,13 @@ impl Session {
         let mut next = Some(first);
         while let Some(message) = next {
             self.heard = Instant::now();
-            if let Err(trouble) = self.take(message, &mut records).await {
-                self.broken = Some(trouble);
+            let taken = match message.status {
+                None => self.deliver(message, &mut records),
+                Some(StatusCode::IDLE_HEARTBEAT) => self.beat(message).await,
+                Some(status) => Err(Fault::Down(format!("the consumer ended: {status}"))),
+            };
+            if let Err(fault) = taken {
+                self.broken = Some(fault);
                 break;
             }
             if records.len() >= MOST {
@@ -222,162 +248,133 @@ impl Session {
         records
     }
 
-    async fn take(
-        &mut self,
-        message: Message,
-        records: &mut Vec<Arc<Revocation>>,
-    ) -> Result<(), Trouble> {
-        match message.status {
-            None => self.deliver(message, records),
-            Some(StatusCode::IDLE_HEARTBEAT) => self.beat(message).await,
-            Some(status) => Err(Trouble::new(format!("the consumer ended: {status}"))),
-        }
-    }
-
     fn deliver(
         &mut self,
         message: Message,
         records: &mut Vec<Arc<Revocation>>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Fault> {
         let message = JetStreamMessage {
             message,
-            context: self.nats.jetstream.clone(),
+            context: self.driver.jetstream.clone(),
         };
-        let unreadable = |what: String| Trouble::new(format!("a message cannot be read: {what}"));
+        let unreadable = |what: String| Fault::Down(format!("a message cannot be read: {what}"));
         let info = message
             .info()
             .map_err(|error| unreadable(error.to_string()))?;
         if info.consumer_sequence != self.deliveries + 1 {
-            return Err(Trouble::new("a message was lost on the way"));
+            return Err(down("a message was lost on the way"));
         }
         let sequence = info.stream_sequence;
-        self.gap |= sequence > self.at.reach() + 1;
         // A record that is not understood is not skipped, or it would not be enforced.
         let batch = batch::decode(&message.payload)
             .map_err(|error| unreadable(format!("number {sequence}: {error}")))?;
         records.extend(batch.into_iter().filter(|record| self.is_live(record)));
+        self.gap |= sequence > self.reached() + 1;
         self.deliveries += 1;
         self.progress = Instant::now();
-        self.at.place = Place::behind(sequence, &message.payload);
+        self.at.delivered.position = Position::behind(sequence, &message.payload).to_cursor();
+        self.at.reached = self.at.delivered;
         Ok(())
     }
 
     /// What is over is left out; it stays in the stream for a while longer.
     fn is_live(&self, record: &Revocation) -> bool {
-        let until = self.nats.retention.forget_after(record);
-        let live = until >= self.nats.steady.now();
+        let status = &self.driver.status;
+        let until = status.retention.forget_after(record);
+        let live = until >= status.steady.now();
         if !live {
-            self.nats.horizon.fetch_max(until.0, Ordering::AcqRel);
+            status.raise_horizon(until);
         }
         live
     }
 
-    /// A heartbeat tells what an idle consumer has sent, or it is a question whether we keep pace.
-    async fn beat(&mut self, message: Message) -> Result<(), Trouble> {
+    /// A heartbeat tells what an idle consumer has sent, or asks whether we keep pace.
+    async fn beat(&mut self, message: Message) -> Result<(), Fault> {
         let headers = message.headers.unwrap_or_default();
         let stalled = headers.get("Nats-Consumer-Stalled");
         let question = stalled.map(|subject| subject.as_str().to_owned());
         if let Some(question) = message.reply.map(|reply| reply.to_string()).or(question) {
             // A failure here is a lost connection, which is noticed on its own.
-            let _ = self.nats.client.publish(question, Bytes::new()).await;
+            let _ = self.driver.client.publish(question, Bytes::new()).await;
         }
-        let Some(sent) = number(&headers, "Nats-Last-Consumer") else {
-            return Ok(());
-        };
-        if sent != self.deliveries {
-            return Err(Trouble::new("a message was lost on the way"));
+        match number(&headers, "Nats-Last-Consumer") {
+            None => Ok(()),
+            Some(sent) if sent == self.deliveries => self.pass_expired().await,
+            Some(_) => Err(down("a message was lost on the way")),
         }
-        self.pass_expired().await
     }
 
     /// The last messages of the stream may have expired before they were delivered. The consumer
     /// does not say so, and the server that it lives on may lag; the stream's leader knows. The next
     /// session asks again from behind what was delivered.
-    async fn pass_expired(&mut self) -> Result<(), Trouble> {
+    async fn pass_expired(&mut self) -> Result<(), Fault> {
         let Some(target) = self.target else {
             return Ok(());
         };
-        let next = self.nats.next(self.at.place.sequence).await?;
-        if next.is_none_or(|next| next > target) {
-            self.gap |= target > self.at.reach();
-            self.at.over = target;
+        let next = sequence(self.at.delivered) + 1;
+        let next = self
+            .driver
+            .message(|message| message.sequence(next).next_by_subject(">"))
+            .await?;
+        if next.is_none_or(|next| next.sequence > target) && target > self.reached() {
+            self.gap = true;
+            self.at.reached.position = Position::unseen(target).to_cursor();
         }
         Ok(())
     }
+}
+
+fn down(why: &str) -> Fault {
+    Fault::Down(why.to_owned())
+}
+
+fn sequence(at: Cursor) -> u64 {
+    Position::of_cursor(at.position).sequence
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.as_str().parse().ok()
 }
 
-/// The consumer sends to a subject of ours from the message behind `place` on.
-async fn subscribe(nats: &Shared, place: Place) -> Result<Subscriber, Trouble> {
-    let inbox = nats.client.new_inbox();
-    let subscriber = nats.client.subscribe(inbox.clone()).await;
-    let subscriber = subscriber.map_err(|error| Trouble::new(error.to_string()))?;
-    let config = push::Config {
-        deliver_subject: inbox,
-        deliver_policy: match place.sequence {
-            0 => DeliverPolicy::All,
-            sequence => DeliverPolicy::ByStartSequence {
-                start_sequence: sequence + 1,
-            },
-        },
-        ack_policy: AckPolicy::None,
-        max_deliver: 1,
-        flow_control: true,
-        idle_heartbeat: HEARTBEAT,
-        inactive_threshold: Duration::from_secs(30),
-        num_replicas: 1,
-        memory_storage: true,
-        description: Some("a Portcullis replica".to_owned()),
-        ..push::Config::default()
-    };
-    nats.jetstream
-        .create_consumer_on_stream(config, &nats.config.stream)
-        .await
-        .map_err(|error| Trouble::new(format!("no consumer could be made: {error}")))?;
-    Ok(subscriber)
-}
-
 /// Looks at the stream again and again.
-fn looks(nats: Shared) -> BoxStream<'static, Looked> {
-    let look = |nats: Shared| async move {
-        sleep(nats.config.heartbeat.0).await;
-        let asked = nats.clock.moment();
-        let looked = nats.look().await.map(|info| info.map(Box::new));
-        Some(((looked, asked), nats))
+fn looks(driver: Arc<Driver>) -> BoxStream<'static, Looked> {
+    let look = |driver: Arc<Driver>| async move {
+        sleep(driver.config.heartbeat.0).await;
+        let asked = driver.status.clock.moment();
+        let looked = driver.look().await.map(|info| info.map(Box::new));
+        Some(((looked, asked), driver))
     };
-    stream::unfold(nats, look).boxed()
+    stream::unfold(driver, look).boxed()
 }
 
-impl Shared {
-    /// What the message with this number says; `None` when it is not there any more.
-    pub(super) async fn payload(&self, sequence: u64) -> Result<Option<Bytes>, Trouble> {
-        let ask = |message: Ask| message.sequence(sequence);
-        Ok(self.message(ask).await?.map(|message| message.payload))
-    }
-
-    /// The number of the first message behind `sequence`, if there is one.
-    async fn next(&self, sequence: u64) -> Result<Option<u64>, Trouble> {
-        let ask = |message: Ask| message.sequence(sequence + 1).next_by_subject(">");
-        Ok(self.message(ask).await?.map(|message| message.sequence))
-    }
-
-    /// Asks the stream's leader for a message.
-    async fn message(
-        &self,
-        ask: impl FnOnce(Ask) -> Ask,
-    ) -> Result<Option<StreamMessage>, Trouble> {
-        let name = &self.config.stream;
-        let stream = self.jetstream.get_stream_no_info(name).await;
-        let stream = stream.map_err(|error| Trouble::new(error.to_string()))?;
-        let asked = timeout(SETUP, ask(stream.raw_message_builder()).send()).await;
-        let answer = asked.map_err(|_| Trouble::silence("JetStream does not answer"))?;
-        match answer {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(Trouble::new(error.to_string())),
-        }
+impl Driver {
+    /// Makes a consumer that sends to a subject of ours what lies behind a sequence number.
+    async fn subscribe(&self, behind: u64) -> Result<Subscriber, Fault> {
+        let inbox = self.client.new_inbox();
+        let subscriber = self.client.subscribe(inbox.clone()).await;
+        let subscriber = subscriber.map_err(|error| Fault::Down(error.to_string()))?;
+        let config = push::Config {
+            deliver_subject: inbox,
+            deliver_policy: match behind {
+                0 => DeliverPolicy::All,
+                _ => DeliverPolicy::ByStartSequence {
+                    start_sequence: behind + 1,
+                },
+            },
+            ack_policy: AckPolicy::None,
+            max_deliver: 1,
+            flow_control: true,
+            idle_heartbeat: HEARTBEAT,
+            inactive_threshold: Duration::from_secs(30),
+            num_replicas: 1,
+            memory_storage: true,
+            description: Some("a Portcullis replica".to_owned()),
+            ..push::Config::default()
+        };
+        self.jetstream
+            .create_consumer_on_stream(config, &self.config.stream)
+            .await
+            .map_err(|error| Fault::Down(format!("no consumer could be made: {error}")))?;
+        Ok(subscriber)
     }
 }

@@ -1,7 +1,5 @@
 //! The stream's settings: what they must be, and what is wrong with those that were found.
 
-use std::time::Duration;
-
 use async_nats::jetstream::stream::{
     Config as StreamConfig, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType,
 };
@@ -23,7 +21,6 @@ pub(super) fn wanted(config: &Config) -> StreamConfig {
         max_messages: -1,
         max_messages_per_subject: -1,
         max_consumers: -1,
-        duplicate_window: Duration::from_mins(2),
         allow_message_ttl: true,
         deny_delete: true,
         deny_purge: true,
@@ -90,6 +87,8 @@ pub(super) fn weaknesses(found: &StreamConfig, config: &Config) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn config() -> Config {

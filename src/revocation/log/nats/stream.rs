@@ -1,14 +1,15 @@
 //! The stream: made as it must be, or checked against what it must be.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::datetime::{DateTime, parse_rfc3339};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, RequestError};
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{ClusterInfo, Info, PeerInfo};
+use async_nats::jetstream::stream::{
+    ClusterInfo, Info, LastRawMessageErrorKind, PeerInfo, RawMessageBuilder, WithHeaders,
+};
 use aws_lc_rs::digest;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -16,12 +17,12 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
 use crate::core::clock::UnixMillis;
-use crate::revocation::log::Cursor;
+use crate::revocation::log::engine::Fault;
 
-use super::batch::Place;
 use super::config::Config;
+use super::driver::Driver;
 use super::settings::{wanted, weaknesses};
-use super::{Shared, Trouble, durability, link};
+use super::{durability, link};
 
 /// A leader that has heard from most of its followers within this time is still the leader: they
 /// wait at least 4 seconds before they elect another.
@@ -30,8 +31,8 @@ const LEASE: Duration = Duration::from_secs(3);
 /// How long a look at the stream may take.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Answers may be so old.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+/// How long the making of a consumer, or reading one message, may take.
+pub(super) const SETUP: Duration = Duration::from_secs(5);
 
 /// After so much silence the question is put again.
 const ASK_AGAIN: Duration = Duration::from_millis(400);
@@ -39,39 +40,13 @@ const ASK_AGAIN: Duration = Duration::from_millis(400);
 /// The servers' write policy is read again after this time.
 const PROBE_AGAIN: Duration = Duration::from_mins(1);
 
+type Ask = RawMessageBuilder<WithHeaders>;
+
 /// What is remembered of earlier checks, so that nothing is said twice.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
     said: Vec<String>,
     probed: Option<Instant>,
-}
-
-/// How much was in the stream.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
-    epoch: [u8; 16],
-    messages: u64,
-    first: u64,
-    last: u64,
-}
-
-impl Seen {
-    fn of(info: &Info) -> Self {
-        Self {
-            epoch: epoch(info),
-            messages: info.state.messages,
-            first: info.state.first_sequence,
-            last: info.state.last_sequence,
-        }
-    }
-
-    /// Messages behind this place. Those that expired between others may be counted as well.
-    pub(super) fn behind(&self, at: Cursor) -> Option<u64> {
-        let passed = Place::of_position(at.position).sequence;
-        let passed = passed.max(self.first.saturating_sub(1));
-        let behind = self.last.saturating_sub(passed).min(self.messages);
-        (at.epoch == self.epoch).then_some(behind)
-    }
 }
 
 #[derive(Deserialize)]
@@ -126,19 +101,19 @@ fn in_touch(peer: &PeerInfo) -> bool {
     !peer.offline && peer.active < LEASE
 }
 
-impl Shared {
+impl Driver {
     /// The stream as it is now, fit for use. Made if it is missing and may be made.
-    pub(super) async fn stream(&self) -> Result<Info, Trouble> {
+    pub(super) async fn stream(&self) -> Result<Info, Fault> {
         link::first_attempt(&self.link, self.config.connect_timeout.0).await;
         if let Some(why) = link::broken(&self.client, &self.link) {
-            return Err(Trouble::new(why));
+            return Err(Fault::Down(why));
         }
         let mut checked = self.checked.lock().await;
         let found = match self.look().await? {
             Some(info) => info,
             None if self.config.create => self.create().await?,
             None => {
-                return Err(Trouble::new(format!(
+                return Err(Fault::Down(format!(
                     "the stream {} does not exist, and create is false",
                     self.config.stream
                 )));
@@ -154,21 +129,21 @@ impl Shared {
     }
 
     /// The stream as its leader knows it; nothing is changed. `None` if there is none.
-    pub(super) async fn look(&self) -> Result<Option<Info>, Trouble> {
-        let looked = timeout(LOOK, self.look_twice()).await;
-        let answer = looked.map_err(|_| Trouble::silence("JetStream does not answer"))??;
-        let Some(answer) = answer else {
+    pub(super) async fn look(&self) -> Result<Option<Info>, Fault> {
+        let Ok(answer) = timeout(LOOK, self.look_twice()).await else {
+            return Err(self.silence("JetStream does not answer").await);
+        };
+        let Some(answer) = answer? else {
             return Ok(None);
         };
         self.compare_clocks(&answer);
-        self.seen.store(Some(Arc::new(Seen::of(&answer.info))));
         Ok(Some(answer.info))
     }
 
     /// A server reads the stream's end first and who leads it next, so in the moment of an election,
     /// or when it wakes after one, its answer may hold an end that is older than what was acknowledged.
     /// One that led when it answered, and still leads in answering the next question, led in between.
-    async fn look_twice(&self) -> Result<Option<Answer>, Trouble> {
+    async fn look_twice(&self) -> Result<Option<Answer>, Fault> {
         let Some(first) = self.look_once().await? else {
             return Ok(None);
         };
@@ -178,23 +153,24 @@ impl Shared {
         }
         match self.look_once().await? {
             Some(second) if leadership(&second.info) == led => Ok(Some(second)),
-            _ => Err(Trouble::new("the stream's leader changes")),
+            _ => Err(Fault::Down("the stream's leader changes".to_owned())),
         }
     }
 
-    async fn look_once(&self) -> Result<Option<Answer>, Trouble> {
+    async fn look_once(&self) -> Result<Option<Answer>, Fault> {
         match self.ask().await {
             Ok(Response::Ok(answer)) => {
-                led(answer.info.cluster.as_ref()).map_err(Trouble::new)?;
+                led(answer.info.cluster.as_ref()).map_err(Fault::Down)?;
                 Ok(Some(answer))
             }
             Ok(Response::Err { error }) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
                 Ok(None)
             }
-            Ok(Response::Err { error }) => Err(Trouble::new(error.to_string())),
-            Err(_) => Err(Trouble::silence(
-                "no JetStream server answers for the stream",
-            )),
+            Ok(Response::Err { error }) => Err(Fault::Down(error.to_string())),
+            Err(_) => {
+                let why = "no JetStream server answers for the stream";
+                Err(self.silence(why).await)
+            }
         }
     }
 
@@ -221,33 +197,36 @@ impl Shared {
         let there = there.unix_timestamp_nanos() / 1_000_000;
         let there = UnixMillis(u64::try_from(there).unwrap_or_default());
         let slack = self.config.keep_longer.0 / 2;
-        let horizon = there.min(self.steady.now()).minus(slack);
-        self.horizon.fetch_max(horizon.0, Ordering::AcqRel);
-        let here = self.clock.now();
-        let apart = there.0.cast_signed().saturating_sub(here.0.cast_signed());
-        let allowed = slack.max(ANSWERED_WITHIN).as_millis();
-        let is_wrong = at.is_some() && u128::from(apart.unsigned_abs()) > allowed;
-        self.apart
-            .store(if is_wrong { apart } else { 0 }, Ordering::Relaxed);
+        let horizon = there.min(self.status.steady.now()).minus(slack);
+        self.status.raise_horizon(horizon);
+        if at.is_some() {
+            self.status.compare_clocks(there, slack);
+        }
     }
 
-    /// Why messages may be missing that are not over: they left the stream by a clock ahead of ours.
-    pub(super) fn expires_early(&self) -> Option<String> {
-        let ahead = self.apart.load(Ordering::Relaxed);
-        (ahead > 0).then(|| {
-            format!(
-                "messages are missing, and the clock of the stream's leader is {} s ahead of ours: \
-                 revocations may have left the stream too early",
-                ahead / 1000
-            )
-        })
+    /// Asks the stream's leader for a message. `None` when there is none such.
+    pub(super) async fn message(
+        &self,
+        ask: impl FnOnce(Ask) -> Ask,
+    ) -> Result<Option<StreamMessage>, Fault> {
+        let name = &self.config.stream;
+        let stream = self.jetstream.get_stream_no_info(name).await;
+        let stream = stream.map_err(|error| Fault::Down(error.to_string()))?;
+        let Ok(answer) = timeout(SETUP, ask(stream.raw_message_builder()).send()).await else {
+            return Err(self.silence("JetStream does not answer").await);
+        };
+        match answer {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(Fault::Down(error.to_string())),
+        }
     }
 
-    async fn create(&self) -> Result<Info, Trouble> {
+    async fn create(&self) -> Result<Info, Fault> {
         let name = &self.config.stream;
         let server = self.client.server_info();
         if !self.client.is_server_compatible(2, 11, 0) {
-            return Err(Trouble::new(format!(
+            return Err(Fault::Down(format!(
                 "the server {} is NATS {}; 2.11 or later is needed for messages with a time to \
                  live",
                 server.server_name, server.version
@@ -264,7 +243,7 @@ impl Shared {
                 );
                 Ok(stream.cached_info().clone())
             }
-            Err(error) => Err(Trouble::new(match error.kind() {
+            Err(error) => Err(Fault::Down(match error.kind() {
                 CreateStreamErrorKind::JetStream(error) => {
                     format!("the stream {name} cannot be made: {error}")
                 }
@@ -273,21 +252,21 @@ impl Shared {
         }
     }
 
-    fn judge(&self, found: &Info, checked: &mut Checked) -> Result<(), Trouble> {
+    fn judge(&self, found: &Info, checked: &mut Checked) -> Result<(), Fault> {
         let weaknesses = weaknesses(&found.config, &self.config);
         let name = &self.config.stream;
         let Some(first) = weaknesses.first() else {
             return Ok(());
         };
         if !self.config.accept_weaker_stream {
-            return Err(Trouble::new(format!(
+            return Err(Fault::Down(format!(
                 "the stream {name} can lose revocations: {} (nats stream edit {name})",
                 weaknesses.join("; ")
             )));
         }
         if !found.config.allow_message_ttl {
             // Not weaker but useless: every message would be refused.
-            return Err(Trouble::new(format!("the stream {name}: {first}")));
+            return Err(Fault::Down(format!("the stream {name}: {first}")));
         }
         for weakness in weaknesses {
             let message = format!("the stream {name} can lose revocations: {weakness}");
@@ -301,7 +280,7 @@ impl Shared {
         self.config.accept_weaker_stream || weaknesses(&found.config, &self.config).is_empty()
     }
 
-    async fn probe(&self, checked: &mut Checked) -> Result<(), Trouble> {
+    async fn probe(&self, checked: &mut Checked) -> Result<(), Fault> {
         let Some(auth) = &self.config.system_auth else {
             checked.hint();
             return Ok(());
@@ -310,7 +289,7 @@ impl Shared {
             return Ok(());
         }
         let late = durability::late_writers(&self.config, auth).await;
-        let late = late.map_err(Trouble::new)?;
+        let late = late.map_err(Fault::Down)?;
         if !late.is_empty() {
             let message = format!(
                 "these servers acknowledge before they write to disk, so a power failure can \
@@ -318,7 +297,7 @@ impl Shared {
                 late.join(", ")
             );
             if self.config.require_sync_always {
-                return Err(Trouble::new(message));
+                return Err(Fault::Down(message));
             }
             checked.say(message);
         }
@@ -350,24 +329,6 @@ impl Checked {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_lies_behind_a_place_is_counted_where_there_is_something() {
-        let seen = Seen {
-            epoch: [7; 16],
-            messages: 30,
-            first: 51,
-            last: 100,
-        };
-        let behind = |epoch, sequence| {
-            let position = Place::unseen(sequence).position();
-            seen.behind(Cursor { epoch, position })
-        };
-        assert_eq!(behind([7; 16], 0), Some(30), "the rest expired");
-        assert_eq!(behind([7; 16], 90), Some(10));
-        assert_eq!(behind([7; 16], 101), Some(0), "it came after the look");
-        assert_eq!(behind([8; 16], 90), None, "another history");
-    }
 
     #[test]
     fn a_leader_that_hears_nobody_is_not_believed() {

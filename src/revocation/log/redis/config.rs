@@ -63,10 +63,6 @@ pub struct Config {
     /// try again.
     #[serde(default = "default_append_timeout")]
     pub append_timeout: Span,
-    /// How long a record is recognised that a sender delivers again. A later duplicate costs an
-    /// entry in the log and changes nothing.
-    #[serde(default = "default_remember_duplicates")]
-    pub remember_duplicates: Span,
     /// How often one of the replicas deletes what is over from the log.
     #[serde(default = "default_compact_every")]
     pub compact_every: Span,
@@ -134,10 +130,6 @@ const fn default_append_timeout() -> Span {
     Span::secs(5)
 }
 
-const fn default_remember_duplicates() -> Span {
-    Span::secs(120)
-}
-
 const fn default_compact_every() -> Span {
     Span::secs(60)
 }
@@ -165,7 +157,6 @@ impl Config {
             require_appendfsync_always: yes(),
             connect_timeout: default_connect_timeout(),
             append_timeout: default_append_timeout(),
-            remember_duplicates: default_remember_duplicates(),
             compact_every: default_compact_every(),
             compact_grace: default_compact_grace(),
         }
@@ -187,7 +178,6 @@ impl Config {
         for (field, span) in [
             ("connect_timeout", self.connect_timeout),
             ("append_timeout", self.append_timeout),
-            ("remember_duplicates", self.remember_duplicates),
             ("compact_every", self.compact_every),
         ] {
             if span.0.as_millis() == 0 {

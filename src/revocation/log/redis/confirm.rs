@@ -12,11 +12,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::core::clock::Moment;
+use crate::revocation::log::engine::Fault;
 
 use super::address::Server;
 use super::config::Sentinel;
 use super::dial::{Dialer, Line};
-use super::fault::Fault;
 use super::sentinels::{Tally, ask};
 
 /// Between two questions.
@@ -49,16 +49,16 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    /// Begins to ask about the server at `place`. A task of its own does it, so that no sentinel
-    /// holds up what is read from the server.
-    pub(super) fn of(dialer: &Arc<Dialer>, place: &str) -> Self {
+    /// Begins to ask about a server. A task of its own does it, so that no sentinel holds up what is
+    /// read from the server.
+    pub(super) fn of(dialer: &Arc<Dialer>, server: &str) -> Self {
         let Some(at) = dialer.sentinels() else {
             return Self::default();
         };
         let inquiry = Inquiry {
             dialer: Arc::clone(dialer),
             at: at.clone(),
-            place: place.to_owned(),
+            server: server.to_owned(),
             wish: Arc::default(),
         };
         let wish = Arc::clone(&inquiry.wish);
@@ -79,7 +79,7 @@ impl Witness {
     /// `written` or later. Waits as long as nobody knows.
     ///
     /// # Errors
-    /// [`Fault::Moved`] when a majority names another server.
+    /// [`Fault::Retry`] when a majority names another server.
     pub(super) async fn confirm_since(&mut self, written: Instant) -> Result<(), Fault> {
         let Some(said) = &mut self.said else {
             return Ok(());
@@ -88,11 +88,11 @@ impl Witness {
         loop {
             match &*said.borrow_and_update() {
                 Verdict::Confirmed(_, asked) if *asked >= written => return Ok(()),
-                Verdict::Refuted(why) => return Err(Fault::Moved(why.clone())),
+                Verdict::Refuted(why) => return Err(Fault::Retry(why.clone())),
                 Verdict::Confirmed(..) | Verdict::Open | Verdict::Doubt(_) => {}
             }
             if said.changed().await.is_err() {
-                return Err(Fault::Moved(NOBODY_ASKS.to_owned()));
+                return Err(Fault::Retry(NOBODY_ASKS.to_owned()));
             }
         }
     }
@@ -118,16 +118,6 @@ impl Witness {
         }
     }
 
-    /// What was said and not heard yet.
-    pub(super) fn news(&mut self) -> Option<Verdict> {
-        let said = self.said.as_mut()?;
-        match said.has_changed() {
-            Ok(false) => None,
-            Ok(true) => Some(said.borrow_and_update().clone()),
-            Err(_) => Some(nobody_asks()),
-        }
-    }
-
     /// Waits for news. Nothing is lost when this is given up.
     pub(super) async fn next(&mut self) -> Verdict {
         let Some(said) = &mut self.said else {
@@ -147,11 +137,11 @@ fn nobody_asks() -> Verdict {
     Verdict::Refuted(NOBODY_ASKS.to_owned())
 }
 
-/// Is the server at this place the primary?
+/// Asks whether a server is the primary.
 struct Inquiry {
     dialer: Arc<Dialer>,
     at: Sentinel,
-    place: String,
+    server: String,
     wish: Arc<Notify>,
 }
 
@@ -205,12 +195,12 @@ impl Inquiry {
     }
 
     fn judge(&self, named: &Server, (at, asked): (Moment, Instant)) -> Verdict {
-        if named.to_string() == self.place {
+        if named.to_string() == self.server {
             return Verdict::Confirmed(at, asked);
         }
         Verdict::Refuted(format!(
             "{}: is not the primary any more: a majority of sentinels names {named}",
-            self.place
+            self.server
         ))
     }
 }
@@ -262,6 +252,8 @@ impl<'a> Kept<'a> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::core::clock::{Clock, UnixMillis};
 
@@ -320,11 +312,17 @@ mod tests {
         assert!(sender.send_if_modified(|last| doubt(last, &tally)));
         assert!(matches!(witness.next().await, Verdict::Doubt(_)));
         assert!(!sender.send_if_modified(|last| doubt(last, &tally)));
-        assert_eq!(witness.news(), None);
+        assert_eq!(witness.next().now_or_never(), None);
         sender.send_replace(Verdict::Confirmed(Clock::system().moment(), Instant::now()));
-        assert!(matches!(witness.news(), Some(Verdict::Confirmed(..))));
+        assert!(matches!(
+            witness.next().now_or_never(),
+            Some(Verdict::Confirmed(..))
+        ));
         assert!(sender.send_if_modified(|last| doubt(last, &tally)));
-        assert!(matches!(witness.news(), Some(Verdict::Doubt(_))));
+        assert!(matches!(
+            witness.next().now_or_never(),
+            Some(Verdict::Doubt(_))
+        ));
     }
 
     #[tokio::test]
@@ -333,7 +331,10 @@ mod tests {
             watch::channel(Verdict::Confirmed(Clock::system().moment(), Instant::now()));
         let mut witness = witness(said);
         drop(sender);
-        assert!(matches!(witness.news(), Some(Verdict::Refuted(_))));
+        assert!(matches!(
+            witness.next().now_or_never(),
+            Some(Verdict::Refuted(_))
+        ));
         assert!(matches!(witness.next().await, Verdict::Refuted(_)));
     }
 }

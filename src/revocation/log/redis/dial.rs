@@ -9,22 +9,28 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo,
-    RedisConnectionInfo, RedisResult, TlsCertificates,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, FromRedisValue,
+    IntoConnectionInfo, RedisConnectionInfo, RedisResult, TlsCertificates,
 };
 
 use crate::core::clock::Clock;
 use crate::core::secret::Secret;
 
-use super::OpenError;
+use crate::revocation::log::engine::Fault;
+
 use super::address::Server;
 use super::config::{Config, Sentinel, Tls};
-use super::fault::Fault;
+use super::fault::before_use;
 use super::sentinels::find_primary;
+
+/// A file that the configuration names is missing or unusable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("revocations.store.redis: {0}")]
+pub struct OpenError(String);
 
 /// Knows where to ask and what to say there.
 pub(super) struct Dialer {
-    place: Place,
+    target: Target,
     /// At the servers.
     login: Login,
     /// At the sentinels.
@@ -35,15 +41,22 @@ pub(super) struct Dialer {
     pub(super) clock: Clock,
 }
 
-enum Place {
+enum Target {
     Server(Server),
     Sentinel(Sentinel),
 }
 
-/// A connection that nobody checked yet, and where it leads.
+/// A connection that nobody checked yet, and the address of its server.
 pub(super) struct Line {
-    pub(super) connection: MultiplexedConnection,
-    pub(super) place: String,
+    pub(super) redis: MultiplexedConnection,
+    pub(super) server: String,
+}
+
+impl Line {
+    pub(super) async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Fault> {
+        let answer = command.query_async(&mut self.redis).await;
+        answer.map_err(|error| before_use(&self.server, &error))
+    }
 }
 
 #[derive(Clone, Default)]
@@ -55,18 +68,18 @@ struct Login {
 impl Dialer {
     /// Reads the secret and TLS files.
     pub(super) fn new(config: &Config, clock: &Clock) -> Result<Self, OpenError> {
-        let place = match (&config.server, &config.sentinel) {
-            (Some(server), None) => Place::Server(server.clone()),
-            (None, Some(sentinel)) => Place::Sentinel(sentinel.clone()),
+        let target = match (&config.server, &config.sentinel) {
+            (Some(server), None) => Target::Server(server.clone()),
+            (None, Some(sentinel)) => Target::Sentinel(sentinel.clone()),
             _ => return Err(OpenError("give either server or sentinel".into())),
         };
-        let sentinel_login = match &place {
-            Place::Sentinel(at) => Login::read(
+        let sentinel_login = match &target {
+            Target::Sentinel(at) => Login::read(
                 at.username.as_ref(),
                 at.password.as_ref(),
                 at.password_file.as_ref(),
             )?,
-            Place::Server(_) => Login::default(),
+            Target::Server(_) => Login::default(),
         };
         let login = Login::read(
             config.username.as_ref(),
@@ -74,7 +87,7 @@ impl Dialer {
             config.password_file.as_ref(),
         )?;
         let dialer = Self {
-            place,
+            target,
             login,
             sentinel_login,
             certificates: config.tls.as_ref().map(certificates).transpose()?,
@@ -101,9 +114,9 @@ impl Dialer {
     /// A fresh connection to the server that holds the log. `silence` is how long an answer may
     /// take on it.
     pub(super) async fn primary(&self, silence: Duration) -> Result<Line, Fault> {
-        let server = match &self.place {
-            Place::Server(server) => server.clone(),
-            Place::Sentinel(at) => find_primary(self, at).await?,
+        let server = match &self.target {
+            Target::Server(server) => server.clone(),
+            Target::Sentinel(at) => find_primary(self, at).await?,
         };
         self.connect(&server, &self.login, self.database, silence)
             .await
@@ -111,9 +124,9 @@ impl Dialer {
 
     /// The sentinels, if they are who knows the primary.
     pub(super) const fn sentinels(&self) -> Option<&Sentinel> {
-        match &self.place {
-            Place::Sentinel(at) => Some(at),
-            Place::Server(_) => None,
+        match &self.target {
+            Target::Sentinel(at) => Some(at),
+            Target::Server(_) => None,
         }
     }
 
@@ -130,19 +143,22 @@ impl Dialer {
         database: u16,
         silence: Duration,
     ) -> Result<Line, Fault> {
-        let place = server.to_string();
+        let name = server.to_string();
         let client = self
             .client(server, login.info(database))
-            .map_err(|error| Fault::before_use(&place, &error))?;
+            .map_err(|error| before_use(&name, &error))?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.patience))
             .set_response_timeout(Some(silence));
         let dialled = client.get_multiplexed_async_connection_with_config(&config);
         // The crate's own limit does not cover each step of the greeting.
         match tokio::time::timeout(self.patience, dialled).await {
-            Ok(Ok(connection)) => Ok(Line { connection, place }),
-            Ok(Err(error)) => Err(Fault::before_use(&place, &error)),
-            Err(_elapsed) => Err(Fault::Down(format!("{place}: no connection in time"))),
+            Ok(Ok(redis)) => Ok(Line {
+                redis,
+                server: name,
+            }),
+            Ok(Err(error)) => Err(before_use(&name, &error)),
+            Err(_elapsed) => Err(Fault::Down(format!("{name}: no connection in time"))),
         }
     }
 

@@ -1,108 +1,115 @@
 //! The scripts that run inside the server, so that what belongs together happens together.
 
-use redis::{Cmd, RedisResult, cmd};
+use redis::{Cmd, Script, cmd};
+
+use crate::core::clock::UnixMillis;
+use crate::revocation::log::Cursor;
+use crate::revocation::log::engine::Fault;
 
 use super::config::Config;
+use super::connection::Purpose;
 use super::dial::Line;
-use super::entry::{EntryId, epoch_from_hex};
-use super::fault::Fault;
-use super::session::{Head, Purpose};
+use super::entry::EntryId;
 
 const OPEN: &str = concat!(include_str!("head.lua"), include_str!("open.lua"));
 const APPEND: &str = concat!(include_str!("head.lua"), include_str!("append.lua"));
 const COMPACT: &str = include_str!("compact.lua");
 
+/// Where the log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) epoch: [u8; 16],
+    pub(super) last: EntryId,
+}
+
+impl Head {
+    /// Reads an epoch of 32 hexadecimal digits and the id of an entry.
+    pub(super) fn read(epoch: &str, last: &[u8]) -> Option<Self> {
+        let well_formed = epoch.len() == 32 && epoch.bytes().all(|b| b.is_ascii_hexdigit());
+        let number = well_formed.then(|| u128::from_str_radix(epoch, 16).ok())??;
+        Some(Self {
+            epoch: number.to_be_bytes(),
+            last: EntryId::parse(last)?,
+        })
+    }
+
+    pub(super) fn cursor(self) -> Cursor {
+        Cursor {
+            epoch: self.epoch,
+            position: self.last.position(),
+        }
+    }
+}
+
 /// The scripts by their digests, and the keys they work on.
-#[derive(Debug)]
 pub(super) struct Scripts {
     append: String,
     compact: String,
     stream: String,
-    probe: String,
     horizon: String,
-    /// Whether a log that is missing is started.
-    create: bool,
     compacting: String,
     /// Never made: see `open.lua`.
     nowhere: String,
+    /// Whether a log that is missing is started.
+    create: bool,
 }
 
 impl Scripts {
     pub(super) fn new(config: &Config) -> Self {
-        let digest = |code| redis::Script::new(code).get_hash().to_owned();
+        let digest = |code| Script::new(code).get_hash().to_owned();
         Self {
             append: digest(APPEND),
             compact: digest(COMPACT),
             stream: config.key.clone(),
-            probe: config.beside("probe"),
             horizon: config.beside("horizon"),
-            create: config.create,
             compacting: config.beside("compacting"),
             nowhere: config.beside("nowhere"),
+            create: config.create,
         }
     }
 
-    /// Loads the scripts and finds the log, or starts it.
-    pub(super) async fn open(&self, line: &mut Line, purpose: Purpose) -> Result<Head, Fault> {
-        let opened = self.open_on(line, purpose).await;
-        let (epoch, last) = opened.map_err(|error| Fault::before_use(&line.place, &error))?;
-        let head = epoch_from_hex(&epoch).zip(EntryId::parse(last.as_bytes()));
-        head.map(|(epoch, last)| Head { epoch, last })
-            .ok_or_else(|| Fault::Down(format!("{}: the log's head is unreadable", line.place)))
-    }
-
-    async fn open_on(&self, line: &mut Line, purpose: Purpose) -> RedisResult<(String, String)> {
+    /// Loads the scripts that are known by their digests.
+    pub(super) async fn load(&self, line: &mut Line) -> Result<(), Fault> {
         for code in [APPEND, COMPACT] {
             let load = cmd("SCRIPT").arg("LOAD").arg(code).take();
-            let _digest: String = load.query_async(&mut line.connection).await?;
+            let _digest: String = line.ask(&load).await?;
         }
-        cmd("EVAL")
-            .arg(OPEN)
-            .arg(3)
-            .arg(&self.stream)
-            .arg(&self.probe)
-            .arg(&self.nowhere)
-            .arg(self.candidate())
-            .arg(match purpose {
-                Purpose::Write => "write",
-                Purpose::Read => "read",
-            })
-            .query_async(&mut line.connection)
-            .await
+        Ok(())
     }
 
-    /// The name of the epoch that begins if there is no log yet; empty if none may begin.
+    /// Finds the log, or starts it. Returns the epoch, the id of the newest entry and the time.
+    pub(super) fn open(&self, purpose: Purpose) -> Cmd {
+        let mut command = cmd("EVAL");
+        command
+            .arg(OPEN)
+            .arg(2)
+            .arg(&self.stream)
+            .arg(&self.nowhere);
+        command.arg(self.candidate()).arg(match purpose {
+            Purpose::Write => "write",
+            Purpose::Read => "read",
+        });
+        command
+    }
+
+    /// Appends an entry. Returns the epoch and the entry's id.
+    pub(super) fn append(&self, forget_after: UnixMillis, records: &[u8]) -> Cmd {
+        let mut command = cmd("EVALSHA");
+        command.arg(&self.append).arg(1).arg(&self.stream);
+        command
+            .arg(self.candidate())
+            .arg(forget_after.0)
+            .arg(records);
+        command
+    }
+
+    /// Returns the name of the epoch that begins if there is no log yet; empty if none may begin.
     fn candidate(&self) -> String {
         if self.create {
             format!("{:032x}", rand::random::<u128>())
         } else {
             String::new()
         }
-    }
-
-    /// Tries all that an append needs without leaving anything.
-    pub(super) fn probe(&self) -> Cmd {
-        let mut command = cmd("EVAL");
-        command.arg(OPEN).arg(3);
-        command
-            .arg(&self.stream)
-            .arg(&self.probe)
-            .arg(&self.nowhere);
-        command.arg(self.candidate()).arg("write");
-        command
-    }
-
-    /// Appends what is not in the log yet. `memory_ms`: how long that is known.
-    pub(super) fn append(&self, batch: &Batch, memory_ms: u64) -> Cmd {
-        let mut command = cmd("EVALSHA");
-        command.arg(&self.append).arg(batch.seen.len() + 1);
-        command.arg(&self.stream).arg(&batch.seen);
-        command
-            .arg(self.candidate())
-            .arg(memory_ms)
-            .arg(batch.forget_after);
-        command.arg(&batch.framed).arg(&batch.forget_each_after);
-        command
     }
 
     /// Looks at `count` entries from `from` on and deletes those that are over.
@@ -125,17 +132,30 @@ impl Scripts {
         command.arg(ours).arg(lock_ms);
         command
     }
+
+    /// Takes the lock of compaction, if nobody has it.
+    pub(super) fn lock(&self, ours: &str, lock_ms: u64) -> Cmd {
+        let mut command = cmd("SET");
+        command.arg(&self.compacting).arg(ours).arg("NX");
+        command.arg("PX").arg(lock_ms);
+        command
+    }
+
+    /// Reads how far the log has forgotten.
+    pub(super) fn horizon(&self) -> Cmd {
+        cmd("GET").arg(&self.horizon).take()
+    }
 }
 
-/// A batch as the script takes it. All times are milliseconds since the Unix epoch.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    /// For each record the key that tells whether it is in the log already.
-    pub(super) seen: Vec<String>,
-    /// The records as [`super::entry::frame`] frames them.
-    pub(super) framed: Vec<Vec<u8>>,
-    /// What each record says itself.
-    pub(super) forget_each_after: Vec<u64>,
-    /// When the entry may leave the log.
-    pub(super) forget_after: u64,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_has_32_digits() {
+        let epoch = |hex: &str| Head::read(hex, b"1-2").map(|head| head.epoch);
+        assert_eq!(epoch(&"0f".repeat(16)), Some([15; 16]));
+        assert_eq!(epoch("0f"), None);
+        assert_eq!(epoch(&"+f".repeat(16)), None);
+    }
 }

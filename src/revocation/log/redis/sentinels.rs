@@ -6,10 +6,11 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use redis::cmd;
 
+use crate::revocation::log::engine::Fault;
+
 use super::address::Server;
 use super::config::Sentinel;
 use super::dial::{Dialer, Line};
-use super::fault::Fault;
 
 /// The server that a majority names; without a majority the one that the first in the order of the
 /// configuration names, since a server that may be deposed is better than none.
@@ -35,17 +36,14 @@ pub(super) async fn find_primary(dialer: &Dialer, at: &Sentinel) -> Result<Serve
 
 /// Asks one sentinel.
 pub(super) async fn ask(line: &mut Line, primary: &str) -> Result<Server, Fault> {
-    let found: Option<(String, u16)> = cmd("SENTINEL")
-        .arg("get-master-addr-by-name")
-        .arg(primary)
-        .query_async(&mut line.connection)
-        .await
-        .map_err(|error| Fault::before_use(&line.place, &error))?;
+    let mut question = cmd("SENTINEL");
+    question.arg("get-master-addr-by-name").arg(primary);
+    let found: Option<(String, u16)> = line.ask(&question).await?;
     match found {
         Some((host, port)) => Ok(Server::Tcp { host, port }),
         None => Err(Fault::Down(format!(
             "{}: knows no primary {primary:?}",
-            line.place
+            line.server
         ))),
     }
 }
@@ -66,9 +64,7 @@ impl<'a> Tally<'a> {
 
     /// What the sentinel of this number in the configuration says.
     pub(super) fn note(&mut self, number: usize, answer: Result<Server, Fault>) {
-        if let Some(place) = self.answers.get_mut(number) {
-            *place = Some(answer);
-        }
+        self.answers[number] = Some(answer);
     }
 
     /// The server that more than half of all sentinels name, those that are silent counted too.

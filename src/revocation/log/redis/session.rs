@@ -1,240 +1,242 @@
-//! A connection that was checked: the server is a primary, and as durable as was asked for.
+//! The reading side. Nothing is believed to be complete that was not shown to be: each entry names
+//! the one before it, and the head of the log is compared whenever nothing comes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
+use futures_util::FutureExt;
+use redis::{Cmd, Value, cmd, pipe};
 
-use crate::core::clock::Moment;
+use crate::core::clock::{Moment, UnixMillis};
+use crate::revocation::log::engine::{self, Fault, News, Progress};
 
-use super::config::Config;
-use super::dial::{Dialer, Line};
-use super::entry::EntryId;
-use super::fault::{Fault, is_forbidden};
-use super::script::Scripts;
+use super::confirm::{Verdict, Witness};
+use super::connection::{Connection, Question};
+use super::driver::Driver;
+use super::entry::{Entry, EntryId};
+use super::reply::{head_among, number, page_of};
+use super::script::Head;
 
-/// Cheap to clone; clones share the connection.
-#[derive(Clone, Debug)]
-pub(super) struct Session {
-    pub(super) connection: MultiplexedConnection,
-    /// The server's address, for messages.
-    pub(super) place: String,
-    /// The log as it was found.
-    pub(super) head: Head,
-    confirm: Confirm,
+/// Entries per read.
+const PAGE: usize = 512;
+
+/// How long a read waits for news before the head of the log is compared.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+pub struct Session {
+    driver: Arc<Driver>,
+    connection: Connection,
+    /// Whether the connection leads to the primary.
+    witness: Witness,
+    at: Progress,
+    /// How many entries were ever added up to our position, as far as that is known.
+    passed: Option<u64>,
+    /// This connection may lead to a server with other entries: the first one that it gives has to
+    /// follow what was read before, in a replay too.
+    resumed: bool,
+    /// When the log was asked for what turned out to be its head. The next read may wait there.
+    at_head: Option<Moment>,
+    /// Whether being at the head was told.
+    is_told: bool,
+    /// The read that waits at the head. It is kept while the sentinels are heard: another one
+    /// would have to wait behind it.
+    waiting: Option<Question>,
 }
 
-/// Where the log ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) epoch: [u8; 16],
-    pub(super) last: EntryId,
+/// What a read of entries gave.
+struct Page {
+    count: usize,
+    /// All of them were taken in: conclusions may be drawn from what follows.
+    is_whole: bool,
+    news: Option<News>,
 }
 
-/// What else must say that it has a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Confirm {
-    Nobody,
-    /// So many replicas have received it.
-    Received(u16),
-    /// So many replicas have it in their append-only file.
-    Synced(u16),
-}
-
-/// What a session is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Records are acknowledged over it, so the server must keep them.
-    Write,
-    /// What a weak server still has is better than nothing.
-    Read,
-}
-
-/// A command on its way.
-pub(super) struct Question {
-    pub(super) asked: Moment,
-    pub(super) answer: BoxFuture<'static, Result<Value, Fault>>,
+impl engine::Session for Session {
+    async fn next(&mut self) -> Result<News, Fault> {
+        loop {
+            if let Some(news) = self.tell_arrival() {
+                return Ok(news);
+            }
+            let news = match self.witness.next().now_or_never() {
+                Some(verdict) => heed(verdict)?,
+                None if self.at_head.is_some() => self.wait().await?,
+                None => self.read_on().await?,
+            };
+            if let Some(news) = news {
+                return Ok(news);
+            }
+        }
+    }
 }
 
 impl Session {
-    /// Connects and checks. `silence` is how long an answer may take on the connection.
-    pub(super) async fn open(
-        dialer: &Dialer,
-        config: &Config,
-        scripts: &Scripts,
-        purpose: Purpose,
-        silence: Duration,
-    ) -> Result<Self, Fault> {
-        let mut line = dialer.primary(silence).await?;
-        refuse_replicas(&mut line).await?;
-        let weak = weaknesses(&mut line).await?;
-        if purpose == Purpose::Write {
-            judge(&line.place, &weak, config.require_appendfsync_always)?;
-        }
-        let confirm = confirmation(&mut line, config.wait_replicas).await;
-        let head = scripts.open(&mut line, purpose).await?;
-        tracing::debug!(
-            server = line.place,
-            ?purpose,
-            "connected to the log of revocations"
-        );
-        Ok(Self {
-            connection: line.connection,
-            place: line.place,
-            head,
-            confirm,
-        })
-    }
-
-    /// Runs a command.
-    pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
-        let answer = command.query_async(&mut self.connection.clone()).await;
-        answer.map_err(|error| Fault::in_use(&self.place, &error))
-    }
-
-    /// Runs a command whose answer is waited for beside something else.
-    pub(super) fn ask(&self, command: Cmd, asked: Moment) -> Question {
-        let session = self.clone();
-        Question {
-            asked,
-            answer: Box::pin(async move { session.run(&command).await }),
+    pub(super) fn new(driver: Arc<Driver>, connection: Connection, at: Progress) -> Self {
+        Self {
+            witness: driver.witness(&connection),
+            driver,
+            connection,
+            passed: None,
+            resumed: at.delivered.position > 0,
+            at,
+            at_head: None,
+            is_told: false,
+            waiting: None,
         }
     }
 
-    /// Waits until the required replicas have everything that was written on this connection.
-    pub(super) async fn confirm(&self, patience: Duration) -> Result<(), Fault> {
-        let patience = u64::try_from(patience.as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1);
-        let (required, confirmed): (u16, u16) = match self.confirm {
-            Confirm::Nobody => return Ok(()),
-            Confirm::Received(required) => {
-                let wait = cmd("WAIT").arg(required).arg(patience).take();
-                (required, self.run(&wait).await?)
-            }
-            Confirm::Synced(required) => {
-                let wait = cmd("WAITAOF").arg(1).arg(required).arg(patience).take();
-                let (here, there): (u16, u16) = self.run(&wait).await?;
-                (required, if here == 0 { 0 } else { there })
+    /// Reads entries, and the head that they must lead to. The order matters: entries that came
+    /// after the head was read do no harm, and how far the log forgot must be known for all that
+    /// the entries lack. (A transaction would be refused by a server that is full.)
+    async fn read_on(&mut self) -> Result<Option<News>, Fault> {
+        let asked = self.driver.status.clock.moment();
+        let key = &self.driver.config.key;
+        let mut questions = pipe();
+        questions
+            .add_command(cmd("XINFO").arg("GROUPS").arg(key).take())
+            .add_command(cmd("XINFO").arg("STREAM").arg(key).take())
+            .add_command(self.read(None))
+            .add_command(self.driver.scripts.horizon());
+        let (groups, stream, entries, horizon): (Value, Value, Value, Option<u64>) =
+            self.connection.run_all(&questions).await?;
+        let epoch = self.at.delivered.epoch;
+        let head = head_among(&groups).filter(|head| head.epoch == epoch);
+        let head = head
+            .ok_or_else(|| Fault::Down(format!("{}: the log is gone", self.connection.server)))?;
+        let status = Arc::clone(&self.driver.status);
+        status.raise_horizon(UnixMillis(horizon.unwrap_or(0)));
+        let added = number(&stream, b"entries-added").unwrap_or(0);
+        if self.at.delivered.position == 0 {
+            let there = number(&stream, b"length").unwrap_or(0);
+            self.passed = Some(added.saturating_sub(there));
+        }
+        let page = self.take(&entries)?;
+        if page.is_whole
+            && let Some(gap) = self.compare_head(head, page.count, asked)
+        {
+            return Ok(Some(gap));
+        }
+        if self.at_head.is_some() {
+            self.passed = Some(added);
+        }
+        if let Some(passed) = self.passed {
+            status.set_behind(added.saturating_sub(passed));
+        }
+        Ok(page.news)
+    }
+
+    /// Are we where the log ends? `count` entries were read on the way.
+    fn compare_head(&mut self, head: Head, count: usize, asked: Moment) -> Option<News> {
+        let (end, at) = (head.last.position(), self.at.delivered.position);
+        let is_short = count < PAGE && at < end;
+        if is_short && !self.at.replayed && !self.resumed {
+            // The last entries are over and deleted.
+            self.move_to(end);
+        } else if is_short || (count == 0 && at > end) {
+            return Some(News::Gap("the log does not end where its entries do"));
+        }
+        if self.at.delivered.position >= end {
+            self.arrive(asked);
+        }
+        None
+    }
+
+    /// Waits at the head for the next entry, or for the sentinels.
+    async fn wait(&mut self) -> Result<Option<News>, Fault> {
+        let mut waiting = self.waiting.take().unwrap_or_else(|| {
+            let asked = self.driver.status.clock.moment();
+            self.connection.ask(self.read(Some(HEARTBEAT)), asked)
+        });
+        let entries = tokio::select! {
+            biased;
+            entries = &mut waiting.answer => entries?,
+            verdict = self.witness.next() => {
+                self.waiting = Some(waiting);
+                return heed(verdict);
             }
         };
-        if confirmed >= required {
-            return Ok(());
+        let page = self.take(&entries)?;
+        self.at_head = None;
+        if page.is_whole && page.count > 0 && page.count < PAGE {
+            // The read was not cut short, so it went up to the head of some moment since it began.
+            // Which one is not known: the answer may have waited long for this process.
+            self.arrive(waiting.asked);
         }
-        Err(Fault::Unconfirmed(format!(
-            "{}: stored, but only {confirmed} of {required} replicas confirmed it in time",
-            self.place
-        )))
+        Ok(page.news)
     }
-}
 
-async fn refuse_replicas(line: &mut Line) -> Result<(), Fault> {
-    let role: RedisResult<Vec<Value>> = cmd("ROLE").query_async(&mut line.connection).await;
-    match role {
-        Ok(role) if role.first() == Some(&Value::BulkString(b"master".to_vec())) => Ok(()),
-        Ok(_) => Err(Fault::Down(format!("{}: is not a primary", line.place))),
-        // A replica answers writes with READONLY; not knowing the role is no reason to stop.
-        Err(error) if is_forbidden(&error) => Ok(()),
-        Err(error) => Err(Fault::before_use(&line.place, &error)),
+    fn arrive(&mut self, asked: Moment) {
+        self.at.replayed = true;
+        self.at_head = Some(asked);
+        self.is_told = false;
+        self.driver.status.set_behind(0);
     }
-}
 
-/// What can be lost with the server's settings, a sentence with the way out for each.
-async fn weaknesses(line: &mut Line) -> Result<Vec<String>, Fault> {
-    let mut found = Vec::new();
-    for (setting, judge) in SETTINGS {
-        let asked: RedisResult<Vec<String>> = cmd("CONFIG")
-            .arg("GET")
-            .arg(setting)
-            .query_async(&mut line.connection)
-            .await;
-        match asked {
-            Ok(pair) => found.extend(pair.get(1).and_then(|value| judge(value))),
-            Err(error) if is_forbidden(&error) || is_unknown(&error) => {
-                found.push(format!(
-                    "its settings cannot be read ({error}), so nobody knows what it keeps: allow \
-                     the ACL user `+config|get`"
-                ));
-                break;
+    /// Being at the head of a log is worth telling only if it is the log: see [`Witness`].
+    fn tell_arrival(&mut self) -> Option<News> {
+        let asked = self.at_head.filter(|_| !self.is_told)?;
+        let as_of = self.witness.as_of(asked)?;
+        self.is_told = true;
+        Some(News::InSync(self.at, as_of))
+    }
+
+    fn read(&self, wait: Option<Duration>) -> Cmd {
+        let mut read = cmd("XREAD");
+        read.arg("COUNT").arg(PAGE);
+        if let Some(wait) = wait {
+            let wait = u64::try_from(wait.as_millis()).unwrap_or(1);
+            read.arg("BLOCK").arg(wait);
+        }
+        read.arg("STREAMS").arg(&self.driver.config.key);
+        read.arg(EntryId::at(self.at.delivered.position).to_string());
+        read
+    }
+
+    fn move_to(&mut self, position: u128) {
+        self.at.delivered.position = position;
+        self.at.reached.position = position;
+    }
+
+    /// Takes a page of entries in, as far as it can be read.
+    fn take(&mut self, reply: &Value) -> Result<Page, Fault> {
+        let entries = page_of(reply);
+        let mut records = Vec::new();
+        let mut is_whole = true;
+        for value in entries {
+            let entry = match Entry::read(value) {
+                Ok(entry) => entry,
+                // It is never skipped: what is not understood is not enforced.
+                Err(unreadable) if records.is_empty() => return Err(Fault::Down(unreadable)),
+                Err(_) => {
+                    is_whole = false;
+                    break;
+                }
+            };
+            let must_follow = self.at.replayed || self.resumed;
+            if must_follow && entry.before.position() != self.at.delivered.position {
+                return Ok(Page {
+                    count: entries.len(),
+                    is_whole: false,
+                    news: Some(News::Gap("entries of the log are missing")),
+                });
             }
-            Err(error) => return Err(Fault::before_use(&line.place, &error)),
+            self.resumed = false;
+            self.move_to(entry.id.position());
+            self.passed = self.passed.map(|passed| passed + 1);
+            records.extend(entry.records);
         }
-    }
-    Ok(found)
-}
-
-type Judge = fn(&str) -> Option<String>;
-
-const SETTINGS: [(&str, Judge); 4] =
-    [
-        ("appendonly", |value| {
-            (value != "yes").then(|| {
-            "appendonly is off: when the server stops, every revocation since its last snapshot \
-             is lost; set `appendonly yes`"
-                .to_owned()
+        Ok(Page {
+            count: entries.len(),
+            is_whole,
+            news: (!entries.is_empty()).then_some(News::Records(records, self.at)),
         })
-        }),
-        ("appendfsync", |value| {
-            (value != "always").then(|| {
-            format!(
-                "appendfsync is {value}: when its machine stops, acknowledged revocations of the \
-                 last {} are lost; set `appendfsync always`",
-                if value == "everysec" { "two seconds" } else { "half minute" }
-            )
-        })
-        }),
-        ("no-appendfsync-on-rewrite", |value| {
-            (value != "no").then(|| {
-            "no-appendfsync-on-rewrite is on: while the file is rewritten nothing is synced, and \
-             acknowledged revocations can be lost; set `no-appendfsync-on-rewrite no`"
-                .to_owned()
-        })
-        }),
-        ("maxmemory-policy", |value| {
-            value.starts_with("allkeys-").then(|| {
-                format!(
-                    "maxmemory-policy is {value}: a full server throws the whole log away; set \
-                 `maxmemory-policy noeviction`"
-                )
-            })
-        }),
-    ];
-
-fn judge(place: &str, weak: &[String], strict: bool) -> Result<(), Fault> {
-    if weak.is_empty() {
-        return Ok(());
-    }
-    let said = weak.join("; ");
-    if strict {
-        return Err(Fault::Down(format!(
-            "{place}: {said}. To take the risk, set require_appendfsync_always: false"
-        )));
-    }
-    tracing::warn!(server = place, "revocations can be lost: {said}");
-    Ok(())
-}
-
-/// `WAITAOF` came with Redis 7.2.
-async fn confirmation(line: &mut Line, replicas: u16) -> Confirm {
-    if replicas == 0 {
-        return Confirm::Nobody;
-    }
-    let probe: RedisResult<Value> = cmd("WAITAOF")
-        .arg(0)
-        .arg(0)
-        .arg(1)
-        .query_async(&mut line.connection)
-        .await;
-    match probe {
-        Ok(_) => Confirm::Synced(replicas),
-        Err(_) => Confirm::Received(replicas),
     }
 }
 
-/// Managed servers take commands away.
-fn is_unknown(error: &RedisError) -> bool {
-    error
-        .detail()
-        .is_some_and(|said| said.contains("unknown command"))
+/// What is read goes on through a doubt: each record that comes is enforced.
+fn heed(verdict: Verdict) -> Result<Option<News>, Fault> {
+    match verdict {
+        Verdict::Open | Verdict::Confirmed(..) => Ok(None),
+        Verdict::Doubt(why) => Ok(Some(News::Doubt(Fault::Down(why)))),
+        Verdict::Refuted(why) => Err(Fault::Retry(why)),
+    }
 }

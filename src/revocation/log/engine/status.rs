@@ -1,0 +1,99 @@
+//! What is known about an engine while its log is used.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::clock::{Clock, UnixMillis};
+use crate::revocation::log::Cursor;
+use crate::revocation::retention::Retention;
+use crate::revocation::steady::Steady;
+
+/// An answer may be this old. Clocks that differ by less count as equal.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What appends, followers and readers of metrics share.
+#[derive(Debug)]
+pub(in crate::revocation::log) struct Status {
+    pub(in crate::revocation::log) clock: Clock,
+    /// Decides what is over.
+    pub(in crate::revocation::log) steady: Steady,
+    pub(in crate::revocation::log) retention: Retention,
+    pub(in crate::revocation::log) horizon: Arc<AtomicU64>,
+    /// Cancelled when the log is dropped.
+    pub(super) closed: CancellationToken,
+    pub(super) unwritable: ArcSwapOption<String>,
+    /// See [`crate::revocation::log::Log::clock_apart`]; 0 while the clocks agree.
+    apart: AtomicI64,
+    /// See [`crate::revocation::log::Log::behind`]; [`UNKNOWN`] before that can be told.
+    behind: AtomicU64,
+    /// The furthest position that an append of this process was acknowledged at.
+    appended: Mutex<Option<Cursor>>,
+}
+
+const UNKNOWN: u64 = u64::MAX;
+
+impl Status {
+    pub(in crate::revocation::log) fn new(
+        clock: &Clock,
+        retention: &Retention,
+        horizon: &Arc<AtomicU64>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            clock: clock.clone(),
+            steady: Steady::new(clock.clone()),
+            retention: retention.clone(),
+            horizon: Arc::clone(horizon),
+            closed: CancellationToken::new(),
+            unwritable: ArcSwapOption::empty(),
+            apart: AtomicI64::new(0),
+            behind: AtomicU64::new(UNKNOWN),
+            appended: Mutex::default(),
+        })
+    }
+
+    /// Notes what the server's clock says. Clocks may differ by `allowed`.
+    pub(in crate::revocation::log) fn compare_clocks(&self, there: UnixMillis, allowed: Duration) {
+        let here = self.clock.now();
+        let apart = there.0.cast_signed().saturating_sub(here.0.cast_signed());
+        let allowed = allowed.max(ANSWERED_WITHIN).as_millis();
+        let is_wrong = u128::from(apart.unsigned_abs()) > allowed;
+        let apart = if is_wrong { apart } else { 0 };
+        self.apart.store(apart, Ordering::Relaxed);
+    }
+
+    /// Returns how many milliseconds the server's clock is ahead; 0 while the clocks agree.
+    pub(in crate::revocation::log) fn apart(&self) -> i64 {
+        self.apart.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::revocation::log) fn raise_horizon(&self, to: UnixMillis) {
+        self.horizon.fetch_max(to.0, Ordering::AcqRel);
+    }
+
+    /// Notes how many entries were not handed on yet.
+    pub(in crate::revocation::log) fn set_behind(&self, entries: u64) {
+        self.behind.store(entries, Ordering::Relaxed);
+    }
+
+    pub(super) fn behind(&self) -> Option<u64> {
+        let entries = self.behind.load(Ordering::Relaxed);
+        (entries != UNKNOWN).then_some(entries)
+    }
+
+    pub(super) fn note_append(&self, at: Cursor) {
+        let mut appended = self.appended.lock().unwrap_or_else(PoisonError::into_inner);
+        if appended.is_none_or(|before| before.epoch != at.epoch || at.has_passed(before)) {
+            *appended = Some(at);
+        }
+    }
+
+    /// Whether a follower that came this far has all that this process appended.
+    pub(super) fn has_all_of_ours(&self, reached: Option<Cursor>) -> bool {
+        let appended = *self.appended.lock().unwrap_or_else(PoisonError::into_inner);
+        appended.is_none_or(|ours| reached.is_some_and(|reached| reached.has_passed(ours)))
+    }
+}

@@ -1,0 +1,214 @@
+//! A connection that was checked: the server is a primary, and as durable as was asked for.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Value, cmd};
+
+use crate::core::clock::Moment;
+use crate::revocation::log::engine::Fault;
+
+use super::config::Config;
+use super::dial::Line;
+use super::fault::{before_use, in_use, is_forbidden};
+
+/// Cheap to clone; clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    redis: MultiplexedConnection,
+    /// The server's address.
+    pub(super) server: String,
+    confirm: Confirm,
+}
+
+/// What else must say that it has a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirm {
+    Nobody,
+    /// So many replicas have received it.
+    Received(u16),
+    /// So many replicas have it in their append-only file.
+    Synced(u16),
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Records are acknowledged over it, so the server must keep them.
+    Write,
+    /// What a weak server still has is better than nothing.
+    Read,
+}
+
+/// A command on its way.
+pub(super) struct Question {
+    pub(super) asked: Moment,
+    pub(super) answer: BoxFuture<'static, Result<Value, Fault>>,
+}
+
+impl Connection {
+    pub(super) fn new(line: Line, confirm: Confirm) -> Self {
+        Self {
+            redis: line.redis,
+            server: line.server,
+            confirm,
+        }
+    }
+
+    /// Runs a command.
+    pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
+        let answer = command.query_async(&mut self.redis.clone()).await;
+        answer.map_err(|error| in_use(&self.server, &error))
+    }
+
+    /// Runs several commands, one after the other.
+    pub(super) async fn run_all<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Fault> {
+        let answers = commands.query_async(&mut self.redis.clone()).await;
+        answers.map_err(|error| in_use(&self.server, &error))
+    }
+
+    /// Runs a command whose answer is waited for beside something else.
+    pub(super) fn ask(&self, command: Cmd, asked: Moment) -> Question {
+        let connection = self.clone();
+        Question {
+            asked,
+            answer: Box::pin(async move { connection.run(&command).await }),
+        }
+    }
+
+    /// Waits until the required replicas have everything that was written on this connection.
+    pub(super) async fn confirm(&self, patience: Duration) -> Result<(), Fault> {
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let patience = patience.max(1);
+        let (required, confirmed): (u16, u16) = match self.confirm {
+            Confirm::Nobody => return Ok(()),
+            Confirm::Received(required) => {
+                let wait = cmd("WAIT").arg(required).arg(patience).take();
+                (required, self.run(&wait).await?)
+            }
+            Confirm::Synced(required) => {
+                let wait = cmd("WAITAOF").arg(1).arg(required).arg(patience).take();
+                let (here, there): (u16, u16) = self.run(&wait).await?;
+                (required, if here == 0 { 0 } else { there })
+            }
+        };
+        if confirmed >= required {
+            return Ok(());
+        }
+        Err(Fault::Unconfirmed(format!(
+            "{}: stored, but only {confirmed} of {required} replicas confirmed it in time",
+            self.server
+        )))
+    }
+}
+
+impl Line {
+    /// Refuses replicas and, to write, servers that may lose what they acknowledge. Returns what
+    /// must confirm a write.
+    pub(super) async fn check(
+        &mut self,
+        config: &Config,
+        purpose: Purpose,
+    ) -> Result<Confirm, Fault> {
+        self.refuse_replicas().await?;
+        let weak = self.weaknesses().await?.join("; ");
+        let server = &self.server;
+        if purpose == Purpose::Write && !weak.is_empty() {
+            if config.require_appendfsync_always {
+                return Err(Fault::Down(format!(
+                    "{server}: {weak}. To take the risk, set require_appendfsync_always: false"
+                )));
+            }
+            tracing::warn!(server, "revocations can be lost: {weak}");
+        }
+        if config.wait_replicas == 0 {
+            return Ok(Confirm::Nobody);
+        }
+        // `WAITAOF` came with Redis 7.2.
+        let probe = cmd("WAITAOF").arg(0).arg(0).arg(1).take();
+        let probed: RedisResult<Value> = probe.query_async(&mut self.redis).await;
+        Ok(match probed {
+            Ok(_) => Confirm::Synced(config.wait_replicas),
+            Err(_) => Confirm::Received(config.wait_replicas),
+        })
+    }
+
+    async fn refuse_replicas(&mut self) -> Result<(), Fault> {
+        let role: RedisResult<Vec<Value>> = cmd("ROLE").query_async(&mut self.redis).await;
+        match role {
+            Ok(role) if role.first() == Some(&Value::BulkString(b"master".to_vec())) => Ok(()),
+            Ok(_) => Err(Fault::Down(format!("{}: is not a primary", self.server))),
+            // A replica answers writes with READONLY; not knowing the role is no reason to stop.
+            Err(error) if is_forbidden(&error) => Ok(()),
+            Err(error) => Err(before_use(&self.server, &error)),
+        }
+    }
+
+    /// Returns what can be lost with the server's settings, a sentence with the fix for each.
+    async fn weaknesses(&mut self) -> Result<Vec<String>, Fault> {
+        let mut found = Vec::new();
+        for setting in SETTINGS {
+            let get = cmd("CONFIG").arg("GET").arg(setting).take();
+            let asked: RedisResult<Vec<String>> = get.query_async(&mut self.redis).await;
+            match asked {
+                Ok(pair) => found.extend(pair.get(1).and_then(|value| weakness(setting, value))),
+                Err(error) if is_forbidden(&error) || is_unknown(&error) => {
+                    found.push(format!(
+                        "its settings cannot be read ({error}), so nobody knows what it keeps: \
+                         allow the ACL user `+config|get`"
+                    ));
+                    break;
+                }
+                Err(error) => return Err(before_use(&self.server, &error)),
+            }
+        }
+        Ok(found)
+    }
+}
+
+const SETTINGS: [&str; 4] = [
+    "appendonly",
+    "appendfsync",
+    "no-appendfsync-on-rewrite",
+    "maxmemory-policy",
+];
+
+/// Returns what can be lost when a setting has this value, and the fix.
+fn weakness(setting: &str, value: &str) -> Option<String> {
+    let (lost, fix) = match (setting, value) {
+        ("appendonly", "yes") | ("appendfsync", "always") | ("no-appendfsync-on-rewrite", "no") => {
+            return None;
+        }
+        ("appendonly", _) => (
+            "when the server stops, every revocation since its last snapshot is lost",
+            "yes",
+        ),
+        ("appendfsync", "everysec") => (
+            "when its machine stops, acknowledged revocations of the last two seconds are lost",
+            "always",
+        ),
+        ("appendfsync", _) => (
+            "when its machine stops, acknowledged revocations of the last half minute are lost",
+            "always",
+        ),
+        ("no-appendfsync-on-rewrite", _) => (
+            "while the file is rewritten nothing is synced, and acknowledged revocations can be lost",
+            "no",
+        ),
+        (_, policy) if policy.starts_with("allkeys-") => {
+            ("a full server throws the whole log away", "noeviction")
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "{setting} is {value}: {lost}; set `{setting} {fix}`"
+    ))
+}
+
+/// Managed servers take commands away.
+fn is_unknown(error: &RedisError) -> bool {
+    error
+        .detail()
+        .is_some_and(|said| said.contains("unknown command"))
+}
