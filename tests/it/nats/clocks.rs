@@ -157,7 +157,7 @@ async fn a_replica_that_may_not_publish_knows_before_the_first_event() {
     let of = |user: &str, password: &str| {
         let mut config = quick(server.url());
         config.auth.user = Some(user.to_owned());
-        config.auth.password = Some(Secret::new(password));
+        config.auth.password = Some(Secret::new(password).into());
         open(&config)
     };
     let may = of("all", "a");

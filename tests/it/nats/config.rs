@@ -59,7 +59,7 @@ async fn wrong_credentials_are_named_and_right_ones_work() {
     assert!(why.contains("authorization"), "{why}");
     config.auth = Auth {
         user: Some("portcullis".to_owned()),
-        password: Some(Secret::new("hunter2")),
+        password: Some(Secret::new("hunter2").into()),
         ..Auth::default()
     };
     let why = refused(&config).await;
@@ -82,7 +82,7 @@ async fn credentials_that_become_right_are_taken_without_a_restart() {
     let mut config = config(vec![server.url()]);
     config.auth = Auth {
         user: Some("portcullis".to_owned()),
-        password: Some(Secret::new("new")),
+        password: Some(Secret::new("new").into()),
         ..Auth::default()
     };
     let log = connect(&config);
@@ -102,7 +102,7 @@ async fn a_token_is_enough() {
         ..Settings::default()
     });
     let mut config = config(vec![server.url()]);
-    config.auth.token = Some(Secret::new("open-sesame"));
+    config.auth.token = Some(Secret::new("open-sesame").into());
     append(&connect(&config), vec![lasting("a")]).await;
 }
 
@@ -197,7 +197,7 @@ const ACCOUNTS: &str = "system_account: SYS\n\
 fn with_system(server: &Server) -> Config {
     let user = |name: &str| Auth {
         user: Some(name.to_owned()),
-        password: Some(Secret::new("secret")),
+        password: Some(Secret::new("secret").into()),
         ..Auth::default()
     };
     let mut config = config(vec![server.url()]);
@@ -265,7 +265,7 @@ async fn the_documented_permissions_are_enough() {
     });
     let mut config = config(vec![server.url()]);
     config.auth.user = Some("portcullis".to_owned());
-    config.auth.password = Some(Secret::new("secret"));
+    config.auth.password = Some(Secret::new("secret").into());
     let log = connect(&config);
     let place = append(&log, vec![lasting("a")]).await;
     append(&log, vec![lasting("b")]).await;

@@ -44,7 +44,7 @@ fn write(home: &TempDir, name: &str, text: &str) -> PathBuf {
 async fn a_wrong_token_is_turned_away() {
     let server = server("authorization { token: open-sesame }".to_owned());
     let mut config = config(vec![server.url()]);
-    config.auth.token = Some(portcullis::core::secret::Secret::new("close-sesame"));
+    config.auth.token = Some(portcullis::core::secret::Secret::new("close-sesame").into());
     is_turned_away(&config, "close-sesame").await;
 }
 

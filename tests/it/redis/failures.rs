@@ -23,7 +23,7 @@ async fn wrong_credentials_are_named_and_tried_again() {
     let arguments = [&DURABLE[..], &["--requirepass", "hunter2"]].concat();
     let server = Server::start_with(&arguments).await;
     let mut config = config(server.socket());
-    config.password = Some(Secret::new("swordfish"));
+    config.password = Some(Secret::new("swordfish").into());
     let log = connect(&config);
     let why = unavailable(append(&log, "a").await);
     assert!(why.contains("check username and password"), "{why}");
@@ -33,8 +33,27 @@ async fn wrong_credentials_are_named_and_tried_again() {
     config.password = None;
     let why = unavailable(append(&connect(&config), "a").await);
     assert!(why.contains("check username and password"), "{why}");
-    config.password = Some(Secret::new("hunter2"));
+    config.password = Some(Secret::new("hunter2").into());
     append(&connect(&config), "a").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_file_that_changed_is_used_at_the_next_connection() {
+    let server = Server::start().await;
+    let mut config = as_user(&server, "~* +@all").await;
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("password");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    config.password = None;
+    config.password_file = Some(file.clone());
+    let log = connect(&config);
+    append(&log, "a").await.unwrap();
+    std::fs::write(&file, "swordfish\n").unwrap();
+    let change = ["ACL", "SETUSER", "log", "resetpass", ">swordfish"];
+    server.run::<String>(&change).await;
+    let kill = ["CLIENT", "KILL", "USER", "log"];
+    server.run::<u64>(&kill).await;
+    append_at_last(&log, "b").await;
 }
 
 /// What `docs/stores/redis.md` tells operators to allow.
@@ -49,7 +68,7 @@ async fn as_user(server: &Server, rules: &str) -> Config {
     server.run::<String>(&command).await;
     let mut config = config(server.socket());
     config.username = Some("log".to_owned());
-    config.password = Some(Secret::new("hunter2"));
+    config.password = Some(Secret::new("hunter2").into());
     config
 }
 

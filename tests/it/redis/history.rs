@@ -182,6 +182,35 @@ async fn compaction_deletes_what_is_over_and_says_how_far() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_clock_is_off_is_told_and_raises_no_horizon() {
+    let server = Server::start().await;
+    let clock = Clock::manual(Clock::system().now());
+    let log = connect_by(&config(server.socket()), &clock);
+    let mut watch = Watch::of(&log, None);
+    watch.sync().await;
+    assert_eq!(log.clock_apart(), None);
+    for days in [1, -1] {
+        let day = Duration::from_hours(24);
+        let now = Clock::system().now();
+        clock.set(if days > 0 {
+            now.minus(day)
+        } else {
+            now.plus(day)
+        });
+        while log.clock_apart().is_none_or(|apart| apart.signum() != days) {
+            watch.step().await;
+        }
+        let hours = log.clock_apart().unwrap_or_default() / 3_600_000;
+        assert!((23..=24).contains(&hours.abs()), "{hours}");
+    }
+    clock.set(Clock::system().now());
+    while log.clock_apart().is_some() {
+        watch.step().await;
+    }
+    assert_eq!(log.horizon().load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_jumps_ahead_deletes_nothing() {
     let server = Server::start().await;
     let clock = Clock::manual(NOW);

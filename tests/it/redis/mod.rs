@@ -43,7 +43,7 @@ fn config(socket: PathBuf) -> Config {
         append_timeout: Span::secs(1),
         compact_every: Span(Duration::from_millis(50)),
         compact_grace: Span(Duration::ZERO),
-        ..Config::of(Address::Unix(socket))
+        ..Config::of(&Address::Unix(socket))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The disk of one replica fills up, so its copy of the log lacks what came.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
@@ -30,6 +31,10 @@ async fn a_torn_copy_is_reported_and_completed_once_there_is_room() {
     for replica in [&torn, &taking] {
         replica.healthy().await;
     }
+    // Something is where its mark has to go.
+    let local = torn.portcullis.config["revocations"]["local"]["path"].as_str();
+    let mark = Path::new(local.unwrap()).join("incomplete");
+    std::fs::create_dir(&mark).unwrap();
     let mut users = Vec::new();
     until("the copy is torn", async || {
         let user = format!("user-{}", users.len());
@@ -50,8 +55,11 @@ async fn a_torn_copy_is_reported_and_completed_once_there_is_room() {
     torn.says("what is not copied is enforced", &last, 401)
         .await;
 
+    std::fs::remove_dir(&mark).unwrap();
+    until("the copy is marked", async || mark.is_file().then_some(())).await;
     give_room(&torn);
     torn.healthy().await;
+    assert!(!mark.exists(), "it is complete again");
     torn.portcullis.kill_9();
     server.kill();
     torn.portcullis.restart().await;

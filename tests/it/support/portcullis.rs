@@ -21,7 +21,7 @@ pub(crate) const HOOK_PASSWORD: &str = "correct-horse-battery-staple";
 
 pub(crate) struct Portcullis {
     pub(crate) process: Process,
-    config: Value,
+    pub(crate) config: Value,
     home: PathBuf,
     doors: HashMap<String, String>,
     /// Shell commands before its own; see [`Portcullis::start_behind`].

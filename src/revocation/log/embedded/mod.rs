@@ -187,7 +187,9 @@ impl Embedded {
     pub fn mark_incomplete(&self, incomplete: bool) -> io::Result<()> {
         let mark = home::mark_of(&self.database);
         if incomplete {
-            return std::fs::File::create(mark).map(drop);
+            std::fs::File::create(&mark)?.sync_all()?;
+            let directory = mark.parent().unwrap_or(&mark);
+            return std::fs::File::open(directory)?.sync_all();
         }
         match std::fs::remove_file(mark) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

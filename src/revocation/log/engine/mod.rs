@@ -9,6 +9,7 @@ pub(super) mod batch;
 mod driver;
 mod fault;
 mod follow;
+pub(super) mod login;
 mod status;
 
 use std::fmt;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::core::clock::UnixMillis;
@@ -12,8 +13,7 @@ use crate::core::kv::{KeyValueStore, Kind};
 use crate::core::readiness::Readiness;
 use crate::revocation::log::{AppendError, Cursor, Embedded, Log, Records};
 
-use super::Reach;
-use super::place::Place;
+use super::checkpoint::Checkpoint;
 
 /// Between two writes, so that what comes in a stream shares syncs.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -24,31 +24,35 @@ const PROBE: Duration = Duration::from_secs(1);
 /// The name under which an incomplete copy is reported.
 const DEGRADED: &str = "local copy";
 
-/// What waits for the disk.
-pub(super) struct Entry {
-    records: Records,
-    /// The place behind them.
-    cursor: Cursor,
-    /// Everything up to here was known at this moment.
-    in_sync_at: Option<UnixMillis>,
-    /// Given back once it is written.
-    _room: OwnedSemaphorePermit,
+/// How much of what was delivered the copy has.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reach {
+    Nothing,
+    UpTo(Cursor),
+    /// Something could not be written. The checkpoint is not moved any more, so that the engine is
+    /// asked for it again once the disk can be written; until then there is nothing to wait for.
+    Torn,
 }
 
-impl Entry {
-    pub(super) const fn new(
-        records: Records,
-        cursor: Cursor,
-        in_sync_at: Option<UnixMillis>,
-        room: OwnedSemaphorePermit,
-    ) -> Self {
-        Self {
-            records,
-            cursor,
-            in_sync_at,
-            _room: room,
+impl Reach {
+    pub(super) fn covers(self, at: Cursor) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::UpTo(cursor) => cursor.has_passed(at),
+            Self::Torn => true,
         }
     }
+}
+
+/// What waits for the disk.
+pub(super) struct Entry {
+    pub(super) records: Records,
+    /// Behind the records.
+    pub(super) cursor: Cursor,
+    /// Everything up to here was known at this moment.
+    pub(super) in_sync_at: Option<UnixMillis>,
+    /// Given back once it is written.
+    pub(super) _room: OwnedSemaphorePermit,
 }
 
 /// Writes the copy, all that waits at once.
@@ -56,8 +60,8 @@ pub(super) struct Copier {
     copy: Arc<Embedded>,
     reach: watch::Sender<Reach>,
     readiness: Readiness,
-    saved: Option<Place>,
-    /// The copy lacks what came behind its place, until that is read once more.
+    saved: Option<Checkpoint>,
+    /// The copy lacks what came behind its checkpoint, until that is read once more.
     is_incomplete: bool,
 }
 
@@ -66,10 +70,11 @@ impl Copier {
         copy: Arc<Embedded>,
         reach: watch::Sender<Reach>,
         readiness: Readiness,
-        saved: Option<Place>,
+        saved: Option<Checkpoint>,
     ) -> Self {
+        let was_torn = matches!(*reach.borrow(), Reach::Torn);
         Self {
-            is_incomplete: copy.is_incomplete(),
+            is_incomplete: was_torn || copy.is_incomplete(),
             copy,
             reach,
             readiness,
@@ -101,12 +106,12 @@ impl Copier {
         if let Some(last) = entries.last() {
             self.reach.send_replace(Reach::UpTo(last.cursor));
         }
-        let place = entries.iter().rev().find_map(|entry| {
+        let checkpoint = entries.iter().rev().find_map(|entry| {
             let (cursor, in_sync_at) = (entry.cursor, entry.in_sync_at?);
-            Some(Place { cursor, in_sync_at })
+            Some(Checkpoint { cursor, in_sync_at })
         });
-        if let Some(place) = place {
-            self.move_place(place).await;
+        if let Some(checkpoint) = checkpoint {
+            self.save(checkpoint).await;
         }
         Ok(())
     }
@@ -120,13 +125,25 @@ impl Copier {
         tracing::error!(why, "the local copy of the log is incomplete");
         self.readiness.degrade(DEGRADED, why);
         self.reach.send_replace(Reach::Torn);
-        if let Err(error) = self.copy.mark_incomplete(true) {
-            tracing::debug!(%error, "the local copy cannot be marked");
+    }
+
+    /// Notes on the disk that the copy is incomplete. Returns whether that is durable.
+    async fn mark(&self) -> bool {
+        let copy = Arc::clone(&self.copy);
+        let marked = spawn_blocking(move || copy.mark_incomplete(true)).await;
+        let marked = marked.map_err(io::Error::other).flatten();
+        if let Err(error) = &marked {
+            tracing::warn!(
+                %error,
+                "the local copy cannot be marked as incomplete: do not export it; trying again"
+            );
         }
+        marked.is_ok()
     }
 
     /// Drops what comes. A damaged copy takes no writes until it is replaced.
     async fn wait_until_writable(&self, queued: &mut mpsc::UnboundedReceiver<Entry>) {
+        let mut is_marked = self.mark().await;
         let mut dropped = Vec::new();
         loop {
             tokio::select! {
@@ -140,39 +157,44 @@ impl Copier {
                     if self.copy.append(Vec::new()).await.is_ok() {
                         return;
                     }
+                    is_marked = is_marked || self.mark().await;
                 }
             }
         }
     }
 
-    async fn move_place(&mut self, place: Place) {
-        let is_due = self.saved.is_none_or(|saved| place.is_due_after(saved));
+    /// Saves a checkpoint if it is due. An incomplete copy is complete again with it.
+    async fn save(&mut self, checkpoint: Checkpoint) {
+        let is_due = self
+            .saved
+            .is_none_or(|saved| checkpoint.is_due_after(saved));
         if !is_due && !self.is_incomplete {
             return;
         }
         let copy = Arc::clone(&self.copy);
-        let save = move || copy.save(Kind::Place, "", &place.to_bytes());
-        let saved = tokio::task::spawn_blocking(save).await;
-        match saved.map_err(io::Error::other).flatten() {
-            Ok(()) => {
-                self.saved = Some(place);
-                self.heal();
+        let is_incomplete = self.is_incomplete;
+        let save = move || {
+            copy.save(Kind::Place, "", &checkpoint.to_bytes())?;
+            if is_incomplete {
+                copy.mark_incomplete(false)?;
             }
-            Err(error) => tracing::warn!(%error, "the place in the log could not be kept"),
-        }
-    }
-
-    fn heal(&mut self) {
-        if !self.is_incomplete {
-            return;
-        }
-        match self.copy.mark_incomplete(false) {
+            Ok(())
+        };
+        match spawn_blocking(save)
+            .await
+            .map_err(io::Error::other)
+            .flatten()
+        {
             Ok(()) => {
-                self.is_incomplete = false;
-                self.readiness.recover(DEGRADED);
-                tracing::info!("the local copy of the log is complete again");
+                self.saved = Some(checkpoint);
+                if std::mem::take(&mut self.is_incomplete) {
+                    self.readiness.recover(DEGRADED);
+                    tracing::info!("the local copy of the log is complete again");
+                }
             }
-            Err(error) => tracing::warn!(%error, "the mark of the local copy cannot be removed"),
+            Err(error) => {
+                tracing::warn!(%error, "the checkpoint of the local copy cannot be saved");
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The connection: how it is made, and what is known about its state.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -9,7 +9,8 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::core::secret::Secret;
+use crate::core::secret::{Secret, Sources};
+use crate::revocation::log::engine::login;
 
 use super::config::{Auth, Config, Tls};
 
@@ -131,31 +132,26 @@ fn encrypt(mut options: ConnectOptions, tls: &Tls) -> Result<ConnectOptions, Ope
 }
 
 fn authenticate(options: ConnectOptions, auth: &Auth) -> Result<ConnectOptions, String> {
+    let read = |name, given: &Option<Sources>, file: &Option<PathBuf>| {
+        let secret = login::read(name, given.as_ref(), file.as_ref());
+        secret.map(|secret| login::current(&secret))
+    };
     if let Some(user) = &auth.user {
-        let password = Secret::resolve(
-            "revocations.store.nats.auth.password",
-            auth.password.as_ref(),
-            auth.password_file.as_ref(),
-        )?;
-        return Ok(options.user_and_password(user.clone(), text(&password)?));
+        let password = read("password", &auth.password, &auth.password_file)?;
+        return Ok(options.user_and_password(user.clone(), password));
     }
     if auth.token.is_some() || auth.token_file.is_some() {
-        let token = Secret::resolve(
-            "revocations.store.nats.auth.token",
-            auth.token.as_ref(),
-            auth.token_file.as_ref(),
-        )?;
-        return Ok(options.token(text(&token)?));
+        return Ok(options.token(read("token", &auth.token, &auth.token_file)?));
     }
     if let Some(file) = &auth.creds_file {
-        let creds = text(&Secret::from_file(file)?)?;
+        let creds = login::text(&Secret::from_file(file)?)?;
         // The client looks for the end of the last line, which may have been dropped.
         return options
             .credentials(&format!("{creds}\n"))
             .map_err(|_| unusable(file, "credentials file with a user JWT and an NKey seed"));
     }
     if let Some(file) = &auth.nkey_file {
-        let seed = text(&Secret::from_file(file)?)?;
+        let seed = login::text(&Secret::from_file(file)?)?;
         let seed = seed.trim();
         if !seed.starts_with('S') {
             return Err(unusable(file, "NKey seed, which begins with S"));
@@ -168,11 +164,6 @@ fn authenticate(options: ConnectOptions, auth: &Auth) -> Result<ConnectOptions, 
 /// Says what a file should be and nothing of what it is.
 fn unusable(file: &Path, expected: &str) -> String {
     format!("{} is no {expected}", file.display())
-}
-
-fn text(secret: &Secret) -> Result<String, String> {
-    String::from_utf8(secret.expose().to_vec())
-        .map_err(|_| "a secret for NATS is not UTF-8 text".to_owned())
 }
 
 /// Why nothing can be asked right now; `None` while the connection is up.

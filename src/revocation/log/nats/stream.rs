@@ -46,6 +46,7 @@ type Ask = RawMessageBuilder<WithHeaders>;
 #[derive(Debug, Default)]
 pub(super) struct Checked {
     said: Vec<String>,
+    hinted: bool,
     probed: Option<Instant>,
 }
 
@@ -315,13 +316,12 @@ impl Checked {
     }
 
     fn hint(&mut self) {
-        let message = "whether the NATS servers write to disk before they acknowledge cannot be \
-                       seen without system_auth: set jetstream { sync_interval: always } on every \
-                       server, or a power failure of most of them can lose the revocations of \
-                       the last two minutes";
-        if !self.said.iter().any(|said| said == message) {
-            tracing::warn!("{message}");
-            self.said.push(message.to_owned());
+        if !std::mem::replace(&mut self.hinted, true) {
+            tracing::warn!(
+                "whether the NATS servers write to disk before they acknowledge cannot be seen \
+                 without system_auth: set jetstream {{ sync_interval: always }} on every server, or \
+                 a power failure of most of them can lose the revocations of the last two minutes"
+            );
         }
     }
 }

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::json;
 
 use crate::core::config_error::ConfigErrors;
-use crate::core::secret::Secret;
+use crate::core::secret::Sources;
 use crate::core::units::Span;
+use crate::revocation::log::engine::login;
 
 use super::address::Server;
 
@@ -33,8 +35,8 @@ pub struct Config {
     pub username: Option<String>,
     /// The user's password.
     #[serde(default, skip_serializing)]
-    pub password: Option<Secret>,
-    /// A file that holds the password.
+    pub password: Option<Sources>,
+    /// A file that holds the password. It is read again at each connect if it changed.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
     /// Speak TLS with the servers, the sentinels too. `tls: {}` trusts the system's authorities.
@@ -86,7 +88,7 @@ pub struct Sentinel {
     pub username: Option<String>,
     /// The password at the sentinels, if they ask for one.
     #[serde(default, skip_serializing)]
-    pub password: Option<Secret>,
+    pub password: Option<Sources>,
     /// A file that holds that password.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
@@ -139,27 +141,11 @@ const fn default_compact_grace() -> Span {
 }
 
 impl Config {
-    /// One server with the defaults for everything else.
+    /// Returns the defaults, with one server.
     #[must_use]
-    pub fn of(server: Server) -> Self {
-        Self {
-            server: Some(server),
-            sentinel: None,
-            cluster: (),
-            database: 0,
-            username: None,
-            password: None,
-            password_file: None,
-            tls: None,
-            key: default_key(),
-            create: true,
-            wait_replicas: 0,
-            require_appendfsync_always: yes(),
-            connect_timeout: default_connect_timeout(),
-            append_timeout: default_append_timeout(),
-            compact_every: default_compact_every(),
-            compact_grace: default_compact_grace(),
-        }
+    pub fn of(server: &Server) -> Self {
+        let config = serde_json::from_value(json!({ "server": server }));
+        config.expect("all other fields have defaults")
     }
 
     /// Reports what cannot work.
@@ -263,16 +249,13 @@ impl Tls {
 fn check_login(
     errors: &mut ConfigErrors,
     username: Option<&String>,
-    password: Option<&Secret>,
+    password: Option<&Sources>,
     file: Option<&PathBuf>,
 ) {
-    match (password, file) {
-        (Some(_), Some(_)) => errors.push("password", "give password or password_file, not both"),
-        (None, None) if username.is_some() => {
-            errors.conflict("username", "needs password or password_file");
-        }
-        _ => {}
+    if username.is_some() && password.is_none() && file.is_none() {
+        errors.conflict("username", "needs password or password_file");
     }
+    login::check(errors, "password", password, file);
 }
 
 #[cfg(test)]
@@ -341,7 +324,7 @@ mod tests {
 
     #[test]
     fn keys_beside_the_stream_share_its_slot() {
-        let mut config = Config::of("a".parse().unwrap());
+        let mut config = Config::of(&"a".parse().unwrap());
         assert_eq!(config.beside("seen"), "{portcullis}:revocations:seen");
         config.key = "log".to_owned();
         assert_eq!(config.beside("seen"), "{log}:seen");

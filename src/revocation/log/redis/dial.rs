@@ -4,6 +4,7 @@
 //! settings be checked before it is trusted.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -14,9 +15,9 @@ use redis::{
 };
 
 use crate::core::clock::Clock;
-use crate::core::secret::Secret;
+use crate::core::secret::{Live, Sources};
 
-use crate::revocation::log::engine::Fault;
+use crate::revocation::log::engine::{Fault, login};
 
 use super::address::Server;
 use super::config::{Config, Sentinel, Tls};
@@ -59,10 +60,10 @@ impl Line {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Login {
     username: Option<String>,
-    password: Option<String>,
+    password: Option<Live>,
 }
 
 impl Dialer {
@@ -188,18 +189,16 @@ impl Dialer {
 impl Login {
     fn read(
         username: Option<&String>,
-        password: Option<&Secret>,
-        file: Option<&std::path::PathBuf>,
+        password: Option<&Sources>,
+        file: Option<&PathBuf>,
     ) -> Result<Self, OpenError> {
         if password.is_none() && file.is_none() {
             return Ok(Self::default());
         }
-        let secret = Secret::resolve("password", password, file).map_err(OpenError)?;
-        let password = std::str::from_utf8(secret.expose())
-            .map_err(|_| OpenError("password: must be UTF-8".to_owned()))?;
+        let password = login::read("password", password, file).map_err(OpenError)?;
         Ok(Self {
             username: username.cloned(),
-            password: Some(password.to_owned()),
+            password: Some(password),
         })
     }
 
@@ -211,14 +210,14 @@ impl Login {
             info = info.set_username(username);
         }
         if let Some(password) = &self.password {
-            info = info.set_password(password);
+            info = info.set_password(login::current(password));
         }
         info
     }
 }
 
 fn certificates(tls: &Tls) -> Result<TlsCertificates, OpenError> {
-    let read = |path: &std::path::PathBuf| {
+    let read = |path: &PathBuf| {
         std::fs::read(path).map_err(|error| {
             OpenError(format!(
                 "the TLS file {} cannot be read: {error}",

@@ -5,25 +5,25 @@ use std::time::Duration;
 use crate::core::clock::UnixMillis;
 use crate::revocation::log::Cursor;
 
-/// Leads the bytes. A copy that version 0.1 wrote lacks the fields that it did not know, so the engine
-/// is asked for everything once more: its places had no such byte.
+/// The first byte. A copy that version 0.1 wrote lacks the fields that it did not know, so everything
+/// is read from the engine once more: its checkpoints had no such byte.
 const VERSION: u8 = 2;
 
-/// How often the place is written down at most. After a restart the engine is asked for what came
+/// How often the checkpoint is written at most. After a restart the engine is asked for what came
 /// since, which the copy has already.
-const PLACE_EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_secs(1);
 
-/// How often when nothing came. The place tells how old the copy is.
-const QUIET_PLACE_EVERY: Duration = Duration::from_secs(5);
+/// How often when nothing came. The checkpoint tells how old the copy is.
+const EVERY_QUIET: Duration = Duration::from_secs(5);
 
 /// How far the copy reaches, and when it was known to be complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Checkpoint {
     pub(super) cursor: Cursor,
     pub(super) in_sync_at: UnixMillis,
 }
 
-impl Place {
+impl Checkpoint {
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let Cursor { epoch, position } = self.cursor;
         [
@@ -58,9 +58,9 @@ impl Place {
             return true;
         }
         let pause = if saved.cursor == self.cursor {
-            QUIET_PLACE_EVERY
+            EVERY_QUIET
         } else {
-            PLACE_EVERY
+            EVERY
         };
         self.in_sync_at.since(saved.in_sync_at) >= pause
     }
@@ -71,35 +71,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_reads_back_and_a_torn_one_does_not() {
-        let place = Place {
+    fn a_checkpoint_reads_back_and_a_torn_one_does_not() {
+        let checkpoint = Checkpoint {
             cursor: Cursor {
                 epoch: [7; 16],
                 position: u128::MAX - 1,
             },
             in_sync_at: UnixMillis(1_700_000_000_123),
         };
-        let bytes = place.to_bytes();
-        assert_eq!(Place::from_bytes(&bytes), Some(place));
-        assert_eq!(Place::from_bytes(&bytes[..40]), None);
-        assert_eq!(Place::from_bytes(&bytes[1..]), None, "of version 0.1");
-        assert_eq!(Place::from_bytes(&[bytes, vec![0]].concat()), None);
+        let bytes = checkpoint.to_bytes();
+        assert_eq!(Checkpoint::from_bytes(&bytes), Some(checkpoint));
+        assert_eq!(Checkpoint::from_bytes(&bytes[..40]), None);
+        assert_eq!(Checkpoint::from_bytes(&bytes[1..]), None, "of version 0.1");
+        assert_eq!(Checkpoint::from_bytes(&[bytes, vec![0]].concat()), None);
     }
 
     #[test]
-    fn a_place_is_written_now_and_then_and_at_once_when_the_clock_was_set_back() {
-        let place = |position, in_sync_at| Place {
+    fn a_checkpoint_is_written_now_and_then_and_at_once_when_the_clock_was_set_back() {
+        let checkpoint = |position, in_sync_at| Checkpoint {
             cursor: Cursor {
                 epoch: [7; 16],
                 position,
             },
             in_sync_at: UnixMillis(in_sync_at),
         };
-        let saved = place(5, 10_000);
-        assert!(!place(6, 10_999).is_due_after(saved));
-        assert!(place(6, 11_000).is_due_after(saved));
-        assert!(!place(5, 14_999).is_due_after(saved));
-        assert!(place(5, 15_000).is_due_after(saved));
-        assert!(place(5, 9_999).is_due_after(saved));
+        let saved = checkpoint(5, 10_000);
+        assert!(!checkpoint(6, 10_999).is_due_after(saved));
+        assert!(checkpoint(6, 11_000).is_due_after(saved));
+        assert!(!checkpoint(5, 14_999).is_due_after(saved));
+        assert!(checkpoint(5, 15_000).is_due_after(saved));
+        assert!(checkpoint(5, 9_999).is_due_after(saved));
     }
 }

@@ -1,12 +1,12 @@
-//! A log on an engine, with what this replica knows of it kept on its own disk.
+//! A log on an engine, with a copy on this replica's own disk.
 //!
 //! A replica that restarts while the engine is out of reach comes up with what it knew, and says
-//! how old that is. One that restarts while the engine is there asks it only for what is new.
+//! how old that is. One that restarts while the engine is there reads only what is new.
 //!
-//! What comes is enforced first and copied next, see decision 0010: the engine has it already.
+//! Deliveries are enforced first and copied next, see decision 0010: the engine has them already.
 
+mod checkpoint;
 mod copier;
-mod place;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +25,8 @@ use crate::core::kv::{KeyValueStore, Kind};
 use crate::core::readiness::Readiness;
 use crate::revocation::record::Revocation;
 
-use copier::{Copier, Entry};
-use place::Place;
+use checkpoint::Checkpoint;
+use copier::{Copier, Entry, Reach};
 
 /// Deliveries that may wait for the follower.
 const FEED: usize = 8;
@@ -35,7 +35,7 @@ const FEED: usize = 8;
 const WAITING: usize = 65_536;
 
 /// An engine's log and the local copy of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Mirrored {
     engine: Arc<dyn Log>,
     copy: Arc<Embedded>,
@@ -69,16 +69,13 @@ impl Log for Mirrored {
     /// Always from the start: the copy has it.
     fn follow(&self, _from: Option<Cursor>) -> BoxStream<'static, Feed> {
         let (feed, stream) = mpsc::channel(FEED);
-        let mirror = Mirror {
-            engine: Arc::clone(&self.engine),
-            copy: Arc::clone(&self.copy),
-            clock: self.clock.clone(),
-            readiness: self.readiness.clone(),
-            reach: self.reach.clone(),
-            feed,
-        };
+        let log = self.clone();
+        let mirror = Mirror { log, feed };
         // If this task dies, the stream ends, and with it the process.
-        tokio::spawn(mirror.run());
+        tokio::spawn(async move {
+            // What ends this is seen by the follower: its stream ends.
+            let _ = mirror.mirror().await;
+        });
         Box::pin(ReceiverStream::new(stream))
     }
 
@@ -107,33 +104,9 @@ impl Log for Mirrored {
     }
 }
 
-/// How much of what was delivered the copy has.
-#[derive(Clone, Copy, Debug)]
-enum Reach {
-    Nothing,
-    UpTo(Cursor),
-    /// Something could not be written. The place is not moved any more, so that the engine is asked
-    /// for it again once the disk can be written; until then there is nothing to wait for.
-    Torn,
-}
-
-impl Reach {
-    fn covers(self, at: Cursor) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::UpTo(cursor) => cursor.has_passed(at),
-            Self::Torn => true,
-        }
-    }
-}
-
 /// Passes on what comes, first from the copy and then from the engine.
 struct Mirror {
-    engine: Arc<dyn Log>,
-    copy: Arc<Embedded>,
-    clock: Clock,
-    readiness: Readiness,
-    reach: watch::Sender<Reach>,
+    log: Mirrored,
     feed: mpsc::Sender<Feed>,
 }
 
@@ -142,31 +115,28 @@ struct Mirror {
 struct Gone;
 
 impl Mirror {
-    async fn run(self) {
-        // What ends this is seen by the follower: its stream ends.
-        let _ = self.mirror().await;
-    }
-
     async fn mirror(&self) -> Result<(), Gone> {
         if !self.replay_copy().await? {
             return Ok(());
         }
         let mut is_first = true;
         loop {
-            let saved = self.load_place().await;
+            let saved = self.load_checkpoint().await;
             self.pass_on(saved, is_first).await?;
             is_first = false;
         }
     }
 
-    /// Passes on what the engine has behind the saved place. Returns when the copy lacks some of it,
-    /// and can be written again: it has to follow from its place once more.
-    async fn pass_on(&self, saved: Option<Place>, is_first: bool) -> Result<(), Gone> {
-        let mut known_until = saved.filter(|_| is_first).map(|place| place.in_sync_at);
+    /// Passes on what the engine has behind the checkpoint. Returns when the copy lacks some of it,
+    /// and can be written again: it has to follow from its checkpoint once more.
+    async fn pass_on(&self, saved: Option<Checkpoint>, is_first: bool) -> Result<(), Gone> {
+        let mut known_until = saved.filter(|_| is_first).map(|saved| saved.in_sync_at);
         let (queue, queued) = mpsc::unbounded_channel();
-        let mut copying = tokio::spawn(self.copier(saved).run(queued));
+        let (copy, reach) = (Arc::clone(&self.log.copy), self.log.reach.clone());
+        let copier = Copier::new(copy, reach, self.log.readiness.clone(), saved);
+        let mut copying = tokio::spawn(copier.run(queued));
         let room = Arc::new(Semaphore::new(WAITING));
-        let mut news = self.engine.follow(saved.map(|place| place.cursor));
+        let mut news = self.log.engine.follow(saved.map(|saved| saved.cursor));
         loop {
             let feed = tokio::select! {
                 biased;
@@ -180,26 +150,25 @@ impl Mirror {
                 self.send(feed).await?;
                 return (&mut copying).await.map_err(|_| Gone);
             }
-            match feed {
-                Feed::InSync(..) => known_until = None,
-                Feed::Lost(_) => {
-                    if let Some(at) = known_until.take() {
-                        // What was read so far is enforced from now on.
-                        self.send(Feed::Restored(at)).await?;
-                    }
-                }
-                _ => {}
+            if matches!(feed, Feed::InSync(..)) {
+                known_until = None;
+            } else if matches!(feed, Feed::Lost(_))
+                && let Some(at) = known_until.take()
+            {
+                // What was read so far is enforced from now on.
+                self.send(Feed::Restored(at)).await?;
             }
             self.send(feed).await?;
         }
     }
 
-    /// What the copy has to learn of a delivery.
+    /// Returns what the copy has to learn of a delivery, once there is room for it.
     async fn entry(&self, feed: &Feed, room: &Arc<Semaphore>) -> Option<Entry> {
         let (records, cursor, in_sync_at) = match feed {
             Feed::Records(records, cursor) => (records.clone(), *cursor, None),
             Feed::InSync(cursor, asked) => {
-                let at = self.clock.now().minus(self.clock.since(*asked));
+                let clock = &self.log.clock;
+                let at = clock.now().minus(clock.since(*asked));
                 (Records::default(), *cursor, Some(at))
             }
             Feed::Reset(cursor) => (Records::default(), *cursor, None),
@@ -207,16 +176,20 @@ impl Mirror {
         };
         let wanted = u32::try_from(records.len().min(WAITING)).expect("far below 2^32");
         let room = Arc::clone(room).acquire_many_owned(wanted).await;
-        let room = room.expect("nobody closes it");
-        Some(Entry::new(records, cursor, in_sync_at, room))
+        Some(Entry {
+            records,
+            cursor,
+            in_sync_at,
+            _room: room.expect("nobody closes it"),
+        })
     }
 
-    /// Delivers what the copy has. `false` when it cannot be read to its end.
+    /// Delivers what the copy has. Returns `false` when it cannot be read to its end.
     async fn replay_copy(&self) -> Result<bool, Gone> {
-        let mut copy = self.copy.follow(None);
+        let mut copy = self.log.copy.follow(None);
         while let Some(feed) = copy.next().await {
             if let Feed::InSync(cursor, _) = feed {
-                self.reach.send_replace(Reach::UpTo(cursor));
+                self.log.reach.send_replace(Reach::UpTo(cursor));
                 return Ok(true);
             }
             self.send(feed).await?;
@@ -224,17 +197,12 @@ impl Mirror {
         Ok(false)
     }
 
-    /// Without a place everything is asked for again, which costs time and loses nothing.
-    async fn load_place(&self) -> Option<Place> {
-        let copy = Arc::clone(&self.copy);
+    /// Without a checkpoint everything is read again, which costs time and loses nothing.
+    async fn load_checkpoint(&self) -> Option<Checkpoint> {
+        let copy = Arc::clone(&self.log.copy);
         let load = move || copy.load(Kind::Place, "");
         let loaded = tokio::task::spawn_blocking(load).await.ok()?;
-        Place::from_bytes(&loaded.ok()??)
-    }
-
-    fn copier(&self, saved: Option<Place>) -> Copier {
-        let (copy, readiness) = (Arc::clone(&self.copy), self.readiness.clone());
-        Copier::new(copy, self.reach.clone(), readiness, saved)
+        Checkpoint::from_bytes(&loaded.ok()??)
     }
 
     async fn send(&self, feed: Feed) -> Result<(), Gone> {
