@@ -63,7 +63,7 @@ async fn an_nkey_is_enough_and_a_strangers_is_turned_away() {
     works(&config).await;
     config.auth.nkey_file = Some(write(&home, "none.nk", &ours.public_key()));
     let why = refusal(&config);
-    assert!(why.contains("none.nk is no NKey seed"), "{why}");
+    assert!(why.contains("none.nk is not a valid NKey seed"), "{why}");
 }
 
 /// A JWT as NATS has them, version 2.
@@ -133,7 +133,10 @@ async fn a_credentials_file_is_enough_and_a_strangers_is_turned_away() {
     works(&config).await;
     config.auth.creds_file = Some(write(&home, "none.creds", "hunter2"));
     let why = refusal(&config);
-    assert!(why.contains("none.creds is no credentials file"), "{why}");
+    assert!(
+        why.contains("none.creds is not a valid credentials file"),
+        "{why}"
+    );
     assert!(!why.contains("hunter2"), "{why}");
 }
 

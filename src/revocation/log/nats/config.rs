@@ -23,7 +23,7 @@ pub struct Config {
     /// The stream that holds the revocations.
     #[serde(default = "default_stream")]
     pub stream: String,
-    /// Subjects of the stream begin with this. No other stream may listen to them.
+    /// The prefix of the stream's subjects. No other stream may have them.
     #[serde(default = "default_subject_prefix")]
     pub subject_prefix: String,
     /// On how many servers each revocation is kept: 3 outlives the loss of one server, 5 of two,
@@ -33,12 +33,12 @@ pub struct Config {
     /// Make the stream when it is missing. `false` leaves that to the operator.
     #[serde(default = "yes")]
     pub create: bool,
-    /// The most room a new stream may take. When it is full, events are refused with 503 until
+    /// The size limit of a new stream. When it is full, events are refused with 503 until
     /// revocations have expired; none is ever dropped to make room. Left out, the limits of the
-    /// account hold.
+    /// account apply.
     #[serde(default)]
     pub max_bytes: Option<Bytes>,
-    /// How this process proves who it is. Read once, at start.
+    /// The credentials of this process. Read once, at start.
     #[serde(default)]
     pub auth: Auth,
     /// Encryption of the connection.
@@ -48,23 +48,23 @@ pub struct Config {
     #[serde(default = "default_connect_timeout")]
     pub connect_timeout: Span,
     /// How long an event may wait for its acknowledgement by the stream. A new leader is elected
-    /// in 4 to 9 seconds; events that meet an election within this time are kept waiting, others
-    /// are refused with 503 and come again.
+    /// in 4 to 9 seconds; an event that arrives meanwhile waits for up to this time, and is then
+    /// refused with 503.
     #[serde(default = "default_publish_timeout")]
     pub publish_timeout: Span,
     /// How often the stream's leader is asked whether everything has arrived here.
     #[serde(default = "default_heartbeat")]
     pub heartbeat: Span,
     /// Refuse servers that are known to write to disk later than they acknowledge
-    /// (`sync_interval` other than `always`). It can be seen only with `system_auth`; without it
-    /// the log says at start what must be set. `false` turns the refusal into a warning.
+    /// (`sync_interval` other than `always`). Only `system_auth` can see it; without that, a warning
+    /// is logged at start. `false` turns the refusal into an error in the log.
     #[serde(default = "yes")]
     pub require_sync_always: bool,
     /// A user of the servers' system account, only to read `sync_interval` from every server.
     #[serde(default)]
     pub system_auth: Option<Auth>,
-    /// Go on with an existing stream whose settings can lose revocations. Each weakness is then
-    /// an error in the log instead of a refusal.
+    /// Use an existing stream even if its settings can lose revocations. Each weakness is then
+    /// logged as an error.
     #[serde(default)]
     pub accept_weaker_stream: bool,
     /// How much longer than needed a revocation stays in the stream, for replicas whose clocks
@@ -73,8 +73,8 @@ pub struct Config {
     pub keep_longer: Span,
 }
 
-/// At most one way to prove who this process is: `user` and a password, a token, a credentials
-/// file, or an NKey seed. Left out, none is used (or the client certificate alone).
+/// At most one of: `user` and a password, a token, a credentials file, an NKey seed. Left out, none
+/// is used (or the client certificate alone).
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
@@ -115,7 +115,7 @@ pub struct Tls {
     /// PEM file with the key of `cert`.
     #[serde(default)]
     pub key: Option<PathBuf>,
-    /// Never talk to a server without TLS.
+    /// Refuse servers without TLS.
     #[serde(default)]
     pub required: bool,
     /// Begin with the TLS handshake, for servers with `handshake_first`.
@@ -166,10 +166,8 @@ impl Config {
     /// Reports what cannot work.
     pub fn check(&self, errors: &mut ConfigErrors) {
         if self.servers.is_empty() {
-            errors.push(
-                "servers",
-                "name at least one, such as nats://127.0.0.1:4222",
-            );
+            let message = "must name at least one server, such as nats://127.0.0.1:4222";
+            errors.push("servers", message);
         }
         errors.each("servers", &self.servers, |errors, server| {
             if let Err(message) = check_server(server) {
@@ -188,33 +186,24 @@ impl Config {
     fn check_names(&self, errors: &mut ConfigErrors) {
         let forbidden = |c: char| c.is_whitespace() || c.is_control() || "*>/\\".contains(c);
         if self.stream.is_empty() || self.stream.contains(|c| forbidden(c) || c == '.') {
-            errors.push(
-                "stream",
-                format!(
-                    "{:?} is no stream name: no dots, blanks, *, >, / or \\",
-                    self.stream
-                ),
-            );
+            let message = "must not be empty nor contain dots, blanks, *, >, / or \\";
+            errors.push("stream", message);
         }
         let prefix = &self.subject_prefix;
         let empty_token = prefix.split('.').any(str::is_empty);
         if empty_token || prefix.contains(forbidden) || prefix.starts_with(['$', '_']) {
-            errors.push(
-                "subject_prefix",
-                format!(
-                    "{prefix:?} is no subject: words joined by dots, no wildcards, and no $ or _ \
-                     at the start, which belong to the servers"
-                ),
-            );
+            let message = "must be words joined by dots, without wildcards; it must not begin with \
+                           $ or _, which are reserved for the servers";
+            errors.push("subject_prefix", message);
         }
     }
 
     fn check_numbers(&self, errors: &mut ConfigErrors) {
         if !(1..=5).contains(&self.replicas) {
-            errors.push("replicas", "JetStream keeps 1 to 5 copies; use 3");
+            errors.push("replicas", "must be between 1 and 5; use 3");
         }
         if self.max_bytes.is_some_and(Bytes::is_empty) {
-            errors.push("max_bytes", "a stream without room takes no revocation");
+            errors.push("max_bytes", "must be greater than zero");
         }
         let spans = [
             ("connect_timeout", self.connect_timeout, Span::secs(60)),
@@ -223,7 +212,7 @@ impl Config {
         ];
         for (field, span, longest) in spans {
             if span.0.is_zero() || span > longest {
-                errors.push(field, format!("{span} is not between 1ms and {longest}"));
+                errors.push(field, format!("must be between 1ms and {longest}"));
             }
         }
     }
@@ -236,12 +225,15 @@ fn check_server(server: &str) -> Result<(), String> {
         format!("nats://{server}")
     };
     // The text itself may hold a password: it is not repeated.
-    let url = Url::parse(&text).map_err(|error| format!("this is no address: {error}"))?;
+    let url = Url::parse(&text).map_err(|error| format!("invalid address: {error}"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("credentials in an address end up in logs; use auth".to_owned());
+        return Err("an address must not contain credentials; use auth".to_owned());
     }
     if !["nats", "tls"].contains(&url.scheme()) {
-        return Err(format!("{} is not nats or tls", url.scheme()));
+        return Err(format!(
+            "the scheme must be nats or tls, not {}",
+            url.scheme()
+        ));
     }
     if url.host_str().is_none_or(str::is_empty) {
         return Err("the host is missing, as in nats://nats-1.example.com:4222".to_owned());
@@ -260,16 +252,11 @@ impl Auth {
             self.nkey_file.is_some(),
         ];
         if ways.iter().filter(|way| **way).count() > 1 {
-            errors.push(
-                "",
-                "give one of user, token, creds_file and nkey_file, not several",
-            );
+            let message = "only one of user, token, creds_file and nkey_file may be set";
+            errors.push("", message);
         }
         if self.user.is_some() != password {
-            errors.push(
-                "",
-                "user needs password or password_file, and the other way round",
-            );
+            errors.push("", "user and its password must be set together");
         }
         let (password, token) = (self.password.as_ref(), self.token.as_ref());
         login::check(errors, "password", password, self.password_file.as_ref());
@@ -280,7 +267,7 @@ impl Auth {
 impl Tls {
     fn check(&self, errors: &mut ConfigErrors) {
         if self.cert.is_some() != self.key.is_some() {
-            errors.push("", "cert and key go together");
+            errors.push("", "cert and key must be set together");
         }
     }
 }
@@ -314,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_named_by_its_place() {
+    fn invalid_settings_are_named_by_their_path() {
         for (yaml, place) in [
             ("servers: []", "servers"),
             ("servers: ['http://h']", "servers[0]"),

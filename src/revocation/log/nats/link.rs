@@ -163,7 +163,7 @@ fn authenticate(options: ConnectOptions, auth: &Auth) -> Result<ConnectOptions, 
 
 /// Says what a file should be and nothing of what it is.
 fn unusable(file: &Path, expected: &str) -> String {
-    format!("{} is no {expected}", file.display())
+    format!("{} is not a valid {expected}", file.display())
 }
 
 /// Why nothing can be asked right now; `None` while the connection is up.

@@ -23,7 +23,7 @@ pub struct Config {
     /// A primary that sentinels watch over.
     #[serde(default)]
     pub sentinel: Option<Sentinel>,
-    /// Was removed; configurations that have it are told what to do.
+    /// Removed. A configuration that has it gets a message of its own.
     #[serde(default, skip_serializing, deserialize_with = "refuse_cluster")]
     #[schemars(skip)]
     pub cluster: (),
@@ -39,7 +39,7 @@ pub struct Config {
     /// A file that holds the password. It is read again at each connect if it changed.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
-    /// Speak TLS with the servers, the sentinels too. `tls: {}` trusts the system's authorities.
+    /// Use TLS for the servers and the sentinels. `tls: {}` trusts the system's authorities.
     #[serde(default)]
     pub tls: Option<Tls>,
     /// The key of the stream. Keys beside it begin with the same name.
@@ -53,9 +53,9 @@ pub struct Config {
     /// received it.
     #[serde(default)]
     pub wait_replicas: u16,
-    /// Acknowledge nothing unless the server syncs each write to its disk (`appendonly yes`,
-    /// `appendfsync always`, `no-appendfsync-on-rewrite no`) and says so. `false` takes the
-    /// server as it is; the log then says at each connect what can be lost.
+    /// Acknowledge nothing unless the server says that it syncs each write to its disk
+    /// (`appendonly yes`, `appendfsync always`, `no-appendfsync-on-rewrite no`). `false` accepts the
+    /// server as it is, and logs at each connect what can be lost.
     #[serde(default = "yes")]
     pub require_appendfsync_always: bool,
     /// How long one attempt to connect may take.
@@ -65,10 +65,10 @@ pub struct Config {
     /// try again.
     #[serde(default = "default_append_timeout")]
     pub append_timeout: Span,
-    /// How often one of the replicas deletes what is over from the log.
+    /// How often one of the replicas deletes expired revocations from the log.
     #[serde(default = "default_compact_every")]
     pub compact_every: Span,
-    /// For how long what is over stays in the log. It covers clocks that differ, and replicas
+    /// How long an expired revocation stays in the log. This covers clocks that differ, and replicas
     /// that are configured differently during a rollout.
     #[serde(default = "default_compact_grace")]
     pub compact_grace: Span,
@@ -171,19 +171,15 @@ impl Config {
             }
         }
         if self.append_timeout < self.connect_timeout {
-            errors.conflict(
-                "append_timeout",
-                format!(
-                    "{} leaves no time for connect_timeout ({})",
-                    self.append_timeout, self.connect_timeout
-                ),
-            );
+            let least = self.connect_timeout;
+            let message = format!("must be at least connect_timeout, which is {least}");
+            errors.conflict("append_timeout", message);
         }
     }
 
     fn check_where(&self, errors: &mut ConfigErrors) {
         if self.server.is_some() == self.sentinel.is_some() {
-            errors.push("", "give either server or sentinel");
+            errors.push("", "exactly one of server and sentinel must be set");
         }
         if let Some(sentinel) = &self.sentinel {
             errors.within("sentinel", |errors| sentinel.check(errors));
@@ -221,10 +217,10 @@ impl Config {
 impl Sentinel {
     fn check(&self, errors: &mut ConfigErrors) {
         if self.servers.is_empty() {
-            errors.push("servers", "name at least one sentinel");
+            errors.push("servers", "must name at least one sentinel");
         }
         if self.primary.is_empty() {
-            errors.push("primary", "is empty");
+            errors.push("primary", "must not be empty");
         }
         check_login(
             errors,
@@ -238,10 +234,10 @@ impl Sentinel {
 impl Tls {
     fn check(&self, errors: &mut ConfigErrors, config: &Config) {
         if self.cert.is_some() != self.key.is_some() {
-            errors.push("", "cert and key go together");
+            errors.push("", "cert and key must be set together");
         }
         if matches!(config.server, Some(Server::Unix(_))) {
-            errors.push("", "a unix socket needs no TLS");
+            errors.push("", "must not be set with a unix socket");
         }
     }
 }
@@ -253,7 +249,7 @@ fn check_login(
     file: Option<&PathBuf>,
 ) {
     if username.is_some() && password.is_none() && file.is_none() {
-        errors.conflict("username", "needs password or password_file");
+        errors.conflict("username", "password or password_file must be set too");
     }
     login::check(errors, "password", password, file);
 }
@@ -284,12 +280,12 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_their_place() {
+    fn mistakes_are_named_with_their_path() {
         for (yaml, expected) in [
-            ("{}", "give either"),
+            ("{}", "exactly one"),
             (
                 "{ server: a, sentinel: { servers: [a], primary: main } }",
-                "give either",
+                "exactly one",
             ),
             (
                 "sentinel: { servers: [], primary: main }",
@@ -298,7 +294,7 @@ mod tests {
             ("{ server: a, username: log }", "username: "),
             ("{ server: a, password: x, password_file: y }", "password: "),
             ("{ server: a, tls: { cert: c.pem } }", "tls: cert and key"),
-            ("{ server: 'unix:/s', tls: {} }", "tls: a unix socket"),
+            ("{ server: 'unix:/s', tls: {} }", "tls: must not"),
             ("{ server: a, key: 'a b' }", "key: "),
             ("{ server: a, key: '{}x' }", "key: "),
             ("{ server: a, key: '}a{' }", "key: "),

@@ -72,7 +72,11 @@ impl Dialer {
         let target = match (&config.server, &config.sentinel) {
             (Some(server), None) => Target::Server(server.clone()),
             (None, Some(sentinel)) => Target::Sentinel(sentinel.clone()),
-            _ => return Err(OpenError("give either server or sentinel".into())),
+            _ => {
+                return Err(OpenError(
+                    "exactly one of server and sentinel must be set".into(),
+                ));
+            }
         };
         let sentinel_login = match &target {
             Target::Sentinel(at) => Login::read(
@@ -231,7 +235,11 @@ fn certificates(tls: &Tls) -> Result<TlsCertificates, OpenError> {
             client_key: read(key)?,
         }),
         (None, None) => None,
-        _ => return Err(OpenError("tls: cert and key go together".to_owned())),
+        _ => {
+            return Err(OpenError(
+                "tls: cert and key must be set together".to_owned(),
+            ));
+        }
     };
     Ok(TlsCertificates {
         client_tls,
