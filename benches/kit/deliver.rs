@@ -206,7 +206,7 @@ pub(crate) fn fill(args: &FillArgs) -> Result<(), Box<dyn Error>> {
 async fn append(args: &FillArgs) -> Result<(), Box<dyn Error>> {
     let clock = Clock::system();
     let now = clock.now();
-    let config = Config::on(args.servers.clone());
+    let config = Config::on(&args.servers);
     let retention = Retention::default();
     retention.set(std::collections::HashMap::new(), Duration::ZERO);
     let logs =

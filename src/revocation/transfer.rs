@@ -5,7 +5,6 @@
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -44,7 +43,7 @@ pub async fn export(config: &Config, out: &mut (dyn Write + Send)) -> Result<usi
         &config.store.without_creating(),
         &clock,
         &retention,
-        Arc::<AtomicU64>::default(),
+        &Arc::default(),
     );
     let engine = engine.map_err(|error| error.to_string())?;
     let engine = engine.ok_or("every other store is an engine")?;
@@ -111,12 +110,7 @@ fn writable(config: &Config, issuers: &[Issuer]) -> Result<Arc<dyn Log>, String>
         super::terms_of(issuers),
         config.retention.map_or(Duration::ZERO, |floor| floor.0),
     );
-    let engine = log::engine(
-        &config.store,
-        &clock,
-        &retention,
-        Arc::<AtomicU64>::default(),
-    );
+    let engine = log::engine(&config.store, &clock, &retention, &Arc::default());
     if let Some(engine) = engine.map_err(|error| error.to_string())? {
         return Ok(engine);
     }

@@ -205,7 +205,7 @@ pub fn open(
     };
     let embedded = Arc::new(Embedded::open(directory, clock, readiness, retention)?);
     let horizon = embedded.horizon();
-    let engine = engine(config, clock, retention, Arc::clone(&horizon))?;
+    let engine = engine(config, clock, retention, &horizon)?;
     let keep = Arc::clone(&embedded) as _;
     let log: Arc<dyn Log> = match engine {
         None => embedded,
@@ -224,13 +224,11 @@ pub(super) fn engine(
     config: &Config,
     clock: &Clock,
     retention: &Retention,
-    horizon: Arc<AtomicU64>,
+    horizon: &Arc<AtomicU64>,
 ) -> Result<Option<Arc<dyn Log>>, OpenError> {
     Ok(match config {
         Config::Embedded(_) => None,
-        Config::Nats(config) => Some(Arc::new(Nats::connect(config, clock, retention, &horizon)?)),
-        Config::Redis(config) => Some(Arc::new(Redis::connect(
-            config, clock, retention, &horizon,
-        )?)),
+        Config::Nats(config) => Some(Arc::new(Nats::connect(config, clock, retention, horizon)?)),
+        Config::Redis(config) => Some(Arc::new(Redis::connect(config, clock, retention, horizon)?)),
     })
 }

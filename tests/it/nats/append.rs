@@ -93,7 +93,7 @@ async fn a_record_may_be_kept_longer_than_it_asks_for() {
     let server = Server::start(&Settings::default());
     let retention = Retention::default();
     retention.set(HashMap::new(), Duration::from_hours(2));
-    let config = config(vec![server.url()]);
+    let config = config(&[server.url()]);
     let log = Nats::connect(&config, &Clock::system(), &retention, &Arc::default()).unwrap();
     append(&log, vec![lasting("a")]).await;
     let stream = operator(&server).await.get_stream(STREAM).await.unwrap();
@@ -104,7 +104,7 @@ async fn a_record_may_be_kept_longer_than_it_asks_for() {
 #[tokio::test]
 async fn a_full_stream_says_so_and_drops_nothing() {
     let server = Server::start(&Settings::default());
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.max_bytes = Some(Bytes::kib(4));
     let log = super::open(&config);
     append(&log, vec![lasting("first")]).await;

@@ -81,7 +81,7 @@ fn time_of_day(days: i64) -> String {
 }
 
 fn quick(url: String) -> Config {
-    let mut config = config(vec![url]);
+    let mut config = config(&[url]);
     config.heartbeat = portcullis::core::units::Span(Duration::from_millis(100));
     config
 }

@@ -23,7 +23,7 @@ fn rounds() -> usize {
 }
 
 fn connect(cluster: &Cluster) -> Arc<Nats> {
-    let mut config = super::config(cluster.urls());
+    let mut config = super::config(&cluster.urls());
     config.replicas = 3;
     super::open(&config)
 }

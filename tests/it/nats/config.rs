@@ -54,7 +54,7 @@ async fn wrong_credentials_are_named_and_right_ones_work() {
         more: USERS.to_owned(),
         ..Settings::default()
     });
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     let why = refused(&config).await.to_lowercase();
     assert!(why.contains("authorization"), "{why}");
     config.auth = Auth {
@@ -79,7 +79,7 @@ async fn credentials_that_become_right_are_taken_without_a_restart() {
         more: USERS.to_owned(),
         ..Settings::default()
     });
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.auth = Auth {
         user: Some("portcullis".to_owned()),
         password: Some(Secret::new("new").into()),
@@ -101,14 +101,14 @@ async fn a_token_is_enough() {
         more: "authorization { token: open-sesame }".to_owned(),
         ..Settings::default()
     });
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.auth.token = Some(Secret::new("open-sesame").into());
     append(&connect(&config), vec![lasting("a")]).await;
 }
 
 #[tokio::test]
 async fn files_that_are_missing_are_an_error_at_the_start() {
-    let mut config = config(vec!["nats://127.0.0.1:1".to_owned()]);
+    let mut config = config(&["nats://127.0.0.1:1".to_owned()]);
     config.auth.creds_file = Some("/nowhere/portcullis.creds".into());
     let error = refusal(&config);
     assert!(error.contains("/nowhere/portcullis.creds"), "{error}");
@@ -134,7 +134,7 @@ async fn weak_stream(server: &Server) {
 async fn a_weaker_stream_is_refused_with_the_fix() {
     let server = Server::start(&Settings::default());
     weak_stream(&server).await;
-    let why = refused(&config(vec![server.url()])).await;
+    let why = refused(&config(&[server.url()])).await;
     for fix in ["--storage file", "--discard new", "--deny-purge"] {
         assert!(why.contains(fix), "{fix}: {why}");
     }
@@ -144,7 +144,7 @@ async fn a_weaker_stream_is_refused_with_the_fix() {
 async fn a_weaker_stream_can_be_accepted_explicitly() {
     let server = Server::start(&Settings::default());
     weak_stream(&server).await;
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.accept_weaker_stream = true;
     append(&connect(&config), vec![lasting("a")]).await;
 }
@@ -152,7 +152,7 @@ async fn a_weaker_stream_can_be_accepted_explicitly() {
 #[tokio::test]
 async fn a_stream_that_becomes_weaker_is_left() {
     let server = Server::start(&Settings::default());
-    let log = connect(&config(vec![server.url()]));
+    let log = connect(&config(&[server.url()]));
     append(&log, vec![lasting("a")]).await;
     let mut reader = Reader::new(&log, None);
     reader.in_sync().await;
@@ -182,7 +182,7 @@ async fn a_stream_that_becomes_weaker_is_left() {
 #[tokio::test]
 async fn more_copies_than_servers_are_refused() {
     let server = Server::start(&Settings::default());
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.replicas = 3;
     let why = refused(&config).await;
     assert!(why.contains("cannot be made"), "{why}");
@@ -200,7 +200,7 @@ fn with_system(server: &Server) -> Config {
         password: Some(Secret::new("secret").into()),
         ..Auth::default()
     };
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.auth = user("app");
     config.system_auth = Some(user("sys"));
     config
@@ -263,7 +263,7 @@ async fn the_documented_permissions_are_enough() {
         more: LEAST.to_owned(),
         ..Settings::default()
     });
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.auth.user = Some("portcullis".to_owned());
     config.auth.password = Some(Secret::new("secret").into());
     let log = connect(&config);

@@ -153,7 +153,7 @@ async fn a_stream_deleted_behind_our_back_is_made_again_and_replayed() {
 async fn a_deleted_stream_stays_away_where_we_may_not_make_it() {
     let server = Server::start(&Settings::default());
     append(&connect(&server), vec![lasting("a")]).await;
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.create = false;
     let log = super::open(&config);
     let mut reader = Reader::new(&log, None);
@@ -206,7 +206,7 @@ async fn a_stream_made_anew_while_nobody_looked_is_noticed() {
 #[tokio::test]
 async fn a_stream_that_was_put_back_is_read_again() {
     let server = Server::start(&Settings::default());
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.accept_weaker_stream = true;
     let operator = operator(&server).await;
     let weak = async_nats::jetstream::stream::Config {
@@ -262,7 +262,7 @@ async fn what_cannot_be_read_is_not_passed_over() {
 #[tokio::test]
 async fn a_server_that_hangs_is_a_loss_and_an_append_without_an_answer() {
     let mut server = Server::start(&Settings::default());
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.publish_timeout = Span::secs(1);
     let log = super::open(&config);
     append(&log, vec![lasting("a")]).await;

@@ -43,7 +43,7 @@ fn write(home: &TempDir, name: &str, text: &str) -> PathBuf {
 #[tokio::test]
 async fn a_wrong_token_is_turned_away() {
     let server = server("authorization { token: open-sesame }".to_owned());
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.auth.token = Some(portcullis::core::secret::Secret::new("close-sesame").into());
     is_turned_away(&config, "close-sesame").await;
 }
@@ -54,7 +54,7 @@ async fn an_nkey_is_enough_and_a_strangers_is_turned_away() {
     let users = format!("users: [{{ nkey: {} }}]", ours.public_key());
     let server = server(format!("authorization {{ {users} }}"));
     let home = TempDir::new().unwrap();
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     let seed = strangers.seed().unwrap();
     config.auth.nkey_file = Some(write(&home, "stranger.nk", &seed));
     is_turned_away(&config, &seed).await;
@@ -126,7 +126,7 @@ async fn a_credentials_file_is_enough_and_a_strangers_is_turned_away() {
     ));
     let home = TempDir::new().unwrap();
     let user = KeyPair::new_user();
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.auth.creds_file = Some(write(&home, "stranger.creds", &creds(&strangers, &user)));
     is_turned_away(&config, &user.seed().unwrap()).await;
     config.auth.creds_file = Some(write(&home, "ours.creds", &creds(&account, &user)));
@@ -199,7 +199,7 @@ async fn both_sides_show_certificates_and_a_wrong_one_is_named() {
     }
     strangers.sign("replica");
     let server = server(tls(&ours, "verify: true"));
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.tls.required = true;
     config.tls.ca = Some(strangers.path("ca.pem"));
     let show = |config: &mut Config, authority: &Authority| {
@@ -225,7 +225,7 @@ async fn encryption_may_begin_before_the_first_word() {
     let ours = Authority::new();
     ours.sign("server");
     let server = server(tls(&ours, "handshake_first: true"));
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.tls.ca = Some(ours.path("ca.pem"));
     config.tls.handshake_first = true;
     works(&config).await;
@@ -234,7 +234,7 @@ async fn encryption_may_begin_before_the_first_word() {
 #[tokio::test]
 async fn a_server_that_does_not_encrypt_is_left_where_that_is_required() {
     let server = Server::start(&Settings::default());
-    let mut config = config(vec![server.url()]);
+    let mut config = config(&[server.url()]);
     config.tls.required = true;
     let why = refused(&config).await;
     assert!(why.contains("wants TLS"), "{why}");

@@ -28,7 +28,7 @@ use crate::support::nats::Server;
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One copy, for a server on its own, and a short memory of clocks that disagree.
-fn config(servers: Vec<String>) -> Config {
+fn config(servers: &[String]) -> Config {
     let mut config = Config::on(servers);
     config.replicas = 1;
     config.keep_longer = portcullis::core::units::Span(Duration::ZERO);
@@ -47,7 +47,7 @@ fn open(config: &Config) -> Arc<Nats> {
 }
 
 fn connect(server: &Server) -> Arc<Nats> {
-    open(&config(vec![server.url()]))
+    open(&config(&[server.url()]))
 }
 
 fn revocation(id: &str, lasts: Duration) -> Arc<Revocation> {

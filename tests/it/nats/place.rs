@@ -27,7 +27,7 @@ impl NatsPlace {
     }
 
     pub(crate) fn open(&self, clock: &Clock, retention: &Retention) -> Store {
-        let mut config = super::config(vec![self.server.url()]);
+        let mut config = super::config(&[self.server.url()]);
         config.heartbeat = Span(Duration::from_millis(50));
         let log = Nats::connect(&config, clock, retention, &Arc::default()).unwrap();
         Store {

@@ -73,7 +73,7 @@ async fn a_replica_that_its_server_gave_up_comes_back_without_a_gap() {
     slow.portcullis.process.signal("STOP");
     told.doors().insist(&locked("alice")).await;
     let acknowledged = Instant::now();
-    let mut config = Config::on(vec![server.url()]);
+    let mut config = Config::on(&[server.url()]);
     config.replicas = 1;
     let retention = Retention::default();
     retention.set(HashMap::new(), Duration::ZERO);

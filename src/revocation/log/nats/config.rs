@@ -158,8 +158,8 @@ const fn default_keep_longer() -> Span {
 impl Config {
     /// Returns the defaults, with these servers.
     #[must_use]
-    pub fn on(servers: Vec<String>) -> Self {
-        let config = serde_json::from_value(json!({ "servers": servers }));
+    pub fn on(servers: &[String]) -> Self {
+        let config = serde_json::from_str(&json!({ "servers": servers }).to_string());
         config.expect("all other fields have defaults")
     }
 

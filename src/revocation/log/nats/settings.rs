@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        Config::on(vec!["nats-1.example.com".to_owned()])
+        Config::on(&["nats-1.example.com".to_owned()])
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Config {
     /// Returns the defaults, with one server.
     #[must_use]
     pub fn of(server: &Server) -> Self {
-        let config = serde_json::from_value(json!({ "server": server }));
+        let config = serde_json::from_str(&json!({ "server": server }).to_string());
         config.expect("all other fields have defaults")
     }
 
