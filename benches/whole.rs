@@ -118,7 +118,7 @@ async fn gate(directory: &TempDir, keys: &[&SigningKey], live: usize, cache: &Va
     }
     Gate {
         readiness,
-        policy: Policy::new(&Vec::new()),
+        policy: Policy::default(),
         sources: token::Sources::new(&token::Config::default()),
         verifier: Arc::new(verifier),
         revocations: parts.reader,

@@ -16,7 +16,6 @@ use crate::core::readiness::Readiness;
 use crate::doors::{Doors, SharedGate, ext_authz, forward_auth};
 use crate::gate::{self, Gate};
 use crate::net::{self, Listener, Places, Tls};
-use crate::policy::Policy;
 use crate::verify::{self, Verifier};
 use crate::{admin, core::token, events, revocation};
 
@@ -111,7 +110,7 @@ impl Parts {
         let verifier = Arc::new(verifier);
         let gate = Gate {
             readiness: readiness.clone(),
-            policy: Policy::new(&config.bypass),
+            policy: config.policy.clone(),
             sources: token::Sources::new(&config.token),
             verifier: Arc::clone(&verifier),
             revocations: revocations.reader,

@@ -11,19 +11,19 @@ use crate::config::{self, Config, Report};
 use crate::verify::{self, Profile};
 
 const AFTER: &str = "\
-Starts nothing, and connects to nobody without --discover. Where an issuer has no `profile` and its
-address, or its discovery document, shows which provider it is, a hint names the profile: no mistake,
-and it does not change the exit code. Environment variables that the file names have to be set as
-they will be for serve. Values of variables and secrets are never printed.
+Starts nothing, and makes no connection without --discover. If an issuer has no `profile` and its
+address or its discovery document shows which provider it is, a hint names the profile. Hints do not
+change the exit code. Set the environment variables in the file as you do for serve. Values of
+variables and secrets are never printed.
 
 Examples:
   portcullis check-config --config portcullis.yaml
   portcullis check-config --config portcullis.yaml --discover
   portcullis check-config --config portcullis.yaml --output json | jq '.problems[]'
 
-Exit codes: 0 the configuration is good, 1 it is not, 2 the command line is wrong.";
+Exit codes: 0 the configuration is valid, 1 it is not, 2 the command line is wrong.";
 
-/// Report everything that is wrong with a configuration, each mistake with its line
+/// Report every mistake in a configuration, each with its line
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub(super) struct CheckConfig {
@@ -66,7 +66,7 @@ impl CheckConfig {
     }
 }
 
-/// Hints for the issuers that have no profile.
+/// Returns hints for the issuers without a profile.
 fn hints(config: &Config, discover: bool) -> Vec<Hint> {
     let issuers = config.issuers.iter().enumerate();
     let without = issuers.filter(|(_, issuer)| issuer.profile.is_none());
@@ -97,7 +97,7 @@ fn hints(config: &Config, discover: bool) -> Vec<Hint> {
 fn advice(profile: Profile) -> String {
     let audiences = profile.audiences();
     format!(
-        "looks like {profile}; with `profile: {profile}`, ID tokens and other tokens that are no access \
+        "looks like {profile}; with `profile: {profile}`, ID tokens and others that are not access \
          tokens are refused. Its audiences: {audiences}. See docs/profiles.md"
     )
 }

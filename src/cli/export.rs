@@ -8,8 +8,8 @@ use super::{ConfigFile, OK, blocking, complain, tell};
 use crate::revocation;
 
 const AFTER: &str = "\
-Writes a line of JSON for each record to the standard output; times are milliseconds since the Unix
-epoch. A running Portcullis on the same store is not disturbed. The lines name subjects: keep them
+Writes one line of JSON per record to the standard output. Times are milliseconds since the Unix
+epoch. A running Portcullis on the same store is not disturbed. The lines name subjects: protect them
 like the store itself.
 
 Example:

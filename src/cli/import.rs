@@ -8,9 +8,9 @@ use super::{ConfigFile, OK, blocking, complain, tell};
 use crate::revocation;
 
 const AFTER: &str = "\
-Reads what `portcullis export` wrote from the standard input. A record that the store has already
-changes nothing, so an import can be repeated. The embedded store must not be in use; an engine may
-be: its replicas enforce each record as it arrives.
+Reads the output of `portcullis export` from the standard input. A record that the store already has
+changes nothing, so an import can be repeated. The embedded store must not be in use. An engine may be:
+its replicas enforce each record as it arrives.
 
 Example:
   portcullis import --config with-nats.yaml < revocations.jsonl";

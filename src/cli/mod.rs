@@ -15,15 +15,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config};
 
-/// Everything went well.
+/// The command succeeded.
 const OK: u8 = 0;
-/// The configuration or the start failed. A wrong command line is 2, which clap sees to.
+/// The configuration is invalid or the command failed. clap exits with 2 for a wrong command line.
 const FAILED: u8 = 1;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  all is well
-  1  something is wrong with the configuration, or a part could not start or died
+  0  success
+  1  the configuration is invalid, or a part could not start or died
   2  the command line is wrong";
 
 /// One enforcement point for JWTs at the edge, with revocation that holds.
@@ -75,13 +75,13 @@ struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// The configuration; or the exit code, once its mistakes were told.
+    /// Loads the configuration. Prints its mistakes and returns the exit code if there are any.
     fn load(&self) -> Result<Config, u8> {
         config::load(&self.path).map_err(|report| complain(&report.to_string()))
     }
 }
 
-/// How data is printed.
+/// The format of a result.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Output {
     /// For people
@@ -90,17 +90,18 @@ enum Output {
     Json,
 }
 
-/// Writes a result. A reader that went away, as in `portcullis schema | head`, is no failure.
+/// Writes a result to the standard output. A closed pipe, as in `portcullis schema | head`, is no
+/// failure.
 fn print(text: &str) -> u8 {
     written(writeln!(io::stdout().lock(), "{}", text.trim_end()))
 }
 
-/// Tells what was done, where it does not mix with what was asked for.
+/// Writes a message to the standard error.
 fn tell(text: &str) -> u8 {
     written(writeln!(io::stderr().lock(), "{text}"))
 }
 
-/// Tells what went wrong.
+/// Writes an error message and returns the exit code.
 fn complain(text: &str) -> u8 {
     tell(text);
     FAILED
@@ -113,9 +114,9 @@ fn written(result: io::Result<()>) -> u8 {
     }
 }
 
-/// Runs what a command waits for.
+/// Runs a future to its end.
 fn blocking<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Runtime::new();
-    let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
     runtime.block_on(work)
 }

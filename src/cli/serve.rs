@@ -6,14 +6,14 @@ use super::{ConfigFile, OK, complain};
 use crate::app;
 
 const AFTER: &str = "\
-Ends with 0 after SIGTERM or SIGINT, once what was under way is answered; with 1 and a message when
-the configuration is wrong or a part cannot start or dies.
+Exits with 0 after SIGTERM or SIGINT, once all requests under way are answered; with 1 and a message if
+the configuration is invalid, or a part cannot start or dies.
 
 Examples:
   portcullis serve --config /etc/portcullis/portcullis.yaml
   HOOKS_PASSWORD=… portcullis serve      # ./portcullis.yaml, which may name ${HOOKS_PASSWORD}";
 
-/// Answer the proxies' questions until told to stop
+/// Serve the proxies until SIGTERM
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub(super) struct Serve {

@@ -69,31 +69,30 @@ impl<'s> Document<'s> {
     /// before is wrong because of that, and is not reported.
     pub(super) fn replace(&mut self, finding: Finding) -> Option<()> {
         let path = finding.path.clone();
-        let is_known = self.replaced.iter().any(|inner| is_within(inner, &path));
+        if !self.replaced.iter().any(|inner| is_within(inner, &path)) {
+            self.findings.push(finding);
+        }
         let sample = self.samples.at(&self.root, &path, None)?;
         let node = self.root.nearest_mut(&path);
         let is_sample = std::mem::replace(&mut node.sample, true);
         node.value = sample.value;
         self.replaced.push(path);
-        if !is_known {
-            self.findings.push(finding);
-        }
-        // What refuses a sample is left alone.
+        // A type that refuses its sample is given up.
         (!is_sample).then_some(())
     }
 
     /// Reports a key that the mapping at `path` lacks, unless a misspelling explains it.
     fn add(&mut self, path: &str, key: &'static str) -> Option<()> {
         let inner = join_key(path, key);
-        let mut sample = self.samples.at(&self.root, path, Some(key))?;
-        sample.key = Some(key.to_owned());
-        let node = self.root.nearest_mut(path);
+        let node = self.root.nearest(path);
         if !self.replaced.contains(&inner) && !node.sample {
             let message = format!("{key:?} is missing");
             self.findings.push(Finding::at(node.mark, path, message));
         }
         self.replaced.push(inner);
-        match &mut node.value {
+        let mut sample = self.samples.at(&self.root, path, Some(key))?;
+        sample.key = Some(key.to_owned());
+        match &mut self.root.nearest_mut(path).value {
             Value::Map(entries) => entries.push(sample),
             Value::List(_) | Value::Scalar(_) => return None,
         }
@@ -107,26 +106,22 @@ impl<'s> Document<'s> {
         let Value::Map(entries) = &mut mapping.value else {
             return;
         };
-        let has = |key: &str| {
-            entries
-                .iter()
-                .any(|entry| entry.key.as_deref() == Some(key))
+        let index_of = |key: &str| {
+            let mut keys = entries.iter().map(|entry| entry.key.as_deref());
+            keys.position(|own| own == Some(key))
+        };
+        let Some(index) = index_of(key) else {
+            return;
         };
         let message = match reason {
             Reason::Unknown { known, .. } => {
-                let meant = nearest(key, known).filter(|meant| !has(meant));
+                let meant = nearest(key, known).filter(|meant| index_of(meant).is_none());
                 self.replaced
                     .extend(meant.map(|meant| join_key(path, meant)));
                 format!("unknown key{}", suggest(key, known))
             }
             Reason::Missing(_) => "this key does not fit".to_owned(),
             Reason::Mismatch(message) | Reason::Custom(message) => message,
-        };
-        let Some(index) = entries
-            .iter()
-            .position(|entry| entry.key.as_deref() == Some(key))
-        else {
-            return;
         };
         let entry = entries.remove(index);
         self.replaced.push(entry.path.clone());

@@ -65,6 +65,11 @@ pub struct Config {
     #[serde(default)]
     pub bypass: Vec<policy::Bypass>,
 
+    // Built from `bypass` when the file is read.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub policy: policy::Policy,
+
     /// Where revocations are kept, for how long, and what happens when news of them stop coming.
     #[serde(default)]
     pub revocations: revocation::Config,
@@ -127,16 +132,14 @@ fn from_nothing<T: serde::de::DeserializeOwned>() -> T {
 }
 
 impl Config {
-    /// Lets each module report what is wrong with its own part.
-    fn check(&self, errors: &mut ConfigErrors) {
+    /// Lets each module report what is wrong with its own part, and build what it needs.
+    fn build(&mut self, errors: &mut ConfigErrors) {
         errors.within("listen", |errors| self.listen.check(errors));
         errors.within("connections", |errors| self.connections.check(errors));
         verify::check_issuers(&self.issuers, errors);
         errors.within("keys", |errors| self.keys.check(errors));
         errors.within("token", |errors| self.token.check(errors));
-        errors.each("bypass", &self.bypass, |errors, bypass| {
-            bypass.check(errors);
-        });
+        self.policy = policy::Policy::build(&self.bypass, errors).unwrap_or_default();
         errors.within("revocations", |errors| {
             let entries = self.issuers.iter();
             let entries = entries.map(|entry| terms(entry, entry.issuer.clone()));

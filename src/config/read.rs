@@ -75,7 +75,7 @@ pub(super) fn document<'s>(
 /// Makes the configuration and asks every module about the meaning of its part, as far as the file
 /// could be read.
 fn check(mut document: Document<'_>) -> Result<Config, Vec<Finding>> {
-    let config = document.decode::<Config>();
+    let mut config = document.decode::<Config>();
     let Document {
         root,
         mut findings,
@@ -83,9 +83,9 @@ fn check(mut document: Document<'_>) -> Result<Config, Vec<Finding>> {
         ..
     } = document;
     let is_whole = replaced.is_empty();
-    if let Some(config) = &config {
+    if let Some(config) = &mut config {
         let mut errors = ConfigErrors::without(replaced);
-        config.check(&mut errors);
+        config.build(&mut errors);
         cross::check(config, &mut errors);
         for ConfigError { path, message } in errors.into_vec() {
             findings.push(Finding::at(root.nearest(&path).mark, path, message));

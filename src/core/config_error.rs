@@ -82,6 +82,25 @@ impl ConfigErrors {
         }
     }
 
+    /// Runs `build` and returns what it built, unless it reported a mistake.
+    pub fn build<T>(&mut self, build: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let before = self.found.len();
+        build(self).filter(|_| self.found.len() == before)
+    }
+
+    /// Builds each item of the list `field`, like [`Self::each`]. Returns `None` if any was not
+    /// built.
+    pub fn build_each<T, B>(
+        &mut self,
+        field: &str,
+        items: &[T],
+        build: impl Fn(&mut Self, &T) -> Option<B>,
+    ) -> Option<Vec<B>> {
+        let mut all = Vec::new();
+        self.each(field, items, |errors, item| all.push(build(errors, item)));
+        all.into_iter().collect()
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

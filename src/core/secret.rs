@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-pub use source::{Check, Live, Sources};
+pub use source::{Check, Live, Source, Sources};
 
 /// Bytes that never show in logs, errors or debug output, and are wiped from memory when dropped.
 #[derive(Clone)]

@@ -55,27 +55,42 @@ pub enum Tokens {
 }
 
 impl Bypass {
-    /// Reports what is wrong, with the item itself as the current place.
-    pub fn check(&self, errors: &mut ConfigErrors) {
-        match (&self.exact, &self.prefix) {
-            (Some(exact), None) => check_path("exact", exact, errors),
-            (None, Some(prefix)) if prefix == "/" && self.is_preflight() => {}
-            (None, Some(prefix)) => check_prefix(prefix, errors),
-            (Some(_), Some(_)) => errors.push("", "give exact or prefix, not both"),
-            (None, None) => errors.push("", "exact or prefix is missing"),
-        }
-        let Some(methods) = &self.methods else {
-            return;
+    /// Builds the route and reports everything that is wrong with the entry.
+    fn build(&self, errors: &mut ConfigErrors) -> Option<Route> {
+        let pattern = match (&self.exact, &self.prefix) {
+            (Some(exact), None) => plain("exact", exact, errors).map(Pattern::Exact),
+            (None, Some(prefix)) if prefix == "/" && self.is_preflight() => Some(Pattern::Any),
+            (None, Some(prefix)) if matches!(prefix.as_str(), "" | "/") => {
+                let message = "this prefix exempts every path, so no request would need a token; \
+                               only `prefix: /` with `methods: [OPTIONS]` is safe";
+                errors.conflict("prefix", message);
+                None
+            }
+            (None, Some(prefix)) => plain("prefix", prefix, errors).map(Pattern::Prefix),
+            (Some(_), Some(_)) => {
+                errors.push("", "give exact or prefix, not both");
+                None
+            }
+            (None, None) => {
+                errors.push("", "exact or prefix is missing");
+                None
+            }
         };
-        if methods.is_empty() {
+        let methods = self.methods.as_deref();
+        if methods.is_some_and(<[String]>::is_empty) {
             errors.push("methods", "an empty list exempts nothing: remove the entry");
         }
-        for method in methods {
+        for method in methods.into_iter().flatten() {
             if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
                 let message = format!("{method:?} is not a method such as GET");
                 errors.push("methods", message);
             }
         }
+        Some(Route {
+            pattern: pattern?,
+            token: self.token,
+            methods: methods.map(|list| list.iter().map(|name| name.as_str().into()).collect()),
+        })
     }
 
     /// Whether the entry covers OPTIONS alone, a method that changes nothing.
@@ -85,20 +100,12 @@ impl Bypass {
     }
 }
 
-fn check_prefix(prefix: &str, errors: &mut ConfigErrors) {
-    if matches!(prefix, "" | "/") {
-        let message = "this prefix exempts every path, so no request would need a token; only \
-                       `prefix: /` with `methods: [OPTIONS]` is safe";
-        errors.conflict("prefix", message);
-    } else {
-        check_path("prefix", prefix, errors);
-    }
-}
-
-fn check_path(field: &str, path: &str, errors: &mut ConfigErrors) {
-    if let Err(why) = path::plain(path) {
+fn plain(field: &str, path: &str, errors: &mut ConfigErrors) -> Option<Box<str>> {
+    let why = path::plain(path).err();
+    if let Some(why) = why {
         errors.push(field, format!("{path:?} {why}, so no request can match it"));
     }
+    why.is_none().then(|| path.into())
 }
 
 /// The exempt routes. The default exempts nothing.
@@ -124,17 +131,14 @@ enum Pattern {
 }
 
 impl Policy {
-    /// Takes over checked configuration. An item that [`Bypass::check`] refuses exempts nothing.
-    #[must_use]
-    pub fn new(bypasses: &[Bypass]) -> Self {
-        let sound = bypasses.iter().filter(|bypass| {
-            let mut errors = ConfigErrors::new();
-            bypass.check(&mut errors);
-            errors.is_empty()
+    /// Builds the routes of the list `bypass`, or reports everything that is wrong with them.
+    pub fn build(bypasses: &[Bypass], errors: &mut ConfigErrors) -> Option<Self> {
+        let routes = errors.build(|errors| {
+            errors.build_each("bypass", bypasses, |errors, item| item.build(errors))
         });
-        Self {
-            routes: sound.filter_map(Route::new).collect(),
-        }
+        routes.map(|routes| Self {
+            routes: routes.into(),
+        })
     }
 
     /// Returns what happens to a token of this request, if it needs none.
@@ -151,21 +155,6 @@ impl Policy {
 }
 
 impl Route {
-    fn new(bypass: &Bypass) -> Option<Self> {
-        let pattern = match (&bypass.exact, &bypass.prefix) {
-            (Some(exact), None) => Pattern::Exact(exact.as_str().into()),
-            (None, Some(prefix)) if prefix == "/" => Pattern::Any,
-            (None, Some(prefix)) => Pattern::Prefix(prefix.as_str().into()),
-            _ => return None,
-        };
-        let methods = bypass.methods.as_ref();
-        Some(Self {
-            pattern,
-            token: bypass.token,
-            methods: methods.map(|list| list.iter().map(|name| name.as_str().into()).collect()),
-        })
-    }
-
     fn covers(&self, request: &Request<'_>) -> bool {
         self.pattern.covers(request.path()) && self.allows_method(request)
     }

@@ -27,16 +27,19 @@ fn exact(text: &str) -> Bypass {
 
 fn mistakes_in(bypass: &Bypass) -> Vec<String> {
     let mut errors = ConfigErrors::new();
-    errors.each("bypass", std::slice::from_ref(bypass), |errors, item| {
-        item.check(errors);
-    });
+    let policy = Policy::build(std::slice::from_ref(bypass), &mut errors);
+    assert_eq!(policy.is_some(), errors.is_empty());
     let found = errors.into_vec();
     found.iter().map(ToString::to_string).collect()
 }
 
+fn policy_of(bypasses: &[Bypass]) -> Policy {
+    Policy::build(bypasses, &mut ConfigErrors::new()).expect("the routes are sound")
+}
+
 #[test]
 fn tricky_paths_are_never_exempt() {
-    let policy = Policy::new(&[prefix("/public/"), prefix("/open"), exact("/healthz")]);
+    let policy = policy_of(&[prefix("/public/"), prefix("/open"), exact("/healthz")]);
     for target in [
         "",
         "*",
@@ -110,7 +113,7 @@ fn tricky_paths_are_never_exempt() {
 
 #[test]
 fn headers_that_replace_the_path_end_the_exemption() {
-    let policy = Policy::new(&[prefix("/public/")]);
+    let policy = policy_of(&[prefix("/public/")]);
     let with = |name: &'static str, value: &'static str| {
         let mut request = request("/public/a?b=c");
         request.headers.push(name, value.as_bytes());
@@ -141,7 +144,7 @@ fn headers_that_replace_the_path_end_the_exemption() {
 
 #[test]
 fn methods_are_compared_with_case_and_cannot_be_overridden() {
-    let policy = Policy::new(&[Bypass {
+    let policy = policy_of(&[Bypass {
         methods: Some(vec!["GET".to_owned(), "HEAD".to_owned()]),
         ..prefix("/public/")
     }]);
@@ -163,7 +166,7 @@ fn methods_are_compared_with_case_and_cannot_be_overridden() {
 
 #[test]
 fn the_query_cannot_override_the_method() {
-    let policy = Policy::new(&[Bypass {
+    let policy = policy_of(&[Bypass {
         methods: Some(vec!["GET".to_owned()]),
         ..prefix("/public/")
     }]);
@@ -228,7 +231,7 @@ fn the_query_cannot_override_the_method() {
         overridden.headers.push(name, b"DELETE");
         assert!(policy.exempts(&overridden).is_none(), "{name}");
     }
-    let every_method = Policy::new(&[prefix("/public/")]);
+    let every_method = policy_of(&[prefix("/public/")]);
     assert!(
         every_method
             .exempts(&request("/public/a?_method=DELETE"))
@@ -246,7 +249,7 @@ fn preflight_requests_may_be_exempt_everywhere() {
     for methods in [&["GET", "OPTIONS"][..], &["HEAD"], &[]] {
         assert!(!mistakes_in(&preflight(methods)).is_empty(), "{methods:?}");
     }
-    let policy = Policy::new(&[preflight(&["OPTIONS"])]);
+    let policy = policy_of(&[preflight(&["OPTIONS"])]);
     for target in ["/", "/a%2fb", "/a/../b", "/a;b//c", "*", "/a?_x=é"] {
         let asked = |method, headers| Request {
             method,
@@ -268,7 +271,7 @@ fn the_first_entry_that_fits_says_what_happens_to_a_token() {
         token: Tokens::Optional,
         ..prefix("/public/")
     };
-    let policy = Policy::new(&[exact("/public/logo.png"), optional]);
+    let policy = policy_of(&[exact("/public/logo.png"), optional]);
     for (target, expected) in [
         ("/public/logo.png", Some(Tokens::Ignored)),
         ("/public/a", Some(Tokens::Optional)),
@@ -324,19 +327,12 @@ fn unsound_entries_are_refused_and_exempt_nothing() {
             found.iter().any(|text| text.contains(expected)),
             "{found:?}"
         );
-        let policy = Policy::new(std::slice::from_ref(&bypass));
-        for target in ["/", "/a", "/b", "/public/a"] {
-            assert!(
-                policy.exempts(&request(target)).is_none(),
-                "{bypass:?} {target}"
-            );
-        }
     }
 }
 
 #[test]
 fn plain_paths_are_exempt_as_documented() {
-    let policy = Policy::new(&[
+    let policy = policy_of(&[
         prefix("/public/"),
         prefix("/open"),
         exact("/healthz"),

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::core::config_error::ConfigErrors;
-use crate::core::secret::{Encoding, Secret};
+use crate::core::secret::{Encoding, Source};
 use crate::core::units::Bytes;
 
 pub use issuer::{BoundTokens, IssuerConfig, check_issuers};
@@ -17,9 +17,9 @@ pub use issuer::{BoundTokens, IssuerConfig, check_issuers};
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretConfig {
-    /// The secret itself.
+    /// The secret itself, `{ file: PATH }` or `{ env: NAME }`.
     #[serde(default)]
-    pub value: Option<Secret>,
+    pub value: Option<Source>,
     /// A file that holds the secret. One line break at the end of text is dropped.
     #[serde(default)]
     pub value_file: Option<PathBuf>,

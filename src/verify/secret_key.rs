@@ -40,7 +40,11 @@ fn too_short(algorithm: Algorithm, length: usize) -> String {
 /// # Errors
 /// When the file cannot be read or the secret is too short, for people.
 pub(super) fn load(issuer: &IssuerConfig, config: &SecretConfig) -> Result<KeySet, String> {
-    let written = Secret::resolve("value", config.value.as_ref(), config.value_file.as_ref())?;
+    let written = match (&config.value, &config.value_file) {
+        (Some(value), _) => value.read()?,
+        (None, Some(path)) => Secret::from_file(path)?,
+        (None, None) => return Err("value or value_file is missing".to_owned()),
+    };
     let secret = config.encoding.decode(written)?;
     let algorithms = algorithms(issuer, &secret)?;
     Ok(KeySet::of(Key::from_secret(

@@ -141,7 +141,7 @@ impl ProxyConfig {
         match self.config.load() {
             Ok(config) => match self.render(&config) {
                 Ok(text) => print(&text),
-                Err(problem) => complain(&format!("{}: {problem}", self.config.path.display())),
+                Err(error) => complain(&format!("{}: {error}", self.config.path.display())),
             },
             Err(code) => code,
         }

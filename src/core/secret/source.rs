@@ -18,7 +18,27 @@ use crate::core::shorthand::{OneOrMany, TextOr};
 pub struct Sources(OneOrMany<Source>);
 
 /// One secret.
-pub(super) type Source = TextOr<Secret, Elsewhere>;
+pub type Source = TextOr<Secret, Elsewhere>;
+
+impl Source {
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// When it is empty or cannot be read, for people.
+    pub fn read(&self) -> Result<Secret, String> {
+        match self {
+            Self::Text(secret) if secret.expose().is_empty() => Err("the secret is empty".into()),
+            Self::Text(secret) => Ok(secret.clone()),
+            Self::More(Elsewhere::File(path)) => Secret::from_file(path),
+            Self::More(Elsewhere::Env(name)) => match std::env::var(name) {
+                Ok(value) if !value.is_empty() => Ok(Secret::new(value)),
+                _ => Err(format!(
+                    "the environment variable {name} is empty or not set"
+                )),
+            },
+        }
+    }
+}
 
 /// Where a secret stands.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -120,16 +140,6 @@ impl Live {
         for source in sources {
             let mut watched = Watched::default();
             match source {
-                Source::Text(secret) => watched.secret = Some(live.sound(secret)?),
-                Source::More(Elsewhere::Env(name)) => {
-                    let value = std::env::var(&name).unwrap_or_default();
-                    if value.is_empty() {
-                        return Err(format!(
-                            "the environment variable {name} is empty or not set"
-                        ));
-                    }
-                    watched.secret = Some(live.sound(Secret::new(value))?);
-                }
                 Source::More(Elsewhere::File(path)) => {
                     watched.stamp = stamp(&path);
                     let read = Secret::read(&path)?;
@@ -140,6 +150,7 @@ impl Live {
                     }
                     watched.file = Some(path);
                 }
+                fixed => watched.secret = Some(live.sound(fixed.read()?)?),
             }
             secrets.push(watched);
         }

@@ -300,7 +300,7 @@ fn every_mistake_in_the_configuration_is_named() {
     let paths: Vec<_> = errors
         .into_vec()
         .into_iter()
-        .map(|problem| problem.path)
+        .map(|error| error.path)
         .collect();
     assert_eq!(
         paths,

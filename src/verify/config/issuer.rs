@@ -322,7 +322,7 @@ impl IssuerConfig {
             }
         }
         if let Some(secret) = &self.secret
-            && let Some(value) = &secret.value
+            && let Some(TextOr::Text(value)) = &secret.value
         {
             let decoded = secret.encoding.decode(value.clone());
             let served = decoded.and_then(|value| secret_key::algorithms(self, &value));

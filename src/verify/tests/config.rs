@@ -15,7 +15,7 @@ fn mistakes(change: impl FnOnce(&mut Value)) -> Vec<String> {
     change(&mut config);
     let mut errors = ConfigErrors::new();
     check_issuers(&[read(&config)], &mut errors);
-    let paths = errors.into_vec().into_iter().map(|problem| problem.path);
+    let paths = errors.into_vec().into_iter().map(|error| error.path);
     paths
         .map(|path| path.trim_start_matches("issuers[0].").to_owned())
         .collect()
@@ -121,20 +121,26 @@ fn without_a_list_a_short_secret_serves_the_short_hashes_only() {
 fn a_secret_may_come_from_a_file_and_a_short_one_stops_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("secret");
-    let config = json!({
-        "issuer": ISSUER, "audiences": ["api"], "secret": {"value_file": path},
-    });
-    std::fs::write(&path, format!("{SECRET}\n")).unwrap();
-    let verifier = World::new().verifier(std::slice::from_ref(&config));
-    let token = HMAC.token("HS512", "x", &claims());
-    assert_eq!(refusal(&verifier, &token), None);
-    std::fs::write(&path, "short").unwrap();
-    let errors = World::new().build(&[config]).unwrap_err().into_vec();
-    assert_eq!(errors[0].path, "issuers[0].secret");
-    assert!(
-        !errors[0].message.contains("short\""),
-        "{}",
-        errors[0].message
+    let of = |secret: Value| json!({ "issuer": ISSUER, "audiences": ["api"], "secret": secret });
+    for secret in [
+        json!({ "value_file": path }),
+        json!({ "value": { "file": path } }),
+    ] {
+        std::fs::write(&path, format!("{SECRET}\n")).unwrap();
+        let verifier = World::new().verifier(&[of(secret.clone())]);
+        let token = HMAC.token("HS512", "x", &claims());
+        assert_eq!(refusal(&verifier, &token), None);
+        std::fs::write(&path, "short").unwrap();
+        let errors = World::new().build(&[of(secret)]).unwrap_err().into_vec();
+        assert_eq!(errors[0].path, "issuers[0].secret");
+        let message = &errors[0].message;
+        assert!(!message.contains("short\""), "{message}");
+    }
+    let absent = of(json!({ "value": { "env": "PORTCULLIS_NO_SUCH_VARIABLE" } }));
+    let errors = World::new().build(&[absent]).unwrap_err().into_vec();
+    assert_eq!(
+        errors[0].message,
+        "the environment variable PORTCULLIS_NO_SUCH_VARIABLE is empty or not set"
     );
 }
 

@@ -137,7 +137,7 @@ async fn discovery_hints_at_the_profile_and_is_no_mistake_when_it_fails() {
 }
 
 #[test]
-fn problems_come_as_json_too() {
+fn errors_come_as_json_too() {
     let file = written(&with("algorithms", "algoritms"));
     let name = file.path().to_str().unwrap();
     let output = portcullis(&["check-config", "--config", name, "--output", "json"], &[]);
@@ -172,7 +172,7 @@ fn a_good_configuration_comes_as_json_too() {
 }
 
 #[test]
-fn serve_tells_every_problem_and_ends_with_1() {
+fn serve_prints_every_error_and_exits_with_1() {
     let file = written(&with("algorithms", "algoritms").replace("1h", "soon"));
     let output = portcullis(&["serve", "-c", file.path().to_str().unwrap()], &[]);
     assert_eq!(output.status.code(), Some(1));
