@@ -64,7 +64,12 @@ impl Default for Config {
         ];
         Self {
             headers: headers
-                .map(|(name, claim)| (name.to_owned(), claim.parse().expect("it is a plain name")))
+                .map(|(name, claim)| {
+                    (
+                        name.to_owned(),
+                        ClaimPath::parse(claim).expect("it is a plain name"),
+                    )
+                })
                 .into(),
             drop_token: false,
             refuse_spoofed: true,

@@ -188,7 +188,7 @@ mod tests {
 
     fn one(claim: &serde_json::Value) -> Option<String> {
         let verified = testing::verified(&json!({ "iss": "https://id.example.com", "c": claim }));
-        Source::Claim("c".parse().unwrap()).value(&verified.claims)
+        Source::Claim(ClaimPath::parse("c").unwrap()).value(&verified.claims)
     }
 
     #[test]

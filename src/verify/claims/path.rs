@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Members of a token's payload that nest deeper than this are refused with the token.
+/// A token whose payload nests deeper is refused.
 const DEEPEST: usize = 32;
 
 /// Registered claims that verification accepts as text, number or list only (RFC 7519 §4.1).
@@ -35,7 +35,7 @@ pub(super) enum Steps {
 /// The names of the members to step into, outermost first; never empty.
 pub(super) type Path = Box<[Box<str>]>;
 
-/// The text names no claim that a token can have.
+/// Why a text is not the name of a claim.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPath {
     #[error("names no claim")]
@@ -77,9 +77,8 @@ impl ClaimPath {
     }
 
     /// Reads the name of a claim in a revocation record. It never fails, because a revocation that
-    /// is not understood is not enforced: what is no path names the member that is called so. A
-    /// member called `a.b` goes before the path `a.b`, because records of earlier versions know no
-    /// paths.
+    /// cannot be read is not enforced: text that is no path is the name of a member. A member called
+    /// `a.b` goes before the path `a.b`, because records of earlier versions have no paths.
     #[must_use]
     pub fn of_record(text: &str) -> Self {
         let steps = match Self::parse(text).map(|read| read.steps) {
@@ -93,13 +92,13 @@ impl ClaimPath {
         }
     }
 
-    /// As it was written.
+    /// Returns the name as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The members to step into, for each alternative.
+    /// Returns the members to step into, for each alternative.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &[Box<str>]> {
         let (member, paths) = match &self.steps {
             Steps::Member(name) => (Some(std::slice::from_ref(name)), &[][..]),
@@ -150,14 +149,6 @@ fn check(path: &[Box<str>]) -> Result<(), BadPath> {
     (path.len() <= DEEPEST)
         .then_some(())
         .ok_or(BadPath::TooDeep)
-}
-
-impl std::str::FromStr for ClaimPath {
-    type Err = BadPath;
-
-    fn from_str(text: &str) -> Result<Self, BadPath> {
-        Self::parse(text)
-    }
 }
 
 impl PartialEq for ClaimPath {

@@ -166,7 +166,7 @@ fn claims_are_read_out() {
     assert_eq!(claims.subject.as_deref(), Some("alice"));
     assert_eq!(claims.client.as_deref(), Some("web"));
     assert_eq!(claims.token_id.as_deref(), Some("token-1"));
-    let audiences: ClaimPath = "aud".parse().unwrap();
+    let audiences = ClaimPath::parse("aud").unwrap();
     assert_eq!(claims.values(&audiences).as_slice(), ["other", "api"]);
 }
 
