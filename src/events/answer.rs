@@ -1,9 +1,10 @@
 //! What a sender is told. Every failure becomes a response here and nowhere else.
 
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
+use super::auth::Unproven;
 use super::metrics::Ended;
 use super::outcome::Rejection;
 use crate::net::{last, problem, uncached};
@@ -27,6 +28,15 @@ pub(super) enum Failure {
     Unavailable(String),
 }
 
+impl From<Unproven> for Failure {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::Forged(why) => Self::Unauthenticated(why),
+            Unproven::KeysUnavailable(why) => Self::Unavailable(why),
+        }
+    }
+}
+
 impl Failure {
     pub(super) const fn ended(&self) -> Ended {
         match self {
@@ -39,75 +49,61 @@ impl Failure {
         }
     }
 
-    const fn status(&self) -> StatusCode {
+    /// Returns the answer. It says what the sender may know; what went wrong inside stays in the
+    /// log. Strangers lose their connection, and so do senders whose body is not worth reading on.
+    pub(super) fn answer(&self) -> Response {
         match self {
-            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Broken | Self::Malformed(_) => StatusCode::BAD_REQUEST,
-        }
-    }
-
-    /// What the sender may know. What went wrong inside stays in the log.
-    fn detail(&self) -> String {
-        match self {
-            Self::Unauthenticated(_) => "the credentials are absent or wrong".to_owned(),
-            Self::Busy => "too many events at once".to_owned(),
-            Self::TooLarge => "the body is larger than this listener takes".to_owned(),
-            Self::Slow => "the body did not come in time".to_owned(),
-            Self::Broken => "the body broke off".to_owned(),
-            Self::WrongType => "the body must be application/json, not compressed".to_owned(),
-            Self::Malformed(rejection) => rejection.to_string(),
-            Self::Unavailable(_) => "the event could not be made durable; send it again".to_owned(),
-        }
-    }
-
-    /// Whether the connection ends with this answer: strangers keep none, and what is left of a
-    /// body is not worth reading.
-    const fn is_last(&self) -> bool {
-        match self {
-            Self::Unauthenticated(_) | Self::Busy | Self::TooLarge | Self::Slow | Self::Broken => {
-                true
-            }
-            Self::WrongType | Self::Malformed(_) | Self::Unavailable(_) => false,
+            Self::Unauthenticated(_) => with(
+                last(problem(
+                    StatusCode::UNAUTHORIZED,
+                    "the credentials are absent or wrong",
+                )),
+                header::WWW_AUTHENTICATE,
+                "Basic realm=\"events\"",
+            ),
+            Self::Busy => last(try_again("too many events at once")),
+            Self::TooLarge => last(problem(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is larger than this listener takes",
+            )),
+            Self::Slow => last(problem(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not come in time",
+            )),
+            Self::Broken => last(problem(StatusCode::BAD_REQUEST, "the body broke off")),
+            Self::WrongType => problem(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body must be application/json, not compressed",
+            ),
+            Self::Malformed(rejection) => problem(StatusCode::BAD_REQUEST, &rejection.to_string()),
+            Self::Unavailable(_) => try_again("the event could not be made durable; send it again"),
         }
     }
 }
 
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let response = problem(self.status(), &self.detail());
-        let mut response = if self.is_last() {
-            last(response)
-        } else {
-            response
-        };
-        let header = match self {
-            Self::Unauthenticated(_) => (header::WWW_AUTHENTICATE, "Basic realm=\"events\""),
-            Self::Busy | Self::Unavailable(_) => (header::RETRY_AFTER, "1"),
-            _ => return response,
-        };
-        let value = HeaderValue::from_static(header.1);
-        response.headers_mut().insert(header.0, value);
-        response
-    }
+fn try_again(detail: &str) -> Response {
+    let response = problem(StatusCode::SERVICE_UNAVAILABLE, detail);
+    with(response, header::RETRY_AFTER, "1")
 }
 
-/// 200 without a body.
+fn with(mut response: Response, name: HeaderName, value: &'static str) -> Response {
+    response
+        .headers_mut()
+        .insert(name, HeaderValue::from_static(value));
+    response
+}
+
+/// Returns 200 without a body.
 pub(super) fn accepted() -> Response {
     uncached(Response::new(Body::empty()))
 }
 
-/// No such source. The configured names are not told.
+/// There is no such source. The configured names are not told.
 pub(super) fn not_found() -> Response {
     last(problem(StatusCode::NOT_FOUND, "no such event source"))
 }
 
 pub(super) fn wrong_method() -> Response {
-    let mut response = last(problem(StatusCode::METHOD_NOT_ALLOWED, "events are posted"));
-    let value = HeaderValue::from_static("POST");
-    response.headers_mut().insert(header::ALLOW, value);
-    response
+    let response = last(problem(StatusCode::METHOD_NOT_ALLOWED, "events are posted"));
+    with(response, header::ALLOW, "POST")
 }

@@ -1,16 +1,15 @@
-//! One delivery. The body of an unverified one can be hashed and nothing else.
+//! One delivery. The body of an unverified one cannot be read.
 
 use std::marker::PhantomData;
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::auth::{Admitted, BodyHash, Credentials, Unproven};
 use super::keys::Keys;
-use super::source::Source;
 use crate::core::clock::UnixMillis;
 
-/// Nobody knows who sent it.
+/// The credentials in the headers held, but the body may be anybody's.
 #[derive(Debug)]
 pub struct Unverified(());
 
@@ -26,18 +25,14 @@ pub struct Delivery<State> {
     state: PhantomData<State>,
 }
 
-/// Why a delivery stays unverified.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unproven {
-    /// It is not the sender's. The sentence is for the log; the caller is not told.
-    Forged(&'static str),
-    /// It cannot be told now, because the issuer's keys are not at hand.
-    KeysUnavailable(String),
-}
-
 impl Delivery<Unverified> {
     #[must_use]
-    pub const fn new(headers: HeaderMap, body: Bytes, received_at: UnixMillis) -> Self {
+    pub(super) const fn new(
+        _proof: Admitted,
+        headers: HeaderMap,
+        body: Bytes,
+        received_at: UnixMillis,
+    ) -> Self {
         Self {
             headers,
             body,
@@ -46,41 +41,26 @@ impl Delivery<Unverified> {
         }
     }
 
-    /// Checks every proof that the source asks for, over the raw bytes.
+    /// Checks the signature over the raw bytes, if the source asks for one.
     ///
     /// # Errors
-    /// The first proof that does not hold.
-    pub async fn authenticate(
+    /// When the signature does not hold, or cannot be checked now.
+    pub(super) async fn authenticate(
         self,
-        source: &Source,
+        credentials: &Credentials,
+        signature: BodyHash,
+        issuer: &str,
         keys: &dyn Keys,
     ) -> Result<Delivery<Verified>, Unproven> {
-        if !source.credentials.admit(&self.headers) {
-            return Err(Unproven::Forged("the credentials do not match"));
-        }
-        if let Some(signature) = &source.credentials.signature {
-            let signed = source
-                .format
-                .check_signature(&self, signature, &source.issuer, keys);
-            signed.await?;
-        }
+        let (headers, body) = (&self.headers, &self.body);
+        let checked = credentials.check_signature(signature, headers, body, issuer, keys);
+        checked.await?;
         Ok(Delivery {
             headers: self.headers,
             body: self.body,
             received_at: self.received_at,
             state: PhantomData,
         })
-    }
-
-    /// The value of a header that stands exactly once.
-    pub(super) fn header(&self, name: &str) -> Option<&[u8]> {
-        let mut values = self.headers.get_all(name).iter();
-        let value = values.next()?;
-        values.next().is_none().then(|| value.as_bytes())
-    }
-
-    pub(super) fn sha256(&self) -> digest::Digest {
-        digest::digest(&digest::SHA256, &self.body)
     }
 }
 
@@ -96,7 +76,7 @@ impl Delivery<Verified> {
     }
 }
 
-/// For the tests of formats, which begin where authentication ended.
+/// Makes a delivery for the tests of formats, which begin where authentication ended.
 #[cfg(test)]
 pub(super) const fn verified(
     headers: HeaderMap,
@@ -111,7 +91,7 @@ pub(super) const fn verified(
     }
 }
 
-/// Neither the headers, which carry secrets, nor the body, which is about people.
+/// Shows neither the headers, which carry secrets, nor the body, which is about people.
 impl<State> std::fmt::Debug for Delivery<State> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Delivery")

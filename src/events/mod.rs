@@ -1,37 +1,37 @@
-//! Events: what identity providers tell about users, sessions and tokens that are no longer good.
+//! Events: what identity providers say about users, sessions and tokens that are no longer good.
 //!
-//! A delivery comes in as raw bytes ([`Delivery<Unverified>`]); once every configured proof of the
-//! sender holds it is a [`Delivery<Verified>`], and only then its body can be read. Its format maps
-//! it to an [`Outcome`]; the records in it are made durable; then the sender gets its 200.
+//! [`auth`] admits the sender by the headers. A [`Delivery<Unverified>`] holds the raw bytes; once
+//! every configured proof holds it is a [`Delivery<Verified>`], and only then its body can be read.
+//! The format of the source maps it to an [`Outcome`]; the receiver makes the records in it durable;
+//! then the sender gets its 200.
 //!
-//! A new format is one file with its `Config`, its signature check and its mapping, one line in
-//! the enum [`Format`], and the arms that the compiler then asks for.
+//! A format is a folder in [`formats`] with its options, the members that it reads and its mapping,
+//! and one line in the table of [`formats`]. It returns what it needs as data ([`dialect`]).
 
 mod answer;
-mod credentials;
+mod auth;
 mod delivery;
-mod format;
-pub mod fusionauth;
-mod json;
+mod dialect;
+pub mod formats;
 mod keys;
 mod later;
 mod metrics;
 mod outcome;
+mod payload;
 mod receiver;
 mod serve;
-mod signature;
 mod source;
 #[cfg(test)]
 mod tests;
 
-pub use credentials::{BasicConfig, Config as CredentialsConfig, HeaderConfig};
-pub use delivery::{Delivery, Unproven, Unverified, Verified};
-pub use format::{Format, Origin};
+pub use auth::{BasicConfig, Config as CredentialsConfig, HeaderConfig, SignatureConfig};
+pub use delivery::{Delivery, Unverified, Verified};
+pub use dialect::Origin;
+pub use formats::Format;
 pub use keys::{Keys, Record, SignatureError};
 pub use later::Later;
 pub use metrics::Metrics;
 pub use outcome::{Effect, Outcome, Rejection};
 pub use receiver::Receiver;
-pub use serve::{Current, router, serve};
-pub use signature::Config as SignatureConfig;
+pub use serve::{Current, serve};
 pub use source::{ListenerConfig, Source, SourceConfig, check};

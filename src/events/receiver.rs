@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, Method, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{self, Failure};
-use super::delivery::{Delivery, Unproven, Unverified};
-use super::format::Origin;
+use super::delivery::{Delivery, Unverified};
+use super::dialect::Origin;
 use super::keys::{Keys, Record};
 use super::later::Later;
 use super::metrics::{Ended, Metrics};
@@ -23,8 +23,7 @@ use super::source::{ListenerConfig, Source};
 use crate::core::clock::Clock;
 use crate::net::Seat;
 
-/// Everything that the handling of an event depends on. It can be replaced as a whole; today it is
-/// built once, at the start.
+/// Handles events. It can be replaced as a whole; today it is built once, at the start.
 pub struct Receiver {
     sources: HashMap<String, Arc<Source>>,
     keys: Arc<dyn Keys>,
@@ -76,45 +75,79 @@ impl Receiver {
         self.limits.body_timeout.0 + recorded.max().unwrap_or_default()
     }
 
-    /// Handles one event for the source `name`.
-    pub(super) async fn handle(self: &Arc<Self>, name: &str, request: Request<Body>) -> Response {
-        let Some(source) = self.sources.get(name) else {
-            self.metrics.unknown_source();
-            return answer::not_found();
-        };
-        // Counts a sender that hangs up: then this future is dropped where it waits.
-        let mut counted = Counted {
-            receiver: self,
-            source,
-            started: Instant::now(),
-            ended: Ended::SenderGone,
-        };
-        match self.accept(source, request).await {
-            Ok(ended) => {
-                counted.ended = ended;
-                answer::accepted()
-            }
-            Err(failure) => {
-                counted.ended = failure.ended();
-                note_failure(source, &failure);
-                failure.into_response()
+    /// Starts to handle a request and returns its answer. The work begins at once, in a task of its
+    /// own: an event that was sent in full is recorded although its sender may have hung up by now. A
+    /// sender that hangs up is counted when the answer is dropped.
+    pub(super) fn receive(
+        self: Arc<Self>,
+        request: Request<Body>,
+    ) -> impl Future<Output = Response> + Send + use<> {
+        let started = self.source(&request).map(|source| {
+            let counted = Counted {
+                metrics: Arc::clone(&self.metrics),
+                source: Arc::clone(&source),
+                started: Instant::now(),
+                ended: Ended::SenderGone,
+            };
+            (counted, tokio::spawn(self.handle(source, request)))
+        });
+        async {
+            let (mut counted, work) = match started {
+                Ok(started) => started,
+                Err(refusal) => return refusal,
+            };
+            let finished = work.await;
+            let finished =
+                finished.unwrap_or_else(|died| Err(Failure::Unavailable(died.to_string())));
+            match finished {
+                Ok(ended) => {
+                    counted.ended = ended;
+                    answer::accepted()
+                }
+                Err(failure) => {
+                    counted.ended = failure.ended();
+                    failure.answer()
+                }
             }
         }
     }
 
-    /// Admits the sender, reads its event and waits until it is dealt with, which goes on when the
-    /// sender hangs up or time is over: a record is never left half-way. The credentials in the
-    /// headers come first, so that a stranger can neither make us read a body nor take a place
-    /// from those who may send one.
+    fn source(&self, request: &Request<Body>) -> Result<Arc<Source>, Response> {
+        let name = request.uri().path().strip_prefix("/events/");
+        let name = name.filter(|name| !name.is_empty() && !name.contains('/'));
+        let name = name.ok_or_else(answer::not_found)?;
+        if request.method() != Method::POST {
+            return Err(answer::wrong_method());
+        }
+        self.sources.get(name).cloned().ok_or_else(|| {
+            self.metrics.unknown_source();
+            answer::not_found()
+        })
+    }
+
+    async fn handle(
+        self: Arc<Self>,
+        source: Arc<Source>,
+        request: Request<Body>,
+    ) -> Result<Ended, Failure> {
+        let handled = self.accept(&source, request).await;
+        if let Err(failure) = &handled {
+            log_failure(&source, failure);
+        }
+        handled
+    }
+
+    /// Admits the sender, reads its event and waits until it is dealt with. That goes on when time
+    /// is over: a record is never left half-way. The credentials in the headers come first, so that
+    /// a stranger can neither make us read a body nor take a place from those who may send one.
     async fn accept(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         source: &Arc<Source>,
         request: Request<Body>,
     ) -> Result<Ended, Failure> {
         let (head, body) = request.into_parts();
-        if !source.credentials.admit(&head.headers) {
-            return Err(Failure::Unauthenticated("the credentials do not match"));
-        }
+        let admitted = source.credentials.admit(&head.headers);
+        let admitted = admitted.ok_or(Failure::Unauthenticated("the credentials do not match"))?;
         if let Some(seat) = head.extensions.get::<Arc<Seat>>() {
             seat.settle();
         }
@@ -125,10 +158,10 @@ impl Receiver {
         if !is_json(&head.headers) {
             return Err(Failure::WrongType);
         }
-        let delivery = Delivery::new(head.headers, body, self.clock.now());
-        let work = Arc::clone(self).finish(Arc::clone(source), delivery, place);
+        let delivery = Delivery::new(admitted, head.headers, body, self.clock.now());
         let patience = source.record_timeout(&self.limits);
-        match tokio::time::timeout(patience, tokio::spawn(work)).await {
+        let work = tokio::spawn(self.finish(Arc::clone(source), delivery, place));
+        match tokio::time::timeout(patience, work).await {
             Ok(Ok(finished)) => finished,
             Ok(Err(died)) => Err(Failure::Unavailable(died.to_string())),
             Err(_) => Err(Failure::Unavailable(format!(
@@ -138,7 +171,7 @@ impl Receiver {
         }
     }
 
-    /// Authenticates, maps, makes durable. Head and body are gone before the disk is waited for: as
+    /// Authenticates, maps, makes durable. Head and body are dropped before the disk is waited for: as
     /// long as they live, the connection needs new memory to read on.
     async fn finish(
         self: Arc<Self>,
@@ -146,12 +179,15 @@ impl Receiver {
         delivery: Delivery<Unverified>,
         _place: OwnedSemaphorePermit,
     ) -> Result<Ended, Failure> {
-        let delivery = delivery.authenticate(&source, &*self.keys).await?;
+        let dialect = source.format.dialect();
+        let (credentials, signature) = (&source.credentials, dialect.signature());
+        let proven = delivery.authenticate(credentials, signature, &source.issuer, &*self.keys);
+        let delivery = proven.await?;
         let origin = Origin {
             source: &source.name,
             issuer: &source.issuer,
         };
-        let outcome = source.format.revocations(&delivery, origin);
+        let outcome = dialect.map(&delivery, origin);
         let Outcome { event, id, effect } = outcome.map_err(Failure::Malformed)?;
         let received_at = delivery.received_at();
         drop(delivery);
@@ -203,23 +239,21 @@ impl Receiver {
 }
 
 /// Counts a request when it is over, however it ends.
-struct Counted<'a> {
-    receiver: &'a Receiver,
-    source: &'a Source,
+struct Counted {
+    metrics: Arc<Metrics>,
+    source: Arc<Source>,
     started: Instant,
     ended: Ended,
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        self.receiver
-            .metrics
-            .ended(&self.source.name, self.ended, took);
+        self.metrics.ended(&self.source.name, self.ended, took);
     }
 }
 
-fn note_failure(source: &Source, failure: &Failure) {
+fn log_failure(source: &Source, failure: &Failure) {
     let source = &*source.name;
     match failure {
         Failure::Unauthenticated(why) => {
@@ -236,21 +270,10 @@ fn note_failure(source: &Source, failure: &Failure) {
     }
 }
 
-impl From<Unproven> for Failure {
-    fn from(unproven: Unproven) -> Self {
-        match unproven {
-            Unproven::Forged(why) => Self::Unauthenticated(why),
-            Unproven::KeysUnavailable(why) => Self::Unavailable(why),
-        }
-    }
-}
-
-/// `application/json`, with any parameters, and not compressed.
+/// Returns whether the body is `application/json`, with any parameters, and not compressed.
 fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let kind = kind.and_then(|value| value.split(';').next());
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|value| value.to_str().ok()?.split(';').next());
     let coding = headers.get(header::CONTENT_ENCODING);
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
         && coding.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))

@@ -1,21 +1,17 @@
 //! The listener that identity providers reach. It may face the internet, so connections, heads,
-//! bodies and the lives of connections are all bounded. It speaks HTTP/1.1, which is what senders
-//! of webhooks speak.
+//! bodies and the lives of connections are all bounded. It speaks HTTP/1.1, as senders of webhooks do.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::post;
 use http::Request;
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
-use super::answer;
 use super::receiver::Receiver;
 use crate::net::{self, Listener, Patience, Places};
 
@@ -29,24 +25,15 @@ const CONNECTION_LIFE: Duration = Duration::from_mins(10);
 /// has to be read, and what the sender still sends has to be discarded.
 const SLACK: Duration = Duration::from_secs(12);
 
-/// `POST /events/<name>`.
-pub fn router(current: Current) -> Router {
-    Router::new()
-        .route("/events/{name}", post(receive))
-        .method_not_allowed_fallback(async || answer::wrong_method())
-        .fallback(async || answer::not_found())
-        .with_state(current)
-}
-
-async fn receive(
-    State(current): State<Current>,
-    name: Result<Path<String>, PathRejection>,
-    request: Request<Body>,
-) -> Response {
-    let Ok(Path(name)) = name else {
-        return answer::not_found();
-    };
-    current.load_full().handle(&name, request).await
+/// Answers `POST /events/<name>`.
+pub(super) fn service(
+    current: Current,
+) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
+{
+    tower::service_fn(move |request| {
+        let answer = current.load_full().receive(request);
+        async { Ok(answer.await) }
+    })
 }
 
 /// Serves until `shutdown`, then finishes the requests that are under way. A connection is settled
@@ -57,7 +44,6 @@ pub async fn serve(
     current: Current,
     shutdown: CancellationToken,
 ) {
-    let router = router(Arc::clone(&current));
     let last = current.load().longest_request() + SLACK;
     let each = |connection, seat| {
         let patience = Patience {
@@ -65,7 +51,8 @@ pub async fn serve(
             life: CONNECTION_LIFE,
             last,
         };
-        net::http1(connection, seat, router.clone(), patience, shutdown.clone())
+        let service = service(Arc::clone(&current));
+        net::http1(connection, seat, service, patience, shutdown.clone())
     };
     net::serve(listener, places, last, shutdown.clone(), each).await;
 }

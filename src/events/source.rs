@@ -6,8 +6,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::credentials::{self, Credentials};
-use super::format::{self, Format};
+use super::auth::{self, Credentials};
+use super::formats::{self, Format};
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::{Bytes, Span};
 
@@ -19,14 +19,14 @@ pub struct SourceConfig {
     /// records.
     pub name: String,
     /// What the sender speaks: `fusionauth`, or `{ fusionauth: { … } }` with options.
-    #[serde(deserialize_with = "format::deserialize")]
-    #[schemars(schema_with = "format::schema")]
+    #[serde(deserialize_with = "formats::deserialize")]
+    #[schemars(schema_with = "formats::schema")]
     pub format: Format,
     /// The issuer whose tokens this sender may revoke, exactly as in `issuers`. Of an issuer with
     /// `tenants`, one tenant's: the pattern with the tenant filled in.
     pub issuer: String,
     /// How the sender proves who it is.
-    pub auth: credentials::Config,
+    pub auth: auth::Config,
     /// In place of `event_listener.record_timeout`, for this sender.
     #[serde(default)]
     pub record_timeout: Option<Span>,
@@ -150,6 +150,6 @@ impl Source {
     pub(super) fn record_timeout(&self, limits: &ListenerConfig) -> Duration {
         let common = limits.record_timeout.map(|span| span.0);
         let set = self.record_timeout.or(common);
-        set.unwrap_or_else(|| self.format.patience())
+        set.unwrap_or_else(|| self.format.dialect().patience())
     }
 }

@@ -22,6 +22,8 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
+use super::formats::fusionauth;
+use super::serve::service;
 use super::*;
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::secret::Secret;
@@ -29,7 +31,7 @@ use crate::revocation::Draft;
 use crate::revocation::log::AppendError;
 use crate::verify::Algorithm;
 
-const DEACTIVATE: &[u8] = include_bytes!("fusionauth/payloads/user.deactivate.json");
+const DEACTIVATE: &[u8] = include_bytes!("formats/fusionauth/payloads/user.deactivate.json");
 const ISSUER: &str = "https://id.example.com";
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -170,7 +172,10 @@ fn open_door() -> Door {
 
 impl Door {
     async fn send(&self, request: Request<Body>) -> Response<Body> {
-        router(self.current.clone()).oneshot(request).await.unwrap()
+        service(self.current.clone())
+            .oneshot(request)
+            .await
+            .unwrap()
     }
 
     async fn status(&self, request: Request<Body>) -> StatusCode {

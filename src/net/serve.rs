@@ -1,12 +1,13 @@
 //! Accepts connections, drains them at shutdown, and serves HTTP/1.1 to peers that are not trusted.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -14,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::Service;
 
 use super::places::{Places, Seat};
 use super::{Backoff, Connection, Listener};
@@ -99,17 +100,20 @@ const LARGEST_HEAD: usize = 64 * 1024;
 
 /// Serves HTTP/1.1 on one connection until it ends. Requests carry the connection's [`Seat`] as an
 /// extension, for the router to settle it.
-pub async fn http1(
+pub async fn http1<S>(
     connection: Connection,
     seat: Arc<Seat>,
-    router: Router,
+    service: S,
     patience: Patience,
     shutdown: CancellationToken,
-) {
+) where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Arc::clone(&seat));
-        router.clone().oneshot(request)
+        service.clone().call(request)
     });
     let mut served = pin!(
         http1::Builder::new()

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Encoding, Secret, gone};
+use crate::core::config_error::ConfigErrors;
 use crate::core::shorthand::{OneOrMany, TextOr};
 
 /// A secret: the text itself, or where it stands. During a rotation a list of the new one and the
@@ -80,6 +81,19 @@ impl Sources {
             return Err(format!("{name} is empty"));
         }
         Ok(sources)
+    }
+
+    /// Reports a pair of fields `x` and `x_file` of which not exactly one is given. Files are left
+    /// unread: the configuration may be checked on another machine.
+    pub fn check(
+        name: &str,
+        given: Option<&Self>,
+        file: Option<&PathBuf>,
+        errors: &mut ConfigErrors,
+    ) {
+        if let Err(message) = Self::of(name, given, file) {
+            errors.push(name, message);
+        }
     }
 
     /// Returns the secrets that stand in the configuration itself.

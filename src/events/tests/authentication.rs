@@ -143,7 +143,12 @@ fn secrets_do_not_show() {
         "{shown}"
     );
     let headers = request(DEACTIVATE).headers().clone();
-    let delivery = Delivery::new(headers, Bytes::from_static(DEACTIVATE), UnixMillis(0));
+    let delivery = Delivery::new(
+        super::auth::Admitted::for_test(),
+        headers,
+        Bytes::from_static(DEACTIVATE),
+        UnixMillis(0),
+    );
     let shown = format!("{delivery:?}");
     assert!(
         !shown.contains("Basic") && !shown.contains("deactivate"),

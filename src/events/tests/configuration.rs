@@ -101,7 +101,7 @@ fn unsound_sources_are_refused_with_reason() {
         ),
         (
             auth(&|auth| auth.header = Some(header("authorization", "x"))),
-            "events[0].auth.header.name: basic needs the Authorization header too",
+            "events[0].auth.header.name: basic uses the Authorization header too",
         ),
         (
             auth(&|auth| auth.header = Some(header("a b", "x"))),

@@ -71,9 +71,12 @@ async fn more_events_than_can_be_handled_are_sent_away_and_strangers_take_no_pla
         ..FakeRecord::default()
     };
     let door = door(&basic_source(), limits, record);
-    let router = router(door.current.clone());
+    let router = service(door.current.clone());
     let mut first = boxed(router.oneshot(request(DEACTIVATE)));
     assert!(futures_util::poll!(&mut first).is_pending());
+    while *door.record.asked.lock().unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
     let response = door.send(request(DEACTIVATE)).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()["retry-after"], "1");
@@ -240,7 +243,7 @@ async fn other_paths_and_methods_lead_nowhere_and_name_nothing() {
         );
         assert_eq!(response.headers()["allow"], "POST");
     }
-    door.counts("events_total{source=\"\",result=\"unknown_source\"} 2");
+    door.counts("events_total{source=\"\",result=\"unknown_source\"} 3");
     assert_eq!(door.recorded(), 0);
 }
 
@@ -259,7 +262,7 @@ async fn unknown_types_are_acknowledged_and_counted_without_their_name() {
 #[tokio::test]
 async fn changed_keys_are_fetched_again() {
     let door = open_door();
-    let body = include_bytes!("../fusionauth/payloads/jwt.public-key.update.json");
+    let body = include_bytes!("../formats/fusionauth/payloads/jwt.public-key.update.json");
     assert_eq!(door.status(request(&body[..])).await, StatusCode::OK);
     assert_eq!(*door.keys.refetched.lock().unwrap(), [ISSUER]);
 }
@@ -267,7 +270,7 @@ async fn changed_keys_are_fetched_again() {
 #[tokio::test]
 async fn a_new_receiver_takes_over_with_the_next_request() {
     let door = open_door();
-    let router = router(door.current.clone());
+    let router = service(door.current.clone());
     let mut renamed = basic_source();
     renamed.name = "renamed".to_owned();
     let other = super::door(&renamed, ListenerConfig::default(), FakeRecord::default());

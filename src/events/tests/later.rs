@@ -5,7 +5,7 @@ use crate::core::kv::{KeyValueStore, Kind};
 use crate::core::units::Span;
 use crate::revocation::Action;
 
-const REACTIVATE: &[u8] = include_bytes!("../fusionauth/payloads/user.reactivate.json");
+const REACTIVATE: &[u8] = include_bytes!("../formats/fusionauth/payloads/user.reactivate.json");
 
 fn lifting_source() -> SourceConfig {
     let mut source = basic_source();

@@ -21,10 +21,24 @@ async fn serve_door(door: &Door) -> Served {
 }
 
 async fn serve_with(door: &Door, most: usize) -> Served {
+    let (listener, address) = bind().await;
+    serve_on(listener, address, door, most)
+}
+
+async fn bind() -> (net::Listener, std::net::SocketAddr) {
     let listener = net::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
     let Address::Tcp(address) = listener.address().unwrap() else {
         unreachable!("a TCP address was bound");
     };
+    (listener, address)
+}
+
+fn serve_on(
+    listener: net::Listener,
+    address: std::net::SocketAddr,
+    door: &Door,
+    most: usize,
+) -> Served {
     let shutdown = CancellationToken::new();
     let metrics = net::Metrics::register(&mut Registry::default());
     let places = Places::new("events", most, Duration::from_mins(1), &metrics);
@@ -231,9 +245,25 @@ async fn shutdown_finishes_what_is_under_way() {
     assert!(again.is_err(), "nobody listens any more");
 }
 
-/// The store answers nothing until the senders are gone, so the counts are exact.
+/// The end of the stream is there with the request when the server first reads.
 #[tokio::test]
-async fn senders_that_hang_up_are_counted_and_their_events_are_recorded() {
+async fn an_event_whose_sender_left_before_it_was_read_is_recorded() {
+    let (door, release) = held_door();
+    let (listener, address) = bind().await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = wire(DEACTIVATE.len(), DEACTIVATE);
+    stream.write_all(&request).await.unwrap();
+    drop(stream);
+    let _served = serve_on(listener, address, &door, 64);
+    senders_gone(&door, 1).await;
+    release.notify_one();
+    while door.recorded() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A door whose store answers once for each notification.
+fn held_door() -> (Door, Arc<Notify>) {
     let release = Arc::new(Notify::new());
     let record = FakeRecord {
         waits: Some(Arc::clone(&release)),
@@ -243,7 +273,20 @@ async fn senders_that_hang_up_are_counted_and_their_events_are_recorded() {
         record_timeout: Some(Span::secs(300)),
         ..ListenerConfig::default()
     };
-    let door = door(&basic_source(), limits, record);
+    (door(&basic_source(), limits, record), release)
+}
+
+async fn senders_gone(door: &Door, number: usize) {
+    let gone = format!("events_total{{source=\"fusionauth\",result=\"sender_gone\"}} {number}");
+    while !door.metrics().lines().any(|line| line == gone) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The store answers nothing until the senders are gone, so the counts are exact.
+#[tokio::test]
+async fn senders_that_hang_up_are_counted_and_their_events_are_recorded() {
+    let (door, release) = held_door();
     let served = serve_door(&door).await;
     for number in 1..=10 {
         let mut stream = TcpStream::connect(served.address).await.unwrap();
@@ -253,10 +296,7 @@ async fn senders_that_hang_up_are_counted_and_their_events_are_recorded() {
             tokio::task::yield_now().await;
         }
         drop(stream);
-        let gone = format!("events_total{{source=\"fusionauth\",result=\"sender_gone\"}} {number}");
-        while !door.metrics().lines().any(|line| line == gone) {
-            tokio::task::yield_now().await;
-        }
+        senders_gone(&door, number).await;
     }
     assert_eq!(door.recorded(), 0);
     for number in 1..=10 {

@@ -2,13 +2,17 @@ mod bodies;
 mod hostile;
 mod mapping;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::core::clock::UnixMillis;
+use crate::core::units::Span;
 use crate::events::delivery::verified;
+use crate::events::outcome::Effect;
 use crate::revocation::{Action, Draft};
 
 const USER: &str = "dfdbae16-7ed4-4a6c-8f1b-0a1de9a0e5b1";
@@ -31,7 +35,7 @@ fn config() -> Config {
 
 fn map(config: &Config, body: impl Into<Bytes>) -> Result<Outcome, Rejection> {
     let delivery = verified(HeaderMap::new(), body.into(), UnixMillis(CREATED));
-    revocations(config, &delivery, ORIGIN)
+    Dialect::map(config, &delivery, ORIGIN)
 }
 
 fn map_value(config: &Config, body: &Value) -> Result<Outcome, Rejection> {
@@ -41,7 +45,7 @@ fn map_value(config: &Config, body: &Value) -> Result<Outcome, Rejection> {
 fn payload(name: &str) -> Vec<u8> {
     let here = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/src/events/fusionauth/payloads"
+        "/src/events/formats/fusionauth/payloads"
     );
     std::fs::read(format!("{here}/{name}.json")).unwrap()
 }

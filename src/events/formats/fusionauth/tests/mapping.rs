@@ -168,7 +168,7 @@ fn payloads_map_to_these_records() {
 fn payload_files() -> Vec<std::path::PathBuf> {
     let here = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/src/events/fusionauth/payloads"
+        "/src/events/formats/fusionauth/payloads"
     );
     let files = std::fs::read_dir(here).unwrap();
     files.map(|file| file.unwrap().path()).collect()

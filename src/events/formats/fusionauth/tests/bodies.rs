@@ -25,17 +25,16 @@ fn a_member_may_not_stand_twice_however_it_is_spelt() {
             "event.type",
         ),
         (
-            format!(r#"{{"event":{{{sound},"foo":1,"foo":2,"user":{{"id":"a"}}}}}}"#),
-            "event.foo",
-        ),
-        (
             format!(r#"{{"event":{{{sound},"user":{{"id":"a"}}}},"\u0065vent":{{}}}}"#),
             "event",
         ),
     ] {
         let rejection = map(&config(), body.clone()).unwrap_err();
         assert_eq!(rejection.path, path, "{body}");
-        assert!(rejection.message.contains("stands twice"), "{rejection}");
+        assert!(
+            rejection.message.contains("duplicate member"),
+            "{rejection}"
+        );
     }
 }
 
@@ -51,10 +50,16 @@ fn what_is_no_json_is_refused_with_the_place_where_it_breaks() {
         (b"{\"event\":", "event"),
         (b"{\"event\":{\"type\":\"user.dea", "event.type"),
         (b"{\"event\":{\"type\":\"user.deactivate\"", "event"),
-        (b"{\"event\":{\"id\":\"\xff\"}}", "event.id"),
-        (b"{\"event\":{\"id\":\"\\ud800\"}}", "event.id"),
         (
-            b"{\"event\":{\"createInstant\":1e999}}",
+            b"{\"event\":{\"type\":\"user.delete\",\"id\":\"\xff\"}}",
+            "event.id",
+        ),
+        (
+            b"{\"event\":{\"type\":\"user.delete\",\"id\":\"\\ud800\"}}",
+            "event.id",
+        ),
+        (
+            b"{\"event\":{\"type\":\"user.delete\",\"id\":\"1\",\"createInstant\":1e999}}",
             "event.createInstant",
         ),
         (b"{\"event\":{\"createInstant\":01}}", "event.createInstant"),

@@ -1,0 +1,47 @@
+//! FusionAuth's webhooks.
+//!
+//! The user of an event is the token's `sub`; the application is the token's `applicationId` or,
+//! where it has none, its `aud`. Times are in **milliseconds**, lives of tokens in **seconds**.
+
+mod config;
+mod event;
+mod kind;
+mod mapping;
+mod members;
+mod refresh_token;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::core::config_error::ConfigErrors;
+use crate::events::auth::BodyHash;
+use crate::events::delivery::{Delivery, Verified};
+use crate::events::dialect::{Dialect, Origin};
+use crate::events::outcome::{Outcome, Rejection};
+
+pub use config::{Config, SessionScope};
+pub use kind::Kind;
+
+impl Dialect for Config {
+    fn check(&self, errors: &mut ConfigErrors) {
+        self.check(errors);
+    }
+
+    /// Answers before a read time-out of 2 s, which third parties publish in their configurations
+    /// of FusionAuth's webhooks.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(1500)
+    }
+
+    fn signature(&self) -> BodyHash {
+        BodyHash {
+            header: "x-fusionauth-signature-jwt",
+            claim: "request_body_sha256",
+        }
+    }
+
+    fn map(&self, delivery: &Delivery<Verified>, origin: Origin<'_>) -> Result<Outcome, Rejection> {
+        mapping::map(self, delivery.body(), origin)
+    }
+}
