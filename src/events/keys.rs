@@ -1,5 +1,4 @@
-//! What the event path needs of its surroundings: somebody who has the issuers' keys, and
-//! somebody who makes records durable.
+//! What the event path needs from the rest of the program: the issuers' keys, and a log to write to.
 
 use std::time::Duration;
 
@@ -15,11 +14,11 @@ use crate::verify::Algorithm;
 pub enum SignatureError {
     /// It does not hold, or no key of the issuer has its `kid`.
     Bad,
-    /// The issuer's keys cannot be had at the moment; the sender should try again.
+    /// The issuer's keys are not available at the moment; the sender should try again.
     Unavailable(String),
 }
 
-/// The key sets of the configured issuers.
+/// Gives access to the key sets of the configured issuers.
 pub trait Keys: Send + Sync + 'static {
     /// Verifies a compact JWS (RFC 7515 §3.1) with a key of `issuer` and returns its payload. Only
     /// `algorithms` may sign, each only with keys of its own type. No claim is checked.
@@ -30,15 +29,14 @@ pub trait Keys: Send + Sync + 'static {
         algorithms: &'a [Algorithm],
     ) -> BoxFuture<'a, Result<Bytes, SignatureError>>;
 
-    /// Asks for the issuer's keys to be fetched again soon, and does not wait for it.
+    /// Has the issuer's keys fetched again soon, without waiting for them.
     fn refetch(&self, issuer: &str);
 }
 
-/// The writing end of the log.
+/// Writes to the log of revocations.
 pub trait Record: Send + Sync + 'static {
-    /// Returns once all the drafts are durable, and how many were recorded; none of them counts
-    /// before. Waits until this replica enforces them too, but for that no longer than `within` from
-    /// the call.
+    /// Makes all drafts durable, or none, and returns how many were recorded. Waits until this replica
+    /// enforces them too, but not longer than `within` from the call.
     fn record(
         &self,
         drafts: Vec<Draft>,

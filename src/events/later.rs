@@ -1,10 +1,9 @@
 //! Lifts that were acknowledged and take effect later.
 //!
-//! A sender that asks before it commits may still take back what it said, so its lift waits. It lies
-//! in this replica's own directory until then, and survives a crash there. When it is due it is
-//! recorded like any event, with the time at which it occurred: what was revoked in the meantime
-//! stays revoked. A replica whose directory is lost loses the lift, which refuses too much and
-//! never too little.
+//! A sender may announce a reactivation before it commits it, so the lift waits in this replica's
+//! local store, where it survives a crash. When it is due it is recorded like any event, with the time
+//! at which it occurred: what was revoked in the meantime stays revoked. A replica that loses its
+//! directory loses the lift, which refuses too much and never too little.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,15 +19,15 @@ use crate::core::kv::{KeyValueStore, Kind};
 use crate::revocation::Draft;
 use crate::revocation::log::AppendError;
 
-/// Lifts that wait for their time.
+/// The delayed lifts of this replica.
 pub struct Later {
-    keep: Arc<dyn KeyValueStore>,
-    /// The name in the store under which they wait.
+    store: Arc<dyn KeyValueStore>,
+    /// The name under which they are stored.
     name: &'static str,
     record: Arc<dyn Record>,
     clock: Clock,
     waiting: Mutex<Vec<Waiting>>,
-    /// Only one change is saved at a time.
+    /// Held while a change is saved.
     saving: tokio::sync::Mutex<()>,
     added: Notify,
 }
@@ -42,24 +41,24 @@ struct Waiting {
 /// The names under which lifts may wait. All but the last are skipped when their value is damaged.
 const NAMES: [&str; 3] = ["", "2", "3"];
 
-fn load(keep: &dyn KeyValueStore, name: &str) -> io::Result<Vec<Waiting>> {
-    match keep.load(Kind::Lifts, name)? {
-        Some(kept) => Ok(serde_json::from_slice(&kept)?),
+fn load(store: &dyn KeyValueStore, name: &str) -> io::Result<Vec<Waiting>> {
+    match store.load(Kind::Lifts, name)? {
+        Some(stored) => Ok(serde_json::from_slice(&stored)?),
         None => Ok(Vec::new()),
     }
 }
 
 /// Reactivations are rare; more than this many at once are a mistake.
-const MOST: usize = 10_000;
+const MAX_WAITING: usize = 10_000;
 
-/// How often what waits is looked at.
+/// How often the list is searched for lifts that are due.
 const TICK: Duration = Duration::from_millis(500);
 
 impl Later {
     /// Reads what waited when the process ended. Blocks on the disk. A value that cannot be read is
     /// left where it is, and the next of [`NAMES`] is used.
-    pub fn open(keep: Arc<dyn KeyValueStore>, record: Arc<dyn Record>, clock: Clock) -> Self {
-        let read = |name: &'static str| match load(&*keep, name) {
+    pub fn open(store: Arc<dyn KeyValueStore>, record: Arc<dyn Record>, clock: Clock) -> Self {
+        let read = |name: &'static str| match load(&*store, name) {
             Ok(waiting) => Some((name, waiting)),
             Err(error) => {
                 tracing::error!(
@@ -73,7 +72,7 @@ impl Later {
         let found = NAMES.into_iter().find_map(read);
         let (name, waiting) = found.unwrap_or((NAMES[NAMES.len() - 1], Vec::new()));
         Self {
-            keep,
+            store,
             name,
             record,
             clock,
@@ -83,18 +82,17 @@ impl Later {
         }
     }
 
-    /// Lets `drafts` wait until `due`. Durable when it returns. The same drafts again change
-    /// nothing.
+    /// Stores `drafts` until `due`. Durable when it returns. The same drafts again change nothing.
     ///
     /// # Errors
-    /// When they are not durable.
+    /// When they cannot be stored.
     pub(super) async fn add(&self, drafts: Vec<Draft>, due: UnixMillis) -> io::Result<()> {
         self.change(|waiting| {
             if waiting.iter().any(|one| one.drafts == drafts) {
                 return Ok(());
             }
-            if waiting.len() >= MOST {
-                return Err(io::Error::other("too many lifts wait for their time"));
+            if waiting.len() >= MAX_WAITING {
+                return Err(io::Error::other("too many delayed lifts are waiting"));
             }
             waiting.push(Waiting { due, drafts });
             Ok(())
@@ -104,7 +102,7 @@ impl Later {
         Ok(())
     }
 
-    /// Records what is due until `shutdown`.
+    /// Records lifts when they are due, until `shutdown`.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let work = async {
             loop {
@@ -149,7 +147,7 @@ impl Later {
         }
     }
 
-    /// Changes what waits once the change is on the disk.
+    /// Changes the list in the store, then in memory.
     async fn change(
         &self,
         change: impl FnOnce(&mut Vec<Waiting>) -> io::Result<()>,
@@ -157,9 +155,9 @@ impl Later {
         let _alone = self.saving.lock().await;
         let mut next = self.waiting().clone();
         change(&mut next)?;
-        let (keep, name) = (Arc::clone(&self.keep), self.name);
+        let (store, name) = (Arc::clone(&self.store), self.name);
         let bytes = serde_json::to_vec(&next)?;
-        let save = move || keep.save(Kind::Lifts, name, &bytes);
+        let save = move || store.save(Kind::Lifts, name, &bytes);
         tokio::task::spawn_blocking(save).await??;
         *self.waiting() = next;
         Ok(())

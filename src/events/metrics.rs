@@ -1,4 +1,4 @@
-//! What the event listener counts.
+//! The metrics of the event listener.
 
 use std::time::Duration;
 
@@ -19,50 +19,41 @@ pub struct Metrics {
     seconds: Histogram,
 }
 
-/// How one request to the listener ended. Label values, so a closed list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    Accepted,
-    Ignored,
-    Unauthenticated,
-    Malformed,
-    TooLarge,
-    Slow,
-    Busy,
-    Unavailable,
-    /// The sender hung up before its answer. What it sent in full is recorded all the same.
-    SenderGone,
-}
-
-impl Ended {
-    const ALL: [Self; 9] = [
-        Self::Accepted,
-        Self::Ignored,
-        Self::Unauthenticated,
-        Self::Malformed,
-        Self::TooLarge,
-        Self::Slow,
-        Self::Busy,
-        Self::Unavailable,
-        Self::SenderGone,
-    ];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Ignored => "ignored",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Malformed => "malformed",
-            Self::TooLarge => "too_large",
-            Self::Slow => "slow",
-            Self::Busy => "busy",
-            Self::Unavailable => "unavailable",
-            Self::SenderGone => "sender_gone",
+/// Declares how a request may end, with the label of each end.
+macro_rules! ends {
+    ($($(#[$doc:meta])* $variant:ident = $label:literal,)+) => {
+        /// How one request to the listener ended. A label of metrics, so a closed list.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Ended {
+            $($(#[$doc])* $variant,)+
         }
-    }
+
+        impl Ended {
+            const LABELS: &[&str] = &[$($label),+];
+
+            const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $label,)+
+                }
+            }
+        }
+    };
 }
 
-/// From one disk sync to a sender's patience.
+ends! {
+    Accepted = "accepted",
+    Ignored = "ignored",
+    Unauthenticated = "unauthenticated",
+    Malformed = "malformed",
+    TooLarge = "too_large",
+    Slow = "slow",
+    Busy = "busy",
+    Unavailable = "unavailable",
+    /// The sender hung up before its answer. An event that it sent in full is recorded all the same.
+    SenderGone = "sender_gone",
+}
+
+/// From one disk sync to the longest that senders wait.
 const BUCKETS: [f64; 9] = [0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.02, 0.1, 1.0, 10.0];
 
 impl Metrics {
@@ -99,12 +90,10 @@ impl Metrics {
         metrics
     }
 
-    /// Lets every result of a source start at zero.
+    /// Starts every result of a source at zero.
     pub(super) fn expect(&self, source: &str) {
-        for ended in Ended::ALL {
-            let _ = self
-                .results
-                .get_or_create(&result_labels(source, ended.as_str()));
+        for ended in Ended::LABELS {
+            let _ = self.results.get_or_create(&result_labels(source, ended));
         }
         let _ = self
             .revocations
@@ -113,7 +102,7 @@ impl Metrics {
 
     pub(super) fn ended(&self, source: &str, ended: Ended, took: Duration) {
         self.results
-            .get_or_create(&result_labels(source, ended.as_str()))
+            .get_or_create(&result_labels(source, ended.label()))
             .inc();
         self.seconds.observe(took.as_secs_f64());
     }

@@ -1,4 +1,4 @@
-//! What an event comes to.
+//! What has to be done about an event.
 
 use std::time::Duration;
 
@@ -7,30 +7,30 @@ use crate::revocation::Draft;
 /// An understood event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The event's type out of a closed list; `other` for what the format does not know.
+    /// The event's type, from a closed list; `other` for types that the format does not know.
     pub event: &'static str,
     /// The event's own id, where it was read.
     pub id: Option<String>,
     pub effect: Effect,
 }
 
-/// What has to be done before the sender may be told that all is well.
+/// What has to be done before the sender gets its 200.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Make these durable: all or none.
     Record(Vec<Draft>),
-    /// Make these durable now and let them count after this long.
+    /// Make these durable now and let them count after this duration.
     RecordLater(Vec<Draft>, Duration),
     /// The issuer changed its keys: fetch them again.
     RefetchKeys,
-    /// It revokes nothing, or is switched off.
+    /// The event revokes nothing, or its type is switched off.
     Nothing,
 }
 
-/// Why an authenticated body can never be understood.
+/// Why a body of an authenticated sender can never be understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// The place in the body, such as `event.createInstant`; empty for the body itself.
+    /// The JSON path, such as `event.createInstant`; empty for the body itself.
     pub path: String,
     pub message: String,
 }

@@ -125,24 +125,14 @@ impl Deref for Id {
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(IdVisitor)
-    }
-}
-
-struct IdVisitor;
-
-impl Visitor<'_> for IdVisitor {
-    type Value = Id;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Id::EXPECTED)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Id, E> {
+        let text = String::deserialize(deserializer)?;
         if (1..=256).contains(&text.len()) && !text.chars().any(char::is_control) {
-            Ok(Id(text.to_owned()))
+            Ok(Self(text))
         } else {
-            Err(E::invalid_value(Unexpected::Other("string"), &self))
+            Err(D::Error::invalid_value(
+                Unexpected::Other("string"),
+                &Self::EXPECTED,
+            ))
         }
     }
 }

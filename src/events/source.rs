@@ -96,7 +96,7 @@ pub fn check(sources: &[SourceConfig], errors: &mut ConfigErrors) {
     errors.each("events", sources, |errors, source| {
         source.check(errors);
         if !names.insert(source.name.clone()) {
-            let message = format!("two sources are called {:?}", source.name);
+            let message = format!("duplicate source name {:?}", source.name);
             errors.push("name", message);
         }
     });
@@ -105,7 +105,7 @@ pub fn check(sources: &[SourceConfig], errors: &mut ConfigErrors) {
 impl SourceConfig {
     fn check(&self, errors: &mut ConfigErrors) {
         if !is_name(&self.name) {
-            errors.push("name", "a name has 1 to 64 characters of a-z, 0-9 and -");
+            errors.push("name", "must have 1 to 64 characters of a-z, 0-9 and -");
         }
         errors.within("format", |errors| self.format.check(errors));
         errors.within("auth", |errors| self.auth.check(errors));

@@ -92,7 +92,7 @@ impl Sources {
         errors: &mut ConfigErrors,
     ) {
         if let Err(message) = Self::of(name, given, file) {
-            errors.push(name, message);
+            errors.conflict(name, message);
         }
     }
 

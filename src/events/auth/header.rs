@@ -32,7 +32,7 @@ impl Config {
     pub(super) fn check(&self, beside_basic: bool, errors: &mut ConfigErrors) {
         match self.name.parse::<HeaderName>() {
             Err(_) => errors.push("name", format!("{:?} is no header name", self.name)),
-            Ok(header::AUTHORIZATION) if beside_basic => errors.push(
+            Ok(header::AUTHORIZATION) if beside_basic => errors.conflict(
                 "name",
                 "basic uses the Authorization header too, so both could never hold",
             ),

@@ -69,7 +69,7 @@ impl Config {
         for secret in self.secret.iter().flat_map(Sources::inline) {
             let decoded = self.encoding.decode(secret.clone());
             if let Err(message) = decoded.and_then(|secret| check(&secret)) {
-                errors.push("secret", message);
+                errors.conflict("secret", message);
             }
         }
     }

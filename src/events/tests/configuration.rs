@@ -146,13 +146,13 @@ fn names_are_checked() {
     wrong.name = "Fusion_Auth".to_owned();
     let found = problems_of(&[wrong]);
     assert!(
-        found[0].starts_with("events[0].name: a name has") && found.len() == 1,
+        found[0].starts_with("events[0].name: must have 1 to 64") && found.len() == 1,
         "{found:?}"
     );
     let found = problems_of(&[basic_source(), basic_source()]);
     assert_eq!(
         found,
-        ["events[1].name: two sources are called \"fusionauth\""]
+        ["events[1].name: duplicate source name \"fusionauth\""]
     );
 }
 

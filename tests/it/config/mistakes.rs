@@ -106,7 +106,7 @@ revocations:
              \"https://id.example.com\"",
             "12:5: issuers[1].jwk: unknown key; did you mean \"jwks\"?",
             "16:44: issuers[2].jwks: expected a mapping, found text",
-            "18:11: events[0].name: a name has 1 to 64 characters of a-z, 0-9 and -",
+            "18:11: events[0].name: must have 1 to 64 characters of a-z, 0-9 and -",
             "19:5: events[0].fromat: unknown key; did you mean \"format\"?",
             "20:13: events[0].issuer: \"https://id.example.org\" is not a configured issuer; did you \
              mean \"https://id.example.com\"?",
