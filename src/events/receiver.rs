@@ -94,7 +94,7 @@ impl Receiver {
         async {
             let (mut counted, work) = match started {
                 Ok(started) => started,
-                Err(refusal) => return refusal,
+                Err(refusal) => return refusal(),
             };
             let finished = work.await;
             let finished =
@@ -112,16 +112,17 @@ impl Receiver {
         }
     }
 
-    fn source(&self, request: &Request<Body>) -> Result<Arc<Source>, Response> {
+    /// Returns the source that a request is for, or how to refuse it.
+    fn source(&self, request: &Request<Body>) -> Result<Arc<Source>, fn() -> Response> {
         let name = request.uri().path().strip_prefix("/events/");
         let name = name.filter(|name| !name.is_empty() && !name.contains('/'));
-        let name = name.ok_or_else(answer::not_found)?;
+        let name = name.ok_or(answer::not_found as fn() -> Response)?;
         if request.method() != Method::POST {
-            return Err(answer::wrong_method());
+            return Err(answer::wrong_method);
         }
         self.sources.get(name).cloned().ok_or_else(|| {
             self.metrics.unknown_source();
-            answer::not_found()
+            answer::not_found as fn() -> Response
         })
     }
 

@@ -6,7 +6,7 @@ use super::config::Config;
 use super::event::{Cut, Event, MOST_RECORDS};
 use super::kind::Kind;
 use super::members::{
-    AboutUser, Action, Envelope, Group, InApplication, RolesChange, Type, Update, read,
+    AboutUser, Envelope, Group, InApplication, RolesChange, Started, Type, Update, read,
 };
 use super::refresh_token;
 use crate::events::dialect::Origin;
@@ -134,7 +134,7 @@ fn action(event: &Event<'_>, body: &[u8]) -> Result<Vec<Cut>, Rejection> {
     if event.config.user_actions.is_empty() {
         return Ok(Vec::new());
     }
-    let members = read::<Action>(body)?;
+    let members = read::<Started>(body)?;
     let action = required(members.action_id, "event.actionId", Id::EXPECTED)?;
     let mut configured = event.config.user_actions.iter();
     if !configured.any(|wanted| wanted.eq_ignore_ascii_case(&action)) {

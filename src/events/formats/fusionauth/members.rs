@@ -106,7 +106,7 @@ pub(super) struct Member {
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Action {
+pub(super) struct Started {
     pub(super) action_id: Option<Id>,
     pub(super) phase: Option<String>,
     /// The name in the table of FusionAuth's documentation; its sample has the next one.
