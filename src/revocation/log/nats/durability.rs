@@ -1,4 +1,5 @@
-//! When the servers write to disk. Only a user of their system account can see it.
+//! Whether the servers write to disk before they acknowledge. Only a user of their system account can
+//! see it.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::link;
 
 const QUESTION: &str = "$SYS.REQ.SERVER.PING.JSZ";
 
-/// Every server answers on its own; after this much silence all of them have.
+/// Every server answers on its own. After this much silence all of them have answered.
 const SILENCE: Duration = Duration::from_millis(500);
 
 #[derive(Deserialize)]
@@ -36,7 +37,7 @@ struct Settings {
     sync_always: bool,
 }
 
-/// The names of the servers with JetStream that acknowledge before they write.
+/// Returns the names of the servers that acknowledge before they write to disk.
 pub(super) async fn late_writers(config: &Config, auth: &Auth) -> Result<Vec<String>, String> {
     let options = link::options(config, auth).map_err(|error| error.to_string())?;
     let servers = link::addresses(config).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! The connection: how it is made, and what is known about its state.
+//! The connection to the servers and its state.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,16 +18,16 @@ use super::config::{Auth, Config, Tls};
 const PING: Duration = Duration::from_secs(5);
 
 /// Messages that may wait in this process. The server's flow control bounds their bytes; with
-/// fewer places than this a replay of small messages would lose some and begin again.
+/// a smaller capacity than this a replay of small messages would lose some and begin again.
 const WAITING: usize = 256 * 1024;
 
-/// What the connection went through.
+/// The state of the connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Link {
-    /// How often it was lost. Requests that were under way then get no answer.
+    /// How often it was lost. Requests that were in flight then get no answer.
     pub(super) losses: u64,
     up: bool,
-    /// The last error since it was last up.
+    /// The last error since the connection was last up.
     pub(super) trouble: Option<String>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Link {
 #[error("{0}")]
 pub struct OpenError(String);
 
-/// Begins to connect, and goes on in the background for ever.
+/// Begins to connect. Connecting and reconnecting go on in the background.
 pub(super) fn connect(config: &Config) -> Result<(Client, watch::Receiver<Link>), OpenError> {
     let (sender, receiver) = watch::channel(Link::default());
     let on_event = move |event: Event| {
@@ -161,12 +161,12 @@ fn authenticate(options: ConnectOptions, auth: &Auth) -> Result<ConnectOptions, 
     Ok(options)
 }
 
-/// Says what a file should be and nothing of what it is.
+/// Says what a file should hold, and nothing of what it holds.
 fn unusable(file: &Path, expected: &str) -> String {
     format!("{} is not a valid {expected}", file.display())
 }
 
-/// Why nothing can be asked right now; `None` while the connection is up.
+/// Returns why the servers cannot be asked now; `None` while the connection is up.
 pub(super) fn broken(client: &Client, link: &watch::Receiver<Link>) -> Option<String> {
     let link = link.borrow();
     // The client drops events that it cannot deliver, so it is asked as well.
@@ -179,7 +179,7 @@ pub(super) fn broken(client: &Client, link: &watch::Receiver<Link>) -> Option<St
     })
 }
 
-/// Waits until the first attempt to connect has ended, well or badly.
+/// Waits until the first attempt to connect has succeeded or failed.
 pub(super) async fn first_attempt(link: &watch::Receiver<Link>, limit: Duration) {
     let mut link = link.clone();
     let ended = |link: &Link| link.up || link.losses > 0 || link.trouble.is_some();

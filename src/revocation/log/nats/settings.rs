@@ -1,4 +1,4 @@
-//! The stream's settings: what they must be, and what is wrong with those that were found.
+//! The stream's settings: the right ones, and what is wrong with others.
 
 use async_nats::jetstream::stream::{
     Config as StreamConfig, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType,
@@ -28,7 +28,7 @@ pub(super) fn wanted(config: &Config) -> StreamConfig {
     }
 }
 
-/// Every way in which the stream could lose a revocation that it acknowledged, each with the fix.
+/// Returns every way in which the stream could lose an acknowledged revocation, each with the fix.
 pub(super) fn weaknesses(found: &StreamConfig, config: &Config) -> Vec<String> {
     let replicas = config.replicas;
     let checks = [

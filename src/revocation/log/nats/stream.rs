@@ -1,4 +1,4 @@
-//! The stream: made as it must be, or checked against what it must be.
+//! The stream: creates it with the right settings, or checks the settings that it has.
 
 use std::time::Duration;
 
@@ -31,10 +31,10 @@ const LEASE: Duration = Duration::from_secs(3);
 /// How long a look at the stream may take.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How long the making of a consumer, or reading one message, may take.
+/// How long it may take to create a consumer or to read one message.
 pub(super) const SETUP: Duration = Duration::from_secs(5);
 
-/// After so much silence the question is put again.
+/// After so much silence the stream is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(400);
 
 /// The servers' write policy is read again after this time.
@@ -42,7 +42,7 @@ const PROBE_AGAIN: Duration = Duration::from_mins(1);
 
 type Ask = RawMessageBuilder<WithHeaders>;
 
-/// What is remembered of earlier checks, so that nothing is said twice.
+/// Remembers earlier checks, so that nothing is logged twice.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
     said: Vec<String>,
@@ -58,7 +58,7 @@ struct Answer {
     ts: Option<String>,
 }
 
-/// Which history this is. A stream that was deleted and made again has another.
+/// Returns the epoch of a stream. A stream that was deleted and made again has another.
 pub(super) fn epoch(info: &Info) -> [u8; 16] {
     let created = info.created.unix_timestamp_nanos();
     let text = format!("{}\n{created}", info.config.name);
@@ -70,8 +70,8 @@ pub(super) fn subject(config: &Config) -> String {
     format!("{}.v1", config.subject_prefix)
 }
 
-/// Whether the answer comes from a leader that still is one. Only the leader of a stream answers
-/// for it, but one that was cut off from the others does not know yet that it was replaced.
+/// Checks that the answer comes from a leader that still leads. Only the leader of a stream answers
+/// for it, but a leader that was cut off from the others does not know yet that it was replaced.
 fn led(cluster: Option<&ClusterInfo>) -> Result<(), String> {
     let Some(cluster) = cluster.filter(|cluster| !cluster.replicas.is_empty()) else {
         return Ok(());
@@ -91,7 +91,7 @@ fn led(cluster: Option<&ClusterInfo>) -> Result<(), String> {
     ))
 }
 
-/// Who leads, and since when; `None` for a stream on a single server, which nobody else can lead.
+/// Returns who leads, and since when; `None` for a stream on a single server.
 fn leadership(info: &Info) -> Option<(Option<&str>, Option<&DateTime>)> {
     let cluster = info.cluster.as_ref()?;
     let led = (cluster.leader.as_deref(), cluster.leader_since.as_ref());
@@ -103,7 +103,7 @@ fn in_touch(peer: &PeerInfo) -> bool {
 }
 
 impl Driver {
-    /// The stream as it is now, fit for use. Made if it is missing and may be made.
+    /// Returns the stream as it is now, fit for use. Creates it if it is missing and `create` is set.
     pub(super) async fn stream(&self) -> Result<Info, Fault> {
         link::first_attempt(&self.link, self.config.connect_timeout.0).await;
         if let Some(why) = link::broken(&self.client, &self.link) {
@@ -129,7 +129,7 @@ impl Driver {
         fit.map(|()| found)
     }
 
-    /// The stream as its leader knows it; nothing is changed. `None` if there is none.
+    /// Returns the stream as its leader knows it, or `None` if there is none. Changes nothing.
     pub(super) async fn look(&self) -> Result<Option<Info>, Fault> {
         let Ok(answer) = timeout(LOOK, self.look_twice()).await else {
             return Err(self.silence("JetStream does not answer").await);
@@ -141,9 +141,9 @@ impl Driver {
         Ok(Some(answer.info))
     }
 
-    /// A server reads the stream's end first and who leads it next, so in the moment of an election,
-    /// or when it wakes after one, its answer may hold an end that is older than what was acknowledged.
-    /// One that led when it answered, and still leads in answering the next question, led in between.
+    /// Asks twice, because a server reads first where the stream ends and then who leads it. During an
+    /// election, or when the server wakes after one, the end may be older than what was acknowledged.
+    /// If the same server leads in both answers, it led in between.
     async fn look_twice(&self) -> Result<Option<Answer>, Fault> {
         let Some(first) = self.look_once().await? else {
             return Ok(None);
@@ -175,8 +175,8 @@ impl Driver {
         }
     }
 
-    /// A question that meets an election is never answered, so it is put again, beside the first:
-    /// a slow server may still answer that one.
+    /// Repeats the request: during an election it is never answered. Earlier requests stay open,
+    /// because a slow server may still answer them.
     async fn ask(&self) -> Result<Response<Answer>, RequestError> {
         let mut asked = FuturesUnordered::new();
         loop {
@@ -188,10 +188,10 @@ impl Driver {
         }
     }
 
-    /// Messages leave the stream by the servers' clock, so what was good until before it may have
-    /// lost its revocation. Half of `keep_longer` is for servers whose clock is ahead, the other
-    /// half for replicas whose clock was ahead when they wrote. One wrong clock must not raise the
-    /// horizon, which never falls, so it is raised only as far as both clocks have come.
+    /// Messages leave the stream by the servers' clock, so a token that ended before that time may
+    /// have lost its revocation. Half of `keep_longer` is for servers whose clock is ahead, the other
+    /// half for replicas whose clock was ahead when they wrote. The horizon never falls, and one wrong
+    /// clock must not raise it, so it is raised only to the earlier of both clocks.
     fn compare_clocks(&self, answer: &Answer) {
         let at = answer.ts.as_deref().and_then(|at| parse_rfc3339(at).ok());
         let there = at.unwrap_or(answer.info.state.last_timestamp);
@@ -205,7 +205,7 @@ impl Driver {
         }
     }
 
-    /// Asks the stream's leader for a message. `None` when there is none such.
+    /// Asks the stream's leader for a message. Returns `None` if there is no such message.
     pub(super) async fn message(
         &self,
         ask: impl FnOnce(Ask) -> Ask,
@@ -266,7 +266,7 @@ impl Driver {
             )));
         }
         if !found.config.allow_message_ttl {
-            // Not weaker but useless: every message would be refused.
+            // The stream is not only weaker but useless: it would refuse every message.
             return Err(Fault::Down(format!("the stream {name}: {first}")));
         }
         for weakness in weaknesses {
@@ -276,7 +276,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether a stream that was fit is fit still.
+    /// Returns whether the settings of a stream are still acceptable.
     pub(super) fn still_fit(&self, found: &Info) -> bool {
         self.config.accept_weaker_stream || weaknesses(&found.config, &self.config).is_empty()
     }

@@ -1,7 +1,8 @@
-//! A primary that was deposed while it was cut off goes on answering, and does not know. Only the
-//! sentinels do: while a session lasts they are asked, again and again, whether it still leads to
-//! the primary. A record is acknowledged only when they say so to a question that was put after the
-//! record was written.
+//! Asks the sentinels whether a connection still leads to the primary.
+//!
+//! A primary that was deposed while it was cut off goes on answering; only the sentinels know. So they
+//! are asked again and again while a connection is in use. A record is acknowledged only when they
+//! confirm the primary in answer to a question that was asked after the record was written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +31,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 pub(super) enum Verdict {
     /// Not enough of them have answered yet.
     Open,
-    /// It was the primary when they were asked, at this moment.
-    /// The second time is that of the question again, to the nanosecond.
+    /// It was the primary when they were asked. Both values are the time of the question; the second
+    /// one is exact to the nanosecond.
     Confirmed(Moment, Instant),
     /// Nobody knows: too few answer, or they disagree.
     Doubt(String),
@@ -39,12 +40,12 @@ pub(super) enum Verdict {
     Refuted(String),
 }
 
-/// Has the sentinels asked for as long as it is kept. Where there are none, every server is taken
-/// for what it says it is.
+/// Keeps the sentinels being asked for as long as it lives. Without sentinels, every server that says
+/// that it is the primary counts as the primary.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Witness {
     said: Option<watch::Receiver<Verdict>>,
-    /// Has the sentinels asked at once.
+    /// Requests another round of questions at once.
     wish: Arc<Notify>,
 }
 
@@ -75,8 +76,8 @@ impl Witness {
         }
     }
 
-    /// Returns once a majority has confirmed the server in answer to a question that was put at
-    /// `written` or later. Waits as long as nobody knows.
+    /// Returns once a majority has confirmed the server in answer to a question that was asked at
+    /// `written` or later. Waits while there is no majority.
     ///
     /// # Errors
     /// [`Fault::Retry`] when a majority names another server.
@@ -97,7 +98,7 @@ impl Witness {
         }
     }
 
-    /// Why nobody confirms the server, as far as that was said.
+    /// Returns why the server is not confirmed.
     pub(super) fn doubt(&self) -> String {
         match self.said.as_ref().map(|said| said.borrow().clone()) {
             Some(Verdict::Doubt(why)) => why,
@@ -105,20 +106,20 @@ impl Witness {
         }
     }
 
-    /// Of what the log said when it was `asked`: as of which moment that holds. `None` while
-    /// nobody confirms the server.
+    /// Returns the moment as of which an answer holds that the server gave when it was `asked`. `None`
+    /// while no majority confirms the server.
     pub(super) fn as_of(&self, asked: Moment) -> Option<Moment> {
         let Some(said) = &self.said else {
             return Some(asked);
         };
         match *said.borrow() {
-            // One that was deposed since then does not know what others were told.
+            // A primary that was deposed since then does not know what others were told.
             Verdict::Confirmed(at, _) => Some(at.min(asked)),
             Verdict::Open | Verdict::Doubt(_) | Verdict::Refuted(_) => None,
         }
     }
 
-    /// Waits for news. Nothing is lost when this is given up.
+    /// Waits for the next verdict. Cancel-safe.
     pub(super) async fn next(&mut self) -> Verdict {
         let Some(said) = &mut self.said else {
             return std::future::pending().await;
@@ -132,7 +133,7 @@ impl Witness {
 
 const NOBODY_ASKS: &str = "the sentinels are not asked any more";
 
-/// The task died; another session starts another.
+/// The task that asks has died. The next connection starts another.
 fn nobody_asks() -> Verdict {
     Verdict::Refuted(NOBODY_ASKS.to_owned())
 }
@@ -155,14 +156,14 @@ impl Inquiry {
                 _ = pace.tick() => {}
                 () = self.wish.notified() => {}
             }
-            // A wish that comes meanwhile waits for the next round: its question must be a new one.
+            // A request that comes during a round waits for the next one: its questions must be newer.
             while self.ask_all(&mut lines, said).await {}
         }
     }
 
-    /// Says what a majority says as soon as it does. The others may finish, so that their
-    /// connections are there when they are needed, unless somebody wishes for another round. Returns
-    /// whether somebody does.
+    /// Asks all sentinels, and publishes the verdict as soon as there is a majority. The others may
+    /// finish, so that their connections are ready for the next round, unless another round is
+    /// requested. Returns whether it is.
     async fn ask_all(&self, lines: &mut [Kept<'_>], said: &watch::Sender<Verdict>) -> bool {
         let asked = (self.dialer.clock.moment(), Instant::now());
         let asking = lines
@@ -205,7 +206,7 @@ impl Inquiry {
     }
 }
 
-/// One doubt is said once, however long it lasts.
+/// Publishes a doubt once, however long it lasts. Returns whether it is new.
 fn doubt(last: &mut Verdict, tally: &Tally<'_>) -> bool {
     let is_news = !matches!(last, Verdict::Doubt(_));
     if is_news {
@@ -234,7 +235,7 @@ impl<'a> Kept<'a> {
         answer.unwrap_or_else(|_elapsed| Err(Fault::Down(format!("{sentinel}: no answer in time"))))
     }
 
-    /// The connection is given back only with a good answer on it.
+    /// Keeps the connection only after a good answer.
     async fn ask(&mut self, dialer: &Dialer, primary: &str) -> Result<Server, Fault> {
         if let Some(mut line) = self.line.take()
             && let Ok(server) = ask(&mut line, primary).await

@@ -29,12 +29,12 @@ use super::sentinels::find_primary;
 #[error("revocations.store.redis: {0}")]
 pub struct OpenError(String);
 
-/// Knows where to ask and what to say there.
+/// Knows the addresses and the credentials.
 pub(super) struct Dialer {
     target: Target,
-    /// At the servers.
+    /// For the servers.
     login: Login,
-    /// At the sentinels.
+    /// For the sentinels.
     sentinel_login: Login,
     certificates: Option<TlsCertificates>,
     database: u16,
@@ -47,7 +47,7 @@ enum Target {
     Sentinel(Sentinel),
 }
 
-/// A connection that nobody checked yet, and the address of its server.
+/// A connection that was not checked yet, and the address of its server.
 pub(super) struct Line {
     pub(super) redis: MultiplexedConnection,
     pub(super) server: String,
@@ -116,8 +116,7 @@ impl Dialer {
             .map_err(|error| OpenError(format!("tls: {error}")))
     }
 
-    /// A fresh connection to the server that holds the log. `silence` is how long an answer may
-    /// take on it.
+    /// Connects to the server that holds the log. `silence` is how long an answer may take.
     pub(super) async fn primary(&self, silence: Duration) -> Result<Line, Fault> {
         let server = match &self.target {
             Target::Server(server) => server.clone(),
@@ -127,7 +126,7 @@ impl Dialer {
             .await
     }
 
-    /// The sentinels, if they are who knows the primary.
+    /// Returns the sentinels, if the primary is found through them.
     pub(super) const fn sentinels(&self) -> Option<&Sentinel> {
         match &self.target {
             Target::Sentinel(at) => Some(at),
@@ -135,7 +134,7 @@ impl Dialer {
         }
     }
 
-    /// A fresh connection to a sentinel.
+    /// Connects to a sentinel.
     pub(super) async fn sentinel(&self, server: &Server) -> Result<Line, Fault> {
         self.connect(server, &self.sentinel_login, 0, self.patience)
             .await
@@ -156,7 +155,7 @@ impl Dialer {
             .set_connection_timeout(Some(self.patience))
             .set_response_timeout(Some(silence));
         let dialled = client.get_multiplexed_async_connection_with_config(&config);
-        // The crate's own limit does not cover each step of the greeting.
+        // The crate's own limit does not cover each step of the handshake.
         match tokio::time::timeout(self.patience, dialled).await {
             Ok(Ok(redis)) => Ok(Line {
                 redis,

@@ -1,6 +1,5 @@
-//! What the sentinels say about who the primary is. One of them may be cut off together with a
-//! primary that was deposed, so a majority of all that are configured counts for more than the
-//! first that answers.
+//! Finds the primary through the sentinels. A sentinel may be cut off together with a primary that was
+//! deposed, so a majority of all configured sentinels counts for more than the first answer.
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -12,8 +11,8 @@ use super::address::Server;
 use super::config::Sentinel;
 use super::dial::{Dialer, Line};
 
-/// The server that a majority names; without a majority the one that the first in the order of the
-/// configuration names, since a server that may be deposed is better than none.
+/// Returns the server that a majority names. Without a majority it is the one that the first sentinel
+/// in the configuration names, since a server that may be deposed is better than none.
 pub(super) async fn find_primary(dialer: &Dialer, at: &Sentinel) -> Result<Server, Fault> {
     let asking = at.servers.iter().enumerate().map(|(number, sentinel)| {
         let asked = async move {
@@ -62,12 +61,12 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// What the sentinel of this number in the configuration says.
+    /// Notes the answer of the sentinel with this number in the configuration.
     pub(super) fn note(&mut self, number: usize, answer: Result<Server, Fault>) {
         self.answers[number] = Some(answer);
     }
 
-    /// The server that more than half of all sentinels name, those that are silent counted too.
+    /// Returns the server that more than half of all sentinels name, silent ones included.
     pub(super) fn majority(&self) -> Option<&Server> {
         self.named().find(|server| {
             let votes = self.named().filter(|other| other == server).count();
@@ -75,7 +74,7 @@ impl<'a> Tally<'a> {
         })
     }
 
-    /// Why no majority says who the primary is.
+    /// Says why there is no majority.
     pub(super) fn doubt(&self) -> String {
         format!(
             "no majority of sentinels confirms the primary: {} of {} answer ({})",
