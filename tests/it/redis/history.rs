@@ -155,11 +155,14 @@ async fn compaction_deletes_what_is_over_and_says_how_far() {
     let clock = Clock::manual(NOW);
     let log = connect_by(&config, &clock);
     let other = connect(&config);
-    let mut lasting = Revocation::clone(&record("lasting"));
-    lasting.issued_at_or_before = Some(NOW.plus(Duration::from_hours(9)));
-    lasting.forget_after = TERMS.forget_after(&lasting);
+    let lasting = |subject: &str| {
+        let mut lasting = Revocation::clone(&record(subject));
+        lasting.issued_at_or_before = Some(NOW.plus(Duration::from_hours(9)));
+        lasting.forget_after = TERMS.forget_after(&lasting);
+        vec![Arc::new(lasting)]
+    };
     append(&log, "early").await.unwrap();
-    log.append(vec![Arc::new(lasting)]).await.unwrap();
+    log.append(lasting("lasting")).await.unwrap();
     append(&log, "late").await.unwrap();
     let mut behind = Watch::of(&other, None);
     behind.sync().await;
@@ -169,7 +172,7 @@ async fn compaction_deletes_what_is_over_and_says_how_far() {
     let mut watch = Watch::of(&log, None);
     watch.until_compacted(&server, 1).await;
     // Who was there already sees no gap in what was deleted behind it.
-    append(&log, "news").await.unwrap();
+    log.append(lasting("news")).await.unwrap();
     behind.until(|behind| behind.subjects.len() == 4).await;
     assert_eq!(behind.resets, 0);
     // Who joins gets what is alive, and learns before it is in sync how far the log forgot.
