@@ -12,13 +12,13 @@ mod keys;
 mod whole;
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use keys::{Kind, SigningKey};
 use portcullis::core::clock::Clock;
+use portcullis::core::horizon::Horizon;
 use portcullis::core::token::Token;
 use portcullis::doors::wire;
 use portcullis::revocation::{Index, Terms};
@@ -83,7 +83,7 @@ fn look_up(c: &mut Criterion) {
         leeway: Duration::from_mins(1),
         not_before: portcullis::core::clock::UnixMillis(0),
     };
-    let index = Index::new(Arc::default());
+    let index = Index::new(Horizon::default());
     for number in 0..LIVE {
         let record = draft(number, &clock).receive(clock.now(), &terms);
         index

@@ -209,8 +209,14 @@ async fn append(args: &FillArgs) -> Result<(), Box<dyn Error>> {
     let config = Config::on(&args.servers);
     let retention = Retention::default();
     retention.set(std::collections::HashMap::new(), Duration::ZERO);
-    let logs =
-        (0..CONNECTIONS).map(|_| Nats::connect(&config, &clock, &retention, &Arc::default()));
+    let logs = (0..CONNECTIONS).map(|_| {
+        Nats::connect(
+            &config,
+            &clock,
+            &retention,
+            &portcullis::core::horizon::Horizon::default(),
+        )
+    });
     let logs = logs.collect::<Result<Vec<_>, _>>()?;
     let shares = logs.iter().enumerate().map(|(first, log)| {
         let numbers = stream::iter((first..args.live).step_by(CONNECTIONS).map(Ok));

@@ -1,11 +1,11 @@
 //! The index alone: bytes, time to take a record in, time to look a token up.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Parser;
 use portcullis::core::clock::{Clock, UnixMillis};
+use portcullis::core::horizon::Horizon;
 use portcullis::revocation::Index;
 use portcullis::verify::Claims;
 use serde_json::json;
@@ -30,7 +30,7 @@ const LOOK_UPS: usize = 200_000;
 pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let now = Clock::system().now();
     let before = resident::bytes()?;
-    let index = Index::new(Arc::default());
+    let index = Index::new(Horizon::default());
     let started = Instant::now();
     for number in 0..args.live {
         let record = revocation(number, now);

@@ -1,9 +1,13 @@
-//! Time comes from here, so that tests can turn the hand themselves.
+//! The clocks. All time comes from here, so that tests can set it.
+
+mod jump;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jump::Jumps;
 
 /// A moment in **milliseconds** since the Unix epoch. JWT times are in seconds: convert at the
 /// edge with [`UnixMillis::from_seconds`] and [`UnixMillis::seconds`].
@@ -24,34 +28,34 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
-    /// The end of time: later than any moment that a token or an event can name.
+    /// Later than any time that a token or an event can name.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The first millisecond of a whole second.
+    /// Returns the first millisecond of a second.
     #[must_use]
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// The whole second this moment lies in.
+    /// Returns the whole second.
     #[must_use]
     pub const fn seconds(self) -> u64 {
         self.0 / 1000
     }
 
-    /// Saturates instead of wrapping.
+    /// Adds a span. Saturates.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(millis(span)))
     }
 
-    /// Stops at the epoch instead of wrapping.
+    /// Subtracts a span. Stops at the epoch.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(millis(span)))
     }
 
-    /// How long ago `earlier` was; zero if it lies in the future.
+    /// Returns how long ago `earlier` was; zero if it is in the future.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -66,12 +70,13 @@ fn signed_millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A point in time on two clocks, for measuring how long ago it was with [`Clock::since`].
+/// A point in time on two clocks, for [`Clock::since`]. Ordered by the boot clock first, because the wall
+/// clock may be set back.
 ///
 /// The boot clock (`CLOCK_BOOTTIME`) never steps and counts the time that a suspended machine
 /// sleeps. It stops while a virtual machine is frozen and restored from a snapshot; the wall clock
 /// shows that gap as soon as it is set right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
     /// Milliseconds since the boot.
     boot: i64,
@@ -80,7 +85,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The moment `span` earlier. Saturates.
+    /// Returns the moment `span` earlier. Saturates.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
         let span = signed_millis(span);
@@ -89,23 +94,15 @@ impl Moment {
             wall: self.wall.saturating_sub(span),
         }
     }
-
-    /// Whether this moment came after `other`. The wall clock has no say: it may be set back.
-    #[must_use]
-    pub const fn is_after(self, other: Self) -> bool {
-        self.boot > other.boot
-    }
-
-    /// The earlier of both.
-    #[must_use]
-    pub const fn min(self, other: Self) -> Self {
-        if self.is_after(other) { other } else { self }
-    }
 }
 
-/// Where the current time comes from. Cheap to clone.
+/// Where the current time comes from. Clones share the hands of a manual clock, and what was seen of
+/// jumps.
 #[derive(Clone)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    jumps: Arc<Jumps>,
+}
 
 #[derive(Clone)]
 enum Source {
@@ -114,58 +111,54 @@ enum Source {
 }
 
 /// Milliseconds.
-#[derive(Default)]
 struct Hands {
     wall: AtomicU64,
     boot: AtomicU64,
 }
 
 impl Clock {
-    /// The machine's wall clock.
+    /// Returns the clocks of the machine.
     #[must_use]
-    pub const fn system() -> Self {
-        Self(Source::System)
+    pub fn system() -> Self {
+        Self::of(Source::System)
     }
 
-    /// A clock that stands still until it is moved. Clones share the hands.
+    /// Returns a clock that stands still until a test moves it.
     #[must_use]
     pub fn manual(start: UnixMillis) -> Self {
-        let clock = Self(Source::Manual(Arc::default()));
-        clock.set(start);
-        clock
+        let hands = Hands {
+            wall: AtomicU64::new(start.0),
+            boot: AtomicU64::default(),
+        };
+        Self::of(Source::Manual(Arc::new(hands)))
     }
 
-    /// The current time. The wall clock may step back; callers that forget by time must not
-    /// rely on it being monotone.
+    /// Returns a clock with the same hands that has seen no jump yet, as another process has.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads it"
-    )]
-    pub fn now(&self) -> UnixMillis {
-        match &self.0 {
-            Source::System => UnixMillis(
-                SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .map_or(0, millis),
-            ),
-            Source::Manual(hands) => UnixMillis(hands.wall.load(Ordering::Relaxed)),
-        }
+    pub fn restarted(&self) -> Self {
+        Self::of(self.source.clone())
     }
 
-    /// The current moment, to be handed to [`Clock::since`] later.
+    fn of(source: Source) -> Self {
+        let jumps = Arc::new(Jumps::since(source.moment()));
+        Self { source, jumps }
+    }
+
+    /// Returns the time of the wall clock. It may jump; what forgets by time uses
+    /// [`Clock::steady_now`].
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        self.source.now()
+    }
+
+    /// Returns the current moment, for [`Clock::since`].
     #[must_use]
     pub fn moment(&self) -> Moment {
-        let boot = match &self.0 {
-            Source::System => boot_millis(),
-            Source::Manual(hands) => hands.boot.load(Ordering::Relaxed).cast_signed(),
-        };
-        let wall = i64::try_from(self.now().0).unwrap_or(i64::MAX);
-        Moment { boot, wall }
+        self.source.moment()
     }
 
-    /// Returns how long ago `then` was: what the boot clock says, or the wall clock if that says
-    /// more. A wall clock that was set forward makes `then` look older than it is, never younger.
+    /// Returns how long ago `then` was by the boot clock, or by the wall clock if that is longer. A wall
+    /// clock that was set forward makes `then` look older than it is, never younger.
     #[must_use]
     pub fn since(&self, then: Moment) -> Duration {
         let now = self.moment();
@@ -174,26 +167,19 @@ impl Clock {
         Duration::from_millis(boot.max(wall).try_into().unwrap_or(0))
     }
 
-    /// Returns by how many milliseconds the wall clock has gained on the boot clock since `then`;
-    /// negative where it was set back.
-    #[must_use]
-    pub fn gained(&self, then: Moment) -> i64 {
-        let now = self.moment();
-        let wall = now.wall.saturating_sub(then.wall);
-        wall.saturating_sub(now.boot.saturating_sub(then.boot))
-    }
-
-    /// Sets the wall clock of a manual clock, forwards or backwards, as an operator, NTP or the
-    /// restored snapshot of a virtual machine does. The boot clock stays.
+    /// Sets the wall clock of a manual clock, forward or back, as an operator, NTP or a restored
+    /// snapshot does. The boot clock stays.
     ///
     /// # Panics
-    /// On the system clock: only tests turn the hands.
+    /// On the system clock.
     pub fn set(&self, now: UnixMillis) {
         self.hands().wall.store(now.0, Ordering::Relaxed);
     }
 
-    /// Moves both hands of a manual clock forward, as time and a suspended machine do. Panics like
-    /// [`Clock::set`].
+    /// Moves both hands of a manual clock forward, as time and a suspended machine do.
+    ///
+    /// # Panics
+    /// On the system clock.
     pub fn advance(&self, span: Duration) {
         self.set(self.now().plus(span));
         let hands = self.hands();
@@ -201,10 +187,36 @@ impl Clock {
     }
 
     fn hands(&self) -> &Hands {
-        match &self.0 {
+        match &self.source {
             Source::System => panic!("the system clock cannot be set"),
             Source::Manual(hands) => hands,
         }
+    }
+}
+
+impl Source {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads it"
+    )]
+    fn now(&self) -> UnixMillis {
+        match self {
+            Self::System => UnixMillis(
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0, millis),
+            ),
+            Self::Manual(hands) => UnixMillis(hands.wall.load(Ordering::Relaxed)),
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        let boot = match self {
+            Self::System => boot_millis(),
+            Self::Manual(hands) => hands.boot.load(Ordering::Relaxed).cast_signed(),
+        };
+        let wall = i64::try_from(self.now().0).unwrap_or(i64::MAX);
+        Moment { boot, wall }
     }
 }
 
@@ -221,7 +233,7 @@ fn boot_millis() -> i64 {
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.source {
             Source::System => f.write_str("Clock::system"),
             Source::Manual(_) => write!(f, "Clock::manual({})", self.now().0),
         }
@@ -247,7 +259,7 @@ mod tests {
         clock.set(start.minus(HOUR * 5));
         assert_eq!(clock.since(then), HOUR, "set back");
         assert_eq!(clock.since(clock.moment().minus(HOUR)), HOUR);
-        assert!(clock.moment().is_after(then));
+        assert!(clock.moment() > then);
         assert_eq!(clock.moment().min(then), then);
     }
 
@@ -256,7 +268,7 @@ mod tests {
         let clock = Clock::system();
         let then = clock.moment();
         assert!(then.boot > 0, "{then:?}");
-        assert!(!then.is_after(clock.moment()));
+        assert!(then <= clock.moment());
         let eternity = clock.since(then.minus(Duration::MAX));
         assert!(eternity > Duration::from_hours(24 * 365 * 1000));
     }

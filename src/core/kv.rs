@@ -1,11 +1,10 @@
-//! A small durable drawer for what a replica must remember across restarts: the last good key
-//! sets, pollers' cursors, places in logs.
+//! A small durable key-value store for what a replica must remember across restarts.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Mutex;
 
-/// What kind of thing is kept. Names are unique within a kind.
+/// The kind of a value. Names are unique within a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The last good JWK set of an issuer; the name is the issuer.
@@ -13,17 +12,17 @@ pub enum Kind {
     /// The history of `max_token_lifetime` of an issuer, as version 0.1 kept it; the name is the
     /// issuer.
     Lifetimes,
-    /// How far the local copy of an engine's log reaches; the name is empty.
+    /// The position up to which the local copy has an engine's log; the name is empty.
     Place,
     /// Lifts that were acknowledged and take effect later. The name is empty, or `2` or `3` if the
     /// values before it are damaged; a damaged value stays where it is.
     Lifts,
-    /// The horizon below which revocations were forgotten; the name is empty.
+    /// The [`Horizon`](super::horizon::Horizon); the name is empty.
     Horizon,
 }
 
 impl Kind {
-    /// The name under which this kind is stored. Never change one: old files have it.
+    /// Returns the name under which this kind is stored. Never change one: old files have it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,22 +35,22 @@ impl Kind {
     }
 }
 
-/// Both calls block on the disk: call them at start, or from a blocking task.
+/// Both calls block on the disk. Call them at the start, or in a blocking task.
 pub trait KeyValueStore: Send + Sync {
-    /// The value that was last saved.
+    /// Returns the value that was saved last.
     ///
     /// # Errors
     /// When the disk cannot be read.
     fn load(&self, kind: Kind, name: &str) -> io::Result<Option<Vec<u8>>>;
 
-    /// Durable when it returns.
+    /// Saves a value. It is durable when this returns.
     ///
     /// # Errors
-    /// When the disk cannot be written; the old value stays.
+    /// When the disk cannot be written. The old value stays.
     fn save(&self, kind: Kind, name: &str, value: &[u8]) -> io::Result<()>;
 }
 
-/// Keeps in memory only: for tests.
+/// A store in memory, for tests.
 #[derive(Debug, Default)]
 pub struct InMemory(Mutex<HashMap<(Kind, String), Vec<u8>>>);
 

@@ -1,17 +1,14 @@
-//! The history of an issuer's `max_token_lifetime` and `leeway`, the bounds that make forgetting
-//! safe.
+//! The history of an issuer's `max_token_lifetime` and `leeway`, which makes forgetting safe.
 //!
 //! The bound `M` is `max_token_lifetime + leeway`: issuers round, so a token for an hour may live a
-//! second more. A token with `exp − iat > M` is refused, so a token issued at or before a cut-off
-//! `c` is dead after `c + M + leeway`, and a revocation may be forgotten then. Raising `M` must not
-//! bring back a token whose revocation was already forgotten, so a raise holds only for tokens
-//! issued after it. That is why the history is durable: every change of a configured bound is a
-//! record in the log ([`History`]), so that every replica judges by all of them.
+//! second longer. A token with `exp − iat > M` is refused. So a token issued at or before a cut-off `c` is
+//! dead after `c + M + leeway`, and its revocation may be forgotten then. A raise of `M` holds only for
+//! tokens issued after it, or it would bring back tokens whose revocations were forgotten. So every change
+//! is a record in the log ([`History`]), and all replicas judge by all changes.
 //!
-//! The other ways to bring a token back are closed here too. Lowering `M` would date a token
-//! without `iat` (`exp − M`) later than before, behind the cut-off that revoked it: see
-//! [`Lifetimes::may_date_from`]. Raising the leeway would let a token in that was dead, and whose
-//! revocation was forgotten for that: see [`Lifetimes::dead_before`].
+//! Two more changes could bring a token back. A lowered `M` would date a token without `iat` (`exp − M`)
+//! later than before, after the cut-off that revoked it: see [`Lifetimes::may_date_from`]. A raised
+//! leeway would admit a dead token whose revocation was forgotten: see [`Lifetimes::dead_before`].
 
 mod history;
 
@@ -23,10 +20,10 @@ use crate::core::clock::UnixMillis;
 
 pub use history::{Bounds, Change, Current, History};
 
-/// What the history of one issuer comes to.
+/// The bounds that follow from the history of one issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Lifetimes {
-    /// Oldest first: lifetimes strictly rise.
+    /// Oldest first. The lifetimes strictly rise.
     bounds: Vec<Bound>,
     /// Bounds that were lowered.
     cuts: Vec<Cut>,
@@ -38,26 +35,26 @@ pub struct Lifetimes {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 struct Bound {
-    /// Tokens issued in a later second than this may live this long. Seconds since the epoch.
+    /// Seconds since the epoch. Tokens that are issued later may live this long.
     since: u64,
     /// Seconds.
     lifetime: u64,
 }
 
-/// A bound that was in force once. Tokens of that time may still be about.
+/// A bound that was lowered. Tokens of that time may still be alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 struct Cut {
     /// Seconds.
     lifetime: u64,
-    /// The last second in which a token of that time can end.
+    /// The last second at which a token of that time can expire.
     until: u64,
 }
 
-/// Seconds. How far an issuer's clock may be ahead of ours at most, whatever its leeway is.
+/// Seconds by which an issuer's clock may be ahead of ours at most, whatever its leeway.
 const CLOCKS_DIFFER: u64 = 600;
 
 impl Lifetimes {
-    /// An issuer that was never seen before: the bound holds for all its tokens.
+    /// Returns the bounds of an issuer without a history: the bound holds for all its tokens.
     #[must_use]
     pub fn new(lifetime: Duration) -> Self {
         Self {
@@ -71,8 +68,8 @@ impl Lifetimes {
         }
     }
 
-    /// Takes the configured bound over at `now`. A lower one holds at once and for every token; a
-    /// higher one for tokens issued after `now`.
+    /// Adopts a bound at `now`. A lower bound holds for every token at once, a higher one for tokens issued
+    /// after `now`.
     pub fn adopt(&mut self, lifetime: Duration, now: UnixMillis) {
         let lifetime = lifetime.as_secs();
         let longest = self.longest().as_secs();
@@ -98,7 +95,7 @@ impl Lifetimes {
         self.cuts.push(Cut { lifetime, until });
     }
 
-    /// Takes the configured leeway over at `now`.
+    /// Adopts a leeway at `now`.
     pub fn adopt_leeway(&mut self, leeway: Duration, now: UnixMillis) {
         let millis = u64::try_from(leeway.as_millis()).unwrap_or(u64::MAX);
         let earlier = self.leeway.replace(millis);
@@ -108,17 +105,16 @@ impl Lifetimes {
         }
     }
 
-    /// Tokens that end (`exp`) before this second were dead, leeway included, before the leeway
-    /// was raised. Their revocations may be forgotten, so they stay dead.
+    /// Returns the second before which tokens must not expire: they were dead before the leeway was raised,
+    /// and their revocations may be forgotten.
     #[must_use]
     pub fn dead_before(&self) -> u64 {
         self.dead_before
     }
 
-    /// The earliest second in which a token that ends at `expires_at` may have been issued under a
-    /// bound that was lowered since; `None` when no such bound reaches it. A token without `iat`
-    /// counts as issued then at the latest, or the revocations that reached it yesterday would not
-    /// reach it today.
+    /// Returns the earliest second at which a token that expires at `expires_at` may have been issued under
+    /// a lowered bound; `None` if no such bound admits it. A token without `iat` counts as issued then at
+    /// the latest, so that the revocations that matched it before still match it.
     #[must_use]
     pub fn may_date_from(&self, expires_at: u64) -> Option<u64> {
         let cuts = self.cuts.iter().filter(|cut| expires_at <= cut.until);
@@ -126,30 +122,24 @@ impl Lifetimes {
             .min()
     }
 
-    /// Until then tokens may be about that lowered bounds allowed, so nothing that might match
-    /// them is forgotten. The leeway comes on top.
+    /// Returns the time until which tokens of lowered bounds may be alive, without the leeway. Nothing that
+    /// might match them is forgotten before.
     #[must_use]
     pub fn remember_until(&self) -> UnixMillis {
         let last = self.cuts.iter().map(|cut| cut.until).max();
         UnixMillis::from_seconds(last.unwrap_or(0))
     }
 
-    /// The longest life that a token issued in second `issued_at` may have.
+    /// Returns the longest life of a token that was issued in second `issued_at`.
     #[must_use]
     pub fn of_token(&self, issued_at: u64) -> Duration {
-        let bound = self
-            .bounds
-            .iter()
-            .rev()
-            .find(|bound| bound.since < issued_at);
-        Duration::from_secs(
-            bound
-                .or(self.bounds.first())
-                .map_or(0, |bound| bound.lifetime),
-        )
+        let mut bounds = self.bounds.iter().rev();
+        let bound = bounds.find(|bound| bound.since < issued_at);
+        let bound = bound.or(self.bounds.first());
+        Duration::from_secs(bound.map_or(0, |bound| bound.lifetime))
     }
 
-    /// The longest life that any token may have.
+    /// Returns the longest life of any token.
     #[must_use]
     pub fn longest(&self) -> Duration {
         Duration::from_secs(self.bounds.last().map_or(0, |bound| bound.lifetime))
@@ -158,22 +148,22 @@ impl Lifetimes {
     /// Reads the history that version 0.1 kept in a replica's directory.
     ///
     /// # Errors
-    /// When the bytes are not a history; the caller must not carry on with a guess.
+    /// When the bytes are not a history. The caller must not go on with a guess.
     pub fn of_version_0_1(bytes: &[u8]) -> Result<Self, String> {
         let read: Self = serde_json::from_slice(bytes).map_err(|error| {
-            format!("the kept history of max_token_lifetime is unreadable: {error}")
+            format!("the saved history of max_token_lifetime is unreadable: {error}")
         })?;
-        let rises = read
-            .bounds
-            .windows(2)
-            .all(|pair| pair[0].lifetime < pair[1].lifetime);
-        match (read.bounds.is_empty(), rises) {
-            (false, true) => Ok(read),
-            _ => Err("the kept history of max_token_lifetime is out of order".to_owned()),
+        if read.bounds.is_empty()
+            || !read
+                .bounds
+                .is_sorted_by(|one, next| one.lifetime < next.lifetime)
+        {
+            return Err("the saved history of max_token_lifetime is out of order".to_owned());
         }
+        Ok(read)
     }
 
-    /// The changes that come to this.
+    /// Returns changes that lead to these bounds.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
         let leeway = self.leeway.unwrap_or(0);
@@ -185,9 +175,8 @@ impl Lifetimes {
             },
         };
         let bounds = self.bounds.iter();
-        let mut changes: Vec<_> = bounds
-            .map(|bound| change(bound.since, bound.lifetime))
-            .collect();
+        let bounds = bounds.map(|bound| change(bound.since, bound.lifetime));
+        let mut changes: Vec<_> = bounds.collect();
         for cut in &self.cuts {
             let at = cut.until.saturating_sub(cut.lifetime + CLOCKS_DIFFER);
             let lowered = self.of_token(at);
@@ -195,7 +184,7 @@ impl Lifetimes {
             changes.push(change(at, lowered.as_secs()));
         }
         if self.dead_before > 0 {
-            // A leeway of nothing was raised then.
+            // A leeway of zero was raised then.
             let mut before = change(self.dead_before, self.of_token(self.dead_before).as_secs());
             changes.push(before);
             before.at.0 -= 1;

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod config_error;
+pub mod horizon;
 pub mod issuer;
 pub mod kv;
 pub mod lifetime;

@@ -1,4 +1,4 @@
-//! What this replica still waits for, and what it cannot do at the moment.
+//! What this replica still waits for, and what does not work at the moment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,14 +9,13 @@ use tokio::sync::watch;
 /// A snapshot for `/readyz` and the health service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// What is awaited before the first request is served: name → why.
+    /// The parts that must report before the first request is served: name → why.
     pub awaited: BTreeMap<String, String>,
-    /// Nothing was awaited any more at one moment. Never unset: what is lost later is judged per
-    /// issuer.
+    /// Everything awaited has arrived once. Never unset: later losses are judged by issuer.
     pub started: bool,
-    /// What does not work although requests are served: name → why.
+    /// The parts that do not work although requests are served: name → why.
     pub degraded: BTreeMap<String, String>,
-    /// Set once shutdown began: finish what is there, take nothing new.
+    /// The shutdown has begun: open requests are finished, and no new ones taken.
     pub draining: bool,
 }
 
@@ -28,8 +27,7 @@ impl State {
     }
 }
 
-/// Shared by all parts; cheap to clone. Every part names what it waits for **before** the doors
-/// open, so there is no moment in which nothing is awaited because nobody asked yet.
+/// Shared by all parts; cheap to clone. Every part names what it waits for **before** the doors open.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     state: watch::Sender<State>,
@@ -55,13 +53,13 @@ impl Readiness {
         });
     }
 
-    /// The named part is there, or was given up on.
+    /// Marks the named part as there, or given up.
     pub fn arrived(&self, name: &str) {
         self.state
             .send_if_modified(|state| state.awaited.remove(name).is_some());
     }
 
-    /// Called once, after every part named what it waits for.
+    /// Returns when nothing is awaited. Called once, after every part named what it waits for.
     pub async fn reached(&self) {
         let mut watcher = self.watch();
         // The sender lives in `self`, so this cannot fail.
@@ -76,7 +74,7 @@ impl Readiness {
         self.knows.load(Ordering::Acquire)
     }
 
-    /// Something does not work, and requests are served all the same.
+    /// Marks the named part as not working, while requests are served all the same.
     pub fn degrade(&self, name: &str, why: impl Into<String>) {
         let why = why.into();
         self.state.send_if_modified(|state| {
@@ -84,18 +82,18 @@ impl Readiness {
         });
     }
 
-    /// The named part works again.
+    /// Marks the named part as working again.
     pub fn recover(&self, name: &str) {
         self.state
             .send_if_modified(|state| state.degraded.remove(name).is_some());
     }
 
-    /// Shutdown begins: proxies are told to go elsewhere.
+    /// Begins the shutdown: proxies are told to use other replicas.
     pub fn drain(&self) {
         self.state.send_modify(|state| state.draining = true);
     }
 
-    /// The state of this moment. Until [`Readiness::reached`] it always names something awaited.
+    /// Returns the present state. Until [`Readiness::reached`] it always names something awaited.
     #[must_use]
     pub fn state(&self) -> State {
         let mut state = self.state.borrow().clone();
@@ -106,7 +104,7 @@ impl Readiness {
         state
     }
 
-    /// Every change from now on.
+    /// Returns every change from now on.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<State> {
         self.state.subscribe()

@@ -72,7 +72,7 @@ reasons! {
     BadSignature = "bad_signature", Token;
     /// `exp` has passed (RFC 7519 §4.1.4).
     Expired = "expired", Token;
-    /// `nbf` or `iat` is in the future.
+    /// `nbf` is in the future.
     NotYetValid = "not_yet_valid", Token;
     /// `aud` has none of the issuer's audiences (RFC 7519 §4.1.3).
     WrongAudience = "wrong_audience", Token;
@@ -104,7 +104,8 @@ reasons! {
     KeysUnavailable = "keys_unavailable", Portcullis;
     /// Too many requests already wait for a key set.
     Overloaded = "overloaded", Portcullis;
-    /// Clocks disagree, so the times of the token cannot be judged.
+    /// Clocks disagree, so the times of the token cannot be judged: the clock jumped, or `iat` is in the
+    /// future.
     ClockDisagreement = "clock_disagreement", Portcullis;
     /// The revocation feed is older than `max_staleness`.
     Stale = "stale", Portcullis;

@@ -12,54 +12,44 @@ use crate::core::units::Span;
 use super::log;
 use super::retention::Issuer;
 
-/// Where revocations are kept, for how long, and what happens when news of them stop coming.
+/// Where revocations are stored, for how long, and what happens when the log falls silent.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The durable log of revocations.
-    #[serde(default)]
     pub store: log::Config,
-    /// Where this replica keeps a copy of an engine's log, the last good keys and the like. Not
-    /// used with the embedded store, which has its own directory.
-    #[serde(default)]
+    /// Where this replica keeps a copy of an engine's log, the last good keys and so on. Not used with
+    /// the embedded store, which has its own directory.
     pub local: log::embedded::Config,
     /// How long this replica trusts what it knows after the log last confirmed that nothing is
-    /// missing. At least 3s, since the confirmations come once a second.
-    #[serde(default = "default_max_staleness")]
+    /// missing. At least 3s, because the log confirms once a second.
     pub max_staleness: Span,
     /// What happens to requests when the log has been silent for longer than `max_staleness`.
-    #[serde(default)]
     pub when_stale: WhenStale,
-    /// The issuers for whose tokens `max_staleness` or `when_stale` differ. This is about logs on
-    /// an engine: the embedded log is on the same machine and does not fall silent.
-    #[serde(default)]
+    /// The issuers for whose tokens `max_staleness` or `when_stale` differ. This concerns logs on an
+    /// engine: the embedded log is on the same machine and does not fall silent.
     pub issuers: Vec<Exception>,
     /// Warn when more revocations than this match on the same set of claims.
-    #[serde(default = "default_warn_live_per_shape")]
     pub warn_live_per_shape: usize,
-    /// Remember revocations for at least this long after their receipt. Left out, each is
-    /// remembered for exactly as long as a matching token can be valid.
-    #[serde(default)]
+    /// Remember revocations for at least this long after their receipt. By default each is remembered
+    /// for exactly as long as a matching token can be valid.
     pub retention: Option<Span>,
     /// How long the sender of an event waits, at most, until this replica enforces it. The event
     /// is durable before that and is acknowledged in either case. Never more than three quarters of
     /// the source's `record_timeout`.
-    #[serde(default = "default_sync_timeout")]
     pub sync_timeout: Span,
 }
 
-/// How one issuer's tokens are treated when news of revocations stop coming.
+/// How one issuer's tokens are treated when the log falls silent.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {
     /// One of the configured issuers, exactly as in `issuers`; of an issuer with `tenants` either
     /// the pattern or one tenant's.
     pub issuer: String,
-    /// In place of the common `max_staleness`.
-    #[serde(default)]
+    /// Replaces the common `max_staleness`.
     pub max_staleness: Option<Span>,
-    /// In place of the common `when_stale`.
-    #[serde(default)]
+    /// Replaces the common `when_stale`.
     pub when_stale: Option<WhenStale>,
 }
 
@@ -67,45 +57,33 @@ pub struct Exception {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenStale {
-    /// They are refused with 503: a revocation that did not arrive cannot be enforced.
+    /// They are refused with 503, because a revocation that did not arrive cannot be enforced.
     #[default]
     Deny,
     /// They are judged by the revocations that are known.
     Allow,
 }
 
-/// Confirmations come once a second; one may be late without meaning anything.
+/// The log confirms once a second, and one confirmation may be late.
 const SHORTEST_STALENESS: Span = Span::secs(3);
-
-const fn default_max_staleness() -> Span {
-    Span::secs(30)
-}
-
-const fn default_warn_live_per_shape() -> usize {
-    5_000_000
-}
-
-const fn default_sync_timeout() -> Span {
-    Span::secs(5)
-}
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             store: log::Config::default(),
             local: log::embedded::Config::default(),
-            max_staleness: default_max_staleness(),
+            max_staleness: Span::secs(30),
             when_stale: WhenStale::default(),
             issuers: Vec::new(),
-            warn_live_per_shape: default_warn_live_per_shape(),
+            warn_live_per_shape: 5_000_000,
             retention: None,
-            sync_timeout: default_sync_timeout(),
+            sync_timeout: Span::secs(5),
         }
     }
 }
 
 impl Config {
-    /// Reports what cannot work, given the issuers that are configured.
+    /// Reports what cannot work with the configured issuers.
     pub fn check(&self, errors: &mut ConfigErrors, issuers: &[Issuer]) {
         errors.within("store", |errors| self.store.check(errors));
         errors.within("local", |errors| self.local.check(errors));
@@ -114,10 +92,7 @@ impl Config {
             self.check_exception(errors, exception);
         });
         if self.warn_live_per_shape == 0 {
-            errors.push(
-                "warn_live_per_shape",
-                "0 would warn for ever; use at least 1",
-            );
+            errors.push("warn_live_per_shape", "must be greater than zero");
         }
         for issuer in issuers {
             self.check_retention(errors, issuer);
@@ -126,13 +101,8 @@ impl Config {
 
     fn check_exception(&self, errors: &mut ConfigErrors, exception: &Exception) {
         let issuer = &exception.issuer;
-        if self
-            .issuers
-            .iter()
-            .filter(|one| one.issuer == *issuer)
-            .count()
-            > 1
-        {
+        let same = self.issuers.iter().filter(|one| one.issuer == *issuer);
+        if same.count() > 1 {
             errors.push("issuer", "duplicate issuer");
         }
         let Some(own) = exception.max_staleness else {
@@ -190,8 +160,7 @@ fn check_staleness(errors: &mut ConfigErrors, span: Span) {
             "max_staleness",
             format!(
                 "{span} is too short: the log confirms once a second that nothing is missing, so \
-                 requests would be refused now and then for nothing; use at least \
-                 {SHORTEST_STALENESS}"
+                 requests would be refused without a reason; use at least {SHORTEST_STALENESS}"
             ),
         );
     }

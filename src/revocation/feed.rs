@@ -1,4 +1,4 @@
-//! What is known about the feed from the log: written by the follower, read by every request.
+//! The age of the feed from the log. The follower writes it, and every request reads it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use arc_swap::ArcSwapOption;
 
 use crate::core::clock::{Clock, Moment};
 
-/// Measures the age of the feed by [`Clock::since`]: neither a suspended machine nor a restored
-/// snapshot may take an old feed for a fresh one.
+/// Measures the age of the feed by [`Clock::since`], so that a suspended machine and a restored snapshot
+/// do not take an old feed for a fresh one.
 #[derive(Debug)]
 pub(super) struct FeedState {
     clock: Clock,
     started: Moment,
-    /// Nothing until the replay is over.
+    /// `None` until the replay is over.
     in_sync: ArcSwapOption<Moment>,
 }
 
@@ -26,11 +26,10 @@ impl FeedState {
         }
     }
 
-    /// Notes that the index has everything that the log had at `then`. Never moves back. Only the
-    /// follower calls it.
+    /// Marks the index complete as of `then`; never moves back. Only the follower calls it.
     pub(super) fn was_in_sync(&self, then: Moment) {
         let known = self.in_sync.load();
-        if known.as_deref().is_none_or(|known| !known.is_after(then)) {
+        if known.as_deref().is_none_or(|known| *known <= then) {
             self.in_sync.store(Some(Arc::new(then)));
         }
     }
@@ -39,8 +38,8 @@ impl FeedState {
         self.in_sync.load().is_some()
     }
 
-    /// Returns the time since the log last said that everything was delivered; since the start
-    /// before that.
+    /// Returns the time since the log last said that everything was delivered, or since the start if it
+    /// never did.
     pub(super) fn age(&self) -> Duration {
         let in_sync = self.in_sync.load();
         self.clock
@@ -67,7 +66,7 @@ mod tests {
         assert!(feed.is_replayed());
         assert_eq!(feed.age(), SECOND * 7);
         feed.was_in_sync(clock.moment().minus(SECOND * 9));
-        assert_eq!(feed.age(), SECOND * 7, "what was known stays known");
+        assert_eq!(feed.age(), SECOND * 7, "it never moves back");
         feed.was_in_sync(clock.moment().minus(SECOND));
         assert_eq!(feed.age(), SECOND);
     }

@@ -1,72 +1,96 @@
-//! The follower: the only writer of the index. It tails the log, also for events that this very
-//! replica received, so that every replica learns of a revocation in the same way.
+//! The follower: the only writer of the index. It tails the log, also for events that this replica
+//! received itself, so every replica learns of revocations in the same way.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::clock::{Clock, Moment, UnixMillis};
 use crate::core::readiness::Readiness;
 
 use super::feed::FeedState;
-use super::log::{Cursor, Feed, Log, Records};
+use super::log::{AppendError, Cursor, Feed, Log, Records};
 use super::patience::Patience;
 use super::retention::Retention;
-use super::steady::Steady;
-use super::{Histories, Index, Metrics};
+use super::{Config, Histories, Index, Metrics, Reader, SPREAD, Writer};
 
-/// The name under which the replay is awaited.
+/// The name of the replay in the readiness.
 pub(super) const AWAITED: &str = "revocations";
 
-/// The names under which trouble is told.
+/// The names of what is degraded.
 const CLOCKS: &str = "clocks";
 const WRITING: &str = "revocations_write";
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// Once through the index in 51 seconds: a revocation that is over does no harm but takes room.
+/// Once through the index in 51 seconds. A revocation that is over takes room and does no harm.
 const SHARDS_PER_TICK: usize = 2;
 
 /// See [`Follower::make_room`].
 const PART_THAT_TELLS: usize = 32;
 
-/// Follows the log until it is told to stop.
+/// Follows the log until the shutdown.
+#[derive(Debug)]
 pub struct Follower {
-    pub(super) log: Arc<dyn Log>,
-    pub(super) index: Arc<Index>,
-    pub(super) retention: Retention,
-    pub(super) clock: Clock,
-    pub(super) steady: Steady,
-    pub(super) feed: Arc<FeedState>,
-    pub(super) applied: watch::Sender<Option<Cursor>>,
-    pub(super) readiness: Readiness,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) warn_live_per_shape: usize,
-    pub(super) warned: BTreeSet<String>,
-    pub(super) patience: Arc<Patience>,
-    pub(super) histories: Histories,
-    /// Writes to the log what our configuration changes.
-    pub(super) writing: Option<JoinHandle<()>>,
+    log: Arc<dyn Log>,
+    index: Arc<Index>,
+    retention: Retention,
+    clock: Clock,
+    feed: Arc<FeedState>,
+    applied: watch::Sender<Option<Cursor>>,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    patience: Arc<Patience>,
+    histories: Histories,
+    /// Appends our own changes of bounds.
+    writing: Option<JoinHandle<()>>,
     /// Whether proxies were told to go elsewhere because the feed is stale.
-    pub(super) withdrawn: bool,
-    /// Records that the replay has delivered.
-    pub(super) replayed_so_far: usize,
-    pub(super) made_room: bool,
+    withdrawn: bool,
+    /// Records that the replay has delivered; `None` once room was made for the rest.
+    replayed_so_far: Option<usize>,
+    warn_live_per_shape: usize,
+    warned: BTreeSet<String>,
 }
 
 impl Follower {
-    /// Runs until `shutdown`, and until what it enforces is on this replica's own disk.
+    /// Follows the log that `writer` writes, and fills the index that `reader` reads.
+    pub(super) fn new(
+        config: &Config,
+        writer: &Writer,
+        reader: &Reader,
+        applied: watch::Sender<Option<Cursor>>,
+        readiness: &Readiness,
+        histories: Histories,
+    ) -> Self {
+        Self {
+            log: Arc::clone(&writer.log),
+            index: Arc::clone(&writer.index),
+            retention: writer.retention.clone(),
+            clock: writer.clock.clone(),
+            feed: Arc::clone(&reader.feed),
+            applied,
+            readiness: readiness.clone(),
+            metrics: Arc::clone(&writer.metrics),
+            patience: Arc::clone(&reader.patience),
+            histories,
+            writing: None,
+            withdrawn: false,
+            replayed_so_far: Some(0),
+            warn_live_per_shape: config.warn_live_per_shape,
+            warned: BTreeSet::new(),
+        }
+    }
+
+    /// Runs until `shutdown`, and until everything that it enforces is on this replica's own disk.
     ///
     /// # Errors
-    /// When the log ended or failed. Nothing is enforced any more that comes from now on, so the
-    /// process must end.
+    /// When the log ended or failed. The process must end, because nothing new is enforced.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), String> {
         let mut feed = self.log.follow(None);
         let mut tick = interval(TICK);
@@ -76,14 +100,18 @@ impl Follower {
                 biased;
                 () = shutdown.cancelled() => break,
                 _ = tick.tick() => self.sweep(),
-                next = feed.next() => match next {
-                    Some(next) => self.take(next)?,
-                    None => return Err(self.why_it_ended()),
-                },
+                next = feed.next() => {
+                    let Some(next) = next else {
+                        let why = self.log.failure();
+                        let unknown = || "the log of revocations ended its feed".to_owned();
+                        return Err(why.unwrap_or_else(unknown));
+                    };
+                    self.take(next)?;
+                }
             }
         }
         let applied = *self.applied.borrow();
-        // What is not replayed yet comes from the disk.
+        // Before the replay is over, everything comes from the disk.
         if let Some(at) = applied
             && self.feed.is_replayed()
         {
@@ -108,17 +136,22 @@ impl Follower {
                 self.offer_or_withdraw();
             }
             Feed::Restored(at) => {
-                self.histories.prepare(self.now_or_horizon());
-                self.histories.assume_ours();
-                let now = self.clock.moment();
-                self.feed_reaches(now.minus(self.age_of(at)));
+                self.histories.assume_ours(self.now_or_horizon());
+                // A time in the future shows that the clock was set back, and not how far.
+                let now = self.clock.now();
+                let age = if at > now {
+                    Duration::MAX
+                } else {
+                    now.since(at)
+                };
+                self.feed_reaches(self.clock.moment().minus(age));
             }
             Feed::Lost(why) => {
-                tracing::warn!(why, "the log of revocations is out of reach");
+                tracing::warn!(why, "the log of revocations cannot be reached");
                 self.readiness.degrade(AWAITED, why);
             }
             Feed::Reset(cursor) => {
-                tracing::warn!("the log has another history: replaying all of it");
+                tracing::warn!("the log of revocations was created anew: replaying all of it");
                 self.histories.write_again();
                 self.applied.send_replace(Some(cursor));
             }
@@ -126,33 +159,40 @@ impl Follower {
         Ok(())
     }
 
-    /// Whether the log knows of our configuration, or we judge tokens by it already. Has it told
-    /// otherwise.
+    /// Returns whether tokens may be judged: the log has our configuration, or did before it began anew.
+    /// Otherwise has it written.
     fn agree_on_bounds(&mut self) -> bool {
-        self.histories.prepare(self.now_or_horizon());
-        let ours = self.histories.unwritten();
-        if ours.is_empty() {
+        let is_replayed = self.feed.is_replayed();
+        if let Some(writing) = &self.writing
+            && !writing.is_finished()
+        {
+            return is_replayed || self.histories.is_written();
+        }
+        let unwritten = self.histories.unwritten(self.now_or_horizon());
+        if unwritten.is_empty() {
             return true;
         }
-        if self.writing.as_ref().is_none_or(JoinHandle::is_finished) {
-            let log = Arc::clone(&self.log);
-            self.writing = Some(tokio::spawn(async move {
-                if let Err(error) = log.append(ours).await {
-                    tracing::warn!(%error, "max_token_lifetime and leeway cannot be written to the \
-                        log of revocations, where other replicas learn of them; trying again");
-                }
-            }));
-        }
-        self.feed.is_replayed()
+        let log = Arc::clone(&self.log);
+        self.writing = Some(tokio::spawn(async move {
+            // A raise begins one `SPREAD` after this attempt did.
+            let appended = timeout(SPREAD / 2, log.append(unwritten)).await;
+            if let Err(error) = appended
+                .unwrap_or_else(|_| Err(AppendError::Unknown("no answer in time".to_owned())))
+            {
+                tracing::warn!(%error, "max_token_lifetime and leeway cannot be written to the log \
+                    of revocations, where other replicas learn of them; trying again");
+            }
+        }));
+        is_replayed
     }
 
-    /// What was forgotten was forgotten under the old bounds, even if the clock stepped back since.
+    /// Everything up to the horizon was forgotten under the old bounds, even if the clock was set back.
     fn now_or_horizon(&self) -> UnixMillis {
         self.clock.now().max(self.index.horizon())
     }
 
     fn apply(&mut self, records: &Records) -> Result<(), String> {
-        // First: they say how long the others are remembered.
+        // Bounds first: they decide how long the others are remembered.
         if records.have_bounds() {
             records
                 .iter()
@@ -166,82 +206,73 @@ impl Follower {
         let applied = self.index.apply_all(with_times);
         applied.map_err(|error| error.to_string())?;
         if !self.feed.is_replayed() {
-            self.metrics.replayed(records.len());
+            self.metrics.replayed.inc_by(records.len() as u64);
             self.make_room(records);
             return Ok(());
         }
         let now = self.clock.now();
         for record in records {
-            let since_receipt = now.since(record.received_at);
-            self.metrics
-                .applied(since_receipt, now.since(record.occurred_at));
+            let (receipt, event) = (record.received_at, record.occurred_at);
+            self.metrics.enforced(now.since(receipt), now.since(event));
         }
         Ok(())
     }
 
-    /// The first part of a long log tells how much of it is live, and so what the rest will take.
-    /// A log may well have many records that come to one entry.
+    /// Reserves room for the whole log after its first part, by the share of that part that is live: many
+    /// records may share an entry.
     fn make_room(&mut self, records: &Records) {
-        self.replayed_so_far += records.len();
-        let so_far = self.replayed_so_far;
-        let all = so_far + records.to_come();
-        if self.made_room || so_far < all / PART_THAT_TELLS {
+        let Some(so_far) = &mut self.replayed_so_far else {
             return;
+        };
+        *so_far += records.len();
+        let all = *so_far + records.to_come();
+        if *so_far >= all / PART_THAT_TELLS {
+            let live = self.index.len();
+            self.index
+                .reserve(live.saturating_mul(all) / (*so_far).max(1));
+            self.replayed_so_far = None;
         }
-        self.made_room = true;
-        let live = self.index.len();
-        self.index.reserve(live.saturating_mul(all) / so_far.max(1));
     }
 
-    /// A moment that is still to come tells that the clock was set back since, and not how far.
-    fn age_of(&self, at: UnixMillis) -> Duration {
-        let now = self.clock.now();
-        if at > now {
-            return Duration::MAX;
-        }
-        now.since(at)
-    }
-
-    /// Notes that the index has everything that the log had at `then`. Takes the moment and not its
-    /// age: this thread may stand still before it has written it down.
+    /// Notes that the index has everything that the log had at `then`. Takes a moment instead of an age,
+    /// because this thread may be suspended before it has noted it.
     fn feed_reaches(&self, then: Moment) {
-        let first = !self.feed.is_replayed();
+        let is_first = !self.feed.is_replayed();
         self.feed.was_in_sync(then);
-        if first {
-            self.replayed();
+        if is_first {
+            self.histories.warn_of_differences();
+            let (live, age) = (self.index.len(), self.feed.age());
+            tracing::info!(live, ?age, "the log of revocations is replayed");
+            self.readiness.arrived(AWAITED);
         }
-    }
-
-    fn replayed(&self) {
-        self.histories.warn_of_differences();
-        let (live, age) = (self.index.len(), self.feed.age());
-        tracing::info!(live, ?age, "the log of revocations is replayed");
-        self.readiness.arrived(AWAITED);
     }
 
     fn sweep(&mut self) {
         let at = *self.applied.borrow();
-        self.metrics.feed_lag(at.and_then(|at| self.log.behind(at)));
+        self.metrics
+            .set_feed_lag(at.and_then(|at| self.log.behind(at)));
         self.watch_clocks();
         self.watch_writing();
         if !self.feed.is_replayed() {
             return;
         }
         self.offer_or_withdraw();
-        let swept = self.index.sweep(self.steady.now(), SHARDS_PER_TICK);
-        self.metrics.forgotten(swept.forgotten);
+        let swept = self.index.sweep(self.clock.steady_now(), SHARDS_PER_TICK);
+        self.metrics.forgotten.inc_by(swept.forgotten as u64);
         if swept.round_is_over {
             self.warn_of_crowds();
         }
     }
 
-    /// Says so when clocks disagree: nothing is forgotten by one that others contradict.
+    /// Reports clocks that disagree.
     fn watch_clocks(&mut self) {
-        let jumped = self.steady.ahead();
+        let jumped = self.clock.jumped();
         let apart = self.log.clock_apart().unwrap_or_default();
         self.metrics.clocks(self.index.horizon(), jumped, apart);
-        let why = if jumped > Duration::ZERO {
-            format!("the wall clock jumped forward by {} s", jumped.as_secs())
+        let why = if jumped != 0 {
+            let direction = if jumped > 0 { "forward" } else { "back" };
+            let seconds = jumped.unsigned_abs() / 1000;
+            format!("the wall clock jumped {direction} by {seconds} s")
         } else if apart != 0 {
             let direction = if apart > 0 { "ahead of" } else { "behind" };
             let seconds = apart.unsigned_abs() / 1000;
@@ -255,15 +286,15 @@ impl Follower {
 
     fn watch_writing(&self) {
         let trouble = self.log.unwritable();
-        self.metrics.writable(trouble.is_none());
+        self.metrics.writable.set(trouble.is_none().into());
         match trouble {
             Some(why) => self.readiness.degrade(WRITING, why),
             None => self.readiness.recover(WRITING),
         }
     }
 
-    /// A stale replica that refuses everybody is of no use to a proxy that has others. It still
-    /// answers those who ask.
+    /// Tells proxies to use other replicas while this one refuses everybody because its feed is stale. It
+    /// still answers those that ask.
     fn offer_or_withdraw(&mut self) {
         let refuses = self.patience.is_over_for_all(self.feed.age());
         if refuses == self.withdrawn {
@@ -271,16 +302,16 @@ impl Follower {
         }
         self.withdrawn = refuses;
         if refuses {
-            let why = "the log of revocations was not heard for longer than max_staleness";
+            let why = "the log of revocations was silent for longer than max_staleness";
             tracing::error!("{why}: every request is refused");
             self.readiness.wait_for(AWAITED, why);
         } else {
-            tracing::info!("the log of revocations is heard again");
+            tracing::info!("the log of revocations can be read again");
             self.readiness.arrived(AWAITED);
         }
     }
 
-    /// Once per shape and crossing of the level.
+    /// Warns once for each shape that crosses the level.
     fn warn_of_crowds(&mut self) {
         for (claims, live) in self.index.live() {
             if live <= self.warn_live_per_shape {
@@ -290,21 +321,10 @@ impl Follower {
                     claims,
                     live,
                     level = self.warn_live_per_shape,
-                    "more revocations are live than expected; where whole groups are meant, one \
-                     revocation for all of an issuer's tokens replaces many"
+                    "more revocations are live than warn_live_per_shape; one revocation for all tokens \
+                     of an issuer can replace many"
                 );
             }
         }
-    }
-
-    fn why_it_ended(&self) -> String {
-        let why = self.log.failure();
-        why.unwrap_or_else(|| "the log of revocations ended its feed".to_owned())
-    }
-}
-
-impl fmt::Debug for Follower {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Follower").finish_non_exhaustive()
     }
 }

@@ -1,14 +1,14 @@
-//! The history of every issuer's bounds, as the log tells it.
+//! The history of every issuer's `max_token_lifetime` and `leeway`, as the log has it.
 //!
-//! Each replica whose configuration says something new writes that to the log before it judges any
-//! token, and judges by everything that the log says. So a replica that begins with an empty
-//! directory decides as the others do, and replicas with different configurations keep to the
-//! safest: tokens are held to the shorter life, revocations are kept for the longer one.
+//! A replica whose configuration differs from the log's latest writes a change to the log before it
+//! judges any token, and judges by all changes that the log has. So a replica with an empty directory
+//! decides as the others do. Replicas with different configurations use the safest: tokens are held to
+//! the shorter life, and revocations are kept for the longer one.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,36 +20,44 @@ use crate::core::lifetime::{Bounds, Change, Current, History, Lifetimes};
 use super::record::{Action, Revocation, Target, Terms, View};
 use super::retention::{Issuer, Retention};
 
-/// What the records say where those of events name their source and cause.
+/// What the records of changes have where those of events name their source and cause.
 const SOURCE: &str = "portcullis";
 const CAUSE: &str = "max_token_lifetime";
 
-/// The histories of the configured issuers. The follower owns it.
+/// The histories of the configured issuers. The follower owns them.
 #[derive(Debug)]
 pub struct Histories {
-    of: BTreeMap<String, OfIssuer>,
+    issuers: BTreeMap<String, OfIssuer>,
     retention: Retention,
     /// Remember revocations for at least this long.
     floor: Duration,
     /// See [`History::change_to`].
     spread: Duration,
-    /// What is known here and the log may lack.
-    lacking: Vec<Arc<Revocation>>,
-    /// What our configuration changes, as long as the log does not have it.
-    ours: Vec<Arc<Revocation>>,
-    is_prepared: bool,
+    /// Changes by issuer that are known here and that the log may lack.
+    lacking: BTreeSet<(String, Change)>,
 }
 
 #[derive(Debug)]
 struct OfIssuer {
     configured: Issuer,
-    /// What the log says of any issuer that this name stands for.
+    /// The changes of every issuer that this name stands for.
     history: History,
-    /// What it says of this very name.
+    /// The changes under this very name.
     own: History,
     current: Current,
-    /// From version 0.1, which kept it in each replica's directory.
-    kept: Vec<Change>,
+    ours: Ours,
+}
+
+/// How far the log has our configuration. Once it has, the change of another replica is not undone: two
+/// configurations would be written in turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ours {
+    /// The log was not read to its end yet.
+    Unknown,
+    /// The log lacked it, and was asked to append it.
+    Asked,
+    /// The log has or had it.
+    Written,
 }
 
 impl Histories {
@@ -57,8 +65,7 @@ impl Histories {
     /// every replica has learned of a change.
     ///
     /// # Errors
-    /// When what an earlier version kept cannot be read. Going on without it could let a revoked
-    /// token in.
+    /// When the history that version 0.1 kept cannot be read. Without it a revoked token could pass.
     pub fn new(
         issuers: &[Issuer],
         keep: &dyn KeyValueStore,
@@ -66,57 +73,63 @@ impl Histories {
         floor: Duration,
         spread: Duration,
     ) -> Result<Self, String> {
-        let of = issuers.iter().map(|issuer| {
-            let of_issuer = OfIssuer {
+        let mut histories = Self {
+            issuers: BTreeMap::new(),
+            retention,
+            floor,
+            spread,
+            lacking: BTreeSet::new(),
+        };
+        for issuer in issuers {
+            let name = &issuer.issuer;
+            let kept = kept(keep, name)?.into_iter();
+            let kept = kept.map(|change| (name.clone(), change));
+            histories.lacking.extend(kept);
+            let of = OfIssuer {
                 configured: issuer.clone(),
                 history: History::default(),
                 own: History::default(),
                 current: Current::new(Lifetimes::new(issuer.longest_life())),
-                kept: kept(keep, &issuer.issuer)?,
+                ours: Ours::Unknown,
             };
-            Ok((issuer.issuer.clone(), of_issuer))
-        });
-        let histories = Self {
-            of: of.collect::<Result<_, String>>()?,
-            retention,
-            floor,
-            spread,
-            lacking: Vec::new(),
-            ours: Vec::new(),
-            is_prepared: false,
-        };
+            histories.issuers.insert(name.clone(), of);
+        }
         histories.set_terms();
         Ok(histories)
     }
 
-    /// By issuer: what `verify` must hold tokens against.
+    /// Returns, by issuer, what `verify` holds tokens against.
     #[must_use]
     pub fn current(&self) -> HashMap<String, Current> {
-        let of = self.of.iter();
-        of.map(|(issuer, of)| (issuer.clone(), of.current.clone()))
-            .collect()
+        let issuers = self.issuers.iter();
+        let current = issuers.map(|(issuer, of)| (issuer.clone(), of.current.clone()));
+        current.collect()
     }
 
-    /// Takes in what a record of the log says about bounds, if it does.
+    /// Takes in a record of the log, if it is a change of bounds.
     pub fn learn(&mut self, record: &View<'_>) {
         let Some(bounds) = record.bounds else { return };
-        for unwritten in [&mut self.lacking, &mut self.ours] {
-            unwritten.retain(|own| own.id != record.id || own.target.issuer != record.issuer);
-        }
-        let change = Change {
-            at: record.occurred_at,
-            bounds,
-        };
-        if self.add(record.issuer, change) {
+        let at = record.occurred_at;
+        let known = (record.issuer.to_owned(), Change { at, bounds });
+        self.lacking.remove(&known);
+        let (issuer, change) = known;
+        if self.add(&issuer, change) {
             self.set_terms();
+        }
+        if let Some(of) = self.issuers.get_mut(&issuer)
+            && of.ours == Ours::Asked
+            && of.is_latest()
+        {
+            of.ours = Ours::Written;
         }
     }
 
+    /// Returns whether the change is news.
     fn add(&mut self, issuer: &str, change: Change) -> bool {
         let mut is_news = false;
         // A tenant may have been configured by itself before its provider was, or the reverse. Its
         // tokens and revocations of that time are judged by both.
-        let all = self.of.iter_mut();
+        let all = self.issuers.iter_mut();
         for (name, of) in all.filter(|(name, _)| overlap(name, issuer)) {
             if name == issuer {
                 of.own.add(change);
@@ -131,97 +144,89 @@ impl Histories {
         is_news
     }
 
-    /// Compares what the log says with our configuration. Later calls only date anew what could not
-    /// be written in time: replicas that do not know of a raise forget revocations by the shorter
-    /// life. `now` must not lie before the horizon: tokens that were issued before it may have lost
-    /// their revocations.
-    pub fn prepare(&mut self, now: UnixMillis) {
-        if self.is_prepared {
-            return self.date_anew(now);
+    /// Returns the changes that the log lacks: nothing once it has our configuration. To be called when
+    /// the log was read to its end, for each attempt to append: a raise is dated anew, so that the
+    /// other replicas have the whole `spread` to learn of it.
+    ///
+    /// `now` must not be before the horizon: older tokens may have lost their revocations.
+    pub fn unwritten(&mut self, now: UnixMillis) -> Vec<Arc<Revocation>> {
+        let mut unwritten = self.lacking.clone();
+        for (issuer, change) in self.own_changes(now) {
+            let of = self.issuers.get_mut(&issuer).expect("it is configured");
+            of.ours = change.map_or(Ours::Written, |_| Ours::Asked);
+            unwritten.extend(change.map(|change| (issuer, change)));
         }
-        self.is_prepared = true;
-        let mut ours = Vec::new();
-        for (issuer, of) in &self.of {
-            let missing = of.kept.iter().filter(|change| !of.history.contains(change));
-            let missing = missing.map(|change| record(issuer, *change));
-            self.lacking.extend(missing);
-            ours.extend(of.own_change(now, self.spread));
-        }
-        self.ours = ours;
+        let records = unwritten.iter();
+        records
+            .map(|(issuer, change)| record(issuer, *change))
+            .collect()
     }
 
-    fn date_anew(&mut self, now: UnixMillis) {
-        let (late, others) = std::mem::take(&mut self.ours)
-            .into_iter()
-            .partition::<Vec<_>, _>(|own| own.occurred_at <= now && self.is_raise(own));
-        self.ours = others;
-        for own in late {
-            let of = self.of.get(&own.target.issuer);
-            let change = of.and_then(|of| of.own_change(now, self.spread));
-            self.ours.extend(change);
-        }
-    }
-
-    /// Whether it lets tokens live longer than what the log says.
-    fn is_raise(&self, own: &Revocation) -> bool {
-        let of = self.of.get(&own.target.issuer);
-        let latest = of.and_then(|of| of.history.latest());
-        let (Some(bounds), Some(latest)) = (own.bounds, latest) else {
-            return false;
-        };
-        bounds.longest_life > latest.longest_life || bounds.leeway > latest.leeway
-    }
-
-    /// Returns what the log has to be told; nothing once it has it.
+    /// Whether the log has everything that [`Histories::unwritten`] returned.
     #[must_use]
-    pub fn unwritten(&self) -> Vec<Arc<Revocation>> {
-        self.lacking.iter().chain(&self.ours).cloned().collect()
+    pub fn is_written(&self) -> bool {
+        let mut issuers = self.issuers.values();
+        self.lacking.is_empty() && issuers.all(|of| of.ours == Ours::Written)
     }
 
-    /// The log begins anew and may lack what is known here: all of it is written again, but for what
-    /// turns out to be there.
-    pub fn write_again(&mut self) {
-        let of = self.of.iter();
-        let known =
-            of.flat_map(|(issuer, of)| of.history.iter().map(|change| record(issuer, *change)));
-        let known: Vec<_> = known.collect();
-        self.lacking.retain(|own| {
-            known
-                .iter()
-                .all(|one| one.id != own.id || one.target != own.target)
-        });
-        self.lacking.extend(known);
-    }
-
-    /// Judges by our own changes although the log does not have them: it cannot be reached. A raise
-    /// waits until it is written, since the others forget revocations by the shorter life until then.
-    pub fn assume_ours(&mut self) {
-        for known in self.lacking.clone() {
-            self.assume(&known);
-        }
-        for own in self.ours.clone() {
-            if !self.is_raise(&own) {
-                self.assume(&own);
+    /// Returns, for each issuer whose configuration was not written yet, the change that writes it;
+    /// `None` if the log has it.
+    fn own_changes(&self, now: UnixMillis) -> Vec<(String, Option<Change>)> {
+        let issuers = self.issuers.iter();
+        let open = issuers.filter(|(_, of)| of.ours != Ours::Written);
+        let changes = open.map(|(issuer, of)| {
+            let (mut history, mut own) = (of.history.clone(), of.own.clone());
+            for (_, change) in self.lacking.iter().filter(|(lacks, _)| lacks == issuer) {
+                history.add(*change);
+                own.add(*change);
             }
+            let change = history.change_to(of.bounds(), now, self.spread);
+            // What is in force under another name only is written again under this one: others may
+            // share this name but not that one.
+            let change = change.or_else(|| own.change_to(of.bounds(), now, self.spread));
+            (issuer.clone(), change)
+        });
+        changes.collect()
+    }
+
+    /// Notes that the log begins anew and may lack everything that is known here.
+    pub fn write_again(&mut self) {
+        for (issuer, of) in &self.issuers {
+            let known = of.history.iter().map(|change| (issuer.clone(), *change));
+            self.lacking.extend(known);
+        }
+    }
+
+    /// Judges by our own changes before the log has them, because it cannot be reached. A raise waits:
+    /// until the other replicas know of it, they keep revocations for the shorter life. See
+    /// [`Histories::unwritten`] for `now`.
+    pub fn assume_ours(&mut self, now: UnixMillis) {
+        let own = self.own_changes(now).into_iter();
+        let own = own.filter_map(|(issuer, change)| Some((issuer, change?)));
+        let own: Vec<_> = own
+            .filter(|(issuer, change)| !self.is_raise(issuer, change.bounds))
+            .collect();
+        self.lacking.extend(own);
+        for (issuer, change) in self.lacking.clone() {
+            self.add(&issuer, change);
         }
         self.set_terms();
     }
 
-    fn assume(&mut self, own: &Revocation) {
-        if let Some(bounds) = own.bounds {
-            let at = own.occurred_at;
-            self.add(&own.target.issuer, Change { at, bounds });
-        }
+    /// Whether it lets tokens live longer than the log's latest bounds.
+    fn is_raise(&self, issuer: &str, bounds: Bounds) -> bool {
+        let of = self.issuers.get(issuer);
+        let latest = of.and_then(|of| of.history.latest());
+        latest.is_some_and(|latest| {
+            bounds.longest_life > latest.longest_life || bounds.leeway > latest.leeway
+        })
     }
 
-    /// Says for which issuers another replica has another configuration.
+    /// Warns of each issuer for which another replica has another configuration.
     pub fn warn_of_differences(&self) {
-        for (issuer, of) in &self.of {
-            if of
-                .history
-                .latest()
-                .is_some_and(|latest| latest != of.bounds())
-            {
+        for (issuer, of) in &self.issuers {
+            let latest = of.history.latest();
+            if latest.is_some_and(|latest| latest != of.bounds()) {
                 tracing::warn!(
                     issuer,
                     "another replica has another max_token_lifetime or leeway for this issuer: tokens \
@@ -233,7 +238,7 @@ impl Histories {
     }
 
     fn set_terms(&self) {
-        let terms = self.of.iter();
+        let terms = self.issuers.iter();
         let terms = terms.map(|(issuer, of)| (issuer.clone(), of.terms()));
         self.retention.set(terms.collect(), self.floor);
     }
@@ -244,20 +249,10 @@ impl OfIssuer {
         Bounds::new(self.configured.longest_life(), self.configured.leeway)
     }
 
-    /// Returns what the log has to be told to bring our configuration into force, if anything.
-    fn own_change(&self, now: UnixMillis, spread: Duration) -> Option<Arc<Revocation>> {
-        let (mut history, mut own) = (self.history.clone(), self.own.clone());
-        for change in &self.kept {
-            history.add(*change);
-            own.add(*change);
-        }
-        // What is in force already is said again under this name if it was only said under another:
-        // whoever shares this name but not the other has to learn of it.
-        let again = || own.change_to(self.bounds(), now, spread);
-        let change = history
-            .change_to(self.bounds(), now, spread)
-            .or_else(again)?;
-        Some(record(&self.configured.issuer, change))
+    /// Whether our configuration is the latest change.
+    fn is_latest(&self) -> bool {
+        let ours = Some(self.bounds());
+        self.history.latest() == ours && self.own.latest() == ours
     }
 
     fn terms(&self) -> Terms {

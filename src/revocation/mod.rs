@@ -1,9 +1,8 @@
-//! Revocations: the record, the durable log, the follower that tails it and the index that the
+//! Revocations: the record, the durable log, the follower that tails it, and the index that the
 //! request path reads.
 //!
-//! [`open`] builds all of it. [`Writer`] is for the event path, [`Reader`] for the request path;
-//! neither sees the other. Between them lie the log and the [`Follower`], which alone writes the
-//! [`Index`].
+//! [`open`] builds all of them. The event path gets a [`Writer`], the request path a [`Reader`]; neither
+//! sees the other. The [`Follower`] reads the log and is the only writer of the [`Index`].
 
 pub mod config;
 mod feed;
@@ -16,7 +15,6 @@ mod patience;
 pub mod reader;
 pub mod record;
 pub mod retention;
-mod steady;
 pub mod transfer;
 pub mod writer;
 
@@ -33,25 +31,24 @@ pub use record::{Action, Draft, Revocation, Target, Terms, View};
 pub use retention::{Issuer, Retention};
 pub use writer::Writer;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::core::clock::{Clock, UnixMillis};
+use crate::core::horizon::Horizon;
 use crate::core::kv::KeyValueStore;
 use crate::core::lifetime::Current;
 use crate::core::readiness::Readiness;
 
-use log::Log;
 use patience::Patience;
 
-/// How long it takes at most until every replica has learned of what is in an engine's log.
+/// The longest time until every replica has read a new record of an engine's log.
 const SPREAD: Duration = Duration::from_mins(1);
 
-/// Everything that the rest of the program needs of revocations.
+/// What the rest of the program needs.
 pub struct Parts {
     /// For the event path.
     pub writer: Writer,
@@ -59,14 +56,11 @@ pub struct Parts {
     pub reader: Reader,
     /// To be run as a task.
     pub follower: Follower,
-    /// To be called before the metrics are read: what the index holds is counted then, and the age
-    /// of the feed is taken.
+    /// To be called at a scrape: sets the metrics of the index and the age of the feed.
     pub refresh: Box<dyn Fn() + Send + Sync>,
     pub keep: Arc<dyn KeyValueStore>,
-    /// Milliseconds since the epoch: tokens that were good until before it (`exp` + leeway) must
-    /// be refused, whatever the clock says. See [`Index::horizon`].
-    pub horizon: Arc<AtomicU64>,
-    /// By issuer: what `verify` must hold tokens against.
+    pub horizon: Horizon,
+    /// By issuer: what `verify` holds tokens against.
     pub lifetimes: HashMap<String, Current>,
 }
 
@@ -96,7 +90,7 @@ pub fn open(
     over(store, retention, config, issuers, clock, readiness, metrics)
 }
 
-/// Builds the parts around a store that is open; it forgets by `retention`. See [`open`].
+/// Builds the parts around an open store, which forgets by `retention`. See [`open`].
 ///
 /// # Errors
 /// When the store's history cannot be read.
@@ -109,6 +103,7 @@ pub fn over(
     readiness: &Readiness,
     metrics: Arc<Metrics>,
 ) -> Result<Parts, OpenError> {
+    readiness.wait_for(follow::AWAITED, "the log of revocations is being replayed");
     let histories = Histories::new(
         issuers,
         &*store.keep,
@@ -121,98 +116,39 @@ pub fn over(
     );
     let histories = histories.map_err(OpenError::Lifetimes)?;
     let lifetimes = histories.current();
-    let core = Core::new(
-        config,
-        issuers,
-        Base {
-            log: store.log,
-            horizon: Arc::clone(&store.horizon),
-            retention,
-            histories,
-            clock: clock.clone(),
-            readiness: readiness.clone(),
-            metrics: Arc::clone(&metrics),
-        },
-    );
-    let (index, feed) = (
-        Arc::clone(&core.writer.index),
-        Arc::clone(&core.follower.feed),
-    );
+    let index = Arc::new(Index::new(store.horizon.clone()));
+    let (scraped, scraped_metrics) = (Arc::clone(&index), Arc::clone(&metrics));
+    let reader = Reader {
+        index: Arc::clone(&index),
+        feed: Arc::new(feed::FeedState::new(clock.clone())),
+        patience: Arc::new(Patience::new(config, issuers)),
+    };
+    let feed = Arc::clone(&reader.feed);
+    let (applied, watcher) = watch::channel(None);
+    let writer = Writer {
+        log: store.log,
+        index,
+        retention,
+        clock: clock.clone(),
+        applied: watcher,
+        sync_timeout: config.sync_timeout.0,
+        metrics,
+    };
     Ok(Parts {
+        follower: Follower::new(config, &writer, &reader, applied, readiness, histories),
         refresh: Box::new(move || {
-            metrics.index(&index);
-            metrics.feed_age(feed.age());
+            scraped_metrics.index(&scraped);
+            scraped_metrics.feed_age.set(feed.age().as_secs_f64());
         }),
-        writer: core.writer,
-        reader: core.reader,
-        follower: core.follower,
+        writer,
+        reader,
         keep: store.keep,
         horizon: store.horizon,
         lifetimes,
     })
 }
 
-/// What the moving parts stand on.
-struct Base {
-    log: Arc<dyn Log>,
-    horizon: Arc<AtomicU64>,
-    retention: Retention,
-    histories: Histories,
-    clock: Clock,
-    readiness: Readiness,
-    metrics: Arc<Metrics>,
-}
-
-/// The moving parts, over any log.
-struct Core {
-    writer: Writer,
-    reader: Reader,
-    follower: Follower,
-}
-
-impl Core {
-    fn new(config: &Config, issuers: &[Issuer], base: Base) -> Self {
-        base.readiness
-            .wait_for(follow::AWAITED, "the log of revocations is being replayed");
-        let index = Arc::new(Index::new(base.horizon));
-        let feed = Arc::new(feed::FeedState::new(base.clock.clone()));
-        let patience = Arc::new(Patience::new(config, issuers));
-        let (applied, watcher) = watch::channel(None);
-        Self {
-            writer: Writer {
-                log: Arc::clone(&base.log),
-                index: Arc::clone(&index),
-                retention: base.retention.clone(),
-                clock: base.clock.clone(),
-                applied: watcher,
-                sync_timeout: config.sync_timeout.0,
-                metrics: Arc::clone(&base.metrics),
-            },
-            reader: Reader::new(Arc::clone(&index), Arc::clone(&feed), Arc::clone(&patience)),
-            follower: Follower {
-                log: base.log,
-                index,
-                retention: base.retention,
-                steady: steady::Steady::new(base.clock.clone()),
-                clock: base.clock,
-                feed,
-                applied,
-                readiness: base.readiness,
-                metrics: base.metrics,
-                warn_live_per_shape: config.warn_live_per_shape,
-                warned: BTreeSet::new(),
-                patience,
-                histories: base.histories,
-                writing: None,
-                withdrawn: false,
-                replayed_so_far: 0,
-                made_room: false,
-            },
-        }
-    }
-}
-
-/// The terms that follow from the issuers' configuration alone.
+/// Returns the terms that follow from the issuers' configuration alone.
 fn terms_of(issuers: &[Issuer]) -> HashMap<String, Terms> {
     let terms = |issuer: &Issuer| {
         let terms = Terms {

@@ -1,17 +1,17 @@
-//! How old the feed may be before tokens are refused, by issuer.
+//! How old the feed may be before an issuer's tokens are refused.
 
 use std::time::Duration;
 
 use super::{Config, Issuer};
 use crate::core::issuer::ByIssuer;
 
-/// Ages of the feed; `None` is one that it never reaches.
+/// Ages of the feed; `None` is an age that it never reaches.
 #[derive(Debug)]
 pub(super) struct Patience {
     of: ByIssuer<Option<Duration>>,
-    /// Up to this age nobody is refused, so nobody needs to be looked up.
+    /// Up to this age no issuer is refused, so none needs to be looked up.
     shortest: Option<Duration>,
-    /// Beyond this age everybody is refused.
+    /// Beyond this age all issuers are refused.
     longest: Option<Duration>,
 }
 
@@ -32,7 +32,7 @@ impl Patience {
         }
     }
 
-    /// Whether this issuer's tokens are refused for the age of the feed.
+    /// Whether this issuer's tokens are refused at this age of the feed.
     pub(super) fn is_over(&self, issuer: &str, age: impl FnOnce() -> Duration) -> bool {
         let Some(shortest) = self.shortest else {
             return false;
@@ -41,7 +41,7 @@ impl Patience {
         age > shortest && self.of.get(issuer).is_none_or(|own| is_over(*own, age))
     }
 
-    /// Whether the tokens of every issuer are.
+    /// Whether the tokens of all issuers are refused at this age.
     pub(super) fn is_over_for_all(&self, age: Duration) -> bool {
         is_over(self.longest, age)
     }

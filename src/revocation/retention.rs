@@ -1,4 +1,4 @@
-//! How long revocations are remembered: the terms of every issuer, and the history behind them.
+//! How long revocations are remembered: the terms of every issuer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::core::issuer::ByIssuer;
 
 use super::record::{Revocation, Terms, View};
 
-/// What retention depends on, as one issuer's configuration has it.
+/// What retention depends on in an issuer's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
     /// The token's `iss`, or a pattern of them.
@@ -21,15 +21,15 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// The longest `exp − iat` of a token that is accepted. Issuers round, so the leeway counts
-    /// for this difference of two times as it does for each of them.
+    /// Returns the longest accepted `exp − iat`. Issuers round, so the leeway counts for this difference
+    /// as for each of the times.
     #[must_use]
     pub fn longest_life(&self) -> Duration {
         self.max_token_lifetime.saturating_add(self.leeway)
     }
 }
 
-/// Shared by everything that forgets. Until [`Retention::set`] was called nothing is forgotten.
+/// Shared by everything that forgets. Nothing is forgotten before [`Retention::set`].
 #[derive(Clone, Debug, Default)]
 pub struct Retention(Arc<ArcSwapOption<Rules>>);
 
@@ -41,7 +41,7 @@ struct Rules {
 }
 
 impl Retention {
-    /// Puts the terms of every configured issuer in force. `floor` lengthens what they ask for.
+    /// Puts the terms of every configured issuer in force. `floor` can only lengthen them.
     pub fn set(&self, terms: HashMap<String, Terms>, floor: Duration) {
         let terms = terms.into_iter().collect();
         self.0.store(Some(Arc::new(Rules { terms, floor })));
@@ -52,22 +52,21 @@ impl Retention {
         self.0.load().is_some()
     }
 
-    /// The terms of an issuer; `None` when it is not configured.
+    /// Returns the terms of an issuer; `None` if it is not configured.
     #[must_use]
     pub fn terms(&self, issuer: &str) -> Option<Terms> {
         let rules = self.0.load();
         rules.as_ref()?.terms.get(issuer).copied()
     }
 
-    /// When `record` may be forgotten: never before the terms at its receipt, those of today, and
-    /// the floor allow it. Of an issuer that is not configured only the first and the last are
-    /// known.
+    /// Returns when `record` may be forgotten: when the terms at its receipt, the terms of today and the
+    /// floor all allow it. An issuer that is not configured has no terms of today.
     #[must_use]
     pub fn forget_after(&self, record: &Revocation) -> UnixMillis {
         self.judge()(&record.into())
     }
 
-    /// [`Retention::forget_after`] for many records, by the rules of this moment.
+    /// Returns [`Retention::forget_after`] for many records, by the present rules.
     pub(super) fn judge(&self) -> impl Fn(&View<'_>) -> UnixMillis + use<> {
         let rules = self.0.load();
         move |record| match rules.as_deref() {

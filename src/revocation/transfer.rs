@@ -15,6 +15,7 @@ use super::record::Revocation;
 use super::retention::Retention;
 use super::{Config, Issuer};
 use crate::core::clock::Clock;
+use crate::core::horizon::Horizon;
 use crate::verify::claims::ClaimPath;
 
 /// Records that are appended at once.
@@ -43,7 +44,7 @@ pub async fn export(config: &Config, out: &mut (dyn Write + Send)) -> Result<usi
         &config.store.without_creating(),
         &clock,
         &retention,
-        &Arc::default(),
+        &Horizon::default(),
     );
     let engine = engine.map_err(|error| error.to_string())?;
     let engine = engine.ok_or("every other store is an engine")?;
@@ -110,7 +111,7 @@ fn writable(config: &Config, issuers: &[Issuer]) -> Result<Arc<dyn Log>, String>
         super::terms_of(issuers),
         config.retention.map_or(Duration::ZERO, |floor| floor.0),
     );
-    let engine = log::engine(&config.store, &clock, &retention, &Arc::default());
+    let engine = log::engine(&config.store, &clock, &retention, &Horizon::default());
     if let Some(engine) = engine.map_err(|error| error.to_string())? {
         return Ok(engine);
     }

@@ -1,6 +1,5 @@
-//! The writing end: what the event path may do.
+//! The writer: what the event path may do.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +16,11 @@ use super::{Index, Metrics};
 /// A look-up costs one hash per set of claim names, so their number is limited.
 const MOST_SHAPES_PER_ISSUER: usize = 128;
 
-/// A record that is longer than this on the wire is no revocation that anyone wrote on purpose.
+/// Bytes on the wire. Nobody writes a longer revocation on purpose.
 const LONGEST_RECORD: usize = 64 * 1024;
 
 /// Records events. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Writer {
     pub(super) log: Arc<dyn Log>,
     pub(super) index: Arc<Index>,
@@ -33,19 +32,18 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Makes all of an event's drafts durable, or none. Returns once they are, and once this
-    /// replica enforces them and has them on its own disk; for the latter two it waits no longer
-    /// than `sync_timeout`. Returns how many were recorded: a lift from the future is dropped.
+    /// Makes all of an event's drafts durable, or none. Then waits, up to `sync_timeout`, until this
+    /// replica enforces them and has them on its own disk. Returns how many were recorded: a lift from
+    /// the future is dropped.
     ///
     /// # Errors
-    /// [`AppendError::Rejected`] for what would be refused again, such as an issuer that is not
-    /// configured. In every other case the sender must try again.
+    /// [`AppendError::Rejected`] if another attempt would fail too, for example because the issuer is
+    /// not configured. After any other error the sender must try again.
     pub async fn record(&self, drafts: Vec<Draft>) -> Result<usize, AppendError> {
         self.record_within(drafts, self.sync_timeout).await
     }
 
-    /// Does the same for a sender that waits no longer than `within` in all: what making it durable
-    /// took is missing from the time in which it may become enforced here.
+    /// Does the same for a sender that waits `within` at most for everything.
     ///
     /// # Errors
     /// Those of [`Writer::record`].
@@ -67,7 +65,7 @@ impl Writer {
         Ok(recorded)
     }
 
-    /// Nothing for a draft that must not count.
+    /// Returns the record of a draft; `None` for one that is dropped.
     fn receive(&self, draft: Draft) -> Result<Option<Arc<Revocation>>, AppendError> {
         let issuer = &draft.target.issuer;
         let Some(terms) = self.retention.terms(issuer) else {
@@ -84,12 +82,12 @@ impl Writer {
         }
         let now = self.clock.now();
         if draft.action == Action::Lift && draft.occurred_at > now.plus(terms.leeway) {
-            // Its true place among the revocations is lost: clamped, it would take back what came
-            // after it, and more so each time it is sent again.
-            self.metrics.dropped_lift();
+            // Nobody knows when it happened. With its time clamped to now, it would take back later
+            // revocations, and even later ones each time it is sent again.
+            self.metrics.lifts_dropped.inc();
             tracing::warn!(
                 source = draft.source,
-                "a lift from the future takes nothing back: the sender's clock is wrong, or ours"
+                "dropped a lift from the future: the sender's clock is wrong, or this replica's"
             );
             return Ok(None);
         }
@@ -99,8 +97,8 @@ impl Writer {
             tracing::warn!(
                 source = record.source,
                 ahead = ?said.since(now),
-                "an event lies in the future, so a wrong clock is about, the sender's or ours; \
-                 tokens issued up to its time are refused, but no longer than one token lives"
+                "an event is in the future: the sender's clock is wrong, or this replica's; tokens \
+                 issued up to its time are refused, for one token lifetime at most"
             );
         }
         let length = record.encode().len();
@@ -111,9 +109,9 @@ impl Writer {
         Ok(Some(Arc::new(record)))
     }
 
-    /// Waits until the follower has come past `cursor`. If it does not in time, the records are
-    /// durable all the same, and the age of the feed tells that something is wrong. If it is gone,
-    /// nothing is enforced here any more, and nothing is acknowledged.
+    /// Waits until the follower has passed `cursor`. If that takes too long, the records are durable all
+    /// the same, and the age of the feed shows the trouble. Fails if the follower has ended, because
+    /// this replica then enforces nothing new.
     async fn enforced(&self, cursor: Cursor, patience: Duration) -> Result<(), AppendError> {
         let mut applied = self.applied.clone();
         let enforced = async {
@@ -125,19 +123,13 @@ impl Writer {
         match timeout(patience, enforced).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(AppendError::Unknown(
-                "this replica follows the log no more".to_owned(),
+                "this replica no longer follows the log".to_owned(),
             )),
             Err(_) => {
                 tracing::warn!("an event is durable, but this replica does not enforce it yet");
                 Ok(())
             }
         }
-    }
-}
-
-impl fmt::Debug for Writer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").finish_non_exhaustive()
     }
 }
 

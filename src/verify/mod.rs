@@ -46,7 +46,6 @@ pub use requirement::Requirement;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
@@ -54,6 +53,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::config_error::ConfigErrors;
+use crate::core::horizon::Horizon;
 use crate::core::issuer::ByIssuer;
 use crate::core::kv::KeyValueStore;
 use crate::core::lifetime::Current;
@@ -91,6 +91,7 @@ impl Verified {
             key: Arc::new(key),
             window: Window {
                 from: UnixMillis(0),
+                issued: UnixMillis(0),
                 until: UnixMillis::MAX,
             },
         }
@@ -106,8 +107,7 @@ pub struct Verifier {
     no_issuer: Rejection,
     cache: KnownTokens,
     clock: Clock,
-    /// In milliseconds: see [`Verifier::new`].
-    horizon: Arc<AtomicU64>,
+    horizon: Horizon,
     metrics: Arc<Metrics>,
     startup_timeout: std::time::Duration,
 }
@@ -124,9 +124,7 @@ impl Verifier {
     /// Builds from a checked configuration. Blocks on the disk: reads secrets and restores stored
     /// keys. Readiness waits for keys that are still missing; [`Verifier::run`] fetches them.
     ///
-    /// `lifetimes` has the history of each of [`IssuerConfig::names`]. `horizon` is in milliseconds
-    /// since the epoch: revocations that ended before it were forgotten, so tokens that ended before
-    /// it stay refused even if the wall clock steps back.
+    /// `lifetimes` has the history of each of [`IssuerConfig::names`].
     ///
     /// # Errors
     /// Every issuer whose secret or inline keys cannot be used.
@@ -142,7 +140,7 @@ impl Verifier {
         keep: Arc<dyn KeyValueStore>,
         clock: Clock,
         readiness: Readiness,
-        horizon: Arc<AtomicU64>,
+        horizon: Horizon,
         metrics: Arc<Metrics>,
     ) -> Result<Self, ConfigErrors> {
         let mut errors = ConfigErrors::new();
@@ -196,9 +194,10 @@ impl Verifier {
     /// # Errors
     /// The first check that failed.
     pub async fn verify(&self, token: Token<'_>) -> Result<Arc<Verified>, Rejection> {
-        let (now, horizon) = (self.clock.now(), self.horizon());
+        let (now, horizon) = (self.clock.now(), self.horizon.get());
         let fingerprint = Fingerprint::of(token);
-        if let Some(found) = self.cache.find(&fingerprint, now, horizon) {
+        let found = self.cache.find(&fingerprint, now, horizon);
+        if let Some(found) = found.filter(|found| !self.is_doubtful(found)) {
             self.metrics.hits.inc();
             return found;
         }
@@ -252,9 +251,18 @@ impl Verifier {
             let name = known.name.clone().unwrap_or_else(|| name.into());
             let lifetimes = known.lifetimes.load();
             let typ = jws.header.typ.as_deref();
-            let judged = entry.rules.judge(name, &lifetimes, typ, &jws.payload, now);
-            let (claims, window) = judged?;
-            window.admits(now, self.horizon())?;
+            let judged = |now| {
+                let name = name.clone();
+                let rules = &entry.rules;
+                let (claims, window) = rules.judge(name, &lifetimes, typ, &jws.payload, now)?;
+                window.admits(now, self.horizon.get())?;
+                Ok((claims, window))
+            };
+            let (claims, window) = judged(now).map_err(|why| self.without_jump(why, judged))?;
+            if let Some(issued_at) = claims.issued_at {
+                self.clock
+                    .heard_of_issue(UnixMillis::from_seconds(issued_at));
+            }
             Ok(Verified {
                 claims,
                 memo: Memo::default(),
@@ -263,6 +271,32 @@ impl Verifier {
             })
         })
         .await
+    }
+
+    /// Whether a cached refusal may be the fault of a jump of the clock.
+    fn is_doubtful(&self, found: &Result<Arc<Verified>, Rejection>) -> bool {
+        let is_by_time = matches!(found, Err(refused) if is_by_time(refused.reason));
+        is_by_time && self.clock.without_jump().is_some()
+    }
+
+    /// Returns why a token is refused that `refused` says is refused now. After a jump of the clock it is
+    /// judged again at the time without the jump. If the times of the token are good then, the clocks
+    /// are to blame.
+    fn without_jump<T>(
+        &self,
+        refused: Rejection,
+        judged: impl Fn(UnixMillis) -> Result<T, Rejection>,
+    ) -> Rejection {
+        if !is_by_time(refused.reason) {
+            return refused;
+        }
+        let Some(then) = self.clock.without_jump() else {
+            return refused;
+        };
+        match judged(then) {
+            Err(again) if again.reason == refused.reason || !is_by_time(again.reason) => again,
+            _ => Rejection::expected(Reason::ClockDisagreement, "a wall clock that did not jump"),
+        }
     }
 
     /// Keeps every issuer's keys fresh until the shutdown.
@@ -284,10 +318,12 @@ impl Verifier {
             feed.refresh.hint();
         }
     }
+}
 
-    fn horizon(&self) -> UnixMillis {
-        UnixMillis(self.horizon.load(Ordering::Acquire))
-    }
+/// Whether a refusal may depend on the present time.
+const fn is_by_time(reason: Reason) -> bool {
+    use Reason::{Expired, LifetimeExceeded, NotYetValid};
+    matches!(reason, Expired | LifetimeExceeded | NotYetValid)
 }
 
 /// Makes an attempt, and a second one if newer keys could change the outcome and have arrived.

@@ -1,4 +1,4 @@
-//! The changes that the lifetimes are made of.
+//! The changes of an issuer's bounds, from which its lifetimes follow.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::core::clock::UnixMillis;
 
 use super::Lifetimes;
 
-/// What the configuration says about an issuer's tokens.
+/// What the configuration says about the lives of an issuer's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bounds {
@@ -22,7 +22,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Fractions of a second of a life do not count.
+    /// Cuts the life to whole seconds.
     #[must_use]
     pub fn new(longest_life: Duration, leeway: Duration) -> Self {
         Self {
@@ -32,43 +32,37 @@ impl Bounds {
     }
 }
 
-/// A replica came up with a new configuration.
+/// A replica started with a new configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Change {
     pub at: UnixMillis,
     pub bounds: Bounds,
 }
 
-/// Every change that any replica made to an issuer's bounds. What follows from them depends on the
-/// set only, so replicas agree in whatever order they learn of them.
+/// All changes that replicas made to an issuer's bounds. The lifetimes follow from the set of changes, so
+/// replicas agree in whatever order they read them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History(BTreeSet<Change>);
 
 impl History {
-    /// Returns whether the change is news.
+    /// Adds a change. Returns whether it is news.
     pub fn add(&mut self, change: Change) -> bool {
         self.0.insert(change)
     }
 
-    #[must_use]
-    pub fn contains(&self, change: &Change) -> bool {
-        self.0.contains(change)
-    }
-
-    /// The changes, oldest first.
+    /// Returns the changes, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Change> {
         self.0.iter()
     }
 
-    /// The bounds that came into force last.
+    /// Returns the bounds that came into force last.
     #[must_use]
     pub fn latest(&self) -> Option<Bounds> {
         self.0.last().map(|change| change.bounds)
     }
 
-    /// Returns the change that brings `bounds` into force, or nothing if they are. A raise begins
-    /// `spread` after `now`: until every replica has learned of it, revocations may be kept for the
-    /// shorter life only.
+    /// Returns the change that brings `bounds` into force; `None` if they are. A raise begins `spread` after
+    /// `now`: until all replicas know of it, they may keep revocations for the shorter life only.
     #[must_use]
     pub fn change_to(&self, bounds: Bounds, now: UnixMillis, spread: Duration) -> Option<Change> {
         let Some(latest) = self.0.last() else {
@@ -80,7 +74,7 @@ impl History {
         (latest.bounds != bounds).then_some(Change { at, bounds })
     }
 
-    /// What the changes come to; `None` without any.
+    /// Returns the lifetimes that follow from the changes; `None` without any.
     #[must_use]
     pub fn lifetimes(&self) -> Option<Lifetimes> {
         let first = self.0.first()?;
@@ -94,7 +88,7 @@ impl History {
     }
 }
 
-/// The lifetimes of an issuer as they are known now. Clones share them.
+/// The lifetimes of an issuer as of now. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Current(Arc<ArcSwap<Lifetimes>>);
 

@@ -1,9 +1,9 @@
 //! The in-memory index: every live revocation, found by a few hash look-ups.
 //!
-//! It is a pure function of the set of records it was given: order and repetition do not matter.
-//! A token is revoked if and only if a revocation matches it that no lift of the same source,
-//! target and cause takes back. Nothing is ever evicted to make room; what cannot matter any more leaves
-//! through [`Index::sweep`]. `docs/decisions/0008-the-index-is-no-cache.md` says why.
+//! It is a pure function of the set of its records: order and repetition do not matter. A token is
+//! revoked if and only if a revocation matches it that no lift of the same source, target and cause takes
+//! back. Nothing is evicted to make room; only [`Index::sweep`] removes what no valid token can match.
+//! `docs/decisions/0008-the-index-is-no-cache.md` says why.
 
 mod shapes;
 mod slot;
@@ -12,13 +12,15 @@ mod slot;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{
+    Arc, Mutex, MutexGuard, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use arc_swap::ArcSwap;
 use hashbrown::HashTable;
 
 use crate::core::clock::UnixMillis;
+use crate::core::horizon::Horizon;
 use crate::verify::claims::Claims;
 
 use super::record::{Action, Revocation, Target, View};
@@ -27,11 +29,11 @@ use slot::{Key, NAMELESS_CAUSE, Slot};
 
 pub use shapes::TooManyShapes;
 
-/// Growth and sweeping touch one shard at a time: at ten million entries that is 0.1 % of them,
-/// so no reader waits long.
+/// Growth and sweeping lock one shard at a time, so no reader waits long: at ten million entries a shard
+/// holds 0.1 % of them.
 const SHARDS: usize = 1024;
 
-/// A shard keeps at least this much room, so that small ones do not shrink and grow in turns.
+/// A shard keeps at least this capacity, so that small ones do not shrink and grow in turns.
 const SMALLEST_SHARD: usize = 28;
 
 type Shard = HashTable<Slot>;
@@ -42,12 +44,11 @@ pub struct Index {
     shards: Box<[RwLock<Shard>]>,
     shapes: ArcSwap<ByIssuer>,
     writing: Mutex<Writing>,
-    /// Milliseconds. See [`Index::horizon`].
-    horizon: Arc<AtomicU64>,
-    told_of_combinations: AtomicBool,
+    horizon: Horizon,
+    warned_of_combinations: Once,
 }
 
-/// What only writers use.
+/// The state that only writers use.
 #[derive(Debug)]
 struct Writing {
     register: Register,
@@ -55,15 +56,15 @@ struct Writing {
     next_to_sweep: usize,
 }
 
-/// Numbers what lifts are matched by: a source and, within it, a cause. A lift never reaches across
-/// sources, so that one sender cannot undo what another one revoked.
+/// Numbers each pair of a source and a cause. A lift matches revocations of the same number only, so one
+/// sender cannot undo what another one revoked.
 #[derive(Debug, Default)]
 struct Causes {
     by_source: BTreeMap<Box<str>, BTreeMap<Box<str>, u16>>,
     taken: u16,
 }
 
-/// What a call of [`Index::sweep`] did.
+/// The result of [`Index::sweep`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     pub forgotten: usize,
@@ -72,9 +73,9 @@ pub struct Swept {
 }
 
 impl Index {
-    /// An empty index that raises `horizon` before it forgets.
+    /// Returns an empty index. It raises `horizon` before it forgets.
     #[must_use]
-    pub fn new(horizon: Arc<AtomicU64>) -> Self {
+    pub fn new(horizon: Horizon) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             shapes: ArcSwap::default(),
@@ -84,20 +85,17 @@ impl Index {
                 next_to_sweep: 0,
             }),
             horizon,
-            told_of_combinations: AtomicBool::new(false),
+            warned_of_combinations: Once::new(),
         }
     }
 
-    /// The moment, in milliseconds, up to which revocations were forgotten. A token that was good
-    /// until before it (`exp` + leeway) must be refused even if the clock says that it is still
-    /// valid: the clock stepped back, and the revocation of that token may be gone.
     #[must_use]
     pub fn horizon(&self) -> UnixMillis {
-        UnixMillis(self.horizon.load(Ordering::Acquire))
+        self.horizon.get()
     }
 
-    /// Whether any revocation that is not lifted matches the token. A few hash look-ups per live
-    /// shape of its issuer; independent of the number of revocations.
+    /// Whether a revocation that is not lifted matches the token. Costs a few hash look-ups for each live
+    /// shape of the issuer, however many revocations there are.
     #[must_use]
     pub fn is_revoked(&self, token: &Claims) -> bool {
         let shapes = self.shapes.load();
@@ -114,19 +112,19 @@ impl Index {
             same_hash.any(|slot| slot.key == key && slot.covers(token))
         });
         revoked.unwrap_or_else(|_| {
-            if !self.told_of_combinations.swap(true, Ordering::Relaxed) {
+            self.warned_of_combinations.call_once(|| {
                 tracing::warn!(
                     issuer = &*token.issuer,
                     claims = shape.label(),
-                    "a token carries too many combinations of array values to look up; such \
-                     tokens are refused as revoked (told once)"
+                    "a token has too many combinations of array values to look up; such tokens are \
+                     refused as revoked (logged once)"
                 );
-            }
+            });
             true
         })
     }
 
-    /// Takes a record in. It is remembered at least until `forget_after`.
+    /// Adds a record and remembers it at least until `forget_after`.
     ///
     /// # Errors
     /// When the record cannot be represented. The caller must not go on without it.
@@ -138,10 +136,10 @@ impl Index {
         self.apply_all(std::iter::once((record.into(), forget_after)))
     }
 
-    /// Takes records in one after the other, each with the time until which it is remembered.
+    /// Adds records in order, each with the time until which it is remembered.
     ///
     /// # Errors
-    /// At the first one that cannot be represented. The caller must not go on without it.
+    /// At the first record that cannot be represented. The caller must not go on without it.
     pub fn apply_all<'a>(
         &self,
         records: impl Iterator<Item = (View<'a>, UnixMillis)>,
@@ -165,23 +163,15 @@ impl Index {
                 shapes = self.shapes.load();
                 &added
             };
-            self.take(shape, cause, &record, forget_after);
+            let key = shape.key_of(&record.matches);
+            let new = Slot::new(key, shape.number, cause, &record, forget_after);
+            insert(&mut write(self.shard(key)), shape, new);
         }
         Ok(())
     }
 
-    fn take(&self, shape: &Shape, cause: u16, record: &View<'_>, forget_after: UnixMillis) {
-        let key = shape.key_of(&record.matches);
-        let new = Slot::new(key, shape.number, cause, record, forget_after);
-        let mut shard = write(self.shard(key));
-        match record.action {
-            Action::Revoke => revoke(&mut shard, shape, new),
-            Action::Lift => lift(&mut shard, shape, new),
-        }
-    }
-
-    /// Makes room for so many entries in all. Tables that grow as entries come touch twice the
-    /// memory, and that is what a replay waits for.
+    /// Reserves room for so many entries in all. Tables that grow with their entries touch twice the
+    /// memory, and a replay mostly waits for memory.
     pub fn reserve(&self, entries: usize) {
         let each = entries / SHARDS;
         for shard in &self.shards {
@@ -191,8 +181,8 @@ impl Index {
         }
     }
 
-    /// Looks through the next `shards` of the index (of [`Index::SHARDS`]) and forgets what cannot
-    /// match a valid token any more. The horizon is raised first.
+    /// Forgets what no valid token can match at `now`, in the next `shards` of [`Index::SHARDS`] shards.
+    /// Raises the horizon first.
     pub fn sweep(&self, now: UnixMillis, shards: usize) -> Swept {
         let mut writing = self.writing();
         let mut swept = Swept::default();
@@ -208,26 +198,27 @@ impl Index {
         swept
     }
 
-    /// Into how many parts the index is cut: what [`Index::sweep`] counts by.
+    /// The number of shards.
     pub const SHARDS: usize = SHARDS;
 
     fn sweep_shard(&self, register: &Register, shard: &RwLock<Shard>, now: UnixMillis) -> usize {
         let now = now.seconds();
-        // Readers may go on while it is found out whether there is anything to do.
-        let over = read(shard).iter().filter(|slot| slot.is_over(now)).fold(
-            None,
-            |latest: Option<UnixMillis>, slot| {
-                // A lift that is forgotten lets nobody in.
-                let at = if slot.is_lift() {
-                    UnixMillis::default()
-                } else {
-                    slot.forget_after()
-                };
-                Some(latest.map_or(at, |latest| latest.max(at)))
-            },
-        );
+        // A forgotten lift lets nobody in, so it does not raise the horizon.
+        let end = |slot: &Slot| {
+            if slot.is_lift() {
+                UnixMillis::default()
+            } else {
+                slot.forget_after()
+            }
+        };
+        // Readers go on while this finds out whether there is anything to forget.
+        let over = read(shard)
+            .iter()
+            .filter(|slot| slot.is_over(now))
+            .map(end)
+            .max();
         let Some(latest) = over else { return 0 };
-        self.horizon.fetch_max(latest.0, Ordering::AcqRel);
+        self.horizon.raise(latest);
         let mut shard = write(shard);
         let before = shard.len();
         shard.retain(|slot| {
@@ -244,18 +235,21 @@ impl Index {
         before - shard.len()
     }
 
-    /// Entries: revocations that are live, and lifts that are remembered.
+    /// Returns the number of entries: live revocations and remembered lifts.
     #[must_use]
     pub fn len(&self) -> usize {
-        let shapes = self.shapes.load();
-        shapes.values().flatten().map(|shape| shape.entries()).sum()
+        self.sum(Shape::entries)
     }
 
-    /// Lifts that are remembered.
+    /// Returns the number of remembered lifts.
     #[must_use]
     pub fn lifts(&self) -> usize {
+        self.sum(Shape::lifts)
+    }
+
+    fn sum(&self, count: impl Fn(&Shape) -> usize) -> usize {
         let shapes = self.shapes.load();
-        shapes.values().flatten().map(|shape| shape.lifts()).sum()
+        shapes.values().flatten().map(|shape| count(shape)).sum()
     }
 
     #[must_use]
@@ -263,7 +257,7 @@ impl Index {
         self.len() == 0
     }
 
-    /// Live revocations by the claim names of their shape, over all issuers.
+    /// Returns the numbers of live revocations by the claim names of their shape, over all issuers.
     #[must_use]
     pub fn live(&self) -> BTreeMap<String, usize> {
         let mut live = BTreeMap::new();
@@ -276,19 +270,17 @@ impl Index {
         live
     }
 
-    /// How many shapes the issuer's revocations have, and whether one of them is `target`'s.
+    /// Returns the number of shapes of the issuer, and whether the shape of `target` is one of them.
     #[must_use]
     pub fn shapes_of(&self, target: &Target) -> (usize, bool) {
         let shapes = self.shapes.load();
         let count = shapes.get(target.issuer.as_str()).map_or(0, Vec::len);
         let names = target.matches.keys().map(String::as_str);
-        (
-            count,
-            shapes::find(&shapes, &target.issuer, &names).is_some(),
-        )
+        let known = shapes::find(&shapes, &target.issuer, &names);
+        (count, known.is_some())
     }
 
-    /// The bytes that the entries take, allocated but free places included.
+    /// Returns the bytes that the tables take, with what is allocated and free.
     #[must_use]
     pub fn memory(&self) -> usize {
         let shards = self.shards.iter();
@@ -297,7 +289,7 @@ impl Index {
     }
 
     fn shard(&self, key: Key) -> &RwLock<Shard> {
-        // The table uses the first half of the key, the shard the second: they stay independent.
+        // The table hashes by the first half of the key, so shards are chosen by the second.
         let number = usize::try_from(key[1] % SHARDS as u64).expect("less than SHARDS");
         &self.shards[number]
     }
@@ -323,19 +315,20 @@ impl Causes {
     }
 }
 
-/// The claim names, in their order.
+/// Returns the claim names in order.
 fn names<'a>(record: &View<'a>) -> impl ExactSizeIterator<Item = &'a str> + Clone {
     record.matches.iter().map(|(claim, _)| *claim)
 }
 
-fn revoke(shard: &mut Shard, shape: &Shape, mut new: Slot) {
+fn insert(shard: &mut Shard, shape: &Shape, mut new: Slot) {
     let hash_of_key = hash(new.key);
-    // Lifted already, or no news: it is enough to remember that for as long.
+    // Lifted already, or known already: it is enough to remember that for as long.
     let known = |slot: &Slot| slot.lifts(&new) || slot.stands_for(&new);
     if let Some(slot) = shard.find_mut(hash_of_key, known) {
         return slot.remember_like(&new);
     }
-    while let Ok(entry) = shard.find_entry(hash_of_key, |slot| new.stands_for(slot)) {
+    let replaced = |new: &Slot, slot: &Slot| new.lifts(slot) || new.stands_for(slot);
+    while let Ok(entry) = shard.find_entry(hash_of_key, |slot| replaced(&new, slot)) {
         let gone = entry.remove().0;
         new.remember_like(&gone);
         shape.shrank_by(&gone);
@@ -344,36 +337,16 @@ fn revoke(shard: &mut Shard, shape: &Shape, mut new: Slot) {
     shape.grew_by(&new);
 }
 
-fn lift(shard: &mut Shard, shape: &Shape, mut new: Slot) {
-    let hash_of_key = hash(new.key);
-    if let Some(slot) = shard.find_mut(hash_of_key, |slot| slot.stands_for(&new)) {
-        return slot.remember_like(&new);
-    }
-    let gone = |slot: &Slot| new.stands_for(slot) || new.lifts(slot);
-    let mut forgotten = Vec::new();
-    while let Ok(entry) = shard.find_entry(hash_of_key, gone) {
-        let gone = entry.remove().0;
-        shape.shrank_by(&gone);
-        forgotten.push(gone);
-    }
-    for slot in &forgotten {
-        new.remember_like(slot);
-    }
-    shard.insert_unique(hash_of_key, new, |slot| hash(slot.key));
-    shape.grew_by(&new);
-}
-
-/// A key is a keyed hash already.
+/// Returns a part of the key, which is a keyed hash already.
 const fn hash(key: Key) -> u64 {
     key[0]
 }
 
-/// A panic while a shard is written leaves it whole: nothing in between can panic. Going on is
-/// safer than refusing every look-up.
-fn read(shard: &RwLock<Shard>) -> std::sync::RwLockReadGuard<'_, Shard> {
+/// Goes on after a panic of a writer: no step in between leaves the shard half written.
+fn read(shard: &RwLock<Shard>) -> RwLockReadGuard<'_, Shard> {
     shard.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn write(shard: &RwLock<Shard>) -> std::sync::RwLockWriteGuard<'_, Shard> {
+fn write(shard: &RwLock<Shard>) -> RwLockWriteGuard<'_, Shard> {
     shard.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! Shapes: the sets of claim names that revocations use. A look-up asks once per live shape of the
-//! token's issuer, however many revocations there are.
+//! Shapes: the sets of claim names that revocations match. A look-up asks once for each live shape of
+//! the token's issuer, however many revocations there are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use crate::verify::claims::{ClaimPath, Claims, Values};
 
 use super::slot::{Key, Slot};
 
-/// Combinations of array values looked up for one token and shape. A token with more is refused.
+/// The most combinations of array values that are looked up for a token and a shape. A token with more
+/// is refused.
 const MOST_COMBINATIONS: usize = 4096;
 
-/// The shapes in use, by issuer. There are few issuers: to compare is cheaper than to hash.
+/// The shapes in use, by issuer. Issuers are few, so comparing is cheaper than hashing.
 pub(super) type ByIssuer = BTreeMap<Box<str>, Vec<Arc<Shape>>>;
 
 #[derive(Debug)]
@@ -24,18 +25,18 @@ pub(super) struct Shape {
     pub(super) number: u16,
     issuer: Box<str>,
     claims: Box<[ClaimPath]>,
-    /// Has read the issuer and the names; the values follow in the order of the names.
+    /// Has hashed the issuer and the names. The values follow in the order of the names.
     seeded: SipHasher13,
     entries: AtomicUsize,
     lifts: AtomicUsize,
 }
 
-/// A token carries more combinations of values than are worth a look-up each.
+/// A token has more than [`MOST_COMBINATIONS`].
 #[derive(Debug)]
 pub(super) struct TooManyCombinations;
 
 impl Shape {
-    /// `matches` are of this shape, in the order of its names.
+    /// Returns the key of `matches`, which are of this shape and in the order of its names.
     pub(super) fn key_of(&self, matches: &[(&str, &str)]) -> Key {
         let mut hasher = self.seeded;
         for (_, value) in matches {
@@ -44,13 +45,13 @@ impl Shape {
         finish(&hasher)
     }
 
-    /// The claim names, joined by commas; empty for the shape that means the whole issuer.
+    /// Returns the claim names, joined by commas; empty for the shape that means the whole issuer.
     pub(super) fn label(&self) -> String {
         let names: Vec<_> = self.claims.iter().map(ClaimPath::as_str).collect();
         names.join(",")
     }
 
-    /// Revocations and lifts.
+    /// Returns the number of revocations and lifts.
     pub(super) fn entries(&self) -> usize {
         self.entries.load(Ordering::Relaxed)
     }
@@ -71,7 +72,7 @@ impl Shape {
             .fetch_sub(slot.is_lift().into(), Ordering::Relaxed);
     }
 
-    /// Whether `found` says yes to the key of any combination of the token's values.
+    /// Whether `found` accepts the key of any combination of the token's values.
     pub(super) fn any_key(
         &self,
         token: &Claims,
@@ -109,7 +110,7 @@ fn any_combination(
     })
 }
 
-/// Every text is preceded by its length, so that no two lists of texts read the same.
+/// Hashes the length first, so that no two lists of texts hash the same bytes.
 fn feed(hasher: &mut SipHasher13, text: &str) {
     hasher.write(&(text.len() as u64).to_le_bytes());
     hasher.write(text.as_bytes());
@@ -123,12 +124,12 @@ fn finish(hasher: &SipHasher13) -> Key {
 /// Numbers shapes. Only the writing side of the index uses it.
 #[derive(Debug)]
 pub(super) struct Register {
-    /// Random, so that nobody can aim at another target's key.
+    /// Random, so that nobody can choose colliding keys.
     secret: (u64, u64),
     by_number: Vec<Option<Arc<Shape>>>,
 }
 
-/// There are as many shapes as numbers for them.
+/// All numbers of shapes are in use.
 #[derive(Debug, thiserror::Error)]
 #[error("the revocations in the log use more than 65536 sets of claim names")]
 pub struct TooManyShapes;
@@ -145,15 +146,15 @@ impl Register {
         self.by_number.get(usize::from(number))?.as_ref()
     }
 
-    /// Makes a shape for the issuer and the claim names, which are in their order.
+    /// Adds a shape for the issuer and the claim names, which are in order.
     pub(super) fn add<'a>(
         &mut self,
         issuer: &str,
         names: impl ExactSizeIterator<Item = &'a str>,
     ) -> Result<Arc<Shape>, TooManyShapes> {
         let free = self.by_number.iter().position(Option::is_none);
-        let place = free.unwrap_or(self.by_number.len());
-        let number = u16::try_from(place).map_err(|_| TooManyShapes)?;
+        let slot = free.unwrap_or(self.by_number.len());
+        let number = u16::try_from(slot).map_err(|_| TooManyShapes)?;
         let mut seeded = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
         feed(&mut seeded, issuer);
         seeded.write(&(names.len() as u64).to_le_bytes());
@@ -169,21 +170,18 @@ impl Register {
             entries: AtomicUsize::new(0),
             lifts: AtomicUsize::new(0),
         });
-        if place == self.by_number.len() {
+        if free.is_none() {
             self.by_number.push(None);
         }
-        self.by_number[place] = Some(Arc::clone(&shape));
+        self.by_number[slot] = Some(Arc::clone(&shape));
         Ok(shape)
     }
 
-    /// Frees the numbers of the shapes that nothing uses. Returns whether there were any.
+    /// Frees the numbers of unused shapes. Returns whether there were any.
     pub(super) fn drop_unused(&mut self) -> bool {
         let mut dropped = false;
-        for place in &mut self.by_number {
-            if place.as_ref().is_some_and(|shape| shape.entries() == 0) {
-                *place = None;
-                dropped = true;
-            }
+        for slot in &mut self.by_number {
+            dropped |= slot.take_if(|shape| shape.entries() == 0).is_some();
         }
         dropped
     }
@@ -198,7 +196,7 @@ impl Register {
     }
 }
 
-/// The shape of the issuer's that has just these claim names, in their order.
+/// Returns the issuer's shape with exactly these claim names, which are in order.
 pub(super) fn find<'a, 'b>(
     shapes: &'a ByIssuer,
     issuer: &str,

@@ -1,33 +1,32 @@
-//! One entry of the index: forty bytes that say which tokens of a target are no longer good.
+//! A slot: one entry of the index, in forty bytes.
 
 use crate::core::clock::UnixMillis;
 use crate::verify::claims::Claims;
 
 use super::super::record::{Action, View};
 
-/// The cut-off of a revocation that means every token.
+/// The cut-off of a revocation of every token.
 const EVERY_TOKEN: u32 = u32::MAX;
 
 /// Marks a slot that holds a lift. Causes are numbered below it.
 const LIFT: u16 = 1 << 15;
 
-/// The number of all sources and causes that came after the last free one. Their revocations stand until
-/// their time is over, because a lift could not tell them apart.
+/// The number that all sources and causes share once the others are taken. Their revocations cannot be
+/// lifted, because a lift could not tell them apart.
 pub(super) const NAMELESS_CAUSE: u16 = LIFT - 1;
 
 /// A keyed hash of issuer, claim names and values.
 pub(super) type Key = [u64; 2];
 
-/// Seconds fit into 32 bits until 2106. Past that they saturate towards "more tokens, for
-/// longer", which denies and never permits.
+/// Seconds fit into 32 bits until 2106. Later ones saturate, and then more tokens are revoked for longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) key: Key,
     /// Milliseconds since the epoch.
     occurred_at: u64,
-    /// Tokens issued in this second or before. [`EVERY_TOKEN`] also stands for "no cut-off".
+    /// Revokes tokens issued in this second or before; [`EVERY_TOKEN`] if there is no cut-off.
     issued_by: u32,
-    /// Tokens without `iat` that expire **before** this second; 0: judged by `issued_by`.
+    /// Revokes tokens without `iat` that expire **before** this second; 0 if `issued_by` decides.
     expires_before: u32,
     /// The last second in which a matching token can be valid.
     forget_after: u32,
@@ -82,13 +81,12 @@ impl Slot {
             && self.occurred_at >= revoked.occurred_at
     }
 
-    /// Whether nothing is lost when `other` goes and this slot is remembered for as long as
-    /// `other` would have been.
+    /// Whether this slot replaces `other`, if it is remembered for as long.
     pub(super) fn stands_for(&self, other: &Self) -> bool {
         if self.is_lift() != other.is_lift() || !self.is_about(other) {
             return false;
         }
-        // A cut-off by `iat` and one by `exp` say different things about a token without `iat`.
+        // A cut-off by `iat` and one by `exp` differ for a token without `iat`.
         let same_measure = (self.expires_before == 0) == (other.expires_before == 0);
         let covers = self.issued_by == EVERY_TOKEN
             || (same_measure
@@ -97,12 +95,12 @@ impl Slot {
         self.occurred_at >= other.occurred_at && (self.is_lift() || covers)
     }
 
-    /// Never shortens.
+    /// Remembers this slot for at least as long as `other`.
     pub(super) fn remember_like(&mut self, other: &Self) {
         self.forget_after = self.forget_after.max(other.forget_after);
     }
 
-    /// Whether a token of this slot's target is one of those that are no longer good.
+    /// Whether this revokes `token`, which is one of its target.
     pub(super) fn covers(&self, token: &Claims) -> bool {
         if self.is_lift() {
             return false;

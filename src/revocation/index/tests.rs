@@ -8,7 +8,7 @@ const ISSUER: &str = "https://id.example.com";
 const FAR: UnixMillis = UnixMillis::from_seconds(10_000);
 
 fn index() -> Index {
-    Index::new(Arc::default())
+    Index::new(Horizon::default())
 }
 
 fn target<const N: usize>(matches: [(&str, &str); N]) -> Target {

@@ -12,7 +12,6 @@ pub mod redis;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -21,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::clock::{Clock, Moment, UnixMillis};
 use crate::core::config_error::ConfigErrors;
+use crate::core::horizon::Horizon;
 use crate::core::kv::KeyValueStore;
 use crate::core::readiness::Readiness;
 
@@ -172,8 +172,7 @@ impl Config {
 pub struct Store {
     pub log: Arc<dyn Log>,
     pub keep: Arc<dyn KeyValueStore>,
-    /// See [`super::Index::horizon`].
-    pub horizon: Arc<AtomicU64>,
+    pub horizon: Horizon,
 }
 
 /// Why a store cannot be opened. Servers that are down are no reason.
@@ -224,7 +223,7 @@ pub(super) fn engine(
     config: &Config,
     clock: &Clock,
     retention: &Retention,
-    horizon: &Arc<AtomicU64>,
+    horizon: &Horizon,
 ) -> Result<Option<Arc<dyn Log>>, OpenError> {
     Ok(match config {
         Config::Embedded(_) => None,

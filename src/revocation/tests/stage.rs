@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::super::log::{AppendError, Cursor, Feed, Log, Records};
+use super::super::log::{AppendError, Cursor, Feed, Log, Records, Store};
 use super::super::*;
 use super::{ISSUER, NOW};
 use crate::core::kv::InMemory;
@@ -115,39 +115,30 @@ impl Stage {
         };
         let readiness = Readiness::default();
         let metrics = Arc::new(Metrics::register(&mut Registry::default()));
-        let retention = Retention::default();
-        let histories = Histories::new(
-            std::slice::from_ref(&issuer),
-            &InMemory::default(),
-            retention.clone(),
-            Duration::ZERO,
-            Duration::ZERO,
-        );
-        let histories = histories.unwrap();
         let clock = Clock::manual(NOW);
-        let base = Base {
+        let store = Store {
             log,
-            horizon: Arc::default(),
-            histories,
-            retention,
-            clock: clock.clone(),
-            readiness: readiness.clone(),
-            metrics,
+            keep: Arc::new(InMemory::default()),
+            horizon: Horizon::default(),
         };
-        let core = Core::new(&config, std::slice::from_ref(&issuer), base);
-        let applied = core.writer.applied.clone();
+        let (retention, issuers) = (Retention::default(), [issuer]);
+        let parts = over(
+            store, retention, &config, &issuers, &clock, &readiness, metrics,
+        );
+        let parts = parts.unwrap();
+        let applied = parts.writer.applied.clone();
         let shutdown = CancellationToken::new();
         Self {
             feed,
             appended,
             trouble,
-            index: Arc::clone(&core.writer.index),
+            index: Arc::clone(&parts.writer.index),
             clock,
-            writer: core.writer,
-            reader: core.reader,
+            writer: parts.writer,
+            reader: parts.reader,
             readiness,
             applied,
-            follower: tokio::spawn(core.follower.run(shutdown.clone())),
+            follower: tokio::spawn(parts.follower.run(shutdown.clone())),
             shutdown,
         }
     }

@@ -17,13 +17,15 @@ pub(super) const LAST_SECOND: u64 = 253_402_300_799;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::verify) struct Window {
     pub from: UnixMillis,
+    /// `iat`, less the leeway; 0 without `iat`.
+    pub issued: UnixMillis,
     pub until: UnixMillis,
 }
 
 impl Window {
-    /// Also refuses tokens that ended before `horizon`: their revocations were forgotten, so if the
-    /// wall clock stepped back, nobody knows whether they are revoked. That is the fault of the clocks
-    /// and not of the token.
+    /// Also refuses a token that ended before the horizon: if the wall clock was set back, nobody
+    /// knows whether it is revoked. A genuine token that was issued in the future proves that the
+    /// issuer's clock and ours disagree, and not which one is wrong.
     pub(in crate::verify) fn admits(
         self,
         now: UnixMillis,
@@ -40,9 +42,14 @@ impl Window {
             return Err(Rejection::found(reason, expected, found));
         }
         if now < self.from {
+            let reason = if now < self.issued {
+                Reason::ClockDisagreement
+            } else {
+                Reason::NotYetValid
+            };
             let expected = format!("iat and nbf - leeway: by {}", now.seconds());
             let found = format!("iat or nbf - leeway: {}", self.from.seconds());
-            return Err(Rejection::found(Reason::NotYetValid, expected, found));
+            return Err(Rejection::found(reason, expected, found));
         }
         Ok(())
     }
@@ -140,6 +147,7 @@ impl Times {
         let starts = self.not_before.unwrap_or(0).max(self.counts_as_issued_at);
         Window {
             from: UnixMillis::from_seconds(starts).minus(leeway),
+            issued: UnixMillis::from_seconds(self.issued_at.unwrap_or(0)).minus(leeway),
             until: UnixMillis::from_seconds(self.expires_at).plus(leeway),
         }
     }

@@ -125,6 +125,7 @@ pub(super) fn times() -> Vec<Case> {
         NotYetValid:
             "nbf in the future" => saying(&with("nbf", NOW + 31)),
             "nbf a fraction in the future" => literally("nbf", &format!("{}.001", NOW + 30)),
+        ClockDisagreement:
             "iat in the future" => saying(&with("iat", NOW + 31)),
         LifetimeExceeded:
             "lives a second too long" => saying(&with("exp", NOW - 60 + 3631)),

@@ -22,7 +22,6 @@ mod sets;
 mod tenants;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -43,7 +42,7 @@ pub(super) struct World {
     pub clock: Clock,
     pub keep: Arc<dyn KeyValueStore>,
     pub readiness: Readiness,
-    pub horizon: Arc<AtomicU64>,
+    pub horizon: Horizon,
     pub keys: KeysConfig,
     pub cache: CacheConfig,
     pub registry: Registry,
@@ -55,7 +54,7 @@ impl World {
             clock: Clock::manual(UnixMillis::from_seconds(NOW)),
             keep: Arc::new(InMemory::default()),
             readiness: Readiness::default(),
-            horizon: Arc::default(),
+            horizon: Horizon::default(),
             keys: KeysConfig::default(),
             cache: CacheConfig::default(),
             registry: Registry::default(),
@@ -86,7 +85,7 @@ impl World {
             Arc::clone(&self.keep),
             self.clock.clone(),
             self.readiness.clone(),
-            Arc::clone(&self.horizon),
+            self.horizon.clone(),
             Arc::new(Metrics::register(&mut self.registry)),
         )
         .map(Arc::new)

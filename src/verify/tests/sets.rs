@@ -167,26 +167,89 @@ fn a_cached_token_ends_and_begins_on_time() {
     assert_eq!(refusal(&verifier, &token), None);
     let at = |seconds: u64| {
         world.clock.set(UnixMillis::from_seconds(seconds));
+        // Another machine's clock confirms it: there is no doubt.
+        world.clock.heard(world.clock.now());
         refusal(&verifier, &token)
     };
     assert_eq!(at(NOW + 629), None);
     assert_eq!(at(NOW + 630), Some(Reason::Expired));
     assert_eq!(at(NOW - 31), Some(Reason::NotYetValid));
     assert_eq!(at(NOW), None);
-    world.horizon.store((NOW + 630) * 1000, Ordering::Release);
+    world.horizon.raise(UnixMillis((NOW + 630) * 1000));
     assert_eq!(at(NOW), None);
-    world
-        .horizon
-        .store((NOW + 630) * 1000 + 1, Ordering::Release);
+    world.horizon.raise(UnixMillis((NOW + 630) * 1000 + 1));
     assert_eq!(at(NOW), Some(Reason::ClockDisagreement));
     assert_eq!(at(NOW + 630), Some(Reason::Expired));
-    world.clock.set(UnixMillis::from_seconds(NOW));
+    assert_eq!(at(NOW), Some(Reason::ClockDisagreement));
     let fresh = P256.token("ES256", "p256", &claims());
     let other = world.verifier(&[issuer(&[P256.jwk("p256")])]);
     assert_eq!(refusal(&other, &fresh), Some(Reason::ClockDisagreement));
-    world.horizon.store(0, Ordering::Release);
-    assert_eq!(refusal(&verifier, &token), None, "nothing of it is kept");
-    assert_eq!(refusal(&other, &fresh), None);
+}
+
+/// What is refused by the new time only, or by the old time only, may be good. Other faults stay.
+#[test]
+fn a_jump_of_the_clock_is_not_blamed_on_tokens() {
+    use Reason::{ClockDisagreement, Expired, LifetimeExceeded, NotYetValid, WrongAudience};
+    let without_iat = |exp: u64| {
+        let mut claims = claims();
+        claims.as_object_mut().unwrap().remove("iat");
+        claims["exp"] = exp.into();
+        claims
+    };
+    let good = claims();
+    let elsewhere = with("aud", "elsewhere");
+    let postdated = with("nbf", NOW + 31);
+    let old = with("exp", NOW - 31);
+    let latest = without_iat(NOW + 3600);
+    let day = 86_400;
+    for (jump, claims, before, during) in [
+        (day, &good, None, Some(ClockDisagreement)),
+        (day, &latest, None, Some(ClockDisagreement)),
+        (day, &old, Some(Expired), Some(Expired)),
+        (day, &elsewhere, Some(WrongAudience), Some(WrongAudience)),
+        (day, &postdated, Some(NotYetValid), Some(ClockDisagreement)),
+        (-day, &good, None, Some(ClockDisagreement)),
+        (-day, &latest, None, Some(ClockDisagreement)),
+        (
+            -day,
+            &without_iat(NOW + 4000),
+            Some(LifetimeExceeded),
+            Some(LifetimeExceeded),
+        ),
+        (-day, &postdated, Some(NotYetValid), Some(ClockDisagreement)),
+    ] {
+        for is_cached in [true, false] {
+            let mut world = World::new();
+            let verifier = world.verifier(&[issuer(&[RSA.jwk("rsa")])]);
+            let token = RSA.token("RS256", "rsa", claims);
+            if is_cached {
+                assert_eq!(refusal(&verifier, &token), before, "{claims}");
+            }
+            let jumped = NOW.saturating_add_signed(jump);
+            world.clock.set(UnixMillis::from_seconds(jumped));
+            assert_eq!(refusal(&verifier, &token), during, "{jump} {claims}");
+            assert_eq!(refusal(&verifier, &token), during, "again: {jump} {claims}");
+            world.clock.set(UnixMillis::from_seconds(NOW));
+            assert_eq!(refusal(&verifier, &token), before, "back: {jump} {claims}");
+        }
+    }
+}
+
+/// A machine that started with a slow clock: the first token from a new login ends the doubt.
+#[test]
+fn a_corrected_clock_is_believed_as_soon_as_a_new_token_comes() {
+    let mut world = World::new();
+    let verifier = world.verifier(&[issuer(&[RSA.jwk("rsa")])]);
+    let old = RSA.token("RS256", "rsa", &claims());
+    assert_eq!(refusal(&verifier, &old), None);
+    let now = NOW + 86_400;
+    world.clock.set(UnixMillis::from_seconds(now));
+    assert_eq!(refusal(&verifier, &old), Some(Reason::ClockDisagreement));
+    let mut fresh = claims();
+    (fresh["iat"], fresh["exp"]) = (now.into(), (now + 600).into());
+    let fresh = RSA.token("RS256", "rsa", &fresh);
+    assert_eq!(refusal(&verifier, &fresh), None);
+    assert_eq!(refusal(&verifier, &old), Some(Reason::Expired));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! the real Envoy and the real nginx.
 
 mod bypass;
+mod clocks;
 mod connections;
 mod durable;
 mod events;

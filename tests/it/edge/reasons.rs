@@ -73,7 +73,7 @@ async fn cases(world: &World) -> Vec<Case> {
         invalid("unsupported_algorithm", mint().header("alg", "none").sign()),
         invalid("bad_signature", mint().forged_with(another).sign()),
         invalid("expired", mint().shifted(-3600).sign()),
-        invalid("not_yet_valid", mint().shifted(3600).sign()),
+        invalid("not_yet_valid", mint().claim("nbf", now + 280).sign()),
         invalid("wrong_audience", mint().claim("aud", "bank-api").sign()),
         invalid("wrong_type", mint().header("typ", "logout+jwt").sign()),
         invalid("lifetime_exceeded", mint().claim("exp", now + 7200).sign()),
@@ -81,6 +81,12 @@ async fn cases(world: &World) -> Vec<Case> {
         invalid("bound_token", mint().claim("cnf", bound).sign()),
         invalid("revoked", revoked),
         ("forbidden", Some(partner(mint())), 403, SCOPE),
+        (
+            "clock_disagreement",
+            Some(mint().shifted(3600).sign()),
+            503,
+            None,
+        ),
         (
             "identity_too_long",
             Some(mint().claim("groups", vec!["a-group"; 1200]).sign()),

@@ -8,6 +8,7 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use futures_util::future::join_all;
 use portcullis::core::clock::Clock;
+use portcullis::core::horizon::Horizon;
 use portcullis::core::units::Bytes;
 use portcullis::revocation::Retention;
 use portcullis::revocation::log::nats::Nats;
@@ -94,7 +95,7 @@ async fn a_record_may_be_kept_longer_than_it_asks_for() {
     let retention = Retention::default();
     retention.set(HashMap::new(), Duration::from_hours(2));
     let config = config(&[server.url()]);
-    let log = Nats::connect(&config, &Clock::system(), &retention, &Arc::default()).unwrap();
+    let log = Nats::connect(&config, &Clock::system(), &retention, &Horizon::default()).unwrap();
     append(&log, vec![lasting("a")]).await;
     let stream = operator(&server).await.get_stream(STREAM).await.unwrap();
     let message = stream.get_raw_message(1).await.unwrap();

@@ -1,9 +1,8 @@
 //! What the servers must allow, and what is refused.
 
-use std::sync::Arc;
-
 use async_nats::jetstream::stream::{Config as StreamConfig, StorageType};
 use portcullis::core::clock::Clock;
+use portcullis::core::horizon::Horizon;
 use portcullis::core::secret::Secret;
 use portcullis::revocation::Retention;
 use portcullis::revocation::log::nats::{Auth, Config, Nats};
@@ -20,7 +19,7 @@ pub(super) fn refusal(config: &Config) -> String {
         config,
         &Clock::system(),
         &Retention::default(),
-        &Arc::default(),
+        &Horizon::default(),
     );
     opened.unwrap_err().to_string()
 }

@@ -1,6 +1,5 @@
 //! What a follower sees, and what it never misses.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use portcullis::core::clock::Clock;
@@ -304,11 +303,11 @@ async fn the_horizon_follows_the_servers_clock() {
     let server = Server::start(&Settings::default());
     append(&connect(&server), vec![lasting("a")]).await;
     let log = connect(&server);
-    assert_eq!(log.horizon().load(Ordering::Acquire), 0);
+    assert_eq!(log.horizon().get().0, 0);
     let before = Clock::system().now();
     let mut reader = Reader::new(&log, None);
     reader.in_sync().await;
-    let horizon = log.horizon().load(Ordering::Acquire);
+    let horizon = log.horizon().get().0;
     assert!(horizon >= before.0, "{horizon}");
     assert!(horizon <= Clock::system().now().0, "{horizon}");
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use portcullis::core::clock::{Clock, UnixMillis};
+use portcullis::core::horizon::Horizon;
 use portcullis::revocation::log::nats::{Config, Nats};
 use portcullis::revocation::log::{AppendError, Cursor, Feed, Log};
 use portcullis::revocation::{Action, Retention, Revocation, Target};
@@ -43,7 +44,7 @@ fn retention() -> Retention {
 }
 
 fn open(config: &Config) -> Arc<Nats> {
-    Arc::new(Nats::connect(config, &Clock::system(), &retention(), &Arc::default()).unwrap())
+    Arc::new(Nats::connect(config, &Clock::system(), &retention(), &Horizon::default()).unwrap())
 }
 
 fn connect(server: &Server) -> Arc<Nats> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::core::clock::Clock;
+use portcullis::core::horizon::Horizon;
 use portcullis::core::kv::InMemory;
 use portcullis::core::units::Span;
 use portcullis::revocation::Retention;
@@ -29,7 +30,7 @@ impl NatsPlace {
     pub(crate) fn open(&self, clock: &Clock, retention: &Retention) -> Store {
         let mut config = super::config(&[self.server.url()]);
         config.heartbeat = Span(Duration::from_millis(50));
-        let log = Nats::connect(&config, clock, retention, &Arc::default()).unwrap();
+        let log = Nats::connect(&config, clock, retention, &Horizon::default()).unwrap();
         Store {
             horizon: log.horizon(),
             log: Arc::new(log),

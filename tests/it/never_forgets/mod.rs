@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
+mod engine;
+mod model;
+mod replica;
 mod replicas;
 mod steps;
 mod world;

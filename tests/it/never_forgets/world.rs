@@ -1,7 +1,6 @@
-//! A replica, the world around it, and the naive model.
+//! A replica with an embedded store, and the world around it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -14,56 +13,24 @@ use portcullis::revocation::{
     Action, Draft, Histories, Index, Issuer, Retention, Revocation, Target, Terms, View,
 };
 use portcullis::verify::Claims;
-use portcullis::verify::claims::ClaimPath;
 use serde_json::json;
 
-use super::steps::{Step, What, Who};
+use super::model::{Known, Token};
+use super::steps::{Step, What};
 
 const ISSUER: &str = "https://id.example.com";
-const LEEWAY: Duration = Duration::from_mins(1);
+pub(super) const LEEWAY: Duration = Duration::from_mins(1);
 /// Lifts are remembered three days longer than what they lift. An older event that comes again then
 /// is refused rather than permitted, which the model would not do.
 const LATEST: Duration = Duration::from_hours(70);
 const START: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
-
-/// A token in somebody's hands.
-#[derive(Clone, Debug)]
-struct Token {
-    issued_at: Option<u64>,
-    expires_at: u64,
-    /// The first second in which a token that ends then may have been issued, by the bounds of
-    /// their times.
-    dates_from: u64,
-    who: Who,
-}
-
-impl Token {
-    /// A token without `iat` counts as issued as early as the bounds of its own time allow, whatever
-    /// bounds came later.
-    fn dated(&self, claims: &Claims) -> Claims {
-        let mut claims = claims.clone();
-        if self.issued_at.is_none() {
-            claims.counts_as_issued_at = self.dates_from;
-        }
-        claims
-    }
-}
-
-/// An event, and the record that was made of it.
-struct Known {
-    said: Draft,
-    record: Revocation,
-    /// The longest life of a token by the bounds of the receipt.
-    longest: Duration,
-}
 
 /// A replica, the world around it, and the model.
 pub(super) struct World {
     directory: tempfile::TempDir,
     /// What a right clock would show.
     time: UnixMillis,
-    clock: Clock,
-    skew: i64,
+    pub(super) clock: Clock,
     /// The clock was never wrong.
     honest: bool,
     /// How far the clock of whoever sends events is ahead, in seconds.
@@ -76,13 +43,13 @@ pub(super) struct World {
     lifetimes: Current,
     /// No bound was ever lowered.
     only_raised: bool,
-    retention: Retention,
+    pub(super) retention: Retention,
     log: Embedded,
     index: Index,
     tokens: Vec<Token>,
     drafts: Vec<Draft>,
     /// The model: every record ever, and what the sender said.
-    records: Vec<Known>,
+    pub(super) records: Vec<Known>,
 }
 
 impl World {
@@ -98,7 +65,6 @@ impl World {
             directory,
             time: START,
             clock,
-            skew: 0,
             honest: true,
             sender: 0,
             issuer_sends: false,
@@ -118,7 +84,7 @@ impl World {
 
     /// What a replica does at its start before it judges any token.
     async fn adopt(&mut self) {
-        let horizon = UnixMillis(self.log.horizon().load(Ordering::Acquire));
+        let horizon = self.log.horizon().get();
         let bound = Duration::from_hours(self.hours);
         let now = self.clock.now().max(horizon);
         let issuer = Issuer {
@@ -132,13 +98,12 @@ impl World {
         for record in self.logged().await {
             histories.learn(&View::from(&*record));
         }
-        histories.prepare(now);
-        let ours = histories.unwritten();
+        let ours = histories.unwritten(now);
         self.log.append(ours.clone()).await.unwrap();
         for record in ours {
             histories.learn(&View::from(&*record));
         }
-        assert!(histories.unwritten().is_empty());
+        assert!(histories.is_written());
         self.lifetimes = histories.current().remove(ISSUER).unwrap();
     }
 
@@ -176,26 +141,22 @@ impl World {
                 }
             }
             Step::Pass(seconds) => {
-                self.time = self.time.plus(Duration::from_secs(seconds));
-                self.set_clock();
+                let span = Duration::from_secs(seconds);
+                self.time = self.time.plus(span);
+                self.clock.advance(span);
             }
             Step::Skew(seconds) => {
-                self.skew = seconds;
                 self.honest &= seconds == 0;
-                self.set_clock();
+                let shown = self.time.0.saturating_add_signed(seconds * 1000);
+                self.clock.set(UnixMillis(shown));
             }
             Step::Sender { ahead, issues } => (self.sender, self.issuer_sends) = (ahead, issues),
-            Step::Sweep => drop(self.index.sweep(self.clock.now(), Index::SHARDS)),
+            Step::Sweep => drop(self.index.sweep(self.clock.steady_now(), Index::SHARDS)),
             Step::Compact => self.log.compact().unwrap(),
             Step::Replay => self.replay().await,
             Step::Reorder(seed) => self.reorder(seed).await,
             Step::Restart(hours) => self.restart(hours).await,
         }
-    }
-
-    fn set_clock(&self) {
-        let shown = self.time.0.saturating_add_signed(self.skew * 1000);
-        self.clock.set(UnixMillis(shown));
     }
 
     fn draft(&self, what: &What, late: u64) -> Draft {
@@ -296,6 +257,7 @@ impl World {
         let elsewhere = tempfile::tempdir().unwrap();
         self.log = open(&elsewhere, &self.clock, &Retention::default());
         self.retention = Retention::default();
+        self.clock = self.clock.restarted();
         self.log = open(&self.directory, &self.clock, &self.retention);
         self.adopt().await;
         self.index = Index::new(self.log.horizon());
@@ -312,7 +274,7 @@ impl World {
             .issued_at
             .unwrap_or(token.expires_at.saturating_sub(longest));
         let lives = Duration::from_secs(token.expires_at.saturating_sub(counts));
-        let horizon = self.log.horizon().load(Ordering::Acquire);
+        let horizon = self.log.horizon().get().0;
         let once = lifetimes.may_date_from(token.expires_at);
         let once = once.filter(|_| token.issued_at.is_none());
         let good = token.expires_at + leeway >= now
@@ -351,58 +313,6 @@ impl World {
                 assert!(permitted || may_deny, "denied: {token:?}");
             }
         }
-    }
-
-    /// The rule, word for word. A record without a cut-off means tokens that were issued before it
-    /// was received; with `strict` that is taken literally, for a token that is issued later for
-    /// the same session is the issuer's contradiction, and may be refused or not.
-    fn model(&self, token: &Claims, strict: bool) -> bool {
-        let by = |action| {
-            self.records
-                .iter()
-                .filter(move |known| known.record.action == action)
-        };
-        let lifted = |record: &Revocation| {
-            by(Action::Lift).map(|lift| &lift.record).any(|lift| {
-                // A lift that is forgotten is missed when the revocation comes once more: days late.
-                let known = strict || self.retention.forget_after(lift) >= self.clock.now();
-                known
-                    && lift.source == record.source
-                    && lift.target == record.target
-                    && lift.cause == record.cause
-                    && lift.occurred_at >= record.occurred_at
-            })
-        };
-        by(Action::Revoke).any(|known| {
-            let record = &known.record;
-            let known_then = record.received_at.max(record.occurred_at).plus(LEEWAY);
-            let in_question = !strict
-                || record.issued_at_or_before.is_some()
-                || token.counts_as_issued_at <= known_then.seconds();
-            in_question && known.means(token) && !lifted(record)
-        })
-    }
-}
-
-impl Known {
-    /// What the sender said, up to one life (and for `exp`, one more) ahead of the receipt.
-    fn means(&self, token: &Claims) -> bool {
-        let mut matches = self.said.target.matches.iter();
-        let right_claims = matches.all(|(claim, value)| {
-            let held = token.values(&ClaimPath::of_record(claim));
-            held.iter().any(|held| held == value)
-        });
-        let latest = self.record.received_at.plus(self.longest.max(LEEWAY));
-        let by_expiry = latest.plus(self.longest).plus(LEEWAY);
-        let said = &self.said;
-        let in_time = match (said.issued_at_or_before, said.expires_at_or_before) {
-            (None, _) => true,
-            (Some(_), Some(expiry)) if token.issued_at.is_none() => {
-                token.expires_at <= expiry.min(by_expiry).seconds()
-            }
-            (Some(cut_off), _) => token.counts_as_issued_at <= cut_off.min(latest).seconds(),
-        };
-        right_claims && in_time
     }
 }
 

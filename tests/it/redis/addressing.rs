@@ -49,7 +49,12 @@ async fn tls_with_an_authority_of_our_own() {
 fn files_that_are_missing_show_at_start() {
     let mut config = config("/nowhere".into());
     config.password_file = Some("/nowhere/password".into());
-    let refused = Redis::connect(&config, &Clock::manual(NOW), &retention(), &Arc::default());
+    let refused = Redis::connect(
+        &config,
+        &Clock::manual(NOW),
+        &retention(),
+        &portcullis::core::horizon::Horizon::default(),
+    );
     let refused = refused.unwrap_err();
     assert!(
         refused.to_string().contains("/nowhere/password"),

@@ -1,7 +1,5 @@
 //! What a follower makes of the log's history: gaps, other histories, what is over.
 
-use std::sync::atomic::Ordering;
-
 use super::*;
 use crate::support::redis::STREAM;
 use crate::support::until;
@@ -181,7 +179,7 @@ async fn compaction_deletes_what_is_over_and_says_how_far() {
     joining.sync().await;
     assert!(joining.subjects.contains(&"lasting".to_owned()));
     assert!(!joining.subjects.contains(&"early".to_owned()));
-    assert_eq!(joins.horizon().load(Ordering::Relaxed), over.0);
+    assert_eq!(joins.horizon().get(), over);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,7 +208,7 @@ async fn a_server_whose_clock_is_off_is_told_and_raises_no_horizon() {
     while log.clock_apart().is_some() {
         watch.step().await;
     }
-    assert_eq!(log.horizon().load(Ordering::Relaxed), 0);
+    assert_eq!(log.horizon().get().0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use portcullis::core::clock::{Clock, UnixMillis};
+use portcullis::core::horizon::Horizon;
 use portcullis::core::units::Span;
 use portcullis::revocation::log::redis::{Config, Redis, Server as Address};
 use portcullis::revocation::log::{AppendError, Cursor, Feed, Log};
@@ -63,7 +64,7 @@ fn retention() -> Retention {
 }
 
 fn connect_by(config: &Config, clock: &Clock) -> Redis {
-    Redis::connect(config, clock, &retention(), &Arc::default()).unwrap()
+    Redis::connect(config, clock, &retention(), &Horizon::default()).unwrap()
 }
 
 fn connect_at(config: &Config, now: UnixMillis) -> Redis {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use portcullis::core::clock::Clock;
+use portcullis::core::horizon::Horizon;
 use portcullis::core::kv::InMemory;
 use portcullis::core::units::Span;
 use portcullis::revocation::Retention;
@@ -30,7 +31,7 @@ impl RedisPlace {
         let mut config = super::config(self.server.socket());
         config.connect_timeout = Span(LIMIT);
         config.append_timeout = Span(LIMIT);
-        let log = Redis::connect(&config, clock, retention, &Arc::default()).unwrap();
+        let log = Redis::connect(&config, clock, retention, &Horizon::default()).unwrap();
         Store {
             horizon: log.horizon(),
             log: Arc::new(log),

@@ -77,7 +77,13 @@ async fn a_replica_that_its_server_gave_up_comes_back_without_a_gap() {
     config.replicas = 1;
     let retention = Retention::default();
     retention.set(HashMap::new(), Duration::ZERO);
-    let log = Nats::connect(&config, &Clock::system(), &retention, &Arc::default()).unwrap();
+    let log = Nats::connect(
+        &config,
+        &Clock::system(),
+        &retention,
+        &portcullis::core::horizon::Horizon::default(),
+    )
+    .unwrap();
     for event in 0..EVENTS {
         log.append(crowd(&idp, event)).await.unwrap();
     }

@@ -1,16 +1,14 @@
 //! Compaction: records whose time is over leave the log, a few at a time between two commits.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, params};
 
 use crate::core::clock::{Clock, UnixMillis};
+use crate::core::horizon::Horizon;
 use crate::core::kv::Kind;
 use crate::revocation::record::{Action, Revocation};
 use crate::revocation::retention::Retention;
-use crate::revocation::steady::Steady;
 
 use super::database::{self, Tally};
 use super::seal::Seal;
@@ -29,8 +27,8 @@ const LONGEST_REST: Duration = Duration::from_mins(8);
 
 pub(super) struct Compaction {
     retention: Retention,
-    clock: Steady,
-    horizon: Arc<AtomicU64>,
+    clock: Clock,
+    horizon: Horizon,
     /// Rows up to here were looked at in this round.
     position: i64,
     next: Instant,
@@ -49,10 +47,10 @@ struct Expired {
 }
 
 impl Compaction {
-    pub(super) fn new(retention: Retention, clock: Clock, horizon: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(retention: Retention, clock: Clock, horizon: Horizon) -> Self {
         Self {
             retention,
-            clock: Steady::new(clock),
+            clock,
             horizon,
             position: 0,
             next: Instant::now() + PAUSE,
@@ -115,7 +113,7 @@ impl Compaction {
             horizon: UnixMillis::default(),
             next: end.filter(|_| rows == LOOK_AT),
         };
-        let now = self.clock.now();
+        let now = self.clock.steady_now();
         // The stored time is never later than the one in force, so it sieves.
         let sql = "SELECT position, record FROM records
                    WHERE position > ?1 AND position <= ?2 AND forget_after < ?3
@@ -145,7 +143,7 @@ impl Compaction {
         transaction: &Transaction<'_>,
         seal: Seal,
     ) -> rusqlite::Result<()> {
-        let horizon = self.horizon.load(Ordering::Acquire).to_le_bytes();
+        let horizon = self.horizon.get().0.to_le_bytes();
         database::save(transaction, seal, Kind::Horizon.as_str(), "", &horizon)
     }
 
@@ -156,7 +154,7 @@ impl Compaction {
         connection: &mut Connection,
         tally: &mut Tally,
     ) -> rusqlite::Result<()> {
-        self.horizon.fetch_max(expired.horizon.0, Ordering::AcqRel);
+        self.horizon.raise(expired.horizon);
         let mut after = *tally;
         let transaction = connection.transaction()?;
         let mut delete = transaction.prepare_cached("DELETE FROM records WHERE position = ?1")?;

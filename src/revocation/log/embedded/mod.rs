@@ -22,7 +22,6 @@ mod wal;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -34,8 +33,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::core::clock::Clock;
+use crate::core::clock::{Clock, UnixMillis};
 use crate::core::config_error::ConfigErrors;
+use crate::core::horizon::Horizon;
 use crate::core::kv::{KeyValueStore, Kind};
 use crate::core::readiness::Readiness;
 use crate::revocation::record::Revocation;
@@ -92,7 +92,7 @@ pub struct Embedded {
     database: PathBuf,
     seal: Seal,
     head: Arc<Head>,
-    horizon: Arc<AtomicU64>,
+    horizon: Horizon,
     reader: Mutex<Connection>,
     clock: Clock,
     /// `None` only while this is being dropped.
@@ -123,7 +123,7 @@ impl Embedded {
         let witness = witness.map_err(OpenError::unusable(&home.witness()))?;
         home.sync().map_err(OpenError::unusable(&config.path))?;
         let reader = database::open_reader(&database).map_err(OpenError::sqlite(&database))?;
-        let horizon = Arc::new(AtomicU64::new(kept_horizon(&reader, &tally, &database)?));
+        let horizon = kept_horizon(&reader, &tally, &database)?;
         let head = Arc::new(Head::new(tally.last_position.cast_unsigned()));
         let recent = Recent::load(&reader).map_err(OpenError::sqlite(&database))?;
         let committer = Committer {
@@ -133,7 +133,7 @@ impl Embedded {
             witness,
             head: Arc::clone(&head),
             readiness: readiness.clone(),
-            compaction: Compaction::new(retention.clone(), clock.clone(), Arc::clone(&horizon)),
+            compaction: Compaction::new(retention.clone(), clock.clone(), horizon.clone()),
             failing: None,
             home,
         };
@@ -154,10 +154,9 @@ impl Embedded {
         })
     }
 
-    /// See [`crate::revocation::Index::horizon`].
     #[must_use]
-    pub fn horizon(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.horizon)
+    pub fn horizon(&self) -> Horizon {
+        self.horizon.clone()
     }
 
     /// Deletes all records whose time is over, and returns when that is done. It goes on by itself
@@ -337,24 +336,23 @@ fn compare(
     Err(OpenError::damaged(database, detail))
 }
 
-fn kept_horizon(reader: &Connection, tally: &Tally, database: &Path) -> Result<u64, OpenError> {
+fn kept_horizon(reader: &Connection, tally: &Tally, database: &Path) -> Result<Horizon, OpenError> {
     let damaged = |detail: String| OpenError::damaged(database, detail);
     let kept = database::load(reader, tally.seal, Kind::Horizon.as_str(), "")
         .map_err(OpenError::sqlite(database))?
         .map_err(damaged)?;
-    let Some(bytes) = kept else { return Ok(0) };
+    let Some(bytes) = kept else {
+        return Ok(Horizon::default());
+    };
     let bytes = bytes.try_into();
     bytes
-        .map(u64::from_le_bytes)
+        .map(|bytes| Horizon::at(UnixMillis(u64::from_le_bytes(bytes))))
         .map_err(|_| damaged("its horizon is unreadable".to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use super::*;
-    use crate::core::clock::UnixMillis;
 
     fn open(directory: &tempfile::TempDir) -> Embedded {
         let config = Config {
@@ -375,11 +373,11 @@ mod tests {
     fn the_horizon_is_as_durable_as_the_place_that_was_reached_with_it() {
         let directory = tempfile::tempdir().unwrap();
         let log = open(&directory);
-        log.horizon().fetch_max(4711, Ordering::AcqRel);
+        log.horizon().raise(UnixMillis(4711));
         log.save(Kind::Place, "", b"far").unwrap();
         drop(log);
         let log = open(&directory);
         assert_eq!(log.load(Kind::Place, "").unwrap().unwrap(), b"far");
-        assert_eq!(log.horizon().load(Ordering::Acquire), 4711);
+        assert_eq!(log.horizon().get(), UnixMillis(4711));
     }
 }

@@ -14,13 +14,13 @@ mod status;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::DropGuard;
 
+use crate::core::horizon::Horizon;
 use crate::revocation::record::Revocation;
 
 use super::{AppendError, Cursor, Feed, Log};
@@ -48,11 +48,11 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// See [`crate::revocation::Index::horizon`]. Every follower raises it before it is in sync, as
+    /// Returns the horizon. Every follower raises it before it is in sync, as
     /// far as the log has forgotten.
     #[must_use]
-    pub fn horizon(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.status.horizon)
+    pub fn horizon(&self) -> Horizon {
+        self.status.horizon.clone()
     }
 }
 

@@ -8,9 +8,9 @@ use arc_swap::ArcSwapOption;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::clock::{Clock, UnixMillis};
+use crate::core::horizon::Horizon;
 use crate::revocation::log::Cursor;
 use crate::revocation::retention::Retention;
-use crate::revocation::steady::Steady;
 
 /// An answer may be this old. Clocks that differ by less count as equal.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
@@ -19,10 +19,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(in crate::revocation::log) struct Status {
     pub(in crate::revocation::log) clock: Clock,
-    /// Decides what is over.
-    pub(in crate::revocation::log) steady: Steady,
     pub(in crate::revocation::log) retention: Retention,
-    pub(in crate::revocation::log) horizon: Arc<AtomicU64>,
+    pub(in crate::revocation::log) horizon: Horizon,
     /// Cancelled when the log is dropped.
     pub(super) closed: CancellationToken,
     pub(super) unwritable: ArcSwapOption<String>,
@@ -40,13 +38,12 @@ impl Status {
     pub(in crate::revocation::log) fn new(
         clock: &Clock,
         retention: &Retention,
-        horizon: &Arc<AtomicU64>,
+        horizon: &Horizon,
     ) -> Arc<Self> {
         Arc::new(Self {
             clock: clock.clone(),
-            steady: Steady::new(clock.clone()),
             retention: retention.clone(),
-            horizon: Arc::clone(horizon),
+            horizon: horizon.clone(),
             closed: CancellationToken::new(),
             unwritable: ArcSwapOption::empty(),
             apart: AtomicI64::new(0),
@@ -57,6 +54,7 @@ impl Status {
 
     /// Notes what the server's clock says. Clocks may differ by `allowed`.
     pub(in crate::revocation::log) fn compare_clocks(&self, there: UnixMillis, allowed: Duration) {
+        self.clock.heard(there);
         let here = self.clock.now();
         let apart = there.0.cast_signed().saturating_sub(here.0.cast_signed());
         let allowed = allowed.max(ANSWERED_WITHIN).as_millis();
@@ -68,10 +66,6 @@ impl Status {
     /// Returns how many milliseconds the server's clock is ahead; 0 while the clocks agree.
     pub(in crate::revocation::log) fn apart(&self) -> i64 {
         self.apart.load(Ordering::Relaxed)
-    }
-
-    pub(in crate::revocation::log) fn raise_horizon(&self, to: UnixMillis) {
-        self.horizon.fetch_max(to.0, Ordering::AcqRel);
     }
 
     /// Notes how many entries were not handed on yet.

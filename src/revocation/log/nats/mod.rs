@@ -16,9 +16,9 @@ mod settings;
 mod stream;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use crate::core::clock::Clock;
+use crate::core::horizon::Horizon;
 use crate::revocation::retention::Retention;
 
 use super::engine::{Engine, Status};
@@ -41,7 +41,7 @@ impl Nats {
         config: &Config,
         clock: &Clock,
         retention: &Retention,
-        horizon: &Arc<AtomicU64>,
+        horizon: &Horizon,
     ) -> Result<Self, OpenError> {
         let status = Status::new(clock, retention, horizon);
         Ok(Self::new(Driver::new(config, Arc::clone(&status))?, status))

@@ -281,9 +281,9 @@ impl Session {
     fn is_live(&self, record: &Revocation) -> bool {
         let status = &self.driver.status;
         let until = status.retention.forget_after(record);
-        let live = until >= status.steady.now();
+        let live = until >= status.clock.steady_now();
         if !live {
-            status.raise_horizon(until);
+            status.horizon.raise(until);
         }
         live
     }

@@ -198,8 +198,8 @@ impl Driver {
         let there = there.unix_timestamp_nanos() / 1_000_000;
         let there = UnixMillis(u64::try_from(there).unwrap_or_default());
         let slack = self.config.keep_longer.0 / 2;
-        let horizon = there.min(self.status.steady.now()).minus(slack);
-        self.status.raise_horizon(horizon);
+        let horizon = there.min(self.status.clock.steady_now()).minus(slack);
+        self.status.horizon.raise(horizon);
         if at.is_some() {
             self.status.compare_clocks(there, slack);
         }

@@ -45,7 +45,7 @@ impl Driver {
         let grace = millis(self.config.compact_grace);
         let (mut from, mut deleted) = ("-".to_owned(), 0_usize);
         loop {
-            let times = (self.status.steady.now().0, grace);
+            let times = (self.status.clock.steady_now().0, grace);
             let step = self.scripts.compact(&from, LOOK_AT, times, lock);
             let step: Option<(usize, usize, String)> = connection.run(&step).await?;
             let Some((seen, dropped, last)) = step else {

@@ -25,9 +25,9 @@ mod sentinels;
 mod session;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use crate::core::clock::Clock;
+use crate::core::horizon::Horizon;
 use crate::revocation::retention::Retention;
 
 use super::engine::{Engine, Status};
@@ -51,7 +51,7 @@ impl Redis {
         config: &Config,
         clock: &Clock,
         retention: &Retention,
-        horizon: &Arc<AtomicU64>,
+        horizon: &Horizon,
     ) -> Result<Self, OpenError> {
         let status = Status::new(clock, retention, horizon);
         Ok(Self::new(Driver::new(config, Arc::clone(&status))?, status))

@@ -103,7 +103,7 @@ impl Session {
         let head = head
             .ok_or_else(|| Fault::Down(format!("{}: the log is gone", self.connection.server)))?;
         let status = Arc::clone(&self.driver.status);
-        status.raise_horizon(UnixMillis(horizon.unwrap_or(0)));
+        status.horizon.raise(UnixMillis(horizon.unwrap_or(0)));
         let added = number(&stream, b"entries-added").unwrap_or(0);
         if self.at.delivered.position == 0 {
             let there = number(&stream, b"length").unwrap_or(0);

@@ -348,7 +348,7 @@ fn times(mint: &Mint) -> Vec<Case> {
             "iat negative" => with("iat", json!(-1)),
         not_yet_valid:
             "nbf in the future" => with("nbf", json!(now + 280)),
-            "iat in the future" => mint.clone().shifted(300).sign(),
+            "nbf after exp" => with("nbf", json!(now + 7200)),
         lifetime_exceeded:
             "lives too long" => with("exp", json!(now + 3631)),
             "lives for ever" => with("exp", json!(253_402_300_799_u64)),
