@@ -20,7 +20,7 @@ use keys::{Kind, SigningKey};
 use portcullis::core::clock::Clock;
 use portcullis::core::horizon::Horizon;
 use portcullis::core::token::Token;
-use portcullis::doors::wire;
+use portcullis::doors::check_request;
 use portcullis::revocation::{Index, Terms};
 use whole::{Whole, draft, token};
 
@@ -34,10 +34,10 @@ fn check(c: &mut Criterion) {
     let ec = SigningKey::new(Kind::Es256, "ec-1");
     let rsa = SigningKey::new(Kind::Rs256, "rsa-1");
     let whole = Whole::new(&[&ec, &rsa], 4000);
-    let gate = &whole.gate;
+    let gate = &whole.generation.gate;
     let text = token(&ec, 0);
     let message = body::message(&text);
-    let request = wire::read(&message).expect("a good message");
+    let request = check_request::read(&message).expect("a good message");
     let _entered = whole.runtime.enter();
     let verify = |text: &str| {
         let verified = gate.verifier.verify(Token::new(text)).now_or_never();
@@ -48,7 +48,7 @@ fn check(c: &mut Criterion) {
     let decide = || gate.check(&request).now_or_never().expect("at once");
 
     c.bench_function("read a CheckRequest", |b| {
-        b.iter(|| wire::read(black_box(&message)).is_ok());
+        b.iter(|| check_request::read(black_box(&message)).is_ok());
     });
     c.bench_function("find the token", |b| {
         b.iter(|| gate.sources.find(black_box(&request)).is_ok());
@@ -67,12 +67,13 @@ fn check(c: &mut Criterion) {
         });
     }
     c.bench_function("the gate's decision", |b| b.iter(decide));
-    let decision = decide();
-    c.bench_function("encode the answer", |b| {
-        b.iter(|| whole.answers.to_grpc(black_box(&decision), &request));
-    });
-    c.bench_function("all of a check", |b| {
-        b.iter(|| whole.check(black_box(&message)).now_or_never());
+    let call = Whole::call(body::framed(&text));
+    c.bench_function("all of a check, in tonic", |b| {
+        b.iter_batched(
+            || call.clone(),
+            |call| whole.check(call).now_or_never(),
+            BatchSize::SmallInput,
+        );
     });
 }
 
@@ -96,7 +97,12 @@ fn look_up(c: &mut Criterion) {
     let claims: Vec<_> = (0..1024)
         .map(|number| {
             let text = token(&key, number);
-            let verified = whole.gate.verifier.verify(Token::new(&text)).now_or_never();
+            let verified = whole
+                .generation
+                .gate
+                .verifier
+                .verify(Token::new(&text))
+                .now_or_never();
             let verified = verified.expect("at once").expect("a good token");
             verified.claims.clone()
         })

@@ -5,17 +5,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
+use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
+use http_body_util::{BodyExt, Full};
 use portcullis::core::clock::Clock;
 use portcullis::core::readiness::Readiness;
-use portcullis::doors::{Answers, wire};
-use portcullis::gate::{self, Decision, Gate};
+use portcullis::doors::{Answers, Doors, Generation, ext_authz, serve};
+use portcullis::gate::{self, Gate};
 use portcullis::policy::Policy;
 use portcullis::revocation::log::{self, embedded};
 use portcullis::revocation::{Action, Draft, Issuer, Target};
 use portcullis::verify::Verifier;
 use portcullis::{core::token, revocation, verify};
 use prometheus_client::registry::Registry;
+use prost::Message;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -26,11 +30,14 @@ use super::keys::SigningKey;
 pub(crate) const ISSUER: &str = "https://id.example.com";
 const AUDIENCE: &str = "shop-api";
 
-/// Everything between a message and its answer.
+/// The call of `Check` as Envoy makes it: a framed message, as one frame of HTTP/2.
+pub(crate) type Call = http::Request<Full<Bytes>>;
+
+/// Everything between a call and its answer, except HTTP/2.
 pub(crate) struct Whole {
-    pub(crate) gate: Gate,
-    pub(crate) answers: Answers,
+    pub(crate) generation: Arc<Generation>,
     pub(crate) runtime: Runtime,
+    doors: Arc<Doors<Generation>>,
     _directory: TempDir,
 }
 
@@ -50,21 +57,47 @@ impl Whole {
             .expect("a runtime starts");
         let directory = TempDir::new().expect("a directory can be made");
         let gate = runtime.block_on(gate(&directory, keys, live, cache));
+        let answers = Answers::new(&config(&json!({})), token::Sources::default());
+        let generation = Arc::new(Generation { gate, answers });
+        let doors = Doors::new(
+            Arc::new(ArcSwap::new(Arc::clone(&generation))),
+            &serve::Config::default(),
+            Readiness::default(),
+            &mut Registry::default(),
+        );
         Self {
-            gate,
-            answers: Answers::new(&config(&json!({})), token::Sources::default()),
+            generation,
             runtime,
+            doors,
             _directory: directory,
         }
     }
 
-    /// All that our own code does for one `CheckRequest`.
-    pub(crate) async fn check(&self, message: &[u8]) -> (Decision, Bytes) {
-        let request = wire::read(message).expect("a good message");
-        let decision = self.gate.check(&request).await;
-        let answer = self.answers.to_grpc(&decision, &request);
-        (decision, answer)
+    /// Makes a call with a framed message.
+    pub(crate) fn call(framed: Vec<u8>) -> Call {
+        http::Request::post(ext_authz::CHECK)
+            .body(Full::from(framed))
+            .expect("a good path")
     }
+
+    /// Answers a call, and returns the framed message of the answer.
+    pub(crate) async fn check(&self, call: Call) -> Bytes {
+        let mut body = ext_authz::call(&self.doors, call).await.into_body();
+        let mut answer = Bytes::new();
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.expect("nothing breaks off").into_data() {
+                answer = data;
+            }
+        }
+        answer
+    }
+}
+
+/// Returns whether a framed answer lets the request pass.
+pub(crate) fn passes(framed: &[u8]) -> bool {
+    let answer = framed.get(5..).map(CheckResponse::decode);
+    let answer = answer.expect("a frame").expect("a CheckResponse");
+    answer.status.is_some_and(|status| status.code == 0)
 }
 
 fn config<T: serde::de::DeserializeOwned>(value: &Value) -> T {

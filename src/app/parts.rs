@@ -13,7 +13,7 @@ use crate::config::{Addresses, Config};
 use crate::core::clock::Clock;
 use crate::core::config_error::ConfigError;
 use crate::core::readiness::Readiness;
-use crate::doors::{Doors, SharedGate, ext_authz, forward_auth};
+use crate::doors::{Answers, Doors, Generation, ext_authz, forward_auth};
 use crate::gate::{self, Gate};
 use crate::net::{self, Listener, Places, Tls};
 use crate::verify::{self, Verifier};
@@ -22,7 +22,7 @@ use crate::{admin, core::token, events, revocation};
 pub(super) struct Parts {
     pub(super) readiness: Readiness,
     listeners: Listeners,
-    doors: Arc<Doors<SharedGate>>,
+    doors: Arc<Doors<Generation>>,
     receiver: events::Current,
     later: Arc<events::Later>,
     verifier: Arc<Verifier>,
@@ -116,10 +116,9 @@ impl Parts {
             revocations: revocations.reader,
             metrics: Arc::new(gate::Metrics::register(&mut registry)),
         };
+        let answers = Answers::new(&config.answer, token::Sources::new(&config.token));
         let doors = Doors::new(
-            Arc::new(ArcSwap::from_pointee(gate)),
-            &config.answer,
-            token::Sources::new(&config.token),
+            Arc::new(ArcSwap::from_pointee(Generation { gate, answers })),
             &config.doors,
             readiness.clone(),
             &mut registry,

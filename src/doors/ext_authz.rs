@@ -1,10 +1,10 @@
 //! The door for Envoy: `envoy.service.auth.v3.Authorization/Check` and `grpc.health.v1` over
 //! HTTP/2, by TCP or a unix socket.
 //!
-//! One method, one message in, one message out: it needs no more of gRPC than a five-byte frame
-//! and two trailers, so a check passes through no router, no codec and no buffers but the
-//! message's own. Whatever is wrong with a request is answered as a denial, not as a gRPC error:
-//! an Envoy with `failure_mode_allow` would let the latter through.
+//! tonic serves both. `Check` has a codec that hands bytes through, so that no message becomes a
+//! tree of owned texts: a `CheckRequest` is read in place, and most answers are encoded already.
+//! Whatever is wrong with a message is answered as a denial, not as a gRPC error: an Envoy with
+//! `failure_mode_allow` lets a request pass when it gets an error.
 //!
 //! What the Envoy configuration has to do: `failure_mode_allow: false`; with `allowed_headers`,
 //! pass `authorization` (or wherever else tokens are sought), `content-type` (a gRPC client needs
@@ -14,29 +14,30 @@
 //! `envoy/envoy.yaml` has them all.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming};
+use bytes::{Buf, Bytes};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::Service;
+use tonic::server::Grpc;
+use tonic::{Code, Response, Status, Streaming};
 use tonic_health::pb::health_server::HealthServer;
 
-use super::guard::guarded;
+use super::check_response::Reply;
+use super::exchange::Exchange;
 use super::health::{self, Reporter};
-use super::{Check, Doors, serve, wire};
+use super::{Check, Doors, check_request, serve};
 use crate::core::reason::Reason;
-use crate::net::{self, Listener, Places};
+use crate::core::request::Request;
+use crate::gate::Denial;
+use crate::net::{Listener, Places};
 
 /// Where Envoy asks.
 pub const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
-
-const NAME: &str = "ext_authz";
 
 /// Serves until `shutdown`, then ends the checks under way.
 pub async fn serve<C: Check>(
@@ -45,192 +46,144 @@ pub async fn serve<C: Check>(
     doors: Arc<Doors<C>>,
     shutdown: CancellationToken,
 ) {
-    let config = doors.serve.clone();
-    let drain = doors.serve.drain.0;
     let health = health::server(doors.readiness.clone(), shutdown.clone());
-    let each = |connection, seat| {
-        let (doors, health) = (Arc::clone(&doors), health.clone());
+    let config = doors.serve.clone();
+    let services = Arc::new((doors, health));
+    let service = service_fn(move |request| {
+        let services = Arc::clone(&services);
         // A check's future holds a whole request. On its way to where it runs it is moved seven
         // times, so it is put into a box first.
-        let service =
-            service_fn(move |request| Box::pin(route(Arc::clone(&doors), health.clone(), request)));
-        let config = config.clone();
-        let builder = move |batch| config.grpc(batch);
-        serve::connection(builder, connection, seat, service, shutdown.clone())
-    };
-    net::serve(listener, places, drain, shutdown.clone(), each).await;
+        Box::pin(async move { route(&services.0, &services.1, request).await })
+    });
+    serve::serve(
+        listener,
+        places,
+        config,
+        serve::Config::grpc,
+        service,
+        shutdown,
+    )
+    .await;
 }
 
 async fn route<C: Check>(
-    doors: Arc<Doors<C>>,
-    mut health: HealthServer<Reporter>,
+    doors: &Doors<C>,
+    health: &HealthServer<Reporter>,
     request: http::Request<Incoming>,
-) -> Result<http::Response<Reply>, Infallible> {
+) -> Result<http::Response<Body>, Infallible> {
     if request.uri().path() == CHECK {
-        return Ok(answer(&doors, request.into_body()).await);
+        return Ok(call(doors, request).await);
     }
     // It also says UNIMPLEMENTED to what nobody here serves.
-    Ok(health.call(request).await?.map(Reply::Health))
+    health.clone().call(request).await
 }
 
-async fn answer<C: Check>(doors: &Doors<C>, body: Incoming) -> http::Response<Reply> {
-    let failures = &doors.metrics.ext_authz;
-    let refuse = |denial| Ok(doors.answers.load().encoder.refusal(&denial));
-    let work = async {
-        let message = match message(body, doors.serve.max_message.len()).await {
-            Ok(message) => message,
-            Err(Unusable::TooLarge) => {
-                failures.too_large.inc();
-                return refuse(doors.refuse(NAME, None, Reason::TooLarge));
-            }
-            Err(Unusable::Fault(fault)) => {
-                failures.unreadable.inc();
-                return Err(fault);
-            }
-        };
-        Ok(check(doors, &message).await)
+/// Answers one call of `Check`.
+pub async fn call<C, B>(doors: &Doors<C>, request: http::Request<B>) -> http::Response<Body>
+where
+    C: Check,
+    B: hyper::body::Body + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+{
+    let most = doors.serve.max_message.len();
+    let mut grpc = Grpc::new(PassThrough).max_decoding_message_size(most);
+    let answer = |messages: tonic::Request<_>| answer(doors, messages.into_inner());
+    // A unary call is a stream of one message. Taken as such, a message that tonic does not accept
+    // comes here and can be answered with a denial.
+    grpc.client_streaming(tower::service_fn(answer), request)
+        .await
+}
+
+async fn answer<C: Check>(
+    doors: &Doors<C>,
+    messages: Streaming<Bytes>,
+) -> Result<Response<Reply>, Status> {
+    let exchange = doors.begin(&doors.metrics.ext_authz);
+    let reply = match exchange.guarded(check(&exchange, messages)).await {
+        Ok(reply) => reply?,
+        Err(denial) => refusal(&exchange, &denial),
     };
-    match guarded(work, doors.serve.check_timeout.0, failures, refuse).await {
-        Ok(framed) => reply(framed),
-        Err(fault) => fault.reply(),
-    }
+    Ok(Response::new(reply))
 }
 
-/// The heart of this door: read, decide, write. A message that does not read is a denial too: a
-/// client can cause one with a path that is no UTF-8.
-async fn check<C: Check>(doors: &Doors<C>, message: &[u8]) -> Bytes {
-    let Ok(request) = wire::read(message) else {
-        doors.metrics.ext_authz.unreadable.inc();
-        let denial = doors.refuse(NAME, None, Reason::UnreadableRequest);
-        return doors.answers.load().encoder.refusal(&denial);
-    };
-    let decision = doors.decide(NAME, &request).await;
-    doors.answers.load().to_grpc(&decision, &request)
-}
-
-/// A call that is no question, and so gets an error instead of an answer.
-struct Fault {
-    code: tonic::Code,
-    message: &'static str,
-}
-
-enum Unusable {
-    TooLarge,
-    Fault(Fault),
-}
-
-impl Fault {
-    const fn new(code: tonic::Code, message: &'static str) -> Self {
-        Self { code, message }
-    }
-
-    /// Headers only, as gRPC wants it when no message goes out.
-    fn reply(self) -> http::Response<Reply> {
-        let mut response = http::Response::new(Reply::Nothing);
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, GRPC);
-        headers.insert(GRPC_STATUS, HeaderValue::from(i32::from(self.code)));
-        headers.insert(GRPC_MESSAGE, HeaderValue::from_static(self.message));
-        response
-    }
-}
-
-const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-
-/// The one message of a unary call. It nearly always comes in one piece, which is not copied.
-async fn message(mut body: Incoming, most: usize) -> Result<Bytes, Unusable> {
-    let broken = || Unusable::Fault(Fault::new(tonic::Code::Internal, "the request broke off"));
-    let mut whole = Bytes::new();
-    // To the end, or the stream would be reset behind the answer.
-    while !body.is_end_stream() {
-        let Some(frame) = body.frame().await else {
-            break;
-        };
-        let Ok(data) = frame.map_err(|_| broken())?.into_data() else {
-            continue;
-        };
-        if whole.len() + data.len() > most {
-            return Err(Unusable::TooLarge);
-        }
-        whole = if whole.is_empty() {
-            data
-        } else {
-            let mut joined = BytesMut::from(whole);
-            joined.extend_from_slice(&data);
-            joined.freeze()
-        };
-    }
-    unframe(&whole).map_err(Unusable::Fault)
-}
-
-fn unframe(whole: &Bytes) -> Result<Bytes, Fault> {
-    let Some((head, message)) = whole.split_first_chunk::<5>() else {
-        return Err(Fault::new(tonic::Code::Internal, "no message"));
-    };
-    let [compressed, length @ ..] = *head;
-    if compressed != 0 {
-        let message = "compressed messages are not taken";
-        return Err(Fault::new(tonic::Code::Unimplemented, message));
-    }
-    if usize::try_from(u32::from_be_bytes(length)) != Ok(message.len()) {
-        return Err(Fault::new(tonic::Code::Internal, "not one message"));
-    }
-    Ok(whole.slice_ref(message))
-}
-
-fn reply(framed: Bytes) -> http::Response<Reply> {
-    let mut response = http::Response::new(Reply::Message(framed));
-    *response.status_mut() = StatusCode::OK;
-    response.headers_mut().insert(header::CONTENT_TYPE, GRPC);
-    response
-}
-
-/// What goes out.
-#[derive(Debug)]
-enum Reply {
-    /// The framed message, then the trailers.
-    Message(Bytes),
-    Trailers,
-    Nothing,
-    Health(tonic::body::Body),
-}
-
-impl Body for Reply {
-    type Data = Bytes;
-    type Error = tonic::Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
-        if let Self::Health(body) = &mut *self {
-            return Pin::new(body).poll_frame(cx);
-        }
-        match std::mem::replace(&mut *self, Self::Nothing) {
-            Self::Message(framed) => {
-                *self = Self::Trailers;
-                Poll::Ready(Some(Ok(Frame::data(framed))))
+/// Reads, decides and encodes the answer. A client can make a message too large, or unreadable with
+/// a path that is not UTF-8, so both are denials. Only a broken call is an error.
+async fn check<C: Check>(
+    exchange: &Exchange<'_, C>,
+    messages: Streaming<Bytes>,
+) -> Result<Reply, Status> {
+    let (reason, counter) = match only(messages).await {
+        Ok(message) => match check_request::read(&message) {
+            Ok(request) => {
+                let decision = exchange.decide(&request).await;
+                return Ok(exchange.answers().reply(&decision, &request));
             }
-            Self::Trailers => {
-                let mut trailers = HeaderMap::with_capacity(1);
-                trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
-            }
-            Self::Nothing | Self::Health(_) => Poll::Ready(None),
+            Err(_) => (Reason::UnreadableRequest, &exchange.metrics.unreadable),
+        },
+        Err(status) if status.code() == Code::OutOfRange => {
+            (Reason::TooLarge, &exchange.metrics.too_large)
         }
+        Err(status) => {
+            exchange.metrics.unreadable.inc();
+            return Err(status);
+        }
+    };
+    counter.inc();
+    let denial = exchange.refuse(&Request::unread(), reason);
+    Ok(refusal(exchange, &denial))
+}
+
+fn refusal<C: Check>(exchange: &Exchange<'_, C>, denial: &Denial) -> Reply {
+    exchange.answers().refusal(denial, &Request::unread())
+}
+
+/// Returns the one message of a unary call. Reads to the end, or the stream would be reset behind
+/// the answer.
+async fn only(mut messages: Streaming<Bytes>) -> Result<Bytes, Status> {
+    let message = messages.message().await?;
+    let message = message.ok_or_else(|| Status::internal("there is no message"))?;
+    match messages.message().await? {
+        None => Ok(message),
+        Some(_) => Err(Status::internal("there is more than one message")),
+    }
+}
+
+/// Hands a message through as bytes.
+struct PassThrough;
+
+impl Codec for PassThrough {
+    type Encode = Reply;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
     }
 
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Nothing => true,
-            Self::Health(body) => body.is_end_stream(),
-            Self::Message(_) | Self::Trailers => false,
-        }
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Decoder for PassThrough {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(message.copy_to_bytes(message.remaining())))
+    }
+}
+
+impl Encoder for PassThrough {
+    type Item = Reply;
+    type Error = Status;
+
+    fn encode(&mut self, reply: Reply, message: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        reply.write(message);
+        Ok(())
     }
 }
 
 #[cfg(test)]
-#[path = "ext_authz_tests.rs"]
 mod tests;

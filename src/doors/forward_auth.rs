@@ -33,16 +33,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answers, PROBLEM, Refusal, digits};
-use super::guard::guarded;
+use super::answer::{Answers, Refusal};
+use super::exchange::Exchange;
 use super::{Check, Doors, serve};
 use crate::core::reason::Reason;
 use crate::core::request::{Found, Headers, Request, target_of};
 use crate::core::token::Stripped;
 use crate::gate::{Decision, Denial};
-use crate::net::{self, Listener, Places};
+use crate::net::{self, Listener, PROBLEM, Places};
 
-const NAME: &str = "forward_auth";
 const NGINX: &str = "/authz/auth-request";
 const FORWARD: &str = "/authz/forward-auth";
 const ENVOY: &str = "/authz/ext-authz";
@@ -59,67 +58,67 @@ pub async fn serve<C: Check>(
     shutdown: CancellationToken,
 ) {
     let config = doors.serve.clone();
-    let drain = doors.serve.drain.0;
-    let each = |connection, seat| {
+    let service = service_fn(move |request: http::Request<Incoming>| {
         let doors = Arc::clone(&doors);
-        let service = service_fn(move |request| route(Arc::clone(&doors), request));
-        let config = config.clone();
-        let builder = move |batch| config.http(batch);
-        serve::connection(builder, connection, seat, service, shutdown.clone())
-    };
-    net::serve(listener, places, drain, shutdown.clone(), each).await;
-}
-
-async fn route<C: Check>(
-    doors: Arc<Doors<C>>,
-    request: http::Request<Incoming>,
-) -> Result<Response, Infallible> {
-    // The body is not ours: it is neither read nor waited for.
-    let (head, _body) = request.into_parts();
-    Ok(answer(&doors, &head).await)
+        // The body is not ours: it is neither read nor waited for.
+        let (head, _body) = request.into_parts();
+        async move { Ok::<_, Infallible>(answer(&doors, &head).await) }
+    });
+    serve::serve(
+        listener,
+        places,
+        config,
+        serve::Config::http,
+        service,
+        shutdown,
+    )
+    .await;
 }
 
 async fn answer<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Response {
-    let refuse = |denial| refused(&doors.answers.load(), &denial, head.uri.path());
-    let failures = &doors.metrics.forward_auth;
-    let limit = doors.serve.check_timeout.0;
-    guarded(check(doors, head), limit, failures, refuse).await
+    let exchange = doors.begin(&doors.metrics.forward_auth);
+    let path = head.uri.path();
+    match exchange.guarded(check(&exchange, head)).await {
+        Ok(Outcome::Passed(response)) => response,
+        Ok(Outcome::Refused(denial)) | Err(denial) => refused(exchange.answers(), &denial, path),
+        Ok(Outcome::NotServed) => net::problem(StatusCode::NOT_FOUND, ""),
+    }
 }
 
-/// The heart of this door: read, decide, write.
-async fn check<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Response {
-    let path = head.uri.path();
+enum Outcome {
+    Passed(Response),
+    Refused(Denial),
+    /// The path is none of those above.
+    NotServed,
+}
+
+/// Reads, decides and writes the answer of a request that passes.
+async fn check<C: Check>(exchange: &Exchange<'_, C>, head: &http::request::Parts) -> Outcome {
+    let answers = exchange.answers();
     let request = match read(head) {
         Ok(request) => request,
-        Err(Unreadable::Path) => return net::problem(StatusCode::NOT_FOUND, ""),
-        Err(Unreadable::Original(what)) => {
-            doors.metrics.forward_auth.unreadable.inc();
-            let denial = doors.refuse(NAME, None, Reason::UnreadableRequest);
+        Err(Unreadable::Path) => return Outcome::NotServed,
+        Err(Unreadable::Original(header)) => {
+            exchange.metrics.unreadable.inc();
+            let denial = exchange.refuse(&Request::unread(), Reason::UnreadableRequest);
             tracing::warn!(
-                door = NAME,
+                door = exchange.metrics.door,
                 decision_id = %denial.id,
-                header = what,
-                "the original request is not named once, as text and without contradiction; see \
-                 the proxy's configuration"
+                header,
+                "cannot tell the original request: the header is missing, repeated, not valid \
+                 UTF-8, or contradicts another one; check the proxy's configuration"
             );
-            return refused(&doors.answers.load(), &denial, path);
+            return Outcome::Refused(denial);
         }
     };
-    if spoofs(&doors.answers.load(), &request) {
-        let denial = doors.refuse(NAME, Some(&request), Reason::SpoofedIdentity);
-        return refused(&doors.answers.load(), &denial, path);
+    // Proxies of this door send the client's headers along, so it sees what the client claims to be.
+    if answers.refuse_spoofed && answers.identity.claimed(&request.headers).next().is_some() {
+        return Outcome::Refused(exchange.refuse(&request, Reason::SpoofedIdentity));
     }
-    let decision = doors.decide(NAME, &request).await;
-    let answers = doors.answers.load();
-    match &decision {
-        Decision::Permit(_) | Decision::Bypass(_) => passed(&answers, &request, &decision),
-        Decision::Deny(denial) => refused(&answers, denial, path),
+    match exchange.decide(&request).await {
+        Decision::Deny(denial) => Outcome::Refused(denial),
+        decision => Outcome::Passed(passed(answers, &request, &decision)),
     }
-}
-
-/// Proxies of this door send the client's headers along, so it sees what the client claims to be.
-fn spoofs(answers: &Answers, request: &Request<'_>) -> bool {
-    answers.refuse_spoofed && answers.identity.claimed(&request.headers).next().is_some()
 }
 
 enum Unreadable {
@@ -195,7 +194,7 @@ fn behind_prefix(uri: &http::Uri) -> Result<&str, Unreadable> {
     Err(Unreadable::Path)
 }
 
-/// A request that may pass: with claims, or exempt.
+/// Answers a request that passes: with claims, or on an exempt route.
 fn passed(answers: &Answers, request: &Request<'_>, decision: &Decision) -> Response {
     let claims = match decision {
         Decision::Permit(permit) => Some(&permit.verified().claims),
@@ -203,23 +202,21 @@ fn passed(answers: &Answers, request: &Request<'_>, decision: &Decision) -> Resp
     };
     let mut response = Response::default();
     let headers = response.headers_mut();
-    let mut remove: Vec<&str> = Vec::new();
+    let changes = answers.changes(decision, request);
+    let mut remove = changes.remove.to_vec();
     for (name, value) in answers.identity.values(claims) {
         match value.map(HeaderValue::try_from) {
             Some(Ok(value)) => drop(headers.insert(name, value)),
             Some(Err(_)) | None => remove.push(name.as_str()),
         }
     }
-    remove.extend(answers.identity.look_alikes(&request.headers));
-    let stripped = answers.strip(decision, request);
-    remove.extend(&stripped.remove);
     if let Ok(list) = HeaderValue::try_from(remove.join(",")) {
         headers.insert(TO_REMOVE, list);
     }
     if answers.sources.strips(answers.drop_token) {
-        keep_the_rest(answers, request, &stripped, headers);
+        keep_the_rest(answers, request, &changes, headers);
     }
-    for (name, rest) in &stripped.replace {
+    for (name, rest) in &changes.replace {
         if let Ok(rest) = HeaderValue::from_bytes(rest) {
             headers.insert(*name, rest);
         }
@@ -233,11 +230,11 @@ fn passed(answers: &Answers, request: &Request<'_>, decision: &Decision) -> Resp
 fn keep_the_rest(
     answers: &Answers,
     request: &Request<'_>,
-    stripped: &Stripped<'_>,
+    changes: &Stripped<'_>,
     headers: &mut HeaderMap,
 ) {
     for name in answers.sources.headers() {
-        if stripped.remove.contains(&name) || headers.contains_key(name) {
+        if changes.remove.contains(&name) || headers.contains_key(name) {
             continue;
         }
         let separator = if name == "cookie" { "; " } else { ", " };
@@ -256,9 +253,11 @@ fn refused(answers: &Answers, denial: &Denial, path: &str) -> Response {
     let refusal = Refusal::of(denial.reason);
     let mut response = Response::default();
     *response.status_mut() = refusal.status;
-    response.headers_mut().extend(answers.headers(refusal));
+    response
+        .headers_mut()
+        .extend(answers.challenge.headers(refusal));
     if path != NGINX {
-        let body = refusal.body(digits(&denial.id.hex()));
+        let body = refusal.body(&denial.id.to_string());
         *response.body_mut() = Full::from(body);
         response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM);
     }
@@ -266,5 +265,4 @@ fn refused(answers: &Answers, denial: &Denial, path: &str) -> Response {
 }
 
 #[cfg(test)]
-#[path = "forward_auth_tests.rs"]
 mod tests;

@@ -8,13 +8,17 @@
 //! one that is longer than [`LONGEST`], unless the request is refused for it (`answer.too_long`).
 
 use http::HeaderName;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::config::Config;
 use crate::core::request::{Headers, as_cgi, spelling};
 use crate::verify::claims::{ClaimPath, Claims, Values};
 
-/// Bytes that one header may get.
+/// The longest value of one header, in bytes.
 pub const LONGEST: usize = 8 * 1024;
+
+/// What is percent-encoded besides bytes that are not ASCII.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b'%').add(b',');
 
 /// Which headers carry which claims.
 #[derive(Debug)]
@@ -154,27 +158,18 @@ fn joined(values: &[&str]) -> String {
 }
 
 fn encode(value: &str, into: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let is_plain = |byte| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'%' | b',');
-    if value.bytes().all(is_plain) {
-        return into.push_str(value);
-    }
-    let last = value.len().saturating_sub(1);
-    for (i, byte) in value.bytes().enumerate() {
-        match byte {
-            // Spaces at the ends would be trimmed, and `"bob "` would become `"bob"`.
-            b' ' if i != 0 && i != last => into.push(' '),
-            b'%' | b',' => escape(byte, DIGITS, into),
-            0x21..=0x7e => into.push(char::from(byte)),
-            _ => escape(byte, DIGITS, into),
-        }
-    }
-}
-
-fn escape(byte: u8, digits: &[u8; 16], into: &mut String) {
-    into.push('%');
-    into.push(char::from(digits[usize::from(byte >> 4)]));
-    into.push(char::from(digits[usize::from(byte & 15)]));
+    // Spaces at the ends would be trimmed, and `"bob "` would become `"bob"`.
+    let (first, rest) = match value.strip_prefix(' ') {
+        Some(rest) => ("%20", rest),
+        None => ("", value),
+    };
+    let (rest, last) = match rest.strip_suffix(' ') {
+        Some(rest) => (rest, "%20"),
+        None => (rest, ""),
+    };
+    into.push_str(first);
+    into.extend(utf8_percent_encode(rest, ESCAPED));
+    into.push_str(last);
 }
 
 #[cfg(test)]

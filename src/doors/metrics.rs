@@ -4,20 +4,22 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-/// `portcullis_door_failures_total{door,failure}`: requests that were refused because asking, not
-/// the request, went wrong.
+/// The metrics of both doors.
 #[derive(Debug)]
 pub struct Metrics {
-    pub(super) ext_authz: Failures,
-    pub(super) forward_auth: Failures,
+    pub(super) ext_authz: DoorMetrics,
+    pub(super) forward_auth: DoorMetrics,
     /// `portcullis_identity_too_long_total`.
     pub(super) identity_too_long: Counter,
 }
 
-/// Of one door.
+/// `portcullis_door_failures_total{door,failure}` of one door: requests that were refused because
+/// asking, not the request, went wrong.
 #[derive(Debug)]
-pub(super) struct Failures {
-    /// A bug in here.
+pub(super) struct DoorMetrics {
+    /// The door's name in metrics and logs.
+    pub(super) door: &'static str,
+    /// A bug in Portcullis.
     pub(super) panicked: Counter,
     /// The check took longer than `check_timeout`.
     pub(super) timed_out: Counter,
@@ -36,28 +38,29 @@ impl Metrics {
             "Requests refused because asking about them went wrong",
             failures.clone(),
         );
-        let of = |door| {
-            let counter = |failure| {
-                let labels = [("door", door), ("failure", failure)];
-                failures.get_or_create(&labels).clone()
-            };
-            Failures {
-                panicked: counter("panicked"),
-                timed_out: counter("timed_out"),
-                unreadable: counter("unreadable"),
-                too_large: counter("too_large"),
-            }
-        };
         let identity_too_long = Counter::default();
         registry.register(
             "identity_too_long",
             "Good tokens with a claim that does not fit into its identity header",
             identity_too_long.clone(),
         );
+        let of = |door| {
+            let counter = |failure| {
+                let labels = [("door", door), ("failure", failure)];
+                failures.get_or_create(&labels).clone()
+            };
+            DoorMetrics {
+                door,
+                panicked: counter("panicked"),
+                timed_out: counter("timed_out"),
+                unreadable: counter("unreadable"),
+                too_large: counter("too_large"),
+            }
+        };
         Self {
-            identity_too_long,
             ext_authz: of("ext_authz"),
             forward_auth: of("forward_auth"),
+            identity_too_long,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Serving one connection: what both doors have in common.
+//! Serving connections, as both doors do.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::Batch;
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::{Bytes, Span};
-use crate::net::{Connection, Seat};
+use crate::net::{self, Connection, Listener, Places, Seat};
 
 /// How `ext_authz` and `forward_auth` serve proxies. The defaults are tuned; change one only with
 /// a measurement.
@@ -134,12 +134,42 @@ const MOST_RESETS: usize = 1024;
 /// keep idle ones: closing one that a proxy is just about to use would fail that request.
 const HEADER_TIME: Duration = Duration::from_mins(5);
 
-/// Serves one connection until it ends; after `shutdown` it takes no new request. `builder` makes
-/// a server that runs its requests in the batch it is given.
-pub(super) async fn connection<S, B>(
-    builder: impl FnOnce(Batch) -> Builder<Batch>,
+/// Serves a listener until `shutdown`, then ends the requests under way. `protocol` makes a server
+/// that runs its requests in the batch it is given.
+pub(super) async fn serve<S, B>(
+    listener: Listener,
+    places: Arc<Places>,
+    config: Config,
+    protocol: fn(&Config, Batch) -> Builder<Batch>,
+    service: S,
+    shutdown: CancellationToken,
+) where
+    S: Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let drain = config.drain.0;
+    let each = |connection, seat: Arc<Seat>| {
+        let batch = Batch::default();
+        let builder = protocol(&config, batch.clone());
+        let service = service.clone();
+        let service = service_fn(move |request| {
+            seat.settle();
+            service.call(request)
+        });
+        serve_connection(builder, batch, connection, service, shutdown.clone())
+    };
+    net::serve(listener, places, drain, shutdown.clone(), each).await;
+}
+
+/// Serves one connection until it ends. After `shutdown` it takes no new request.
+async fn serve_connection<S, B>(
+    builder: Builder<Batch>,
+    batch: Batch,
     connection: Connection,
-    seat: Arc<Seat>,
     service: S,
     shutdown: CancellationToken,
 ) where
@@ -149,12 +179,6 @@ pub(super) async fn connection<S, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let batch = Batch::default();
-    let builder = builder(batch.clone());
-    let service = service_fn(move |request| {
-        seat.settle();
-        service.call(request)
-    });
     let mut served = pin!(builder.serve_connection(TokioIo::new(connection), service));
     let ended = tokio::select! {
         ended = batch.drive(served.as_mut()) => ended,

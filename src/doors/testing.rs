@@ -3,16 +3,44 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-use super::{Check, Config, Doors, serve};
+use super::{Answers, Check, Config, Doors, serve};
 use crate::core::readiness::Readiness;
 use crate::core::reason::Reason;
 use crate::core::request::Request;
 use crate::core::token::Sources;
 use crate::gate::Decision;
 use crate::net::{self, Address, Listener, Places};
+
+/// Decides for a test.
+pub(super) trait Decide: Send + Sync + 'static {
+    fn decide(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send;
+
+    fn count(&self, _decision: &Decision) {}
+}
+
+/// The test's decisions, and answers as the program gives them.
+pub(super) struct Current<D> {
+    decide: Arc<D>,
+    answers: Answers,
+}
+
+impl<D: Decide> Check for Current<D> {
+    async fn check(&self, request: &Request<'_>) -> Decision {
+        self.decide.decide(request).await
+    }
+
+    fn count(&self, decision: &Decision, _: Duration) {
+        self.decide.count(decision);
+    }
+
+    fn answers(&self) -> &Answers {
+        &self.answers
+    }
+}
 
 /// What the gate was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,8 +86,8 @@ impl Script {
     }
 }
 
-impl Check for Script {
-    async fn check(&self, request: &Request<'_>) -> Decision {
+impl Decide for Script {
+    async fn decide(&self, request: &Request<'_>) -> Decision {
         let values = request.headers.all("authorization");
         self.seen.lock().unwrap().push(Seen {
             method: request.method.to_owned(),
@@ -72,7 +100,7 @@ impl Check for Script {
         answer()
     }
 
-    fn count(&self, decision: &Decision, _: Duration) {
+    fn count(&self, decision: &Decision) {
         let reason = match decision {
             Decision::Deny(denial) => Some(denial.reason),
             Decision::Permit(_) | Decision::Bypass(_) => None,
@@ -84,26 +112,29 @@ impl Check for Script {
 /// A check that never ends.
 pub(super) struct Stuck;
 
-impl Check for Stuck {
-    async fn check(&self, _: &Request<'_>) -> Decision {
+impl Decide for Stuck {
+    async fn decide(&self, _: &Request<'_>) -> Decision {
         std::future::pending().await
     }
 }
 
-pub(super) struct Parts<C> {
-    pub(super) doors: Arc<Doors<C>>,
+pub(super) struct Parts<D> {
+    pub(super) doors: Arc<Doors<Current<D>>>,
     pub(super) readiness: Readiness,
     pub(super) registry: Registry,
     pub(super) shutdown: CancellationToken,
 }
 
-pub(super) fn parts<C: Check>(check: Arc<C>, answer: &Config, limits: &serve::Config) -> Parts<C> {
+pub(super) fn parts<D: Decide>(
+    decide: Arc<D>,
+    answer: &Config,
+    limits: &serve::Config,
+) -> Parts<D> {
     let readiness = Readiness::default();
     let mut registry = Registry::with_prefix("portcullis");
+    let answers = Answers::new(answer, Sources::default());
     let doors = Doors::new(
-        check,
-        answer,
-        Sources::default(),
+        Arc::new(ArcSwap::from_pointee(Current { decide, answers })),
         limits,
         readiness.clone(),
         &mut registry,
@@ -116,7 +147,7 @@ pub(super) fn parts<C: Check>(check: Arc<C>, answer: &Config, limits: &serve::Co
     }
 }
 
-impl<C> Parts<C> {
+impl<D> Parts<D> {
     pub(super) fn metrics(&self) -> String {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();

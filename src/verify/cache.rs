@@ -265,7 +265,7 @@ mod tests {
             cache.insert(token, &Ok(Arc::clone(&verified)));
             let light = weight(&verified);
             for _twice in 0..2 {
-                verified.memo.recall(|| vec![0; 4096].into());
+                verified.memo.recall(|| vec![0_u8; 4096]);
             }
             assert_eq!(weight(&verified), light + 4096);
             held.run_pending_tasks();

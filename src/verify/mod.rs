@@ -39,7 +39,7 @@ pub use claims::Claims;
 pub use config::{BoundTokens, CacheConfig, IssuerConfig, SecretConfig, check_issuers};
 pub use discover::discover;
 pub use key_config::{JwksConfig, KeysConfig};
-pub use memo::Memo;
+pub use memo::{Keepsake, Memo};
 pub use metrics::Metrics;
 pub use profile::Profile;
 pub use requirement::Requirement;
@@ -73,7 +73,11 @@ use rules::Window;
 #[derive(Debug)]
 pub struct Verified {
     pub claims: Claims,
+<<<<<<< HEAD
     /// A door's encoded answer to this token.
+=======
+    /// What a door keeps for this token: its encoded answer.
+>>>>>>> 53cb51a (Let tonic serve ext_authz, and build answers with envoy-types)
     pub memo: Memo,
     key: Arc<Key>,
     window: Window,

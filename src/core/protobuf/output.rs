@@ -1,12 +1,11 @@
-//! Writes messages field by field into one buffer, for answers that a generated encoder would first
-//! build as a tree of owned texts and maps.
+//! Writes messages field by field into one buffer, where a generated encoder would first build a tree
+//! of owned texts.
 
 /// A message that is being written. Fields stand in the order of the calls, empty ones included.
 #[derive(Default)]
 pub(crate) struct Output(Vec<u8>);
 
 const VARINT: u32 = 0;
-const FIXED64: u32 = 1;
 const LENGTH_DELIMITED: u32 = 2;
 
 impl Output {
@@ -32,11 +31,6 @@ impl Output {
     pub(crate) fn number(&mut self, number: u32, value: u64) {
         self.key(number, VARINT);
         self.varint(value);
-    }
-
-    pub(crate) fn double(&mut self, number: u32, value: f64) {
-        self.key(number, FIXED64);
-        self.0.extend_from_slice(&value.to_le_bytes());
     }
 
     /// A message within the message.

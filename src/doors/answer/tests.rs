@@ -44,11 +44,11 @@ const TABLE: [(Reason, Fault, u16, tonic::Code, Option<&str>); Reason::ALL.len()
 
 #[test]
 fn every_reason_has_its_status_and_somebody_whose_fault_it_is() {
-    let answers = Answers::new(&Config::default(), Sources::default());
+    let challenge = Challenge::new(&Config::default());
     assert_eq!(TABLE.map(|(reason, ..)| reason), Reason::ALL);
-    for (reason, fault, status, grpc, challenge) in TABLE {
+    for (reason, fault, status, grpc, expected) in TABLE {
         let refusal = Refusal::of(reason);
-        let headers = answers.headers(refusal);
+        let headers = challenge.headers(refusal);
         let found = headers
             .iter()
             .find(|(name, _)| name == header::WWW_AUTHENTICATE);
@@ -56,7 +56,7 @@ fn every_reason_has_its_status_and_somebody_whose_fault_it_is() {
         assert_eq!(reason.fault(), fault, "{reason}");
         assert_eq!(refusal.status.as_u16(), status, "{reason}");
         assert_eq!(refusal.grpc, grpc, "{reason}");
-        assert_eq!(found, challenge, "{reason}");
+        assert_eq!(found, expected, "{reason}");
         // Only what is known to be wrong with the token may log a user out.
         let may_be_401 = fault == Fault::Token || reason == Reason::MissingToken;
         assert_eq!(status == 401, may_be_401, "{reason}");
@@ -69,7 +69,7 @@ fn every_reason_has_its_status_and_somebody_whose_fault_it_is() {
 
 #[test]
 fn the_documented_table_has_every_reason_with_its_status() {
-    let page = include_str!("../../docs/reasons.md");
+    let page = include_str!("../../../docs/reasons.md");
     for (reason, fault, status, ..) in TABLE {
         let fault = format!("{fault:?}").to_lowercase();
         let row = format!("| `{reason}` | {status} | {fault} |");
@@ -84,14 +84,14 @@ fn a_challenge_names_the_resource_metadata_when_configured() {
         resource_metadata: Some(url.to_owned()),
         ..Config::default()
     };
-    let answers = Answers::new(&config, Sources::default());
-    for (reason, _, status, _, challenge) in TABLE {
-        let headers = answers.headers(Refusal::of(reason));
+    let challenge = Challenge::new(&config);
+    for (reason, _, status, _, plain) in TABLE {
+        let headers = challenge.headers(Refusal::of(reason));
         let found = headers
             .iter()
             .find(|(name, _)| name == header::WWW_AUTHENTICATE);
         let found = found.map(|(_, value)| value.to_str().unwrap().to_owned());
-        let expected = challenge.map(|text| format!("{text}, resource_metadata=\"{url}\""));
+        let expected = plain.map(|text| format!("{text}, resource_metadata=\"{url}\""));
         assert_eq!(found, expected, "{reason} {status}");
     }
 }

@@ -62,5 +62,4 @@ fn read_header<'a>(message: &'a [u8], request: &mut Request<'a>) -> Result<(), M
 }
 
 #[cfg(test)]
-#[path = "wire_tests.rs"]
 mod tests;

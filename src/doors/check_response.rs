@@ -1,0 +1,302 @@
+//! `CheckResponse` messages, encoded once and stamped with the id of a decision each time.
+//!
+//! Everything but the id depends on the reason alone, or on the token alone. So refusals are
+//! encoded when the configuration is read, and the permit of a token when the token comes back. It
+//! is kept beside the verified claims ([`Verified::memo`]), and each check only copies it.
+
+use std::sync::Arc;
+
+use bytes::BufMut;
+use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
+use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
+use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
+use envoy_types::pb::envoy::service::auth::v3::{
+    CheckResponse, DeniedHttpResponse, OkHttpResponse,
+};
+use envoy_types::pb::envoy::r#type::v3::HttpStatus;
+use envoy_types::pb::google::protobuf::value::Kind;
+use envoy_types::pb::google::protobuf::{BoolValue, Struct, Value};
+use envoy_types::pb::google::rpc::Status;
+use memchr::memmem;
+use prost::Message;
+
+use super::answer::{Challenge, Refusal};
+use super::identity::Identity;
+use crate::core::reason::Reason;
+use crate::core::token::Stripped;
+use crate::gate::{DecisionId, Denial};
+use crate::net::PROBLEM;
+use crate::verify::{Claims, Keepsake, Verified};
+
+/// A `CheckResponse` on its way out.
+#[derive(Debug)]
+pub(super) struct Reply {
+    template: Template,
+    id: DecisionId,
+    /// A second piece of the message. As everywhere in protobuf, pieces are merged.
+    more: Vec<u8>,
+}
+
+impl Reply {
+    const fn new(template: Template, id: DecisionId) -> Self {
+        Self {
+            template,
+            id,
+            more: Vec::new(),
+        }
+    }
+
+    /// Adds changes to the request to an answer that lets it pass.
+    pub(super) fn with(mut self, changes: &Stripped<'_>) -> Self {
+        if !changes.is_empty() {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let replaced = changes.replace.iter();
+            let ok = OkHttpResponse {
+                headers: replaced.map(|(name, rest)| set(name, rest)).collect(),
+                headers_to_remove: owned(&changes.remove),
+                query_parameters_to_remove: owned(&changes.query),
+                ..OkHttpResponse::default()
+            };
+            let more = CheckResponse {
+                http_response: Some(HttpResponse::OkResponse(ok)),
+                ..CheckResponse::default()
+            };
+            self.more = more.encode_to_vec();
+        }
+        self
+    }
+
+    /// Writes the message.
+    pub(super) fn write(&self, to: &mut impl BufMut) {
+        let id = self.id.hex();
+        for (n, piece) in self.template.0.iter().enumerate() {
+            if n > 0 {
+                to.put_slice(&id);
+            }
+            to.put_slice(piece);
+        }
+        to.put_slice(&self.more);
+    }
+}
+
+/// An encoded message, cut at the places where the id goes.
+#[derive(Clone, Debug)]
+struct Template(Arc<[Box<[u8]>]>);
+
+/// The permit of a token, kept beside its claims.
+#[derive(Debug)]
+struct Kept {
+    /// The encoder that made it.
+    encoder: u64,
+    permit: Template,
+}
+
+impl Keepsake for Kept {
+    fn footprint(&self) -> usize {
+        let pieces = self.permit.0.iter().map(|piece| piece.len() + 32);
+        size_of::<Self>() + pieces.sum::<usize>()
+    }
+}
+
+/// Encodes answers under one configuration.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    /// Stands where ids go while a template is made. It is random, so that nobody can have it in a
+    /// claim, and it never leaves the process.
+    placeholder: u64,
+    metadata: bool,
+    bypass: Template,
+    /// By reason; then for a gRPC client.
+    refusals: Vec<[Template; 2]>,
+}
+
+impl Encoder {
+    pub(super) fn new(metadata: bool, identity: &Identity, challenge: &Challenge) -> Self {
+        let placeholder = rand::random();
+        let refusals = Reason::ALL.map(|reason| {
+            let refusal = |grpc| {
+                template(placeholder, |id| {
+                    deny(challenge, metadata, reason, grpc, id)
+                })
+            };
+            [false, true].map(refusal)
+        });
+        Self {
+            placeholder,
+            metadata,
+            bypass: template(placeholder, |id| permit(identity, metadata, None, id)),
+            refusals: refusals.into(),
+        }
+    }
+
+    /// Encodes the permit of a token.
+    pub(super) fn permit(&self, identity: &Identity, verified: &Verified, id: DecisionId) -> Reply {
+        let response = |id: &str| permit(identity, self.metadata, Some(&verified.claims), id);
+        let kept = verified.memo.recall(|| Kept {
+            encoder: self.placeholder,
+            permit: template(self.placeholder, response),
+        });
+        let template = match kept {
+            Some(kept) if kept.encoder == self.placeholder => kept.permit.clone(),
+            // The token is new, or the configuration was replaced since its answer was kept.
+            _ => {
+                let bytes = response(&id.to_string()).encode_to_vec();
+                Template(Arc::new([bytes.into()]))
+            }
+        };
+        Reply::new(template, id)
+    }
+
+    /// Encodes the answer for a request that needs no token.
+    pub(super) fn bypass(&self, id: DecisionId) -> Reply {
+        Reply::new(self.bypass.clone(), id)
+    }
+
+    /// Encodes a denial. `grpc` says whether the client behind the proxy speaks gRPC.
+    pub(super) fn refusal(&self, denial: &Denial, grpc: bool) -> Reply {
+        let template = &self.refusals[denial.reason as usize][usize::from(grpc)];
+        Reply::new(template.clone(), denial.id)
+    }
+}
+
+fn template(placeholder: u64, response: impl Fn(&str) -> CheckResponse) -> Template {
+    let placeholder = format!("{placeholder:016x}");
+    let bytes = response(&placeholder).encode_to_vec();
+    let mut pieces: Vec<Box<[u8]>> = Vec::new();
+    let mut start = 0;
+    for at in memmem::find_iter(&bytes, &placeholder) {
+        pieces.push(bytes[start..at].into());
+        start = at + placeholder.len();
+    }
+    pieces.push(bytes[start..].into());
+    Template(pieces.into())
+}
+
+/// Builds the answer that lets a request pass, with the claims of its token or on an exempt route.
+/// Envoy sets headers first and removes last, so no header is in both lists.
+fn permit(identity: &Identity, metadata: bool, claims: Option<&Claims>, id: &str) -> CheckResponse {
+    let mut ok = OkHttpResponse::default();
+    for (name, value) in identity.values(claims) {
+        match value {
+            Some(value) => ok.headers.push(set(name.as_str(), value.as_bytes())),
+            None => ok.headers_to_remove.push(name.to_string()),
+        }
+    }
+    let fields = claims.map_or_else(|| vec![("outcome", string("bypass"))], describe);
+    CheckResponse {
+        status: Some(Status::default()),
+        dynamic_metadata: metadata.then(|| portcullis(fields, id)),
+        http_response: Some(HttpResponse::OkResponse(ok)),
+    }
+}
+
+fn describe(claims: &Claims) -> Vec<(&'static str, Value)> {
+    #[expect(clippy::cast_precision_loss, reason = "seconds stay far below 2^52")]
+    let expires_at = Kind::NumberValue(claims.expires_at as f64);
+    let optional = [
+        ("subject", &claims.subject),
+        ("client", &claims.client),
+        ("token_id", &claims.token_id),
+    ];
+    let mut fields = vec![
+        ("outcome", string("permit")),
+        ("issuer", string(&claims.issuer)),
+        ("expires_at", value(expires_at)),
+    ];
+    fields.extend(
+        optional
+            .iter()
+            .filter_map(|(name, text)| Some((*name, string(text.as_deref()?)))),
+    );
+    fields
+}
+
+fn deny(
+    challenge: &Challenge,
+    metadata: bool,
+    reason: Reason,
+    grpc: bool,
+    id: &str,
+) -> CheckResponse {
+    let refusal = Refusal::of(reason);
+    let headers = challenge.headers(refusal);
+    let mut headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| set(name.as_str(), value.as_bytes()))
+        .collect();
+    // For a gRPC client Envoy turns the status into `grpc-status` and the body into
+    // `grpc-message`; a content type from here would replace `application/grpc`.
+    let body = if grpc {
+        format!("{} (decision {id})", refusal.title())
+    } else {
+        headers.push(set("content-type", PROBLEM.as_bytes()));
+        refusal.body(id)
+    };
+    let denied = DeniedHttpResponse {
+        status: Some(HttpStatus {
+            code: i32::from(refusal.status.as_u16()),
+        }),
+        headers,
+        body,
+    };
+    let fields = vec![
+        ("outcome", string("deny")),
+        ("reason", string(reason.as_str())),
+    ];
+    CheckResponse {
+        status: Some(Status {
+            code: refusal.grpc.into(),
+            message: reason.as_str().to_owned(),
+            ..Status::default()
+        }),
+        dynamic_metadata: metadata.then(|| portcullis(fields, id)),
+        http_response: Some(HttpResponse::DeniedResponse(denied)),
+    }
+}
+
+/// Replaces what the client sent under this name. Envoys of all ages understand one of the two
+/// ways to say so, and no Envoy minds both.
+fn set(name: &str, value: &[u8]) -> HeaderValueOption {
+    let mut header = HeaderValue {
+        key: name.to_owned(),
+        ..HeaderValue::default()
+    };
+    match str::from_utf8(value) {
+        Ok(value) => value.clone_into(&mut header.value),
+        Err(_) => header.raw_value = value.to_owned(),
+    }
+    #[expect(deprecated, reason = "older Envoys read only this field")]
+    HeaderValueOption {
+        header: Some(header),
+        append: Some(BoolValue { value: false }),
+        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
+        keep_empty_value: false,
+    }
+}
+
+/// Builds `{"portcullis": {…, "decision_id": id}}`, which Envoy keeps under
+/// `envoy.filters.http.ext_authz`.
+fn portcullis(mut fields: Vec<(&'static str, Value)>, id: &str) -> Struct {
+    fields.push(("decision_id", string(id)));
+    structure([("portcullis", value(Kind::StructValue(structure(fields))))])
+}
+
+fn structure(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Struct {
+    let fields = fields.into_iter();
+    Struct {
+        fields: fields
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    }
+}
+
+fn string(text: &str) -> Value {
+    value(Kind::StringValue(text.to_owned()))
+}
+
+const fn value(kind: Kind) -> Value {
+    Value { kind: Some(kind) }
+}
+
+#[cfg(test)]
+mod tests;
