@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use http_body_util::{BodyExt, Full};
 use portcullis::core::clock::Clock;
 use portcullis::core::readiness::Readiness;
@@ -19,7 +18,6 @@ use portcullis::revocation::{Action, Draft, Issuer, Target};
 use portcullis::verify::Verifier;
 use portcullis::{core::token, revocation, verify};
 use prometheus_client::registry::Registry;
-use prost::Message;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -91,13 +89,6 @@ impl Whole {
         }
         answer
     }
-}
-
-/// Returns whether a framed answer lets the request pass.
-pub(crate) fn passes(framed: &[u8]) -> bool {
-    let answer = framed.get(5..).map(CheckResponse::decode);
-    let answer = answer.expect("a frame").expect("a CheckResponse");
-    answer.status.is_some_and(|status| status.code == 0)
 }
 
 fn config<T: serde::de::DeserializeOwned>(value: &Value) -> T {

@@ -73,11 +73,7 @@ use rules::Window;
 #[derive(Debug)]
 pub struct Verified {
     pub claims: Claims,
-<<<<<<< HEAD
     /// A door's encoded answer to this token.
-=======
-    /// What a door keeps for this token: its encoded answer.
->>>>>>> 53cb51a (Let tonic serve ext_authz, and build answers with envoy-types)
     pub memo: Memo,
     key: Arc<Key>,
     window: Window,

@@ -173,6 +173,41 @@ async fn what_is_wrong_with_a_request_is_not_blamed_on_its_token() {
     }
 }
 
+/// Read leniently, the target would be on an exempt route.
+#[tokio::test]
+async fn a_target_that_is_not_utf8_is_unreadable_at_every_path_of_the_http_door() {
+    const TARGET: &[u8] = b"/public/\xff";
+    let world = World::start().await;
+    let good = world.idp.token("alice").sign();
+    let door = world.portcullis.forward_auth();
+    let question = |path: &str, method: &str, uri: &str| {
+        let call = Call::get(path).header(method, "GET");
+        (door, call.header(uri, TARGET))
+    };
+    for (to, call) in [
+        question("/authz/auth-request", "x-original-method", "x-original-uri"),
+        question(
+            "/authz/forward-auth",
+            "x-forwarded-method",
+            "x-forwarded-uri",
+        ),
+        // nginx passes it on.
+        (world.edge(Door::Nginx), Call::get(TARGET)),
+    ] {
+        for call in [call.clone(), call.bearer(&good)] {
+            let before = denials(&world, "unreadable_request").await;
+            let reply = call.send(to).await;
+            assert_eq!(reply.status, 400, "{call:?}: {}", reply.text());
+            assert_eq!(reply.header("www-authenticate"), None, "{call:?}");
+            let counted = denials(&world, "unreadable_request").await - before;
+            assert!((counted - 1.0).abs() < 0.5, "{call:?}: {counted}");
+        }
+    }
+    // hyper answers this one: it is no request of HTTP.
+    let call = Call::get(b"/authz/ext-authz/public/\xff").bearer(&good);
+    assert_eq!(call.send(door).await.status, 400);
+}
+
 /// A token that is too long, or two that differ: nobody says that one of them is bad.
 #[tokio::test]
 async fn too_long_a_token_and_several_tokens_are_the_requests_fault() {

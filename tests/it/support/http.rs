@@ -17,22 +17,23 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     method: String,
-    target: String,
+    target: Vec<u8>,
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
 }
 
 impl Call {
-    pub(crate) fn new(method: &str, target: &str) -> Self {
+    /// The target is sent as it is, and need not be UTF-8.
+    pub(crate) fn new(method: &str, target: impl AsRef<[u8]>) -> Self {
         Self {
             method: method.to_owned(),
-            target: target.to_owned(),
+            target: target.as_ref().to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
         }
     }
 
-    pub(crate) fn get(target: &str) -> Self {
+    pub(crate) fn get(target: impl AsRef<[u8]>) -> Self {
         Self::new("GET", target)
     }
 
@@ -64,7 +65,8 @@ impl Call {
     pub(crate) async fn send(&self, to: SocketAddr) -> Reply {
         let reply = self.try_send(to).await;
         reply.unwrap_or_else(|error| {
-            panic!("{} {} to {to} failed: {error}", self.method, self.target)
+            let target = self.target.escape_ascii();
+            panic!("{} {target} to {to} failed: {error}", self.method)
         })
     }
 
@@ -95,7 +97,8 @@ impl Call {
                 .iter()
                 .any(|(held, _)| held.eq_ignore_ascii_case(name))
         };
-        let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
+        let line: [&[u8]; 4] = [self.method.as_bytes(), b" ", &self.target, b" HTTP/1.1\r\n"];
+        let mut bytes = line.concat();
         if !has("host") {
             bytes.extend_from_slice(b"host: shop.example.com\r\n");
         }

@@ -1,0 +1,153 @@
+//! No spelling of an identity header reaches an upstream that reads headers as CGI does.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{IDENTITY, Site};
+use crate::support::{Call, Proxy, tool};
+
+/// The name of the variable that CGI gives a header (RFC 3875 section 4.1.18), as PHP and lighttpd
+/// do it: every byte outside letters and digits becomes one separator.
+fn variable(header: &str) -> String {
+    let each = header.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte.to_ascii_uppercase()),
+        _ => '_',
+    });
+    format!("HTTP_{}", each.collect::<String>())
+}
+
+/// What a PHP script reads in the variables of the three identity headers, in the real interpreter.
+fn php_reads(home: &Path, headers: &[(String, String)]) -> String {
+    let script = home.join("who.php");
+    std::fs::write(
+        &script,
+        "<?php foreach (['SUBJECT', 'ISSUER', 'CLIENT'] as $name)
+             echo $_SERVER[\"HTTP_X_PORTCULLIS_$name\"] ?? '', ';';",
+    )
+    .unwrap();
+    let output = Command::new(tool("php-cgi"))
+        .arg("-q")
+        .env_clear()
+        .envs(headers.iter().map(|(name, value)| (variable(name), value)))
+        .env("REDIRECT_STATUS", "200")
+        .env("REQUEST_METHOD", "GET")
+        .env("SCRIPT_FILENAME", &script)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    body.to_owned()
+}
+
+/// All ways to write an identity header with this byte for a separator.
+fn spellings(name: &str, separator: char) -> [String; 6] {
+    let with = |separator: &str| name.replace('-', separator);
+    let one = separator.to_string();
+    [
+        with(&one),
+        name.replacen('-', &one, 1),
+        with(&one.repeat(2)),
+        with(&one).to_uppercase(),
+        format!("{one}{name}"),
+        format!("{name}{one}"),
+    ]
+}
+
+/// One request carries the spellings of all identity headers. Where it is refused, each of them has to
+/// be reason enough.
+async fn walk(proxy: Proxy) {
+    let site = Site::start(proxy).await;
+    let spoofed = [
+        "x.portcullis~subject",
+        "x!portcullis-issuer",
+        "x_portcullis_client",
+    ];
+    let spoofed = spoofed.map(|name| (name.to_owned(), "root".to_owned()));
+    assert_eq!(php_reads(site.home.path(), &spoofed), "root;root;root;");
+    let token = site.idp.token("alice").sign();
+    let (exempt, orders) = (Call::get("/healthz"), Call::get("/orders").bearer(&token));
+    let issuer = site.idp.issuer();
+    let verified = [
+        ("HTTP_X_PORTCULLIS_ISSUER".to_owned(), issuer.clone()),
+        ("HTTP_X_PORTCULLIS_SUBJECT".to_owned(), "alice".to_owned()),
+    ];
+    let read_of_alice = format!("alice;{issuer};;");
+    let separators = (0x21..0x7f_u8).map(char::from);
+    for separator in separators.filter(|c| !c.is_ascii_alphanumeric()) {
+        let [subject, issuer, client] = IDENTITY.map(|name| spellings(name, separator));
+        for turn in 0..subject.len() {
+            let names = [&subject[turn], &issuer[turn], &client[turn]];
+            for (call, expected, php) in [
+                (&exempt, &[][..], ";;;"),
+                (&orders, &verified, &*read_of_alice),
+            ] {
+                let spoofed = names
+                    .iter()
+                    .fold(call.clone(), |call, name| call.header(name, "root"));
+                let Some(headers) = passed(&site, spoofed, &names).await else {
+                    if expected.is_empty() {
+                        for name in names {
+                            let alone = call.clone().header(name, "root");
+                            assert_eq!(
+                                passed(&site, alone, &[name]).await,
+                                None,
+                                "{proxy:?} {name}"
+                            );
+                        }
+                    }
+                    continue;
+                };
+                let mut read: Vec<_> = headers
+                    .iter()
+                    .map(|(name, value)| (variable(name), value.clone()))
+                    .filter(|(name, _)| IDENTITY.iter().any(|own| variable(own) == *name))
+                    .collect();
+                read.sort();
+                assert_eq!(read, expected, "{proxy:?} {names:?}");
+                if turn == 0 {
+                    assert_eq!(
+                        php_reads(site.home.path(), &headers),
+                        php,
+                        "{proxy:?} {names:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The headers that reach the upstream, or `None` when the request is refused.
+async fn passed(site: &Site, call: Call, names: &[&String]) -> Option<Vec<(String, String)>> {
+    let reply = site.send(call).await;
+    if reply.status == 400 {
+        return None;
+    }
+    assert_eq!(reply.status, 200, "{names:?}: {}", reply.text());
+    Some(reply.echo().headers)
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_identity_header_passes_envoy() {
+    walk(Proxy::Envoy).await;
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_identity_header_passes_caddy() {
+    walk(Proxy::Caddy).await;
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_identity_header_passes_nginx() {
+    walk(Proxy::Nginx).await;
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_identity_header_passes_traefik() {
+    walk(Proxy::Traefik).await;
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_identity_header_passes_haproxy() {
+    walk(Proxy::Haproxy).await;
+}
