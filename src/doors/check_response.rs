@@ -257,14 +257,15 @@ fn deny(
 /// Replaces what the client sent under this name. Envoys of all ages understand one of the two
 /// ways to say so, and no Envoy minds both.
 fn set(name: &str, value: &[u8]) -> HeaderValueOption {
-    let mut header = HeaderValue {
-        key: name.to_owned(),
-        ..HeaderValue::default()
+    let (value, raw_value) = match str::from_utf8(value) {
+        Ok(value) => (value.to_owned(), Vec::new()),
+        Err(_) => (String::new(), value.to_owned()),
     };
-    match str::from_utf8(value) {
-        Ok(value) => value.clone_into(&mut header.value),
-        Err(_) => header.raw_value = value.to_owned(),
-    }
+    let header = HeaderValue {
+        key: name.to_owned(),
+        value,
+        raw_value,
+    };
     #[expect(deprecated, reason = "older Envoys read only this field")]
     HeaderValueOption {
         header: Some(header),

@@ -24,7 +24,7 @@ pub(crate) struct Call {
 
 impl Call {
     /// The target is sent as it is, and need not be UTF-8.
-    pub(crate) fn new(method: &str, target: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn new(method: &str, target: &(impl AsRef<[u8]> + ?Sized)) -> Self {
         Self {
             method: method.to_owned(),
             target: target.as_ref().to_owned(),
@@ -33,7 +33,7 @@ impl Call {
         }
     }
 
-    pub(crate) fn get(target: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn get(target: &(impl AsRef<[u8]> + ?Sized)) -> Self {
         Self::new("GET", target)
     }
 
