@@ -51,7 +51,7 @@ fn a_repeat_token_costs_hardly_an_allocation() {
 
 /// The same for a token that is seen for the first time, but for its signature, which is checked
 /// in C.
-const MOST_AT_FIRST: u64 = 60;
+const MOST_AT_FIRST: u64 = 64;
 
 /// Bytes of such a token that stay: its claims, and what the cache needs to find it again.
 const MOST_KEPT: i64 = 900;
