@@ -85,17 +85,20 @@ impl Clock {
         (jumped != 0).then(|| UnixMillis(now.saturating_add_signed(-jumped)))
     }
 
-    /// Takes note of what another machine's clock shows. If that is nearer to the new time than to the
-    /// old one, the new time is believed; otherwise the hour begins anew.
+    /// Takes note of what another machine's clock shows. If that is about the new time, the new time is
+    /// believed. If it is about the old one, the hour begins anew. Otherwise it is no evidence.
     pub fn heard(&self, there: UnixMillis) {
         let Some(old) = self.without_jump() else {
             return;
         };
-        let now = self.moment();
+        let (new, now) = (self.now(), self.moment());
+        let is_about = |time: UnixMillis| there.0.abs_diff(time.0) < new.0.abs_diff(old.0) / 2;
         let mut state = self.jumps.state();
-        if there.0.abs_diff(self.now().0) < there.0.abs_diff(old.0) {
+        if is_about(new) {
             *state = State::believed(now);
-        } else if let Some(jump) = &mut state.jump {
+        } else if is_about(old)
+            && let Some(jump) = &mut state.jump
+        {
             jump.first_seen = now;
         }
     }
@@ -204,6 +207,8 @@ mod tests {
             clock.advance(MINUTE * 59);
         }
         assert_eq!(clock.jumped(), DAY_MS, "it is contradicted again and again");
+        clock.heard(clock.now().plus(DAY));
+        assert_eq!(clock.jumped(), DAY_MS, "the other clock is wrong itself");
         clock.heard(clock.now().plus(MINUTE));
         assert_believed(&clock);
         clock.set(clock.now().minus(DAY));
