@@ -5,7 +5,7 @@ mod source;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -73,24 +73,6 @@ impl Secret {
             }
         }
         Ok((!bytes.is_empty()).then(|| Self::new(bytes)))
-    }
-
-    /// The one secret of a pair of configuration fields `x` and `x_file`.
-    ///
-    /// # Errors
-    /// When both or neither is given, or the file is unusable.
-    pub fn resolve(
-        name: &str,
-        inline: Option<&Self>,
-        file: Option<&PathBuf>,
-    ) -> Result<Self, String> {
-        match (inline, file) {
-            (Some(secret), None) if secret.expose().is_empty() => Err(format!("{name} is empty")),
-            (Some(secret), None) => Ok(secret.clone()),
-            (None, Some(path)) => Self::from_file(path),
-            (Some(_), Some(_)) => Err(format!("give {name} or {name}_file, not both")),
-            (None, None) => Err(format!("{name} or {name}_file is missing")),
-        }
     }
 }
 
@@ -249,15 +231,6 @@ mod tests {
             "{error}"
         );
         assert!(Secret::from_file(Path::new("/dev/zero")).is_err());
-    }
-
-    #[test]
-    fn one_of_the_twins_and_only_one() {
-        let (secret, path) = (Secret::new("a"), PathBuf::from("/nowhere"));
-        assert!(Secret::resolve("x", Some(&secret), None).is_ok());
-        assert!(Secret::resolve("x", Some(&secret), Some(&path)).is_err());
-        assert!(Secret::resolve("x", None, None).is_err());
-        assert!(Secret::resolve("x", Some(&Secret::new("")), None).is_err());
     }
 
     #[test]
