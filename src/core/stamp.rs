@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// What differs between two versions of a file: device, inode, length and time of change. Symbolic
 /// links are followed, so a link that is swapped shows too. `None` when there is no file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp(Option<(u64, u64, u64, i64, i64)>);
 
 impl Stamp {

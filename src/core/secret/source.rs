@@ -1,7 +1,6 @@
 //! Where secrets come from, and secrets that follow their files.
 
 use std::fmt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +10,7 @@ use serde::Deserialize;
 use super::{Encoding, Secret, gone};
 use crate::core::config_error::ConfigErrors;
 use crate::core::shorthand::{OneOrMany, TextOr};
+use crate::core::stamp::Stamp;
 
 /// A secret: the text itself, or where it stands. During a rotation a list of the new one and the
 /// old one; each of them counts.
@@ -135,9 +135,6 @@ struct Watched {
     secret: Option<Secret>,
 }
 
-/// What differs between two versions of a file: device, inode, length, time of change.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
-
 impl Live {
     /// Reads the secrets. `check` judges each of them, now and whenever its file changes.
     ///
@@ -155,7 +152,7 @@ impl Live {
             let mut watched = Watched::default();
             match source {
                 Source::More(Elsewhere::File(path)) => {
-                    watched.stamp = stamp(&path);
+                    watched.stamp = Stamp::of(&path);
                     let read = Secret::read(&path)?;
                     watched.is_gone = read.is_none();
                     match read {
@@ -212,7 +209,7 @@ impl Live {
     /// Reads a file again if it changed.
     fn look(&self, watched: &mut Watched) {
         let Some(path) = &watched.file else { return };
-        let seen = stamp(path);
+        let seen = Stamp::of(path);
         if seen == watched.stamp {
             return;
         }
@@ -241,17 +238,6 @@ impl Live {
     fn lock(&self) -> MutexGuard<'_, Vec<Watched>> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn stamp(path: &PathBuf) -> Stamp {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((
-        meta.dev(),
-        meta.ino(),
-        meta.len(),
-        meta.mtime(),
-        meta.mtime_nsec(),
-    ))
 }
 
 impl fmt::Debug for Live {
