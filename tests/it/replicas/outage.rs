@@ -53,7 +53,7 @@ async fn a_restart_without_the_engine_comes_up_with_what_was_known() {
     denying.withdrawn().await;
 
     // It has looked for the engine, and still it does not guess.
-    fresh.portcullis.logs("out of reach").await;
+    fresh.portcullis.logs("cannot be reached").await;
     assert_eq!(fresh.status(&bob).await, 503, "it knows nothing");
     assert_eq!(fresh.status(&alice).await, 503);
     let (status, body) = fresh.readiness().await;

@@ -142,7 +142,7 @@ async fn what_redis_said_before_a_pause_is_not_news_after_it() {
     assert_eq!(slow.status(&bob).await, 503, "it cannot know");
     never_accepts(&slow, &carol, |_| {
         let lines = slow.portcullis.process.lines();
-        lines.iter().any(|line| line.contains("out of reach"))
+        lines.iter().any(|line| line.contains("cannot be reached"))
     })
     .await;
     assert_eq!(slow.status(&bob).await, 503);

@@ -86,6 +86,8 @@ pub struct Progress {
     pub delivered: Cursor,
     /// Behind the entries that were over before they could be delivered, if they lie further on.
     pub reached: Cursor,
+    /// How many entries were ever added up to `delivered`, if the engine counts them and it is known.
+    pub count: Option<u64>,
     /// The log was read to its end once since its start: from now on no entry may be missing.
     pub replayed: bool,
 }
@@ -96,6 +98,7 @@ impl Progress {
         Self {
             delivered: cursor,
             reached: cursor,
+            count: None,
             replayed: cursor.position != 0,
         }
     }

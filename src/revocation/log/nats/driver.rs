@@ -133,6 +133,6 @@ impl engine::Driver for Driver {
         (info, asked): Self::Found,
         at: Progress,
     ) -> Result<Session, Fault> {
-        Session::open(self, at, info.state.last_sequence, asked).await
+        Session::open(self, at, &info, asked).await
     }
 }

@@ -104,12 +104,12 @@ impl engine::Session for Session {
 }
 
 impl Session {
-    /// `last` is the stream's end as of `looked_at`: it must be reached before the session is in
-    /// sync.
+    /// Begins to read behind `at`. The stream's end as of `looked_at` must be reached before the
+    /// session is in sync.
     pub(super) async fn open(
         driver: &Arc<Driver>,
         at: Progress,
-        last: u64,
+        stream: &Info,
         looked_at: Moment,
     ) -> Result<Self, Fault> {
         let link = driver.link.clone();
@@ -120,7 +120,7 @@ impl Session {
                 .silence("JetStream did not make a consumer in time")
                 .await);
         };
-        Ok(Self {
+        let session = Self {
             driver: Arc::clone(driver),
             at,
             subscriber: subscriber?,
@@ -130,14 +130,24 @@ impl Session {
             deliveries: 0,
             heard: Instant::now(),
             progress: Instant::now(),
-            target: Some(last),
+            target: Some(stream.state.last_sequence),
             looked_at,
             replayed: false,
             asked_behind: from,
             too_short: 0,
             gap: false,
             broken: None,
-        })
+        };
+        session.tell_behind(stream);
+        Ok(session)
+    }
+
+    /// Tells how many messages were not delivered yet. May count some that expired between others.
+    fn tell_behind(&self, stream: &Info) {
+        let state = &stream.state;
+        let passed = self.reached().max(state.first_sequence.saturating_sub(1));
+        let behind = state.last_sequence.saturating_sub(passed);
+        self.driver.status.set_behind(behind.min(state.messages));
     }
 
     /// Returns what it means that the stream's end was reached, if it was.
@@ -189,7 +199,7 @@ impl Session {
 
     /// Compares what the stream's leader says with what was delivered.
     fn compare(&mut self, info: &Info, asked: Moment) -> Result<(), Fault> {
-        let (first, last) = (info.state.first_sequence, info.state.last_sequence);
+        let last = info.state.last_sequence;
         if epoch(info) != self.at.delivered.epoch {
             return Err(down("the stream was made anew"));
         }
@@ -211,10 +221,7 @@ impl Session {
         if self.target.is_some() && self.progress.elapsed() > STALLED {
             return Err(down("the consumer does not deliver"));
         }
-        // Messages that expired between others may be counted as well.
-        let passed = self.reached().max(first.saturating_sub(1));
-        let behind = last.saturating_sub(passed).min(info.state.messages);
-        self.driver.status.set_behind(behind);
+        self.tell_behind(info);
         // The first target stays: the replay ends at the stream's end as of its beginning.
         // Later ones are replaced, or what is behind by ever more would count as in sync.
         if self.replayed || self.target.is_none() {

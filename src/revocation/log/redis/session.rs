@@ -29,8 +29,6 @@ pub struct Session {
     /// Whether the connection leads to the primary.
     witness: Witness,
     at: Progress,
-    /// How many entries were ever added up to our position, as far as that is known.
-    passed: Option<u64>,
     /// This connection may lead to a server with other entries: the first one that it gives has to
     /// follow what was read before, in a replay too.
     resumed: bool,
@@ -75,7 +73,6 @@ impl Session {
             witness: driver.witness(&connection),
             driver,
             connection,
-            passed: None,
             resumed: at.delivered.position > 0,
             at,
             at_head: None,
@@ -107,7 +104,11 @@ impl Session {
         let added = number(&stream, b"entries-added").unwrap_or(0);
         if self.at.delivered.position == 0 {
             let there = number(&stream, b"length").unwrap_or(0);
-            self.passed = Some(added.saturating_sub(there));
+            self.at.count = Some(added.saturating_sub(there));
+        }
+        // Also when what comes next cannot be read.
+        if let Some(count) = self.at.count {
+            status.set_behind(added.saturating_sub(count));
         }
         let page = self.take(&entries)?;
         if page.is_whole
@@ -116,10 +117,7 @@ impl Session {
             return Ok(Some(gap));
         }
         if self.at_head.is_some() {
-            self.passed = Some(added);
-        }
-        if let Some(passed) = self.passed {
-            status.set_behind(added.saturating_sub(passed));
+            self.at.count = Some(added);
         }
         Ok(page.news)
     }
@@ -221,7 +219,7 @@ impl Session {
             }
             self.resumed = false;
             self.move_to(entry.id.position());
-            self.passed = self.passed.map(|passed| passed + 1);
+            self.at.count = self.at.count.map(|count| count + 1);
             records.extend(entry.records);
         }
         Ok(Page {
