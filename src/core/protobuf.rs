@@ -82,6 +82,9 @@ impl<'a> Fields<'a> {
     /// The number of the next field, and its value; `None` behind the last one.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
         // Nearly every field has a number below 16 and fewer than 128 bytes: one byte says each.
         if let [key @ 8..=0x7f, length @ 0..=0x7f, rest @ ..] = self.0
             && key & 7 == 2
@@ -90,13 +93,12 @@ impl<'a> Fields<'a> {
             self.0 = rest;
             return Ok(Some((u32::from(key >> 3), Value::Bytes(value))));
         }
-        self.next_of_any_kind()
+        self.next_of_any_kind().map(Some)
     }
 
-    fn next_of_any_kind(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
+    /// Kept out of line, so that the common case is small enough to be inlined.
+    #[cold]
+    fn next_of_any_kind(&mut self) -> Result<(u32, Value<'a>), Malformed> {
         let key = u32::try_from(self.varint()?).map_err(|_| Malformed)?;
         let value = match key & 7 {
             0 => Value::Varint(self.varint()?),
@@ -110,7 +112,7 @@ impl<'a> Fields<'a> {
         };
         match key >> 3 {
             0 => Err(Malformed),
-            number => Ok(Some((number, value))),
+            number => Ok((number, value)),
         }
     }
 

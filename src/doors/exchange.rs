@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -71,12 +71,16 @@ impl<C: Check> Exchange<'_, C> {
         denial
     }
 
-    /// Runs `work` to its end. A panic, or more time than `check_timeout`, is a denial.
-    pub(super) async fn guarded<T>(&self, work: impl Future<Output = T>) -> Result<T, Denial> {
+    /// Runs `work` to its end. A panic, or more time than `check_timeout`, is a denial. Takes the
+    /// work by reference: moved here, it would take its room twice.
+    pub(super) async fn guarded<T>(
+        &self,
+        work: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, Denial> {
         // A panic leaves nothing behind that is looked at again: the work's state is dropped.
-        let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
+        let mut work = AssertUnwindSafe(work).catch_unwind();
         // Nearly every check ends at once, and then needs no timer.
-        let at_once = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+        let at_once = poll_fn(|cx| Poll::Ready(work.poll_unpin(cx))).await;
         let limit = self.doors.serve.check_timeout.0;
         let ended = match at_once {
             Poll::Ready(ended) => Ok(ended),

@@ -14,6 +14,7 @@
 //! `envoy/envoy.yaml` has them all.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
@@ -99,7 +100,8 @@ async fn answer<C: Check>(
     messages: Streaming<Bytes>,
 ) -> Result<Response<Reply>, Status> {
     let exchange = doors.begin(&doors.metrics.ext_authz);
-    let reply = match exchange.guarded(check(&exchange, messages)).await {
+    let work = pin!(check(&exchange, messages));
+    let reply = match exchange.guarded(work).await {
         Ok(reply) => reply?,
         Err(denial) => refusal(&exchange, &denial),
     };

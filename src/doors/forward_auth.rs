@@ -24,6 +24,7 @@
 //! prefer it.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -78,7 +79,8 @@ pub async fn serve<C: Check>(
 async fn answer<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Response {
     let exchange = doors.begin(&doors.metrics.forward_auth);
     let path = head.uri.path();
-    match exchange.guarded(check(&exchange, head)).await {
+    let work = pin!(check(&exchange, head));
+    match exchange.guarded(work).await {
         Ok(Outcome::Passed(response)) => response,
         Ok(Outcome::Refused(denial)) | Err(denial) => refused(exchange.answers(), &denial, path),
         Ok(Outcome::NotServed) => net::problem(StatusCode::NOT_FOUND, ""),
