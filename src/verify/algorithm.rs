@@ -108,6 +108,11 @@ impl Algorithm {
 pub(super) struct Algorithms(u16);
 
 impl Algorithms {
+    pub(super) fn hmac() -> Self {
+        let all = Algorithm::ALL.into_iter();
+        all.filter(|algorithm| algorithm.is_hmac()).collect()
+    }
+
     pub(super) const fn contains(self, algorithm: Algorithm) -> bool {
         self.0 & (1 << algorithm as u16) != 0
     }

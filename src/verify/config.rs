@@ -8,19 +8,23 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::core::config_error::ConfigErrors;
-use crate::core::secret::{Encoding, Source};
+use crate::core::secret::{Encoding, Secret, Sources};
 use crate::core::units::Bytes;
 
 pub use issuer::{BoundTokens, IssuerConfig, check_issuers};
 
-/// A secret for HMAC. At least as long as the hash: 32, 48 or 64 bytes (RFC 7518 §3.2).
+/// A secret for HMAC. At least as long as the hash: 32, 48 or 64 bytes (RFC 7518 §3.2). Give `value`
+/// or `value_file`; during a rotation give `value` a list of the new one and the old one.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretConfig {
-    /// The secret itself, `{ file: PATH }` or `{ env: NAME }`.
+    /// The secret itself, `{ file: PATH }`, `{ env: NAME }`, or a list of up to three of them, each of
+    /// which verifies tokens. A file is read again within a second when it changes; tokens of the
+    /// replaced secret are refused from then on. A changed file whose secret is too short or cannot be
+    /// read changes nothing. A missing or empty file retires its secret, unless it is the last one.
     #[serde(default)]
-    pub value: Option<Source>,
-    /// A file that holds the secret. One line break at the end of text is dropped.
+    pub value: Option<Sources>,
+    /// Another spelling of `value: { file: … }`.
     #[serde(default)]
     pub value_file: Option<PathBuf>,
     /// How the secret is written: `plain`, or `base64` for bytes that are no text.
@@ -49,9 +53,19 @@ impl Default for CacheConfig {
 }
 
 impl SecretConfig {
-    pub(super) fn check(&self, errors: &mut ConfigErrors) {
-        if self.value.is_some() == self.value_file.is_some() {
-            errors.push("", "give exactly one of value and value_file");
+    /// Reports what is wrong, with `secret` as the current place. `check` judges a decoded secret.
+    pub(super) fn check(
+        &self,
+        check: impl Fn(&Secret) -> Result<(), String>,
+        errors: &mut ConfigErrors,
+    ) {
+        let (given, file) = (self.value.as_ref(), self.value_file.as_ref());
+        Sources::check("value", given, file, errors);
+        for secret in given.into_iter().flat_map(Sources::inline) {
+            let decoded = self.encoding.decode(secret.clone());
+            if let Err(why) = decoded.and_then(|secret| check(&secret)) {
+                errors.conflict("value", why);
+            }
         }
     }
 }

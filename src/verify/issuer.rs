@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::algorithm::Algorithms;
 use super::config::IssuerConfig;
 use super::feed::{Feed, Shared};
-use super::jwks::{Candidates, KeySet, MOST_TRIED, Missing};
+use super::jwks::{Candidates, MOST_TRIED, Missing};
 use super::jws::{Header, Jws};
 use super::key::{Key, Terms};
 use super::keyring::{Keyring, NoKey};
@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use super::origin::{LazyClient, Origin};
 use super::refresh::Want;
 use super::rules::Rules;
-use super::secret_key;
+use super::secret_key::SharedSecret;
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::reason::{Reason, Rejection};
 
@@ -23,16 +23,8 @@ pub(super) struct Issuer {
     pub feed: Option<Feed>,
     algorithms: Algorithms,
     keyring: Arc<Keyring>,
-    secret: Option<Secret>,
+    pub secret: Option<SharedSecret>,
     leeway: Duration,
-}
-
-/// The shared secret's key. Kept apart from the public keys, so that neither is ever used for
-/// the other's algorithms.
-struct Secret {
-    set: KeySet,
-    /// Without a configured `kid` the token's does not matter: there is one secret.
-    named: bool,
 }
 
 /// Why a token is refused.
@@ -99,11 +91,11 @@ impl Issuer {
         let keyring = Arc::new(Keyring::new(terms, config.names()));
         let secret = config.secret.as_ref();
         let secret = secret
-            .map(|secret| Secret::load(config, secret))
+            .map(|secret| SharedSecret::read(config, secret))
             .transpose();
         let secret = secret.map_err(|why| ("secret", why))?;
         let feed = feed(config, &keyring, client, shared, metrics).map_err(|why| ("jwks", why))?;
-        let hmac = secret.iter().flat_map(Secret::algorithms);
+        let hmac = secret.iter().flat_map(|secret| secret.algorithms.iter());
         Ok(Self {
             rules: Rules::new(config),
             feed,
@@ -191,23 +183,8 @@ impl Issuer {
 
     fn secret_for(&self, header: &Header<'_>) -> Result<Candidates, Reason> {
         let secret = self.secret.as_ref().ok_or(Reason::UnsupportedAlgorithm)?;
-        let kid = header.kid.as_deref().filter(|_| secret.named);
-        let found = secret.set.find("", kid, header.algorithm);
+        let found = secret.find(header.kid.as_deref(), header.algorithm);
         found.map_err(reason)
-    }
-}
-
-impl Secret {
-    fn load(config: &IssuerConfig, secret: &super::SecretConfig) -> Result<Self, String> {
-        Ok(Self {
-            set: secret_key::load(config, secret)?,
-            named: secret.kid.is_some(),
-        })
-    }
-
-    fn algorithms(&self) -> impl Iterator<Item = super::Algorithm> {
-        let all = super::Algorithm::ALL.into_iter();
-        all.filter(|algorithm| self.set.find("", None, *algorithm).is_ok())
     }
 }
 

@@ -101,17 +101,6 @@ impl KeySet {
         Ok(())
     }
 
-    /// A set of one key.
-    pub(super) fn of(key: Key) -> Self {
-        Self {
-            keys: vec![Published {
-                key: Arc::new(key),
-                issuer: None,
-            }],
-            ..Self::default()
-        }
-    }
-
     /// The keys that may have signed a token of this issuer with this header: those of its `kid`
     /// that fit the algorithm, or every fitting one if it has none. A set's only key serves tokens
     /// of any `kid` if it has none itself.
@@ -181,6 +170,20 @@ impl KeySet {
             .map(|(reason, count)| format!("{count} skipped: {}", reason.why()))
             .collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+}
+
+/// A set of keys that were not published.
+impl FromIterator<Key> for KeySet {
+    fn from_iter<I: IntoIterator<Item = Key>>(keys: I) -> Self {
+        let with_key = |key| Published {
+            key: Arc::new(key),
+            issuer: None,
+        };
+        Self {
+            keys: keys.into_iter().map(with_key).collect(),
+            ..Self::default()
+        }
     }
 }
 

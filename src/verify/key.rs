@@ -79,13 +79,13 @@ impl Key {
     }
 
     /// Makes the key of a shared secret for HMAC (RFC 7518 §3.2), which never expires. The secret is
-    /// long enough for the algorithms; those that are not HMAC are ignored.
-    pub(super) fn from_secret(secret: &Secret, kid: Option<&str>, allowed: Algorithms) -> Self {
+    /// long enough for the algorithms, all of which are HMAC.
+    pub(super) fn from_secret(secret: &Secret, kid: Option<&str>, algorithms: Algorithms) -> Self {
         let lease = Lease::none();
         lease.extend(UnixMillis::MAX);
         Self {
             kid: kid.map(Box::from),
-            algorithms: allowed.iter().filter(|one| one.is_hmac()).collect(),
+            algorithms,
             verifying: VerifyingKey::Jwt(DecodingKey::from_secret(secret.expose())),
             lease,
             retired: AtomicBool::new(false),

@@ -47,7 +47,7 @@ pub use requirement::Requirement;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +68,7 @@ use jws::Jws;
 use key::Key;
 use origin::LazyClient;
 use rules::Window;
+use secret_key::SharedSecret;
 
 /// Verified claims. Only this module can make them.
 #[derive(Debug)]
@@ -299,14 +300,19 @@ impl Verifier {
         }
     }
 
-    /// Keeps every issuer's keys fresh until the shutdown.
+    /// Keeps every issuer's keys and secrets fresh until the shutdown.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let feeds = self.entries.iter().filter_map(|entry| entry.feed.as_ref());
         let fetching = join_all(feeds.map(|feed| feed.run(self.startup_timeout)));
+        let secrets = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.secret.as_ref());
+        let following = join_all(secrets.map(SharedSecret::follow));
         tokio::select! {
             () = shutdown.cancelled() => {}
-            // If there is nothing to fetch, this ends at once.
-            _ = fetching => shutdown.cancelled().await,
+            // If there is nothing to fetch and no secret, this ends at once.
+            _ = join(fetching, following) => shutdown.cancelled().await,
         }
     }
 

@@ -298,7 +298,8 @@ impl IssuerConfig {
             errors.within("jwks", |errors| jwks.check(&self.issuer, errors));
         }
         if let Some(secret) = &self.secret {
-            errors.within("secret", |errors| secret.check(errors));
+            let check = |secret: &_| secret_key::check(self, secret);
+            errors.within("secret", |errors| secret.check(check, errors));
         }
     }
 
@@ -319,15 +320,6 @@ impl IssuerConfig {
             }
             if !algorithm.is_hmac() && self.jwks.is_none() {
                 errors.conflict("algorithms", format!("{algorithm:?} needs jwks"));
-            }
-        }
-        if let Some(secret) = &self.secret
-            && let Some(TextOr::Text(value)) = &secret.value
-        {
-            let decoded = secret.encoding.decode(value.clone());
-            let served = decoded.and_then(|value| secret_key::algorithms(self, &value));
-            if let Err(why) = served {
-                errors.conflict("secret.value", why);
             }
         }
     }

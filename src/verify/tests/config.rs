@@ -99,7 +99,10 @@ fn a_secret_is_as_long_as_its_hash() {
     assert_eq!(with_secret(64, json!(["RS256"])), ["algorithms"]);
     assert!(with_secret(64, json!(["HS256", "HS512"])).is_empty());
     let both = json!({"value": SECRET, "value_file": "/secret"});
-    assert_eq!(set("secret", both), ["secret"]);
+    assert_eq!(set("secret", both), ["secret.value"]);
+    assert_eq!(set("secret", json!({})), ["secret.value"]);
+    let one_is_short = json!({"value": [SECRET, {"file": "/secret"}, &SECRET[..31]]});
+    assert_eq!(set("secret", one_is_short), ["secret.value"]);
 }
 
 #[test]
@@ -142,6 +145,48 @@ fn a_secret_may_come_from_a_file_and_a_short_one_stops_the_start() {
         errors[0].message,
         "the environment variable PORTCULLIS_NO_SUCH_VARIABLE is empty or not set"
     );
+}
+
+#[test]
+fn each_secret_of_a_list_serves_the_hashes_it_is_long_enough_for() {
+    let config = json!({
+        "issuer": ISSUER, "audiences": ["api"], "secret": {"value": [SECRET, &SECRET[..40]]},
+    });
+    let verifier = World::new().verifier(&[config]);
+    let [long, short] = [SECRET, &SECRET[..40]].map(|secret| Signer::hmac(secret.as_bytes()));
+    let refused = |signer: &Signer, algorithm| {
+        let token = signer.token(algorithm, "x", &claims());
+        refusal(&verifier, &token)
+    };
+    for algorithm in ["HS256", "HS384", "HS512"] {
+        assert_eq!(refused(&long, algorithm), None, "{algorithm}");
+    }
+    assert_eq!(refused(&short, "HS256"), None);
+    assert_eq!(refused(&short, "HS384"), Some(Reason::BadSignature));
+}
+
+#[test]
+fn a_replaced_secret_stops_verifying_also_from_the_cache() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    std::fs::write(&path, SECRET).unwrap();
+    let secret = json!({ "value": { "file": path }, "kid": "shared" });
+    let config = json!({ "issuer": ISSUER, "audiences": ["api"], "secret": secret });
+    let verifier = World::new().verifier(&[config]);
+    let refused = |signer: &Signer, subject: &str| {
+        let claims = with("sub", subject);
+        refusal(&verifier, &signer.token("HS256", "shared", &claims))
+    };
+    let next = Signer::hmac(&[7; 32]);
+    for _seen_before in [false, true] {
+        assert_eq!(refused(&HMAC, "alice"), None);
+    }
+    assert_eq!(refused(&next, "alice"), Some(Reason::BadSignature));
+    std::fs::write(&path, [7; 32]).unwrap();
+    assert_eq!(refused(&next, "bob"), None);
+    assert_eq!(refused(&HMAC, "alice"), Some(Reason::BadSignature));
+    std::fs::write(&path, "short").unwrap();
+    assert_eq!(refused(&next, "carol"), None);
 }
 
 #[test]

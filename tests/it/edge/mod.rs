@@ -14,6 +14,7 @@ mod keys;
 mod kinds;
 mod limits;
 mod reasons;
+mod shared_secret;
 mod spoofing;
 mod startup;
 mod tenants;
