@@ -1,18 +1,59 @@
 //! What a sender is told. Every failure becomes a response here and nowhere else.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
 
 use super::auth::Unproven;
+use super::dialect::Handshake;
 use super::metrics::Ended;
 use super::outcome::Rejection;
 use crate::net::{last, problem, uncached};
 
+/// How senders of a format want to be answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answers {
+    pub(super) success: StatusCode,
+    pub(super) failures: Failures,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            success: StatusCode::OK,
+            failures: Failures::Problem,
+        }
+    }
+}
+
+/// The form of a failure's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failures {
+    /// `application/problem+json` (RFC 9457); 401 asks for Basic authentication (RFC 7617).
+    Problem,
+    /// `application/problem+json`; 401 asks for a bearer token (RFC 6750 §3).
+    #[expect(dead_code, reason = "for global token revocation")]
+    Bearer,
+    /// `err` and `description` (RFC 8935 §2.4); what is wrong with a sender or its token is 400.
+    #[expect(dead_code, reason = "for shared signals")]
+    SecurityEvent,
+    /// `error` and `error_description` (OpenID Connect Back-Channel Logout 1.0 §2.8); what is wrong
+    /// with a token is 400.
+    OpenId,
+}
+
 /// Why an event was not acknowledged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    Unauthenticated(&'static str),
+    /// The credentials in the headers are absent or wrong.
+    Stranger,
+    /// The signature or the token of the body does not hold. The sentence is for the log.
+    Forged(&'static str),
+    /// The token is the sender's, and breaks a rule.
+    Refused(Rejection),
     /// Too many events at once.
     Busy,
     TooLarge,
@@ -20,8 +61,8 @@ pub(super) enum Failure {
     Slow,
     /// The body broke off.
     Broken,
-    /// The body says that it is no JSON.
-    WrongType,
+    /// The body is of none of these media types.
+    WrongType(&'static [&'static str]),
     Malformed(Rejection),
     /// Not durable. Also when the store rejects the record: a 4xx would end the sender's attempts,
     /// and the event would be lost.
@@ -31,8 +72,10 @@ pub(super) enum Failure {
 impl From<Unproven> for Failure {
     fn from(unproven: Unproven) -> Self {
         match unproven {
-            Unproven::Forged(why) => Self::Unauthenticated(why),
-            Unproven::KeysUnavailable(why) => Self::Unavailable(why),
+            Unproven::Forged(why) => Self::Forged(why),
+            Unproven::Malformed(rejection) => Self::Malformed(rejection),
+            Unproven::Refused(rejection) => Self::Refused(rejection),
+            Unproven::Unavailable(why) => Self::Unavailable(why),
         }
     }
 }
@@ -40,50 +83,103 @@ impl From<Unproven> for Failure {
 impl Failure {
     pub(super) const fn ended(&self) -> Ended {
         match self {
-            Self::Unauthenticated(_) => Ended::Unauthenticated,
+            Self::Stranger | Self::Forged(_) | Self::Refused(_) => Ended::Unauthenticated,
             Self::Busy => Ended::Busy,
             Self::TooLarge => Ended::TooLarge,
             Self::Slow => Ended::Slow,
-            Self::Broken | Self::WrongType | Self::Malformed(_) => Ended::Malformed,
+            Self::Broken | Self::WrongType(_) | Self::Malformed(_) => Ended::Malformed,
             Self::Unavailable(_) => Ended::Unavailable,
         }
     }
 
     /// Returns the answer. It says what the sender may know; what went wrong inside stays in the
     /// log. Strangers lose their connection, and so do senders whose body is not worth reading on.
-    pub(super) fn answer(&self) -> Response {
+    pub(super) fn answer(&self, form: Failures) -> Response {
+        let (status, detail) = self.told();
+        let response = match form {
+            Failures::Problem | Failures::Bearer => problem(status, &detail),
+            Failures::SecurityEvent => {
+                let body = json!({ "err": self.security_event_code(), "description": detail });
+                with(coded(status, &body), header::CONTENT_LANGUAGE, "en")
+            }
+            Failures::OpenId => {
+                let body = json!({ "error": "invalid_request", "error_description": detail });
+                coded(status, &body)
+            }
+        };
         match self {
-            Self::Unauthenticated(_) => with(
-                last(problem(
-                    StatusCode::UNAUTHORIZED,
-                    "the credentials are absent or wrong",
-                )),
-                header::WWW_AUTHENTICATE,
-                "Basic realm=\"events\"",
+            Self::Stranger | Self::Forged(_) | Self::Refused(_) => {
+                let challenge = match form {
+                    Failures::Problem => "Basic realm=\"events\"",
+                    Failures::Bearer => "Bearer error=\"invalid_token\"",
+                    Failures::SecurityEvent | Failures::OpenId => return last(response),
+                };
+                last(with(response, header::WWW_AUTHENTICATE, challenge))
+            }
+            Self::TooLarge | Self::Slow | Self::Broken => last(response),
+            Self::Busy => last(with(response, header::RETRY_AFTER, "1")),
+            Self::Unavailable(_) => with(response, header::RETRY_AFTER, "1"),
+            Self::WrongType(_) | Self::Malformed(_) => response,
+        }
+    }
+
+    /// Returns the status, and the sentence that explains it.
+    fn told(&self) -> (StatusCode, Cow<'static, str>) {
+        let (status, detail) = match self {
+            Self::Stranger => (
+                StatusCode::UNAUTHORIZED,
+                "the credentials are absent or wrong",
             ),
-            Self::Busy => last(try_again("too many events at once")),
-            Self::TooLarge => last(problem(
+            Self::Forged(_) => (
+                StatusCode::UNAUTHORIZED,
+                "the signature or the token does not hold",
+            ),
+            Self::Refused(rejection) => {
+                return (StatusCode::UNAUTHORIZED, rejection.to_string().into());
+            }
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many events at once"),
+            Self::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the body is larger than this listener takes",
-            )),
-            Self::Slow => last(problem(
-                StatusCode::REQUEST_TIMEOUT,
-                "the body did not come in time",
-            )),
-            Self::Broken => last(problem(StatusCode::BAD_REQUEST, "the body broke off")),
-            Self::WrongType => problem(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body must be application/json, not compressed",
             ),
-            Self::Malformed(rejection) => problem(StatusCode::BAD_REQUEST, &rejection.to_string()),
-            Self::Unavailable(_) => try_again("the event could not be made durable; send it again"),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+            Self::Broken => (StatusCode::BAD_REQUEST, "the body broke off"),
+            Self::WrongType(accepted) => {
+                let accepted = accepted.join(" or ");
+                let detail = format!("the body must be {accepted}, not compressed");
+                return (StatusCode::UNSUPPORTED_MEDIA_TYPE, detail.into());
+            }
+            Self::Malformed(rejection) => {
+                return (StatusCode::BAD_REQUEST, rejection.to_string().into());
+            }
+            Self::Unavailable(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the event could not be made durable; send it again",
+            ),
+        };
+        (status, detail.into())
+    }
+
+    /// Returns the code of RFC 8935 §2.4.
+    fn security_event_code(&self) -> &'static str {
+        match self {
+            Self::Stranger => "authentication_failed",
+            Self::Forged(_) => "invalid_key",
+            Self::Refused(Rejection { path, .. }) if path == "iss" => "invalid_issuer",
+            Self::Refused(Rejection { path, .. }) if path == "aud" => "invalid_audience",
+            _ => "invalid_request",
         }
     }
 }
 
-fn try_again(detail: &str) -> Response {
-    let response = problem(StatusCode::SERVICE_UNAVAILABLE, detail);
-    with(response, header::RETRY_AFTER, "1")
+/// Returns a JSON answer of a protocol in which 400 stands for 401.
+fn coded(status: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = match status {
+        StatusCode::UNAUTHORIZED => StatusCode::BAD_REQUEST,
+        status => status,
+    };
+    uncached(with(response, header::CONTENT_TYPE, "application/json"))
 }
 
 fn with(mut response: Response, name: HeaderName, value: &'static str) -> Response {
@@ -93,9 +189,19 @@ fn with(mut response: Response, name: HeaderName, value: &'static str) -> Respon
     response
 }
 
-/// Returns 200 without a body.
-pub(super) fn accepted() -> Response {
-    uncached(Response::new(Body::empty()))
+/// Returns the answer to an event that was dealt with, without a body.
+pub(super) fn accepted(answers: Answers) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = answers.success;
+    uncached(response)
+}
+
+/// Returns the answer to a handshake. It echoes what a stranger sent, so no browser may take it for a
+/// page.
+pub(super) fn handshake(handshake: Handshake) -> Response {
+    let response = Response::new(Body::from(handshake.body));
+    let response = with(response, header::CONTENT_TYPE, handshake.content_type);
+    uncached(with(response, header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
 }
 
 /// There is no such source. The configured names are not told.

@@ -1,28 +1,26 @@
 //! One delivery. The body of an unverified one cannot be read.
 
-use std::marker::PhantomData;
-
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::auth::{Admitted, BodyHash, Credentials, Unproven};
+use super::auth::{Admitted, Credentials, Proven, Unproven};
 use super::keys::Keys;
 use crate::core::clock::UnixMillis;
 
-/// The credentials in the headers held, but the body may be anybody's.
+/// The credentials in the headers held, if any are configured, but the body may be anybody's.
 #[derive(Debug)]
 pub struct Unverified(());
 
 /// Every configured proof of the sender held.
 #[derive(Debug)]
-pub struct Verified(());
+pub struct Verified(Proven);
 
 /// The raw bytes of one event and the headers that came with them.
 pub struct Delivery<State> {
     headers: HeaderMap,
     body: Bytes,
     received_at: UnixMillis,
-    state: PhantomData<State>,
+    state: State,
 }
 
 impl Delivery<Unverified> {
@@ -37,29 +35,27 @@ impl Delivery<Unverified> {
             headers,
             body,
             received_at,
-            state: PhantomData,
+            state: Unverified(()),
         }
     }
 
-    /// Checks the signature over the raw bytes, if the source asks for one.
+    /// Checks what proves the body.
     ///
     /// # Errors
-    /// When the signature does not hold, or cannot be checked now.
+    /// When the proof does not hold, or cannot be checked now.
     pub(super) async fn authenticate(
         self,
         credentials: &Credentials,
-        signature: BodyHash,
-        issuer: &str,
         keys: &dyn Keys,
     ) -> Result<Delivery<Verified>, Unproven> {
         let (headers, body) = (&self.headers, &self.body);
-        let checked = credentials.check_signature(signature, headers, body, issuer, keys);
-        checked.await?;
+        let proven = credentials.prove(headers, body, self.received_at, keys);
+        let state = Verified(proven.await?);
         Ok(Delivery {
             headers: self.headers,
             body: self.body,
             received_at: self.received_at,
-            state: PhantomData,
+            state,
         })
     }
 }
@@ -70,6 +66,19 @@ impl Delivery<Verified> {
         &self.body
     }
 
+    /// Returns the payload of the JWT that proved the delivery, a JSON text; empty if none did.
+    #[must_use]
+    pub fn claims(&self) -> &[u8] {
+        &self.state.0.claims
+    }
+
+    /// Returns the id that the proof covers, such as the `jti` of a JWT. It is the same when the
+    /// sender tries again.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.state.0.id.as_deref()
+    }
+
     #[must_use]
     pub const fn received_at(&self) -> UnixMillis {
         self.received_at
@@ -78,7 +87,7 @@ impl Delivery<Verified> {
 
 /// Makes a delivery for the tests of formats, which begin where authentication ended.
 #[cfg(test)]
-pub(super) const fn verified(
+pub(super) fn verified(
     headers: HeaderMap,
     body: Bytes,
     received_at: UnixMillis,
@@ -87,7 +96,7 @@ pub(super) const fn verified(
         headers,
         body,
         received_at,
-        state: PhantomData,
+        state: Verified(Proven::default()),
     }
 }
 

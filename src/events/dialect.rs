@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::auth::BodyHash;
+use axum::body::Body;
+use http::Request;
+
+use super::answer::Answers;
+use super::auth::Proof;
 use super::delivery::{Delivery, Verified};
 use super::outcome::{Outcome, Rejection};
 use crate::core::config_error::ConfigErrors;
@@ -16,6 +20,12 @@ pub struct Origin<'a> {
     pub issuer: &'a str,
 }
 
+/// The answer to a request that carries no event, by which a provider checks the address.
+pub(super) struct Handshake {
+    pub(super) content_type: &'static str,
+    pub(super) body: String,
+}
+
 /// The options of one format, and what senders of that format do.
 pub(super) trait Dialect: Send + Sync {
     /// Reports what is wrong with the options, with the format as the current place.
@@ -25,8 +35,24 @@ pub(super) trait Dialect: Send + Sync {
     /// senders never try again, so a late answer is a lost event.
     fn patience(&self) -> Duration;
 
-    /// Returns where the signature of a body stands.
-    fn signature(&self) -> BodyHash;
+    /// Returns the media types that bodies may have, in lower case and without parameters.
+    fn media_types(&self) -> &'static [&'static str] {
+        &["application/json"]
+    }
+
+    /// Returns how a body proves itself.
+    fn proof(&self) -> Proof;
+
+    /// Returns how senders want to be answered.
+    fn answers(&self) -> Answers {
+        Answers::default()
+    }
+
+    /// Answers a request that is no event, by its head alone and before any proof. The method may be
+    /// `GET` or `POST`.
+    fn handshake(&self, _request: &Request<Body>) -> Option<Handshake> {
+        None
+    }
 
     /// Maps an event to what has to be done about it.
     ///

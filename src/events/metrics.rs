@@ -31,7 +31,7 @@ macro_rules! ends {
         impl Ended {
             const LABELS: &[&str] = &[$($label),+];
 
-            const fn label(self) -> &'static str {
+            pub(super) const fn label(self) -> &'static str {
                 match self {
                     $(Self::$variant => $label,)+
                 }
@@ -43,6 +43,10 @@ macro_rules! ends {
 ends! {
     Accepted = "accepted",
     Ignored = "ignored",
+    /// It was recorded before, and its sender sent it again.
+    Duplicate = "duplicate",
+    /// It was no event but a question that the format answers.
+    Handshake = "handshake",
     Unauthenticated = "unauthenticated",
     Malformed = "malformed",
     TooLarge = "too_large",
@@ -68,8 +72,9 @@ impl Metrics {
         registry.register(
             "events",
             "Requests to the event listener by source and how they ended; requests to no \
-             configured source have an empty one. `sender_gone`: the sender hung up before its \
-             answer; what it had sent in full was recorded all the same",
+             configured source have an empty one. `duplicate`: the event was recorded before. \
+             `sender_gone`: the sender hung up before its answer; what it had sent in full was \
+             recorded all the same",
             metrics.results.clone(),
         );
         registry.register(
@@ -113,7 +118,7 @@ impl Metrics {
             .inc();
     }
 
-    pub(super) fn understood(&self, source: &str, event: &'static str, revocations: usize) {
+    pub(super) fn understood(&self, source: &str, event: &str, revocations: usize) {
         let labels = [("source", source.to_owned()), ("type", event.to_owned())];
         self.types.get_or_create(&labels).inc();
         self.revocations

@@ -3,13 +3,14 @@
 //! [`auth`] admits the sender by the headers. A [`Delivery<Unverified>`] holds the raw bytes; once
 //! every configured proof holds it is a [`Delivery<Verified>`], and only then its body can be read.
 //! The format of the source maps it to an [`Outcome`]; the receiver makes the records in it durable;
-//! then the sender gets its 200.
+//! then the sender gets its answer.
 //!
 //! A format is a folder in [`formats`] with its options, the members that it reads and its mapping,
 //! and one line in the table of [`formats`]. It returns what it needs as data ([`dialect`]).
 
 mod answer;
 mod auth;
+mod body;
 mod delivery;
 mod dialect;
 pub mod formats;
@@ -19,6 +20,7 @@ mod metrics;
 mod outcome;
 mod payload;
 mod receiver;
+mod replay;
 mod serve;
 mod source;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What has to be done about an event.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::revocation::Draft;
@@ -7,14 +8,16 @@ use crate::revocation::Draft;
 /// An understood event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The event's type, from a closed list; `other` for types that the format does not know.
-    pub event: &'static str,
+    /// The event's type, from a bounded list; `other` for types that the format does not know.
+    pub event: Cow<'static, str>,
     /// The event's own id, where it was read.
     pub id: Option<String>,
     pub effect: Effect,
+    /// What an operator should know about this event, for the log. It says nothing about people.
+    pub notice: Option<&'static str>,
 }
 
-/// What has to be done before the sender gets its 200.
+/// What has to be done before the sender gets its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Make these durable: all or none.

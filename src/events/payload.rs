@@ -17,6 +17,7 @@ use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
 use super::outcome::Rejection;
+use crate::core::clock::UnixMillis;
 
 /// Reads a whole body, which must be one JSON object.
 ///
@@ -133,6 +134,50 @@ impl<'de> Deserialize<'de> for Id {
                 Unexpected::Other("string"),
                 &Self::EXPECTED,
             ))
+        }
+    }
+}
+
+/// A time in seconds since the epoch, perhaps with a fraction, which is dropped (RFC 7519 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NumericDate(pub(super) UnixMillis);
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let integer = Integer {
+            range: 0..=253_402_300_799,
+            expected: "seconds since the epoch",
+        };
+        deserializer
+            .deserialize_u64(WithFraction(integer))
+            .map(|seconds| Self(UnixMillis::from_seconds(seconds)))
+    }
+}
+
+/// Drops the fraction of a number.
+struct WithFraction(Integer);
+
+impl Visitor<'_> for WithFraction {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<u64, E> {
+        self.0.visit_u64(value)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the number is in the range"
+    )]
+    fn visit_f64<E: Error>(self, value: f64) -> Result<u64, E> {
+        if (0.0..1e15).contains(&value) {
+            self.visit_u64(value as u64)
+        } else {
+            Err(E::invalid_value(Unexpected::Float(value), &self))
         }
     }
 }

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{Method, Request};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{self, Failure};
-use super::delivery::{Delivery, Unverified};
+use super::body;
+use super::delivery::{Delivery, Verified};
 use super::dialect::Origin;
 use super::keys::{Keys, Record};
 use super::later::Later;
 use super::metrics::{Ended, Metrics};
-use super::outcome::{Effect, Outcome};
+use super::outcome::Effect;
+use super::replay::{Replays, Seen};
 use super::source::{ListenerConfig, Source};
-use crate::core::clock::Clock;
+use crate::core::clock::{Clock, UnixMillis};
 use crate::net::Seat;
 
 /// Handles events. It can be replaced as a whole; today it is built once, at the start.
@@ -33,6 +33,9 @@ pub struct Receiver {
     clock: Clock,
     limits: ListenerConfig,
     in_flight: Arc<Semaphore>,
+    /// How many events are handled at once whose senders have proven nothing yet.
+    strangers: Arc<Semaphore>,
+    replays: Replays,
 }
 
 impl Receiver {
@@ -60,6 +63,8 @@ impl Receiver {
             metrics,
             clock,
             in_flight: Arc::new(Semaphore::new(limits.max_in_flight)),
+            strangers: Arc::new(Semaphore::new(limits.max_in_flight.div_ceil(4))),
+            replays: Replays::new(),
             limits,
         }
     }
@@ -82,19 +87,23 @@ impl Receiver {
         self: Arc<Self>,
         request: Request<Body>,
     ) -> impl Future<Output = Response> + Send + use<> {
-        let started = self.source(&request).map(|source| {
-            let counted = Counted {
-                metrics: Arc::clone(&self.metrics),
-                source: Arc::clone(&source),
-                started: Instant::now(),
-                ended: Ended::SenderGone,
-            };
-            (counted, tokio::spawn(self.handle(source, request)))
-        });
+        let started = match self.route(&request) {
+            Route::Answered(response) => Err(response),
+            Route::Event(source) => {
+                let counted = Counted {
+                    metrics: Arc::clone(&self.metrics),
+                    source: Arc::clone(&source),
+                    started: Instant::now(),
+                    ended: Ended::SenderGone,
+                };
+                let answers = source.format.dialect().answers();
+                Ok((counted, answers, tokio::spawn(self.handle(source, request))))
+            }
+        };
         async {
-            let (mut counted, work) = match started {
+            let (mut counted, answers, work) = match started {
                 Ok(started) => started,
-                Err(refusal) => return refusal(),
+                Err(response) => return response,
             };
             let finished = work.await;
             let finished =
@@ -102,28 +111,39 @@ impl Receiver {
             match finished {
                 Ok(ended) => {
                     counted.ended = ended;
-                    answer::accepted()
+                    answer::accepted(answers)
                 }
                 Err(failure) => {
                     counted.ended = failure.ended();
-                    failure.answer()
+                    failure.answer(answers.failures)
                 }
             }
         }
     }
 
-    /// Returns the source that a request is for, or how to refuse it.
-    fn source(&self, request: &Request<Body>) -> Result<Arc<Source>, fn() -> Response> {
+    /// Returns the source that an event is for, or the answer to what is no event.
+    fn route(&self, request: &Request<Body>) -> Route {
         let name = request.uri().path().strip_prefix("/events/");
         let name = name.filter(|name| !name.is_empty() && !name.contains('/'));
-        let name = name.ok_or(answer::not_found as fn() -> Response)?;
-        if request.method() != Method::POST {
-            return Err(answer::wrong_method);
+        let Some(name) = name else {
+            return Route::Answered(answer::not_found());
+        };
+        let source = self.sources.get(name);
+        if matches!(*request.method(), Method::GET | Method::POST)
+            && let Some(source) = source
+            && let Some(handshake) = source.format.dialect().handshake(request)
+        {
+            self.metrics.ended(name, Ended::Handshake, Duration::ZERO);
+            return Route::Answered(answer::handshake(handshake));
         }
-        self.sources.get(name).cloned().ok_or_else(|| {
+        if request.method() != Method::POST {
+            return Route::Answered(answer::wrong_method());
+        }
+        let Some(source) = source else {
             self.metrics.unknown_source();
-            answer::not_found as fn() -> Response
-        })
+            return Route::Answered(answer::not_found());
+        };
+        Route::Event(Arc::clone(source))
     }
 
     async fn handle(
@@ -140,7 +160,8 @@ impl Receiver {
 
     /// Admits the sender, reads its event and waits until it is dealt with. That goes on when time
     /// is over: a record is never left half-way. The credentials in the headers come first, so that
-    /// a stranger can neither make us read a body nor take a place from those who may send one.
+    /// a stranger can neither make us read a body nor take a place from those who may send one. Where
+    /// only the body proves the sender, strangers have a share of the places.
     async fn accept(
         self: Arc<Self>,
         source: &Arc<Source>,
@@ -148,20 +169,39 @@ impl Receiver {
     ) -> Result<Ended, Failure> {
         let (head, body) = request.into_parts();
         let admitted = source.credentials.admit(&head.headers);
-        let admitted = admitted.ok_or(Failure::Unauthenticated("the credentials do not match"))?;
-        if let Some(seat) = head.extensions.get::<Arc<Seat>>() {
-            seat.settle();
-        }
-        let place = Arc::clone(&self.in_flight).try_acquire_owned();
-        let place = place.map_err(|_| Failure::Busy)?;
+        let admitted = admitted.ok_or(Failure::Stranger)?;
+        let mut seat = head.extensions.get::<Arc<Seat>>().cloned();
+        let places = if admitted.is_known() {
+            settle(seat.take());
+            &self.in_flight
+        } else {
+            &self.strangers
+        };
+        let place = take_place(places)?;
         // Read in any case: a known sender keeps its connection.
-        let body = self.read(&head.headers, body).await?;
-        if !is_json(&head.headers) {
-            return Err(Failure::WrongType);
+        let (limit, within) = (self.limits.body_limit.len(), self.limits.body_timeout.0);
+        let body = body::read(&head.headers, body, limit, within).await?;
+        let media_types = source.format.dialect().media_types();
+        if !body::is_of(media_types, &head.headers) {
+            return Err(Failure::WrongType(media_types));
         }
+        let is_known = admitted.is_known();
         let delivery = Delivery::new(admitted, head.headers, body, self.clock.now());
         let patience = source.record_timeout(&self.limits);
-        let work = tokio::spawn(self.finish(Arc::clone(source), delivery, place));
+        let work = {
+            let (receiver, source) = (Arc::clone(&self), Arc::clone(source));
+            tokio::spawn(async move {
+                let proven = delivery.authenticate(&source.credentials, &*receiver.keys);
+                let delivery = proven.await?;
+                let place = if is_known {
+                    place
+                } else {
+                    settle(seat);
+                    take_place(&receiver.in_flight)?
+                };
+                receiver.finish(&source, delivery, place).await
+            })
+        };
         match tokio::time::timeout(patience, work).await {
             Ok(Ok(finished)) => finished,
             Ok(Err(died)) => Err(Failure::Unavailable(died.to_string())),
@@ -172,70 +212,93 @@ impl Receiver {
         }
     }
 
-    /// Authenticates, maps, makes durable. Head and body are dropped before the disk is waited for: as
-    /// long as they live, the connection needs new memory to read on.
+    /// Maps, makes durable. Head and body are dropped before the disk is waited for: as long as they
+    /// live, the connection needs new memory to read on.
     async fn finish(
-        self: Arc<Self>,
-        source: Arc<Source>,
-        delivery: Delivery<Unverified>,
+        &self,
+        source: &Source,
+        delivery: Delivery<Verified>,
         _place: OwnedSemaphorePermit,
     ) -> Result<Ended, Failure> {
-        let dialect = source.format.dialect();
-        let (credentials, signature) = (&source.credentials, dialect.signature());
-        let proven = delivery.authenticate(credentials, signature, &source.issuer, &*self.keys);
-        let delivery = proven.await?;
         let origin = Origin {
             source: &source.name,
             issuer: &source.issuer,
         };
-        let outcome = dialect.map(&delivery, origin);
-        let Outcome { event, id, effect } = outcome.map_err(Failure::Malformed)?;
+        let outcome = source.format.dialect().map(&delivery, origin);
+        let mut outcome = outcome.map_err(Failure::Malformed)?;
+        outcome.id = outcome.id.or_else(|| delivery.id().map(str::to_owned));
         let received_at = delivery.received_at();
         drop(delivery);
-        let (ended, revocations) = match effect {
+        let (event, id) = (&*outcome.event, outcome.id.as_deref());
+        let seen = id.and_then(|id| Seen::of(&source.name, id, &outcome.effect));
+        let is_repeated = seen.is_some_and(|seen| self.replays.has(seen));
+        let (ended, revocations) = if is_repeated {
+            (Ended::Duplicate, 0)
+        } else {
+            self.effect(source, outcome.effect, received_at).await?
+        };
+        if let Some(seen) = seen {
+            self.replays.remember(seen);
+        }
+        self.metrics.understood(&source.name, event, revocations);
+        let (source, id) = (&*source.name, id.unwrap_or_default());
+        match (ended, outcome.notice) {
+            (Ended::Accepted, None) => {
+                tracing::info!(source, event, id, revocations, "event accepted");
+            }
+            (_, Some(notice)) => {
+                tracing::warn!(source, event, id, revocations, notice, "event accepted");
+            }
+            _ => tracing::debug!(source, event, id, "event {}", ended.label()),
+        }
+        Ok(ended)
+    }
+
+    /// Does what an event asks for, and returns how many records it left.
+    async fn effect(
+        &self,
+        source: &Source,
+        effect: Effect,
+        received_at: UnixMillis,
+    ) -> Result<(Ended, usize), Failure> {
+        match effect {
             Effect::Record(drafts) => {
                 // Being enforced here is worth waiting for, but not an answer that comes too late.
                 let within = source.record_timeout(&self.limits) * 3 / 4;
                 let recorded = self.record.record(drafts, within).await;
                 let recorded = recorded.map_err(|error| Failure::Unavailable(error.to_string()))?;
-                (Ended::Accepted, recorded)
+                Ok((Ended::Accepted, recorded))
             }
             Effect::RecordLater(drafts, delay) => {
                 let revocations = drafts.len();
                 let added = self.later.add(drafts, received_at.plus(delay)).await;
                 added.map_err(|error| Failure::Unavailable(error.to_string()))?;
-                (Ended::Accepted, revocations)
+                Ok((Ended::Accepted, revocations))
             }
             Effect::RefetchKeys => {
                 self.keys.refetch(&source.issuer);
-                (Ended::Accepted, 0)
+                Ok((Ended::Accepted, 0))
             }
-            Effect::Nothing => (Ended::Ignored, 0),
-        };
-        self.metrics.understood(&source.name, event, revocations);
-        let (source, id) = (&*source.name, id.as_deref().unwrap_or_default());
-        if ended == Ended::Accepted {
-            tracing::info!(source, event, id, revocations, "event accepted");
-        } else {
-            tracing::debug!(source, event, id, "event ignored");
+            Effect::Nothing => Ok((Ended::Ignored, 0)),
         }
-        Ok(ended)
     }
+}
 
-    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
-        let limit = self.limits.body_limit.len();
-        let announced = headers.get(header::CONTENT_LENGTH);
-        let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > limit) {
-            return Err(Failure::TooLarge);
-        }
-        let whole = Limited::new(body, limit).collect();
-        match tokio::time::timeout(self.limits.body_timeout.0, whole).await {
-            Err(_) => Err(Failure::Slow),
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
-            Ok(Err(_)) => Err(Failure::Broken),
-        }
+/// Where a request leads.
+enum Route {
+    Event(Arc<Source>),
+    Answered(Response),
+}
+
+fn take_place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Failure> {
+    let place = Arc::clone(places).try_acquire_owned();
+    place.map_err(|_| Failure::Busy)
+}
+
+/// Keeps the connection of a sender that proved itself.
+fn settle(seat: Option<Arc<Seat>>) {
+    if let Some(seat) = seat {
+        seat.settle();
     }
 }
 
@@ -257,8 +320,16 @@ impl Drop for Counted {
 fn log_failure(source: &Source, failure: &Failure) {
     let source = &*source.name;
     match failure {
-        Failure::Unauthenticated(why) => {
+        Failure::Stranger => {
+            let why = "the credentials do not match";
             tracing::warn!(source, why, "event refused: unauthenticated");
+        }
+        Failure::Forged(why) => {
+            tracing::warn!(source, why, "event refused: unauthenticated");
+        }
+        Failure::Refused(rejection) => {
+            let why = rejection.to_string();
+            tracing::warn!(source, why = ?why, "event refused: its token breaks a rule");
         }
         Failure::Unavailable(why) => {
             tracing::error!(source, why, "event not acknowledged: not durable");
@@ -269,15 +340,6 @@ fn log_failure(source: &Source, failure: &Failure) {
         }
         other => tracing::warn!(source, why = ?other, "event refused"),
     }
-}
-
-/// Returns whether the body is `application/json`, with any parameters, and not compressed.
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|value| value.to_str().ok()?.split(';').next());
-    let coding = headers.get(header::CONTENT_ENCODING);
-    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-        && coding.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 impl fmt::Debug for Receiver {

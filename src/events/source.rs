@@ -26,6 +26,7 @@ pub struct SourceConfig {
     /// `tenants`, one tenant's: the pattern with the tenant filled in.
     pub issuer: String,
     /// How the sender proves who it is.
+    #[serde(default)]
     pub auth: auth::Config,
     /// In place of `event_listener.record_timeout`, for this sender.
     #[serde(default)]
@@ -108,7 +109,8 @@ impl SourceConfig {
             errors.push("name", "must have 1 to 64 characters of a-z, 0-9 and -");
         }
         errors.within("format", |errors| self.format.check(errors));
-        errors.within("auth", |errors| self.auth.check(errors));
+        let proof = self.format.dialect().proof();
+        errors.within("auth", |errors| self.auth.check(&proof, errors));
         check_timeout("record_timeout", self.record_timeout, errors);
     }
 }
@@ -135,7 +137,8 @@ impl Source {
     /// # Errors
     /// A sentence that names the source, the field and the file.
     pub fn build(config: &SourceConfig) -> Result<Self, String> {
-        let credentials = Credentials::build(&config.auth)
+        let proof = config.format.dialect().proof();
+        let credentials = Credentials::build(&config.auth, proof, &config.issuer)
             .map_err(|error| format!("event source {}: {error}", config.name))?;
         Ok(Self {
             name: config.name.clone(),

@@ -1,7 +1,10 @@
 mod authentication;
+mod backchannel_logout;
 mod configuration;
 mod http_rules;
 mod later;
+mod provider;
+mod replays;
 mod signatures;
 mod sockets;
 
@@ -29,7 +32,7 @@ use crate::core::clock::{Clock, UnixMillis};
 use crate::core::secret::Secret;
 use crate::revocation::Draft;
 use crate::revocation::log::AppendError;
-use crate::verify::Algorithm;
+use crate::verify::{Algorithm, Verifier};
 
 const DEACTIVATE: &[u8] = include_bytes!("formats/fusionauth/payloads/user.deactivate.json");
 const ISSUER: &str = "https://id.example.com";
@@ -79,6 +82,8 @@ impl Record for FakeRecord {
 #[derive(Default)]
 struct FakeKeys {
     opens: Mutex<Option<Result<Bytes, SignatureError>>>,
+    /// Decides instead, by keys of its own.
+    verifier: Option<Arc<Verifier>>,
     refetched: Mutex<Vec<String>>,
 }
 
@@ -86,9 +91,15 @@ impl Keys for FakeKeys {
     fn verify_jws<'a>(
         &'a self,
         issuer: &'a str,
-        _compact: &'a str,
-        _algorithms: &'a [Algorithm],
+        compact: &'a str,
+        algorithms: &'a [Algorithm],
     ) -> BoxFuture<'a, Result<Bytes, SignatureError>> {
+        if let Some(verifier) = &self.verifier {
+            return Box::pin(async move {
+                let opened = verifier.open(issuer, compact, algorithms).await;
+                opened.map(Bytes::from).map_err(|_| SignatureError::Bad)
+            });
+        }
         assert_eq!(issuer, ISSUER);
         let answer = self.opens.lock().unwrap().clone();
         Box::pin(async move { answer.expect("the keys are not asked in this test") })
@@ -135,10 +146,20 @@ fn basic_source() -> SourceConfig {
 }
 
 fn door(source: &SourceConfig, limits: ListenerConfig, record: FakeRecord) -> Door {
+    let clock = Clock::manual(UnixMillis(1_505_762_616_000));
+    door_with(source, limits, record, FakeKeys::default(), clock)
+}
+
+fn door_with(
+    source: &SourceConfig,
+    limits: ListenerConfig,
+    record: FakeRecord,
+    keys: FakeKeys,
+    clock: Clock,
+) -> Door {
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::register(&mut registry));
-    let (record, keys) = (Arc::new(record), Arc::new(FakeKeys::default()));
-    let clock = Clock::manual(UnixMillis(1_505_762_616_000));
+    let (record, keys) = (Arc::new(record), Arc::new(keys));
     let keep = Arc::new(crate::core::kv::InMemory::default());
     let later = Later::open(keep.clone(), record.clone(), clock.clone());
     let later = Arc::new(later);

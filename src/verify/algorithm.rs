@@ -38,7 +38,7 @@ fn with_other_names(schema: &mut schemars::Schema) {
 }
 
 impl Algorithm {
-    pub(super) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::RS256,
         Self::RS384,
         Self::RS512,

@@ -19,7 +19,8 @@ use crate::events::keys::{Keys, SignatureError};
 use crate::events::payload::{self, Members};
 use crate::verify::Algorithm;
 
-/// A signature over the raw body. Without a secret the keys of the issuer verify it.
+/// A signature over the raw body, or of the token that it is. Without a secret the keys of the issuer
+/// verify it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -129,6 +130,41 @@ pub(super) struct Signature {
     secret: Option<Live>,
 }
 
+/// The issuer's keys, with any asymmetric algorithm.
+impl Default for Signature {
+    fn default() -> Self {
+        let all = Algorithm::ALL.into_iter();
+        Self {
+            algorithms: all.filter(|algorithm| !algorithm.is_hmac()).collect(),
+            secret: None,
+        }
+    }
+}
+
+/// The values that the header `typ` may have. They are compared without case and without
+/// `application/` (RFC 7515 §4.1.9).
+#[derive(Clone, Debug)]
+pub(in crate::events) struct Types {
+    pub(in crate::events) named: Vec<String>,
+    /// Whether it may be absent.
+    pub(in crate::events) may_be_absent: bool,
+}
+
+impl Types {
+    fn admit(&self, typ: Option<&str>) -> bool {
+        let Some(typ) = typ else {
+            return self.may_be_absent;
+        };
+        let short = |typ: &str| {
+            let prefix = typ.split_at_checked("application/".len());
+            let prefix = prefix.filter(|(prefix, _)| prefix.eq_ignore_ascii_case("application/"));
+            prefix.map_or(typ, |(_, rest)| rest).to_ascii_lowercase()
+        };
+        let mut named = self.named.iter();
+        named.any(|named| short(named) == short(typ))
+    }
+}
+
 /// The members of a JOSE header that count here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -153,7 +189,11 @@ impl Signature {
         let compact = only_value(headers, place.header);
         let compact = compact.and_then(|value| std::str::from_utf8(value).ok());
         let compact = compact.ok_or(Unproven::Forged("the signature is absent or stands twice"))?;
-        let payload = self.open(compact, issuer, keys).await?;
+        let types = Types {
+            named: vec!["JWT".to_owned()],
+            may_be_absent: true,
+        };
+        let payload = self.open(compact, &types, issuer, keys).await?;
         let payload = payload::read::<Members<serde_json::Value>>(&payload);
         let payload = payload.map_err(|_| Unproven::Forged("the signed payload is not JSON"))?;
         let signed = payload.0.get(place.claim).and_then(|hash| hash.as_str());
@@ -168,13 +208,19 @@ impl Signature {
 
     /// Verifies a compact JWS and returns its payload. Looks at its header before any key: the
     /// algorithm must be one of the configured ones, and nothing in it may be critical.
-    async fn open(&self, compact: &str, issuer: &str, keys: &dyn Keys) -> Result<Bytes, Unproven> {
+    pub(super) async fn open(
+        &self,
+        compact: &str,
+        types: &Types,
+        issuer: &str,
+        keys: &dyn Keys,
+    ) -> Result<Bytes, Unproven> {
         const MISFIT: Unproven = Unproven::Forged("the signature does not fit");
         let parts: Vec<&str> = compact.split('.').collect();
         let &[header, payload, tag] = &parts[..] else {
             return Err(Unproven::Forged("the signature is no compact JWS"));
         };
-        let algorithm = self.algorithm(header).map_err(Unproven::Forged)?;
+        let algorithm = self.algorithm(header, types).map_err(Unproven::Forged)?;
         match (&self.secret, algorithm.hmac()) {
             (Some(secret), Some(hash)) => {
                 let tag = URL_SAFE_NO_PAD.decode(tag).map_err(|_| MISFIT)?;
@@ -190,21 +236,21 @@ impl Signature {
                 let opened = keys.verify_jws(issuer, compact, &self.algorithms).await;
                 opened.map_err(|error| match error {
                     SignatureError::Bad => MISFIT,
-                    SignatureError::Unavailable(why) => Unproven::KeysUnavailable(why),
+                    SignatureError::Unavailable(why) => Unproven::Unavailable(why),
                 })
             }
             _ => Err(Unproven::Forged("the algorithm does not fit the key")),
         }
     }
 
-    fn algorithm(&self, header: &str) -> Result<Algorithm, &'static str> {
+    fn algorithm(&self, header: &str, types: &Types) -> Result<Algorithm, &'static str> {
         let header = URL_SAFE_NO_PAD.decode(header).ok();
         let header = header.and_then(|header| payload::read::<Header>(&header).ok());
         let header = header.ok_or("the signature's header is not understood")?;
         if header.crit.is_some() || header.b64.is_some() {
             return Err("the signature's header has extensions");
         }
-        if (header.typ).is_some_and(|kind| !kind.eq_ignore_ascii_case("JWT")) {
+        if !types.admit(header.typ.as_deref()) {
             return Err("the signature is of another type");
         }
         let named = header.alg.and_then(|name| Algorithm::named(&name));

@@ -3,6 +3,7 @@
 mod basic;
 mod header;
 mod jws;
+mod token;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -10,15 +11,22 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::keys::Keys;
+use super::outcome::Rejection;
+use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
 
 pub use basic::Config as BasicConfig;
 pub use header::Config as HeaderConfig;
 pub(super) use jws::BodyHash;
 pub use jws::Config as SignatureConfig;
+pub(super) use jws::Types;
+pub(super) use token::{Place, Rules};
 
-/// How the sender proves who it is. Several proofs at once mean that all must hold. A signature
-/// alone is not enough: it has no time in it, so a recorded event could be sent again for ever.
+/// How the sender proves who it is. Several proofs at once mean that all must hold.
+///
+/// A format whose events are signed tokens, such as `oidc-backchannel-logout`, needs nothing here.
+/// For the others, `basic` or `header` is needed: a signature of theirs has no time in it, so a
+/// recorded event could be sent again for ever.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -28,25 +36,41 @@ pub struct Config {
     /// A header with a fixed secret value.
     #[serde(default)]
     pub header: Option<HeaderConfig>,
-    /// A signature over the raw body, in addition to `basic` or `header`.
+    /// How the signature over the body is verified, in addition to `basic` or `header`. For a format
+    /// whose events are signed tokens, how those are verified; by default with the issuer's keys and
+    /// any asymmetric algorithm.
     #[serde(default)]
     pub signature: Option<SignatureConfig>,
 }
 
+/// How the bodies of a format prove themselves.
+pub(super) enum Proof {
+    /// By the credentials in the headers and, if one is configured, a signature of the body.
+    Headers(Option<BodyHash>),
+    /// By a JWT, which is enough alone.
+    Token(Rules),
+}
+
 impl Config {
     /// Reports what is wrong, with `auth` as the current place.
-    pub fn check(&self, errors: &mut ConfigErrors) {
-        if self.basic.is_none() && self.header.is_none() {
-            errors.push(
-                "",
-                match self.signature {
-                    Some(_) => {
-                        "add basic or header: the signature has no time in it, so a recorded event \
-                         could be sent again for ever"
-                    }
-                    None => "basic or header is missing: anybody could revoke tokens",
-                },
-            );
+    pub(super) fn check(&self, proof: &Proof, errors: &mut ConfigErrors) {
+        match proof {
+            Proof::Token(_) => {}
+            Proof::Headers(place) => {
+                if self.basic.is_none() && self.header.is_none() {
+                    let message = match self.signature {
+                        Some(_) => {
+                            "add basic or header: the signature has no time in it, so a recorded \
+                             event could be sent again for ever"
+                        }
+                        None => "basic or header is missing: anybody could revoke tokens",
+                    };
+                    errors.push("", message);
+                }
+                if place.is_none() && self.signature.is_some() {
+                    errors.conflict("signature", "senders of this format sign nothing");
+                }
+            }
         }
         if let Some(basic) = &self.basic {
             errors.within("basic", |errors| basic.check(errors));
@@ -62,15 +86,32 @@ impl Config {
     }
 }
 
-/// Proof that the credentials in the headers of a request held.
+/// What the headers of a request say about its sender.
 #[derive(Debug)]
-pub(super) struct Admitted(());
+pub(super) struct Admitted {
+    is_known: bool,
+}
 
-#[cfg(test)]
 impl Admitted {
-    pub(super) const fn for_test() -> Self {
-        Self(())
+    /// Returns whether credentials held. If not, none are configured, and the body must prove the
+    /// sender.
+    pub(super) const fn is_known(&self) -> bool {
+        self.is_known
     }
+
+    #[cfg(test)]
+    pub(super) const fn for_test() -> Self {
+        Self { is_known: true }
+    }
+}
+
+/// What the proof of a body yielded.
+#[derive(Debug, Default)]
+pub(super) struct Proven {
+    /// The payload of the JWT, if one was the proof.
+    pub(super) claims: Bytes,
+    /// The id of the event that the proof covers, if it names one.
+    pub(super) id: Option<String>,
 }
 
 /// Why a delivery stays unverified.
@@ -78,62 +119,92 @@ impl Admitted {
 pub(super) enum Unproven {
     /// It is not the sender's. The sentence is for the log; the caller is not told.
     Forged(&'static str),
-    /// The issuer's keys are not at hand, so nobody can tell.
-    KeysUnavailable(String),
+    /// The proof is not where it should be.
+    Malformed(Rejection),
+    /// The token is the issuer's, and breaks a rule for ever.
+    Refused(Rejection),
+    /// Nobody can tell now, as when the issuer's keys are not at hand.
+    Unavailable(String),
 }
 
-/// The proofs, with their secrets at hand.
+/// The proofs, with their secrets at hand. A value of this type has at least one.
 #[derive(Debug)]
 pub(super) struct Credentials {
     basic: Option<basic::Basic>,
     header: Option<header::Header>,
-    signature: Option<jws::Signature>,
+    seal: Seal,
+}
+
+/// What proves the body.
+#[derive(Debug)]
+enum Seal {
+    /// Nothing but the credentials in the headers.
+    Open,
+    /// A signature in a header, by the keys of this issuer.
+    Hash(jws::Signature, BodyHash, String),
+    Token(jws::Signature, Rules),
 }
 
 impl Credentials {
-    /// Reads the secrets.
+    /// Reads the secrets. `issuer` is whose keys sign unless the proof names another.
     ///
     /// # Errors
     /// A sentence that names the field and the file.
-    pub(super) fn build(config: &Config) -> Result<Self, String> {
-        if config.basic.is_none() && config.header.is_none() {
-            return Err("auth: basic or header is missing".to_owned());
-        }
-        let (basic, header) = (config.basic.as_ref(), config.header.as_ref());
+    pub(super) fn build(config: &Config, proof: Proof, issuer: &str) -> Result<Self, String> {
         let signature = config.signature.as_ref();
+        let signature = signature.map(SignatureConfig::build).transpose()?;
+        let seal = match (proof, signature) {
+            (Proof::Headers(_), _) if config.basic.is_none() && config.header.is_none() => {
+                return Err("auth: basic or header is missing".to_owned());
+            }
+            (Proof::Headers(_), None) => Seal::Open,
+            (Proof::Headers(Some(place)), Some(signature)) => {
+                Seal::Hash(signature, place, issuer.to_owned())
+            }
+            (Proof::Headers(None), Some(_)) => {
+                return Err("auth.signature: senders of this format sign nothing".to_owned());
+            }
+            (Proof::Token(mut rules), signature) => {
+                rules.issuer.get_or_insert_with(|| issuer.to_owned());
+                Seal::Token(signature.unwrap_or_default(), rules)
+            }
+        };
+        let (basic, header) = (config.basic.as_ref(), config.header.as_ref());
         Ok(Self {
             basic: basic.map(BasicConfig::build).transpose()?,
             header: header.map(HeaderConfig::build).transpose()?,
-            signature: signature.map(SignatureConfig::build).transpose()?,
+            seal,
         })
     }
 
-    /// Checks the proofs in the headers. All are looked at, whichever fails first.
+    /// Checks the proofs in the headers. All are looked at, whichever fails first. Where none are
+    /// configured a stranger is admitted, who has to prove the body.
     pub(super) fn admit(&self, headers: &HeaderMap) -> Option<Admitted> {
         let basic = self.basic.as_ref().map(|basic| basic.admits(headers));
         let header = self.header.as_ref().map(|header| header.admits(headers));
-        let holds = match (basic, header) {
-            (None, None) => false,
-            (basic, header) => basic.unwrap_or(true) & header.unwrap_or(true),
-        };
-        holds.then_some(Admitted(()))
+        let holds = basic.unwrap_or(true) & header.unwrap_or(true);
+        let is_known = basic.is_some() || header.is_some();
+        holds.then_some(Admitted { is_known })
     }
 
-    /// Checks the signature of the body, if one is configured.
+    /// Checks what proves the body.
     ///
     /// # Errors
     /// When it does not hold, or cannot be checked now.
-    pub(super) async fn check_signature(
+    pub(super) async fn prove(
         &self,
-        place: BodyHash,
         headers: &HeaderMap,
         body: &Bytes,
-        issuer: &str,
+        now: UnixMillis,
         keys: &dyn Keys,
-    ) -> Result<(), Unproven> {
-        match &self.signature {
-            Some(signature) => signature.check(place, headers, body, issuer, keys).await,
-            None => Ok(()),
+    ) -> Result<Proven, Unproven> {
+        match &self.seal {
+            Seal::Open => Ok(Proven::default()),
+            Seal::Hash(signature, place, issuer) => {
+                let checked = signature.check(*place, headers, body, issuer, keys).await;
+                checked.map(|()| Proven::default())
+            }
+            Seal::Token(signature, rules) => rules.prove(signature, headers, body, now, keys).await,
         }
     }
 }

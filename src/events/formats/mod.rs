@@ -1,6 +1,7 @@
 //! The formats: a folder each, and a line each in the table below.
 
 pub mod fusionauth;
+pub mod oidc_backchannel_logout;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,6 +38,8 @@ macro_rules! formats {
 formats! {
     /// FusionAuth's webhooks.
     "fusionauth" => FusionAuth(fusionauth::Config);
+    /// OpenID Connect Back-Channel Logout 1.0.
+    "oidc-backchannel-logout" => OidcBackchannelLogout(oidc_backchannel_logout::Config);
 }
 
 impl Format {

@@ -26,7 +26,9 @@ fn a_format_is_named_alone_or_with_options() {
     assert!(problems_of(&[alone]).is_empty());
     let options = "{ fusionauth: { session_scope: session, grace: 2s, \
                    on: { user.two-factor.method.add: false } } }";
-    let Format::FusionAuth(config) = read(&sound(options)).unwrap().format;
+    let Format::FusionAuth(config) = read(&sound(options)).unwrap().format else {
+        panic!("another format was read");
+    };
     assert_eq!(config.session_scope, fusionauth::SessionScope::Session);
     assert_eq!(config.grace, crate::core::units::Span::secs(2));
     assert!(!config.on[&fusionauth::Kind::UserTwoFactorMethodAdd]);

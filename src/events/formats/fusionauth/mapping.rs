@@ -17,10 +17,11 @@ use crate::events::payload::{Id, required};
 pub(super) fn map(config: &Config, body: &[u8], origin: Origin<'_>) -> Result<Outcome, Rejection> {
     let name = read::<Type>(body)?.name;
     let name = required(name, "event.type", "the name of an event type")?;
-    let nothing = |event, id| Outcome {
-        event,
+    let nothing = |event: &'static str, id| Outcome {
+        event: event.into(),
         id,
         effect: Effect::Nothing,
+        notice: None,
     };
     let Some(kind) = Kind::of(&name) else {
         let known = if name == "test" { "test" } else { "other" };
@@ -40,9 +41,10 @@ pub(super) fn map(config: &Config, body: &[u8], origin: Origin<'_>) -> Result<Ou
         return Ok(nothing(kind.as_str(), id));
     }
     Ok(Outcome {
-        event: kind.as_str(),
+        event: kind.as_str().into(),
         id,
         effect: effect(&event, body)?,
+        notice: None,
     })
 }
 

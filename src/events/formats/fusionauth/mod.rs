@@ -15,7 +15,7 @@ mod tests;
 use std::time::Duration;
 
 use crate::core::config_error::ConfigErrors;
-use crate::events::auth::BodyHash;
+use crate::events::auth::{BodyHash, Proof};
 use crate::events::delivery::{Delivery, Verified};
 use crate::events::dialect::{Dialect, Origin};
 use crate::events::outcome::{Outcome, Rejection};
@@ -34,11 +34,11 @@ impl Dialect for Config {
         Duration::from_millis(1500)
     }
 
-    fn signature(&self) -> BodyHash {
-        BodyHash {
+    fn proof(&self) -> Proof {
+        Proof::Headers(Some(BodyHash {
             header: "x-fusionauth-signature-jwt",
             claim: "request_body_sha256",
-        }
+        }))
     }
 
     fn map(&self, delivery: &Delivery<Verified>, origin: Origin<'_>) -> Result<Outcome, Rejection> {

@@ -325,7 +325,7 @@ fn another_tenant_is_ignored_and_no_tenant_is_not() {
     let mut body = payload_value("user.deactivate");
     let ignored = map_value(&config, &body).unwrap();
     assert_eq!(
-        (ignored.event, ignored.effect),
+        (&*ignored.event, ignored.effect),
         ("user.deactivate", Effect::Nothing)
     );
     body["event"]["tenantId"] = Value::Null;

@@ -1,0 +1,168 @@
+//! A JWT (RFC 7519) that an event is, carries or comes with.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::jws::{Signature, Types};
+use super::{Proven, Unproven, only_value};
+use crate::core::clock::UnixMillis;
+use crate::core::shorthand::OneOrMany;
+use crate::events::keys::Keys;
+use crate::events::outcome::Rejection;
+use crate::events::payload::{self, Id, NumericDate};
+
+/// Where the JWT stands.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::events) enum Place {
+    /// The body is the JWT.
+    #[expect(dead_code, reason = "for shared signals")]
+    Body,
+    /// A field of the body, which is a form.
+    Field(&'static str),
+    /// `Authorization: Bearer` (RFC 6750 §2.1).
+    #[expect(dead_code, reason = "for global token revocation")]
+    Bearer,
+}
+
+/// What a JWT of a format must say about itself. It needs `iss`, `aud` and `jti`; the times that it
+/// names must be sound.
+#[derive(Clone, Debug)]
+pub(in crate::events) struct Rules {
+    pub(in crate::events) place: Place,
+    pub(in crate::events) types: Types,
+    /// `iss`, and whose keys sign. `None`: the issuer of the source.
+    pub(in crate::events) issuer: Option<String>,
+    /// One of these must be in `aud`.
+    pub(in crate::events) audiences: Vec<String>,
+    /// How long after its `iat` it is taken.
+    pub(in crate::events) max_age: Duration,
+    /// Which of `sub`, `iat` and `exp` it needs as well.
+    pub(in crate::events) required: &'static [&'static str],
+}
+
+/// How far the clocks of the sender may differ from ours.
+const LEEWAY: Duration = Duration::from_mins(1);
+
+/// The claims of RFC 7519 §4.1 that count here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Registered {
+    iss: Option<Id>,
+    sub: Option<Id>,
+    aud: Option<OneOrMany<Id>>,
+    iat: Option<NumericDate>,
+    nbf: Option<NumericDate>,
+    exp: Option<NumericDate>,
+    jti: Option<Id>,
+}
+
+impl Rules {
+    /// Finds the JWT, verifies its signature and holds its claims against the rules.
+    pub(super) async fn prove(
+        &self,
+        signature: &Signature,
+        headers: &HeaderMap,
+        body: &Bytes,
+        now: UnixMillis,
+        keys: &dyn Keys,
+    ) -> Result<Proven, Unproven> {
+        let compact = self.place.find(headers, body)?;
+        let issuer = self.issuer.as_deref().unwrap_or_default();
+        let opened = signature.open(&compact, &self.types, issuer, keys);
+        let claims = opened.await?;
+        let registered = payload::read(&claims).map_err(Unproven::Refused)?;
+        let id = self.judge(registered, now)?;
+        Ok(Proven {
+            claims,
+            id: Some(id),
+        })
+    }
+
+    /// Returns the `jti` of sound claims.
+    fn judge(&self, claims: Registered, now: UnixMillis) -> Result<String, Unproven> {
+        let refused = |path: &str, message: String| {
+            Err(Unproven::Refused(Rejection {
+                path: path.to_owned(),
+                message,
+            }))
+        };
+        if claims.iss.as_deref() != self.issuer.as_deref() {
+            let expected = self.issuer.as_deref().unwrap_or_default();
+            return refused("iss", format!("expected {expected}"));
+        }
+        let is_ours = |audience: &Id| self.audiences.iter().any(|ours| **ours == **audience);
+        let audiences = claims.aud.map(|audiences| audiences.0).unwrap_or_default();
+        if !audiences.iter().any(is_ours) {
+            let expected = self.audiences.join(" or ");
+            return refused("aud", format!("expected {expected}"));
+        }
+        for (name, is_absent) in [
+            ("sub", claims.sub.is_none()),
+            ("iat", claims.iat.is_none()),
+            ("exp", claims.exp.is_none()),
+        ] {
+            if is_absent && self.required.contains(&name) {
+                return refused(name, "expected a value, found nothing".to_owned());
+            }
+        }
+        let starts = [claims.iat, claims.nbf].into_iter().flatten();
+        if starts.max().is_some_and(|start| start.0 > now.plus(LEEWAY)) {
+            // By its clock it is good, so it may be the clocks that differ.
+            let why = "the token is from the future: the sender's clock or this one is wrong";
+            return Err(Unproven::Unavailable(why.to_owned()));
+        }
+        if claims.exp.is_some_and(|exp| exp.0.plus(LEEWAY) <= now) {
+            return refused("exp", "the token has expired".to_owned());
+        }
+        let ends = |iat: NumericDate| iat.0.plus(self.max_age).plus(LEEWAY);
+        if claims.iat.is_some_and(|iat| ends(iat) <= now) {
+            let most = humantime::format_duration(self.max_age);
+            return refused("iat", format!("the token is older than {most}"));
+        }
+        let id = payload::required(claims.jti, "jti", Id::EXPECTED);
+        Ok(id.map_err(Unproven::Refused)?.to_string())
+    }
+}
+
+impl Place {
+    /// Returns the text that should be a JWT.
+    fn find(self, headers: &HeaderMap, body: &Bytes) -> Result<String, Unproven> {
+        match self {
+            Self::Body => {
+                let text = std::str::from_utf8(body).map(str::trim_ascii);
+                let text = text.map_err(|_| malformed("", "expected a compact JWT"))?;
+                Ok(text.to_owned())
+            }
+            Self::Field(name) => {
+                let mut values = form_urlencoded::parse(body).filter(|(field, _)| field == name);
+                match (values.next(), values.next()) {
+                    (Some((_, value)), None) => Ok(value.into_owned()),
+                    _ => Err(malformed(
+                        name,
+                        "expected this field of a form exactly once",
+                    )),
+                }
+            }
+            Self::Bearer => {
+                let value = only_value(headers, header::AUTHORIZATION.as_str());
+                let value = value.and_then(|value| std::str::from_utf8(value).ok());
+                let (scheme, token) = value.and_then(|value| value.split_once(' ')).unzip();
+                let is_bearer = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"));
+                let token = token.filter(|_| is_bearer);
+                let token = token.ok_or(Unproven::Forged("the bearer token is absent"))?;
+                Ok(token.trim_ascii().to_owned())
+            }
+        }
+    }
+}
+
+fn malformed(path: &str, message: &str) -> Unproven {
+    Unproven::Malformed(Rejection {
+        path: path.to_owned(),
+        message: message.to_owned(),
+    })
+}
