@@ -127,7 +127,7 @@ impl Issuer {
         }
         if candidates.len() > MOST_TRIED {
             let expected = format!(
-                "a kid in the token: more than {MOST_TRIED} keys of the issuer fit tokens without one"
+                "a kid of its own for every key: more than {MOST_TRIED} keys of the issuer fit this token"
             );
             return Err(Rejection::expected(Reason::KeysUnavailable, expected).into());
         }

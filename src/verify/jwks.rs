@@ -90,10 +90,6 @@ impl KeySet {
             return Err(Unusable::OtherIssuer("it is for another issuer"));
         }
         let key = Key::from_jwk(jwk, terms, lease)?;
-        let same_name = |held: &&Published| held.key.kid() == key.kid();
-        if key.kid().is_some() && self.keys.iter().filter(same_name).count() >= MOST_TRIED {
-            return Err(Unusable::Surplus("too many keys have its kid"));
-        }
         self.keys.push(Published {
             key: Arc::new(key),
             issuer: issuer.map(Into::into),

@@ -30,20 +30,17 @@ pub(super) enum Unusable {
     Weak(&'static str),
     /// Private or symmetric: whoever fetched the set can sign with it.
     Exposed(&'static str),
-    /// One too many.
-    Surplus(&'static str),
 }
 
 impl Unusable {
     /// The values of the metric's label `reason`.
-    pub(super) const KINDS: [&'static str; 7] = [
+    pub(super) const KINDS: [&'static str; 6] = [
         "other_purpose",
         "other_issuer",
         "unsupported",
         "malformed",
         "weak",
         "exposed",
-        "surplus",
     ];
 
     pub(super) const fn kind(self) -> &'static str {
@@ -54,7 +51,6 @@ impl Unusable {
             Self::Malformed(_) => 3,
             Self::Weak(_) => 4,
             Self::Exposed(_) => 5,
-            Self::Surplus(_) => 6,
         }]
     }
 
@@ -66,8 +62,7 @@ impl Unusable {
             | Self::Unsupported(why)
             | Self::Malformed(why)
             | Self::Weak(why)
-            | Self::Exposed(why)
-            | Self::Surplus(why) => why,
+            | Self::Exposed(why) => why,
         }
     }
 }

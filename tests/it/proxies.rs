@@ -197,6 +197,34 @@ async fn haproxy_plays_the_scenario() {
     scenario(Proxy::Haproxy).await;
 }
 
+/// The names are the operator's, and so is the claim's path.
+#[tokio::test]
+async fn configured_identity_headers_say_what_the_token_says_through_every_proxy() {
+    for proxy in Proxy::ALL {
+        let headers = json!({ "X-User": "sub", "x-realm-roles": "realm_access.roles" });
+        let site = Site::with(proxy, json!({ "headers": headers })).await;
+        let roles = json!({ "roles": ["buyer", "seller"] });
+        let token = site.idp.token("alice").claim("realm_access", roles).sign();
+        let orders = Call::get("/orders").bearer(&token);
+        let echo = site.send(orders.clone()).await.echo();
+        assert_eq!(echo.all("x-user"), ["alice"], "{proxy:?}");
+        assert_eq!(echo.all("x-realm-roles"), ["buyer,seller"], "{proxy:?}");
+        for name in [
+            "X-UsEr",
+            "x_user",
+            "x.user",
+            "x.realm~roles",
+            "X_REALM-ROLES",
+        ] {
+            for call in [Call::get("/healthz"), orders.clone()] {
+                let reply = site.send(call.header(name, "root")).await;
+                assert!(matches!(reply.status, 200 | 400), "{proxy:?} {name}");
+                assert!(!reply.text().contains("root"), "{proxy:?} {name}");
+            }
+        }
+    }
+}
+
 /// The status of Portcullis' refusal reaches the client: a token above the limit is no 500.
 #[tokio::test]
 async fn a_token_above_the_limit_is_431_through_every_proxy() {

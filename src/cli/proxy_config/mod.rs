@@ -193,11 +193,12 @@ impl ProxyConfig {
             return Ok(Vec::new());
         }
         let holds_more = |name: &String| matches!(&**name, "cookie" | "sec-websocket-protocol");
-        if self.part == Part::Caddy && tokens.iter().any(holds_more) {
+        let keeps_one = !config.answer.drop_token;
+        if self.part == Part::Caddy && (keeps_one || tokens.iter().any(holds_more)) {
             return Err(
-                "Caddy cannot take a token out of a cookie or of a WebSocket's protocols: leave \
-                 answer.drop_token and token.several at their defaults, or read tokens from \
-                 headers of their own"
+                "Caddy removes whole headers, and the same ones from every request: leave \
+                 token.several at `refuse`, and use answer.drop_token only for tokens in headers \
+                 of their own, not in cookies or a WebSocket's protocols"
                     .to_owned(),
             );
         }

@@ -81,6 +81,7 @@ pub(super) struct Stage {
     pub(super) applied: watch::Receiver<Option<Cursor>>,
     pub(super) follower: JoinHandle<Result<(), String>>,
     pub(super) shutdown: CancellationToken,
+    registry: Registry,
 }
 
 impl Stage {
@@ -114,7 +115,8 @@ impl Stage {
             ..Config::default()
         };
         let readiness = Readiness::default();
-        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::register(&mut registry));
         let clock = Clock::manual(NOW);
         let store = Store {
             log,
@@ -140,7 +142,18 @@ impl Stage {
             applied,
             follower: tokio::spawn(parts.follower.run(shutdown.clone())),
             shutdown,
+            registry,
         }
+    }
+
+    /// The metrics have this line.
+    pub(super) fn shows(&self, line: &str) {
+        let mut metrics = String::new();
+        prometheus_client::encoding::text::encode(&mut metrics, &self.registry).unwrap();
+        assert!(
+            metrics.lines().any(|shown| shown == line),
+            "{line}\n{metrics}"
+        );
     }
 
     pub(super) async fn play(&mut self, feed: Feed) {

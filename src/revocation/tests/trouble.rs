@@ -14,16 +14,21 @@ async fn clocks_that_disagree_and_a_log_that_takes_nothing_are_told_and_recover(
     stage.in_sync(1).await;
     *stage.trouble.apart.lock().unwrap() = Some(-86_400_000);
     degraded(&stage, "clocks", true).await;
+    stage.shows("revocations_clock_disagreement_seconds 86400.0");
     *stage.trouble.apart.lock().unwrap() = None;
     degraded(&stage, "clocks", false).await;
+    stage.shows("revocations_clock_disagreement_seconds 0.0");
+    stage.shows("revocations_writable 1");
     *stage.trouble.unwritable.lock().unwrap() = Some("may not publish".to_owned());
     degraded(&stage, "revocations_write", true).await;
+    stage.shows("revocations_writable 0");
     assert!(
         matches!(stage.standing(), Standing::Clear(_)),
         "checks go on"
     );
     *stage.trouble.unwritable.lock().unwrap() = None;
     degraded(&stage, "revocations_write", false).await;
+    stage.shows("revocations_writable 1");
 }
 
 #[tokio::test(start_paused = true)]

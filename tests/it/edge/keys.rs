@@ -1,10 +1,10 @@
 //! Keys come, go, are late, are rubbish: what that does to tokens on both doors.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::{denials, nothing_broke};
 use crate::support::{
@@ -293,40 +293,21 @@ async fn a_flood_of_invented_keys_hides_a_new_one_for_one_fetch_at_most() {
     let mut world = World::builder().config(patient).start().await;
     let old = world.idp.token("alice").sign();
     let before = world.idp.key_fetches();
-    let (unknown, edge) = (world.idp.token("eve"), world.edge(Door::Envoy));
-    let flood: Vec<_> = (0..STRANGERS)
-        .map(|stranger| tokio::spawn(flood(unknown.clone(), stranger, edge)))
-        .collect();
+    let flood = flood(&world, |mint, number| {
+        mint.header("kid", format!("k-{number}")).sign()
+    });
     until("the strangers have used up their budget", async || {
         (denials(&world, "keys_unavailable").await > 100.0).then_some(())
     })
     .await;
-
     for round in 0..3 {
         world.idp.rotate(Kind::Es256, &format!("new-{round}"));
-        let fetches = world.idp.key_fetches();
-        let new = world.idp.token("alice").sign();
-        until("the new key is known", async || {
+        known_after_one_fetch(&world, async || {
             assert_eq!(world.orders(Door::Envoy, &old).await.status, 200);
-            // The next fetch that is counted begins after the key was published. It is over when
-            // the one after it is counted.
-            let is_over = world.idp.key_fetches() > fetches + 1;
-            let status = world.orders(Door::Envoy, &new).await.status;
-            assert!(matches!(status, 200 | 503), "{status}");
-            assert!(
-                status == 200 || !is_over,
-                "a fetch did not bring the new key"
-            );
-            (status == 200).then_some(())
         })
         .await;
-        for _ in 0..10 {
-            passes(&world, &new).await;
-        }
     }
-    for stranger in flood {
-        stranger.abort();
-    }
+    goes_on(flood);
     let fetches = u32::try_from(world.idp.key_fetches() - before).unwrap();
     let refused = denials(&world, "keys_unavailable").await;
     assert!(
@@ -336,43 +317,80 @@ async fn a_flood_of_invented_keys_hides_a_new_one_for_one_fetch_at_most() {
     nothing_broke(&world).await;
 }
 
-/// Sends tokens with invented keys until it is aborted.
-async fn flood(mint: Mint, stranger: usize, edge: SocketAddr) {
-    for i in 0.. {
-        let token = mint
-            .clone()
-            .header("kid", format!("k-{stranger}-{i}"))
-            .sign();
-        let call = Call::get("/orders").bearer(&token);
-        let status = call.send(edge).await.status;
-        assert!(matches!(status, 401 | 503), "{status}");
-    }
-}
-
-/// The key changes and its name stays: a good token is never taken for a forged one, however many
-/// forgeries there were before.
+/// The key changes and its name stays. A good token is never taken for a forged one, and waits for one
+/// fetch at most, while strangers send forgeries with the key's name and without any.
 #[tokio::test]
 async fn forgeries_do_not_turn_a_token_of_a_replaced_key_into_a_forged_one() {
     let mut world = World::builder().config(patient).start().await;
     let wrong_key = Arc::new(SigningKey::new(Kind::Es256, "key-1"));
+    let flood = flood(&world, move |mint, number| {
+        let mint = mint.forged_with(Arc::clone(&wrong_key));
+        let mint = mint.claim("jti", format!("forged-{number}"));
+        match number % 2 {
+            0 => mint.sign(),
+            _ => mint.without_header("kid").sign(),
+        }
+    });
     until("the budget for forged signatures is used up", async || {
-        let forged = world
-            .idp
-            .token("eve")
-            .forged_with(Arc::clone(&wrong_key))
-            .sign();
-        (world.orders(Door::Envoy, &forged).await.status == 503).then_some(())
+        (denials(&world, "keys_unavailable").await > 100.0).then_some(())
     })
     .await;
-    world.idp.withdraw("key-1");
-    world.idp.rotate(Kind::Es256, "key-1");
+    for _ in 0..3 {
+        world.idp.withdraw("key-1");
+        world.idp.rotate(Kind::Es256, "key-1");
+        known_after_one_fetch(&world, async || {}).await;
+    }
+    goes_on(flood);
+    nothing_broke(&world).await;
+}
+
+/// Waits until a token of the newest key passes. The fetch that began after the key was published has to
+/// bring it, and until then nobody blames the token. `besides` is checked each time.
+async fn known_after_one_fetch(world: &World, besides: impl AsyncFn()) {
+    let fetches = world.idp.key_fetches();
     let new = world.idp.token("alice").sign();
     until("the new key is known", async || {
+        besides().await;
+        // The next fetch that is counted begins after the key was published. It is over when the one
+        // after it is counted.
+        let is_over = world.idp.key_fetches() > fetches + 1;
         let status = world.orders(Door::Envoy, &new).await.status;
         assert!(matches!(status, 200 | 503), "{status}");
+        assert!(
+            status == 200 || !is_over,
+            "a fetch did not bring the new key"
+        );
         (status == 200).then_some(())
     })
     .await;
+    for _ in 0..10 {
+        passes(world, &new).await;
+    }
+}
+
+/// No stranger got an answer that ended its flood.
+fn goes_on(mut flood: JoinSet<()>) {
+    assert!(flood.try_join_next().is_none());
+}
+
+/// Strangers who send bad tokens until this is dropped.
+fn flood(
+    world: &World,
+    forge: impl Fn(Mint, usize) -> String + Send + Sync + 'static,
+) -> JoinSet<()> {
+    let (forge, edge) = (Arc::new(forge), world.edge(Door::Envoy));
+    let mut strangers = JoinSet::new();
+    for stranger in 0..STRANGERS {
+        let (forge, mint) = (Arc::clone(&forge), world.idp.token("eve"));
+        strangers.spawn(async move {
+            for number in (stranger..).step_by(STRANGERS) {
+                let call = Call::get("/orders").bearer(&forge(mint.clone(), number));
+                let status = call.send(edge).await.status;
+                assert!(matches!(status, 401 | 503), "{status}");
+            }
+        });
+    }
+    strangers
 }
 
 #[tokio::test]

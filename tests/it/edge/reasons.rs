@@ -1,8 +1,7 @@
 //! Every reason for a refusal, on both doors: what the client sees, and what the operator sees.
 //!
-//! Three reasons are missing. Nothing asks for scopes yet, so `insufficient_scope` cannot happen.
-//! `stale` needs a log that falls silent, and the embedded one lives in the same process. A
-//! `clock_disagreement` needs clocks that disagree.
+//! Two reasons are missing. Nothing asks for scopes yet, so `insufficient_scope` cannot happen.
+//! `stale` needs a log that falls silent, which the embedded one cannot: see `replicas::outage`.
 
 use std::sync::Arc;
 use std::time::Duration;

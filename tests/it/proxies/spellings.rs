@@ -40,6 +40,15 @@ fn php_reads(home: &Path, headers: &[(String, String)]) -> String {
     body.to_owned()
 }
 
+fn mixed(name: &str) -> String {
+    let each = name.chars().enumerate();
+    each.map(|(at, letter)| match at % 2 {
+        0 => letter.to_ascii_uppercase(),
+        _ => letter,
+    })
+    .collect()
+}
+
 /// All ways to write an identity header with this byte for a separator.
 fn spellings(name: &str, separator: char) -> [String; 6] {
     let with = |separator: &str| name.replace('-', separator);
@@ -48,7 +57,7 @@ fn spellings(name: &str, separator: char) -> [String; 6] {
         with(&one),
         name.replacen('-', &one, 1),
         with(&one.repeat(2)),
-        with(&one).to_uppercase(),
+        mixed(&with(&one)),
         format!("{one}{name}"),
         format!("{name}{one}"),
     ]
@@ -73,6 +82,8 @@ async fn walk(proxy: Proxy) {
         ("HTTP_X_PORTCULLIS_SUBJECT".to_owned(), "alice".to_owned()),
     ];
     let read_of_alice = format!("alice;{issuer};;");
+    // Space is none: no proxy takes a name with a space in it, and a line that begins with one goes on with
+    // the header before it.
     let separators = (0x21..0x7f_u8).map(char::from);
     for separator in separators.filter(|c| !c.is_ascii_alphanumeric()) {
         let [subject, issuer, client] = IDENTITY.map(|name| spellings(name, separator));
@@ -105,7 +116,7 @@ async fn walk(proxy: Proxy) {
                     .collect();
                 read.sort();
                 assert_eq!(read, expected, "{proxy:?} {names:?}");
-                if turn == 0 {
+                if matches!(turn, 0 | 3) {
                     assert_eq!(
                         php_reads(site.home.path(), &headers),
                         php,

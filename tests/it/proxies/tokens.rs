@@ -118,3 +118,32 @@ async fn a_token_that_was_passed_over_stays_behind() {
     assert_eq!(echo.all("cookie"), ["theme=dark"]);
     assert!(!reply.text().contains(&other));
 }
+
+#[tokio::test]
+async fn a_bearer_token_that_was_passed_over_stays_behind() {
+    for proxy in [Proxy::Envoy, Proxy::Nginx, Proxy::Traefik, Proxy::Haproxy] {
+        let site = Site::configured(proxy, |config| {
+            let sources = json!([
+                { "header": "x-token" },
+                { "header": "authorization", "scheme": "Bearer" },
+            ]);
+            config["token"] = json!({ "several": "first", "sources": sources });
+        })
+        .await;
+        let [token, other] = ["alice", "bob"].map(|subject| site.idp.token(subject).sign());
+        let both = Call::get("/orders").bearer(&other);
+        let reply = site.send(both.header("x-token", &*token)).await;
+        assert_eq!(reply.status, 200, "{proxy:?}: {}", reply.text());
+        let echo = reply.echo();
+        assert_eq!(echo.all("x-portcullis-subject"), ["alice"], "{proxy:?}");
+        assert_eq!(echo.all("x-token"), [&*token], "{proxy:?}");
+        assert!(!reply.text().contains(&other), "{proxy:?}");
+        let alone = site.send(Call::get("/orders").bearer(&other)).await.echo();
+        assert_eq!(alone.all("x-portcullis-subject"), ["bob"], "{proxy:?}");
+        assert_eq!(
+            alone.all("authorization"),
+            [format!("Bearer {other}")],
+            "{proxy:?}"
+        );
+    }
+}

@@ -84,4 +84,11 @@ fn a_token_that_was_passed_over_is_taken_out_always() {
             "{loser}"
         );
     }
+    let own_header = "{several: first, sources: [{header: x-token}, \
+                      {header: authorization, scheme: Bearer}]}";
+    let headers: [(&str, &[u8]); 2] = [("authorization", b"Bearer b"), ("x-token", b"a")];
+    assert_eq!(
+        stripped(own_header, false, "/", &headers),
+        ["-authorization"]
+    );
 }
