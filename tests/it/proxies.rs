@@ -38,13 +38,22 @@ impl Site {
     }
 
     async fn configured(proxy: Proxy, change: impl FnOnce(&mut Value)) -> Self {
+        Self::changed(proxy, change, &[]).await
+    }
+
+    async fn changed(
+        proxy: Proxy,
+        change: impl FnOnce(&mut Value),
+        changes: &[(&str, &str)],
+    ) -> Self {
         let (idp, home, backend) = (Idp::start(), TempDir::new().unwrap(), Backend::start());
         let mut config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
         change(&mut config);
         let portcullis = Portcullis::start(home.path(), config).await;
         portcullis.ready().await;
         let pinned = portcullis.pinned();
-        let proxy = Running::start(proxy, home.path(), &pinned, backend.0.address).await;
+        let upstream = backend.0.address;
+        let proxy = Running::changed(proxy, home.path(), &pinned, upstream, changes).await;
         Self {
             proxy,
             portcullis,
@@ -195,6 +204,50 @@ async fn traefik_plays_the_scenario() {
 #[tokio::test]
 async fn haproxy_plays_the_scenario() {
     scenario(Proxy::Haproxy).await;
+}
+
+/// ingress-nginx is nginx that asks with the whole URL in one header of its own, and nothing else.
+#[tokio::test]
+async fn a_question_with_the_whole_url_alone_is_understood() {
+    let whole = (
+        "proxy_set_header X-Original-URI $request_uri;",
+        "proxy_set_header X-Original-URL $scheme://$http_host$request_uri;",
+    );
+    let site = Site::changed(Proxy::Nginx, |_| {}, &[whole]).await;
+    let token = site.idp.token("alice").sign();
+    assert_eq!(site.orders(&token).await, 200);
+    assert_eq!(site.orders(&tampered(&token)).await, 401);
+    for (target, status) in [("/healthz", 200), ("/public/x?y=z", 200), ("/orders", 401)] {
+        assert_eq!(
+            site.send(Call::get(target)).await.status,
+            status,
+            "{target}"
+        );
+    }
+    // The client's own headers go along and contradict the URL.
+    for (name, value) in [
+        ("x-original-uri", "/healthz"),
+        ("x-forwarded-uri", "/healthz"),
+        ("host", "shop.example.com/healthz?"),
+    ] {
+        let reply = site.send(Call::get("/orders").header(name, value)).await;
+        assert!(
+            matches!(reply.status, 400 | 401),
+            "{name}: {}",
+            reply.status
+        );
+    }
+}
+
+/// What was admitted before a revocation goes on, and not for ever.
+#[tokio::test]
+async fn a_stream_ends_after_the_longest_time_that_envoy_allows() {
+    let short = ("max_stream_duration: 900s", "max_stream_duration: 1s");
+    let site = Site::changed(Proxy::Envoy, |_| {}, &[short]).await;
+    let token = site.idp.token("alice").sign();
+    let stream = Call::get("/stream").bearer(&token);
+    let cut = stream.try_send(site.proxy.edge).await.unwrap_err();
+    assert!(cut.to_string().contains("data: first"), "{cut}");
 }
 
 /// The names are the operator's, and so is the claim's path.

@@ -1,16 +1,21 @@
 //! The legacy back end: it knows nothing of tokens and echoes what reached it.
 
+use std::convert::Infallible;
+
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use super::http::Reply;
 use super::serve::Served;
 
 /// Answers every request with its method, target and headers as JSON; `/status/500` with that
-/// status, to see that a proxy leaves the upstream's own errors alone; every upgrade with 101.
+/// status, to see that a proxy leaves the upstream's own errors alone; `/stream` with one event and no
+/// end; every upgrade with 101.
 pub(crate) struct Backend(pub(crate) Served);
 
 impl Backend {
@@ -35,6 +40,10 @@ async fn echo(request: Request) -> Response {
             ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
         ];
         return (StatusCode::SWITCHING_PROTOCOLS, upgrade).into_response();
+    }
+    if path == "/stream" {
+        let first = stream::iter([Ok::<_, Infallible>("data: first\n\n")]);
+        return Body::from_stream(first.chain(stream::pending())).into_response();
     }
     let headers: Vec<_> = request
         .headers()

@@ -128,12 +128,27 @@ impl Running {
         config: &Path,
         upstream: SocketAddr,
     ) -> Self {
+        Self::changed(proxy, home, config, upstream, &[]).await
+    }
+
+    /// The same with texts of the printed configuration replaced by others.
+    pub(crate) async fn changed(
+        proxy: Proxy,
+        home: &Path,
+        config: &Path,
+        upstream: SocketAddr,
+        changes: &[(&str, &str)],
+    ) -> Self {
         for _ in 0..ATTEMPTS {
             let edge = SocketAddr::from((Ipv4Addr::LOCALHOST, reserved_port()));
             for (part, file) in proxy.files() {
                 let text = proxy_config(part, config, home, edge, upstream);
                 // Envoy's admin port is the one that the file itself names.
-                let text = text.replace("port_value: 9901", "port_value: 0");
+                let mut text = text.replace("port_value: 9901", "port_value: 0");
+                for (old, new) in changes {
+                    assert!(text.contains(old), "{file} lacks {old}");
+                    text = text.replace(old, new);
+                }
                 std::fs::write(home.join(file), text).unwrap();
             }
             let mut process = Process::spawn("proxy", &mut proxy.command(home));
