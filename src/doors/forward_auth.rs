@@ -17,11 +17,8 @@
 //! one that some upstream reads alike, is refused with 400 unless `answer.refuse_spoofed` is off.
 //!
 //! `portcullis proxy-config` prints a configuration that does both; docs/proxies has a page for each
-//! proxy. Envoy's HTTP mode has none: list the headers in `allowed_upstream_headers`; what is to be
-//! removed is told in `x-envoy-auth-headers-to-remove`, which Envoy obeys and does not pass on. To
-//! it a 503 is an error of ours, answered with `status_on_error`: set that to 503, and
-//! `failure_mode_allow` to false. The gRPC door has no such trap, and dynamic metadata besides:
-//! prefer it.
+//! proxy. What Envoy has to remove in its HTTP mode stands in `x-envoy-auth-headers-to-remove`, which
+//! it obeys and does not pass on.
 
 use std::convert::Infallible;
 use std::pin::pin;

@@ -1,6 +1,7 @@
 //! One scenario through every real proxy, each on the configuration that `portcullis proxy-config`
 //! prints for it.
 
+mod http_mode;
 mod spellings;
 mod tokens;
 
@@ -73,7 +74,10 @@ impl Site {
 }
 
 async fn scenario(proxy: Proxy) {
-    let mut site = Site::start(proxy).await;
+    play(proxy, Site::start(proxy).await).await;
+}
+
+async fn play(proxy: Proxy, mut site: Site) {
     let (alice, bob) = (site.idp.token("alice").sign(), site.idp.token("bob").sign());
 
     let reply = site

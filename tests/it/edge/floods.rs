@@ -6,12 +6,23 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::{Call, Door, Idp, PATIENCE, Portcullis, World, fusionauth_event};
 
 /// The beginning of what HTTP/2 starts with (RFC 9113 §3.4).
 const HALF_A_PREFACE: &str = "PRI * HTTP/2.0\r\n\r\n";
 const A_PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Each listener, and the half of a request that a peer of it sends.
+const LISTENERS: [(&str, &str); 4] = [
+    ("ext_authz", HALF_A_PREFACE),
+    ("forward_auth", HALF_A_HEAD),
+    ("events", HALF_A_HEAD),
+    ("admin", HALF_A_HEAD),
+];
 const HALF_A_HEAD: &str = "POST /events/fusionauth HTTP/1.1\r\nhost: x\r\nauthorization: Bas";
 
 /// Waits until the peer closes. A reset is an end too.
@@ -57,12 +68,12 @@ async fn who_never_finishes_a_request_is_closed_on_every_listener() {
 }
 
 /// Keeps as many silent connections open as it says, each with half a request.
-async fn silent(at: SocketAddr, count: usize) -> Vec<TcpStream> {
+async fn silent(at: SocketAddr, half: &str, count: usize) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for _ in 0..count {
         let mut stream = TcpStream::connect(at).await.unwrap();
         // One that was pushed out already may be reset.
-        let _ = stream.write_all(HALF_A_HEAD.as_bytes()).await;
+        let _ = stream.write_all(half.as_bytes()).await;
         streams.push(stream);
     }
     streams
@@ -72,6 +83,7 @@ async fn silent(at: SocketAddr, count: usize) -> Vec<TcpStream> {
 async fn a_thousand_silent_connections_keep_nobody_out() {
     let (idp, home) = (Idp::start(), TempDir::new().unwrap());
     let mut config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
+    config["listen"]["ext_authz"] = json!("127.0.0.1:0");
     // No time-out helps.
     config["connections"] = json!({ "first_request": "5m" });
     config["event_listener"]["header_timeout"] = json!("5m");
@@ -80,9 +92,17 @@ async fn a_thousand_silent_connections_keep_nobody_out() {
     portcullis.ready().await;
     let mut open = Vec::new();
     for round in 0..4 {
-        for listener in ["forward_auth", "events", "admin"] {
-            open.extend(silent(portcullis.door(listener), 90).await);
+        for (listener, half) in LISTENERS {
+            open.extend(silent(portcullis.door(listener), half, 90).await);
         }
+        let door = format!("http://{}", portcullis.door("ext_authz"));
+        let channel = Endpoint::from_shared(door).unwrap().connect().await;
+        let mut proxy = HealthClient::new(channel.unwrap());
+        let healthy = proxy.check(HealthCheckRequest::default()).await;
+        assert_eq!(
+            healthy.unwrap().into_inner().status(),
+            ServingStatus::Serving
+        );
         let subject = format!("user-{round}");
         let token = idp.token(&subject).sign();
         let ask = Call::get("/authz/ext-authz/orders").bearer(&token);
@@ -93,8 +113,8 @@ async fn a_thousand_silent_connections_keep_nobody_out() {
         assert_eq!(ask.send(portcullis.forward_auth()).await.status, 401);
         assert_eq!(portcullis.readiness().await.status, 200);
     }
-    assert_eq!(open.len(), 1080);
-    for listener in ["forward_auth", "events", "admin"] {
+    assert_eq!(open.len(), 1440);
+    for (listener, _) in LISTENERS {
         let crowded = turned_away(&portcullis, listener, "crowded").await;
         assert!(crowded >= 200.0, "{listener}: {crowded}");
         let held = format!("portcullis_connections{{listener=\"{listener}\"}}");
