@@ -4,7 +4,7 @@
 use portcullis::core::clock::Clock;
 use serde_json::{Value, json};
 
-use super::site::{Replica, early_token, on_nats};
+use super::site::{Replica, early, early_token, locked, on_nats};
 use crate::support::nats::{Server, Settings};
 use crate::support::{Idp, redis};
 
@@ -30,7 +30,21 @@ async fn fresh_replicas_decide_as_the_others(store: Value) {
     old.portcullis.ready().await;
     assert_eq!(old.status(&long).await, 401, "issued before the raise");
 
+    // A token without `iat` counts as issued as early as its life may be long. When these were issued
+    // that was an hour, which makes it 2,460 seconds ago; with three hours they would be older.
+    let [carol, dave] = ["carol", "dave"].map(|user| early(&idp, user).without("iat").sign());
+    for (user, seconds) in [("carol", 5000), ("dave", 2000)] {
+        let mut lock = locked(user);
+        lock["event"]["createInstant"] = json!((now - seconds) * 1000);
+        old.doors().insist(&lock).await;
+    }
+    assert_eq!(old.status(&carol).await, 200, "issued after the lock");
+    assert_eq!(old.status(&dave).await, 401, "issued before the lock");
+
     let fresh = Replica::start_changed(&idp, store.clone(), "", allow("3h")).await;
+    fresh.portcullis.ready().await;
+    assert_eq!(fresh.status(&carol).await, 200, "issued after the lock");
+    assert_eq!(fresh.status(&dave).await, 401, "issued before the lock");
     let behind = Replica::start_changed(&idp, store.clone(), "", allow("30m")).await;
     for replica in [&fresh, &behind] {
         replica.portcullis.ready().await;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::wire::Wires;
 use crate::support::nats::{Cluster, Server, Settings};
-use crate::support::{Call, HOOK_PASSWORD, HOOK_USER, Idp, Portcullis, Reply};
+use crate::support::{Call, HOOK_PASSWORD, HOOK_USER, Idp, Mint, Portcullis, Reply};
 use crate::support::{fusionauth_event, try_until, until};
 
 /// The name that Portcullis gives to its stream.
@@ -238,11 +238,15 @@ pub(super) fn locked(subject: &str) -> Value {
     fusionauth_event("user.deactivate", json!({ "user": { "id": subject } }))
 }
 
-/// A token that was issued before anything in the test happened, and lives longer than it.
 pub(super) fn early_token(idp: &Idp, subject: &str) -> String {
+    early(idp, subject).sign()
+}
+
+/// A token that was issued before anything in the test happened, and lives longer than it.
+pub(super) fn early(idp: &Idp, subject: &str) -> Mint {
     let now = Clock::system().now().seconds();
     let mint = idp.token(subject).claim("iat", now - 1200);
-    mint.claim("exp", now + 1200).sign()
+    mint.claim("exp", now + 1200)
 }
 
 /// `revocations:` for a JetStream stream with this many copies.
