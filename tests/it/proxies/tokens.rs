@@ -147,3 +147,26 @@ async fn a_bearer_token_that_was_passed_over_stays_behind() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_token_among_the_protocols_of_a_websocket_stays_behind() {
+    for proxy in [Proxy::Envoy, Proxy::Nginx, Proxy::Traefik, Proxy::Haproxy] {
+        let site = Site::configured(proxy, |config| {
+            config["answer"] = json!({ "drop_token": true });
+            config["token"] = json!({ "sources": [{ "websocket_protocol": "bearer" }] });
+        })
+        .await;
+        let token = site.idp.token("alice").sign();
+        let asked =
+            |protocols: String| Call::get("/orders").header("sec-websocket-protocol", protocols);
+        let reply = site.send(asked(format!("chat, bearer, {token}"))).await;
+        assert_eq!(reply.status, 200, "{proxy:?}: {}", reply.text());
+        let echo = reply.echo();
+        assert_eq!(echo.all("x-portcullis-subject"), ["alice"], "{proxy:?}");
+        // The marker is no secret, and the upstream may have to accept it.
+        let left = echo.all("sec-websocket-protocol");
+        assert_eq!(left, ["chat, bearer"], "{proxy:?}");
+        let refused = site.send(asked("chat, bearer, rubbish".to_owned())).await;
+        assert_eq!(refused.status, 401, "{proxy:?}");
+    }
+}
