@@ -50,6 +50,9 @@ fn check_issuers(config: &Config, errors: &mut ConfigErrors) {
     };
     for (i, source) in config.events.iter().enumerate() {
         check(format!("events[{i}].issuer"), &source.issuer, false);
+        if let Some((field, signer)) = source.signer() {
+            check(format!("events[{i}].{field}"), signer, false);
+        }
     }
     for (i, exception) in config.revocations.issuers.iter().enumerate() {
         let path = format!("revocations.issuers[{i}].issuer");

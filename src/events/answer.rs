@@ -17,6 +17,8 @@ use crate::net::{last, problem, uncached};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answers {
     pub(super) success: StatusCode,
+    /// If nobody can be found by what the event is about.
+    pub(super) unresolved: StatusCode,
     pub(super) failures: Failures,
 }
 
@@ -24,6 +26,7 @@ impl Default for Answers {
     fn default() -> Self {
         Self {
             success: StatusCode::OK,
+            unresolved: StatusCode::BAD_REQUEST,
             failures: Failures::Problem,
         }
     }
@@ -35,10 +38,8 @@ pub(super) enum Failures {
     /// `application/problem+json` (RFC 9457); 401 asks for Basic authentication (RFC 7617).
     Problem,
     /// `application/problem+json`; 401 asks for a bearer token (RFC 6750 §3).
-    #[expect(dead_code, reason = "for global token revocation")]
     Bearer,
     /// `err` and `description` (RFC 8935 §2.4); what is wrong with a sender or its token is 400.
-    #[expect(dead_code, reason = "for shared signals")]
     SecurityEvent,
     /// `error` and `error_description` (OpenID Connect Back-Channel Logout 1.0 §2.8); what is wrong
     /// with a token is 400.
@@ -64,6 +65,8 @@ pub(super) enum Failure {
     /// The body is of none of these media types.
     WrongType(&'static [&'static str]),
     Malformed(Rejection),
+    /// Nobody can be found by what the event is about.
+    Unresolved(Rejection),
     /// Not durable. Also when the store rejects the record: a 4xx would end the sender's attempts,
     /// and the event would be lost.
     Unavailable(String),
@@ -88,14 +91,16 @@ impl Failure {
             Self::TooLarge => Ended::TooLarge,
             Self::Slow => Ended::Slow,
             Self::Broken | Self::WrongType(_) | Self::Malformed(_) => Ended::Malformed,
+            Self::Unresolved(_) => Ended::Unresolved,
             Self::Unavailable(_) => Ended::Unavailable,
         }
     }
 
     /// Returns the answer. It says what the sender may know; what went wrong inside stays in the
     /// log. Strangers lose their connection, and so do senders whose body is not worth reading on.
-    pub(super) fn answer(&self, form: Failures) -> Response {
-        let (status, detail) = self.told();
+    pub(super) fn answer(&self, answers: Answers) -> Response {
+        let form = answers.failures;
+        let (status, detail) = self.told(answers.unresolved);
         let response = match form {
             Failures::Problem | Failures::Bearer => problem(status, &detail),
             Failures::SecurityEvent => {
@@ -119,12 +124,12 @@ impl Failure {
             Self::TooLarge | Self::Slow | Self::Broken => last(response),
             Self::Busy => last(with(response, header::RETRY_AFTER, "1")),
             Self::Unavailable(_) => with(response, header::RETRY_AFTER, "1"),
-            Self::WrongType(_) | Self::Malformed(_) => response,
+            Self::WrongType(_) | Self::Malformed(_) | Self::Unresolved(_) => response,
         }
     }
 
     /// Returns the status, and the sentence that explains it.
-    fn told(&self) -> (StatusCode, Cow<'static, str>) {
+    fn told(&self, unresolved: StatusCode) -> (StatusCode, Cow<'static, str>) {
         let (status, detail) = match self {
             Self::Stranger => (
                 StatusCode::UNAUTHORIZED,
@@ -152,6 +157,7 @@ impl Failure {
             Self::Malformed(rejection) => {
                 return (StatusCode::BAD_REQUEST, rejection.to_string().into());
             }
+            Self::Unresolved(rejection) => return (unresolved, rejection.to_string().into()),
             Self::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the event could not be made durable; send it again",

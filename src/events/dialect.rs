@@ -43,6 +43,12 @@ pub(super) trait Dialect: Send + Sync {
     /// Returns how a body proves itself.
     fn proof(&self) -> Proof;
 
+    /// Returns another issuer than that of the tokens whose keys sign the proof, after the path of the
+    /// option that names it, below `format`.
+    fn signer(&self) -> Option<(&'static str, &str)> {
+        None
+    }
+
     /// Returns how senders want to be answered.
     fn answers(&self) -> Answers {
         Answers::default()

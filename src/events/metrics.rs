@@ -49,6 +49,8 @@ ends! {
     Handshake = "handshake",
     Unauthenticated = "unauthenticated",
     Malformed = "malformed",
+    /// Nobody can be found by what the event is about.
+    Unresolved = "unresolved",
     TooLarge = "too_large",
     Slow = "slow",
     Busy = "busy",
@@ -73,6 +75,7 @@ impl Metrics {
             "events",
             "Requests to the event listener by source and how they ended; requests to no \
              configured source have an empty one. `duplicate`: the event was recorded before. \
+             `unresolved`: no access token could be found by its subject. \
              `sender_gone`: the sender hung up before its answer; what it had sent in full was \
              recorded all the same",
             metrics.results.clone(),

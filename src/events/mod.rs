@@ -23,6 +23,7 @@ mod receiver;
 mod replay;
 mod serve;
 mod source;
+mod subject;
 #[cfg(test)]
 mod tests;
 

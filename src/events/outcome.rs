@@ -26,6 +26,8 @@ pub enum Effect {
     RecordLater(Vec<Draft>, Duration),
     /// The issuer changed its keys: fetch them again.
     RefetchKeys,
+    /// Nobody here can be found by what the event is about: a failure, because it reaches nothing.
+    Unresolved(Rejection),
     /// The event revokes nothing, or its type is switched off.
     Nothing,
 }

@@ -142,15 +142,26 @@ impl<'de> Deserialize<'de> for Id {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NumericDate(pub(super) UnixMillis);
 
-impl<'de> Deserialize<'de> for NumericDate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl NumericDate {
+    /// Reads a number up to `most`.
+    pub(super) fn up_to<'de, D: Deserializer<'de>>(
+        most: u64,
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
         let integer = Integer {
-            range: 0..=253_402_300_799,
+            range: 0..=most,
             expected: "seconds since the epoch",
         };
         deserializer
             .deserialize_u64(WithFraction(integer))
             .map(|seconds| Self(UnixMillis::from_seconds(seconds)))
+    }
+}
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The last second of the year 9999.
+        Self::up_to(253_402_300_799, deserializer)
     }
 }
 

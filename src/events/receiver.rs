@@ -17,8 +17,8 @@ use super::dialect::Origin;
 use super::keys::{Keys, Record};
 use super::later::Later;
 use super::metrics::{Ended, Metrics};
-use super::outcome::Effect;
-use super::replay::{Replays, Seen};
+use super::outcome::{Effect, Rejection};
+use super::replay::{Before, Replays, Seen};
 use super::source::{ListenerConfig, Source};
 use crate::core::clock::{Clock, UnixMillis};
 use crate::net::Seat;
@@ -115,7 +115,7 @@ impl Receiver {
                 }
                 Err(failure) => {
                     counted.ended = failure.ended();
-                    failure.answer(answers.failures)
+                    failure.answer(answers)
                 }
             }
         }
@@ -227,17 +227,27 @@ impl Receiver {
         let outcome = source.format.dialect().map(&delivery, origin);
         let mut outcome = outcome.map_err(Failure::Malformed)?;
         outcome.id = outcome.id.or_else(|| delivery.id().map(str::to_owned));
+        let (event, id) = (&*outcome.event, outcome.id.as_deref());
+        let content = match delivery.claims() {
+            // A sender may sign the same token anew.
+            claims if source.credentials.id_covers_body() && !claims.is_empty() => claims,
+            _ => delivery.body(),
+        };
+        let seen = id.map(|id| Seen::of(&source.name, id, content));
+        let before = seen.and_then(|seen| self.replays.before(seen));
         let received_at = delivery.received_at();
         drop(delivery);
-        let (event, id) = (&*outcome.event, outcome.id.as_deref());
-        let seen = id.and_then(|id| Seen::of(&source.name, id, &outcome.effect));
-        let is_repeated = seen.is_some_and(|seen| self.replays.has(seen));
-        let (ended, revocations) = if is_repeated {
-            (Ended::Duplicate, 0)
-        } else {
-            self.effect(source, outcome.effect, received_at).await?
+        let (ended, revocations) = match before {
+            Some(Before::Same) => (Ended::Duplicate, 0),
+            Some(Before::Other) if !source.credentials.id_covers_body() => {
+                return Err(Failure::Refused(Rejection {
+                    path: "jti".to_owned(),
+                    message: "the token was used before, for another request".to_owned(),
+                }));
+            }
+            _ => self.effect(source, outcome.effect, received_at).await?,
         };
-        if let Some(seen) = seen {
+        if let Some(seen) = seen.filter(|_| ended == Ended::Accepted) {
             self.replays.remember(seen);
         }
         self.metrics.understood(&source.name, event, revocations);
@@ -279,6 +289,7 @@ impl Receiver {
                 self.keys.refetch(&source.issuer);
                 Ok((Ended::Accepted, 0))
             }
+            Effect::Unresolved(rejection) => Err(Failure::Unresolved(rejection)),
             Effect::Nothing => Ok((Ended::Ignored, 0)),
         }
     }
@@ -337,6 +348,10 @@ fn log_failure(source: &Source, failure: &Failure) {
         Failure::Malformed(rejection) => {
             let why = rejection.to_string();
             tracing::warn!(source, why = ?why, "event refused: not understood");
+        }
+        Failure::Unresolved(rejection) => {
+            let why = rejection.to_string();
+            tracing::warn!(source, why = ?why, "event refused: nobody is found by its subject");
         }
         other => tracing::warn!(source, why = ?other, "event refused"),
     }

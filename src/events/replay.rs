@@ -2,19 +2,30 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{self, Context, SHA256};
 use moka::sync::Cache;
 
-use super::outcome::Effect;
+/// The events that were recorded last. Forgetting one costs a second record, which changes nothing.
+pub(super) struct Replays(Cache<Digest, Digest>);
 
-/// The ids of the events that were recorded last. Forgetting one costs a second record, which
-/// changes nothing.
-pub(super) struct Replays(Cache<Seen, ()>);
+type Digest = [u8; 32];
 
-/// Stands for the source, the id and the records of an event. The id alone does not do: if a sender gave
-/// one id to two events, the second would be lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Seen([u8; 32]);
+/// Stands for an event: its source and id, and what it says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    named: Digest,
+    content: Digest,
+}
+
+/// What came before with the id of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// The event itself.
+    Same,
+    /// One that says something else. If it were taken for the same, a sender that gives one id to two events
+    /// would lose the second.
+    Other,
+}
 
 /// Longer than the attempts of the senders that try longest (Svix, 28 hours).
 const REMEMBERED_FOR: Duration = Duration::from_hours(48);
@@ -28,29 +39,37 @@ impl Replays {
         Self(cache.time_to_live(REMEMBERED_FOR).build())
     }
 
-    pub(super) fn has(&self, event: Seen) -> bool {
-        self.0.contains_key(&event)
+    /// Returns what was recorded before under the id of an event.
+    pub(super) fn before(&self, event: Seen) -> Option<Before> {
+        let content = self.0.get(&event.named)?;
+        Some(if content == event.content {
+            Before::Same
+        } else {
+            Before::Other
+        })
     }
 
     /// Remembers an event. Call this only once its records are durable.
     pub(super) fn remember(&self, event: Seen) {
-        self.0.insert(event, ());
+        self.0.insert(event.named, event.content);
     }
 }
 
 impl Seen {
-    /// Returns `None` for an effect that leaves no records.
-    pub(super) fn of(source: &str, id: &str, effect: &Effect) -> Option<Self> {
-        let (Effect::Record(drafts) | Effect::RecordLater(drafts, _)) = effect else {
-            return None;
-        };
-        let records = serde_json::to_vec(drafts).ok()?;
-        let mut context = Context::new(&SHA256);
-        for part in [source.as_bytes(), id.as_bytes(), &records] {
-            context.update(&part.len().to_le_bytes());
-            context.update(part);
+    pub(super) fn of(source: &str, id: &str, content: &[u8]) -> Self {
+        let mut named = Context::new(&SHA256);
+        // A source's name has no line break.
+        for part in [source, "\n", id] {
+            named.update(part.as_bytes());
         }
-        let digest = context.finish();
-        digest.as_ref().first_chunk().copied().map(Self)
+        Self {
+            named: whole(named.finish()),
+            content: whole(digest::digest(&SHA256, content)),
+        }
     }
+}
+
+fn whole(digest: digest::Digest) -> Digest {
+    let bytes = digest.as_ref().first_chunk().copied();
+    bytes.expect("SHA-256 has 32 bytes")
 }

@@ -18,14 +18,15 @@ pub struct SourceConfig {
     /// The last part of the path, in `a`–`z`, `0`–`9` and `-`. It also stands in logs, metrics and
     /// records.
     pub name: String,
-    /// What the sender speaks: `fusionauth`, or `{ fusionauth: { … } }` with options.
+    /// What the sender speaks: the name of a format such as `fusionauth`, or
+    /// `{ fusionauth: { … } }` with options.
     #[serde(deserialize_with = "formats::deserialize")]
     #[schemars(schema_with = "formats::schema")]
     pub format: Format,
     /// The issuer whose tokens this sender may revoke, exactly as in `issuers`. Of an issuer with
     /// `tenants`, one tenant's: the pattern with the tenant filled in.
     pub issuer: String,
-    /// How the sender proves who it is.
+    /// How the sender proves who it is. Formats whose events are signed tokens need nothing here.
     #[serde(default)]
     pub auth: auth::Config,
     /// In place of `event_listener.record_timeout`, for this sender.
@@ -46,7 +47,8 @@ pub struct ListenerConfig {
     pub body_timeout: Span,
     /// How long checking and recording an event may take before the sender is told to try again.
     /// The event is recorded all the same, if that is possible. Keep it below the sender's own time
-    /// limit: most senders never try again. Default: by the format, `1500ms` for `fusionauth`.
+    /// limit: most senders never try again. Default: by the format, `800ms` for `shared-signals`,
+    /// `2500ms` for `global-token-revocation`, `1500ms` for the others.
     pub record_timeout: Option<Span>,
     /// How many events are handled at once; more get 503. Read at start.
     pub max_in_flight: usize,
@@ -104,6 +106,14 @@ pub fn check(sources: &[SourceConfig], errors: &mut ConfigErrors) {
 }
 
 impl SourceConfig {
+    /// Returns the issuer that signs its events, if that is not the issuer of the tokens, after the
+    /// path of the field that names it.
+    #[must_use]
+    pub fn signer(&self) -> Option<(String, &str)> {
+        let signer = self.format.dialect().signer();
+        signer.map(|(field, issuer)| (format!("format.{field}"), issuer))
+    }
+
     fn check(&self, errors: &mut ConfigErrors) {
         if !is_name(&self.name) {
             errors.push("name", "must have 1 to 64 characters of a-z, 0-9 and -");

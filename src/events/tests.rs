@@ -1,10 +1,12 @@
 mod authentication;
 mod backchannel_logout;
 mod configuration;
+mod global_token_revocation;
 mod http_rules;
 mod later;
 mod provider;
 mod replays;
+mod shared_signals;
 mod signatures;
 mod sockets;
 

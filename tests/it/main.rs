@@ -25,6 +25,7 @@ mod config;
 mod documents;
 mod durability;
 mod edge;
+mod events;
 mod fault;
 mod harness;
 mod log_contract;

@@ -187,6 +187,12 @@ impl Credentials {
         holds.then_some(Admitted { is_known })
     }
 
+    /// Returns whether the id of a proof is about the very body. A bearer token is not, so whoever got
+    /// hold of one could send another body with it.
+    pub(super) const fn id_covers_body(&self) -> bool {
+        !matches!(&self.seal, Seal::Token(_, rules) if matches!(rules.place, Place::Bearer))
+    }
+
     /// Checks what proves the body.
     ///
     /// # Errors

@@ -19,12 +19,10 @@ use crate::events::payload::{self, Id, NumericDate};
 #[derive(Clone, Copy, Debug)]
 pub(in crate::events) enum Place {
     /// The body is the JWT.
-    #[expect(dead_code, reason = "for shared signals")]
     Body,
     /// A field of the body, which is a form.
     Field(&'static str),
     /// `Authorization: Bearer` (RFC 6750 §2.1).
-    #[expect(dead_code, reason = "for global token revocation")]
     Bearer,
 }
 
@@ -36,6 +34,8 @@ pub(in crate::events) struct Rules {
     pub(in crate::events) types: Types,
     /// `iss`, and whose keys sign. `None`: the issuer of the source.
     pub(in crate::events) issuer: Option<String>,
+    /// `sub`, if it matters.
+    pub(in crate::events) subject: Option<String>,
     /// One of these must be in `aud`.
     pub(in crate::events) audiences: Vec<String>,
     /// How long after its `iat` it is taken.
@@ -99,6 +99,9 @@ impl Rules {
         if !audiences.iter().any(is_ours) {
             let expected = self.audiences.join(" or ");
             return refused("aud", format!("expected {expected}"));
+        }
+        if self.subject.is_some() && claims.sub.as_deref() != self.subject.as_deref() {
+            return refused("sub", "is not the configured one".to_owned());
         }
         for (name, is_absent) in [
             ("sub", claims.sub.is_none()),

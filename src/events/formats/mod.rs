@@ -1,7 +1,9 @@
 //! The formats: a folder each, and a line each in the table below.
 
 pub mod fusionauth;
+pub mod global_token_revocation;
 pub mod oidc_backchannel_logout;
+pub mod shared_signals;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,8 +40,12 @@ macro_rules! formats {
 formats! {
     /// FusionAuth's webhooks.
     "fusionauth" => FusionAuth(fusionauth::Config);
+    /// Global Token Revocation (draft-parecki-oauth-global-token-revocation), Okta's Universal Logout.
+    "global-token-revocation" => GlobalTokenRevocation(global_token_revocation::Config);
     /// OpenID Connect Back-Channel Logout 1.0.
     "oidc-backchannel-logout" => OidcBackchannelLogout(oidc_backchannel_logout::Config);
+    /// Security event tokens of the Shared Signals Framework 1.0, pushed (RFC 8935).
+    "shared-signals" => SharedSignals(shared_signals::Config);
 }
 
 impl Format {

@@ -188,20 +188,33 @@ fn limits_have_limits() {
 }
 
 #[test]
-fn the_examples_in_the_guide_are_sound() {
+fn the_examples_in_the_guides_are_sound() {
     #[derive(serde::Deserialize)]
     struct File {
         events: Vec<SourceConfig>,
     }
-    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/events/fusionauth.md");
-    let guide = std::fs::read_to_string(guide).unwrap();
-    let examples: Vec<_> = guide.split("```yaml").skip(1).collect();
-    assert_eq!(examples.len(), 2);
-    for example in examples {
-        let yaml = example.split("```").next().unwrap();
-        let file: File = serde_saphyr::from_str(yaml).unwrap();
-        assert_eq!(problems_of(&file.events), Vec::<String>::new());
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
+    let pages = ["events", "providers"]
+        .iter()
+        .flat_map(|place| std::fs::read_dir(format!("{docs}/{place}")).unwrap());
+    let mut found = 0;
+    for page in pages {
+        let path = page.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for example in text.split("```yaml").skip(1) {
+            let yaml = example.split("```").next().unwrap();
+            if !yaml.trim_start().starts_with("events:") {
+                continue;
+            }
+            let file: Result<File, _> = serde_saphyr::from_str(yaml);
+            let file = file.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let problems = problems_of(&file.events);
+            assert_eq!(problems, Vec::<String>::new(), "{}", path.display());
+            found += 1;
+        }
     }
+    assert!(found >= 9, "{found}");
+    let guide = std::fs::read_to_string(format!("{docs}/events/fusionauth.md")).unwrap();
     for kind in fusionauth::Kind::ALL {
         let name = kind
             .as_str()

@@ -62,7 +62,15 @@ pub(super) fn source(config: &Value) -> SourceConfig {
     serde_saphyr::from_str(&config.to_string()).unwrap()
 }
 
-/// A receiver of one source at `now` seconds, with the keys of [`ISSUER`] at hand.
+/// What `check-config` says about a source.
+pub(super) fn problems(config: &Value) -> Vec<String> {
+    let mut errors = crate::core::config_error::ConfigErrors::new();
+    check(&[source(config)], &mut errors);
+    let found = errors.into_vec();
+    found.iter().map(ToString::to_string).collect()
+}
+
+/// A receiver of one source, with the keys of [`ISSUER`] at hand.
 pub(super) fn door_of(config: &Value) -> Door {
     door_at(config, ISSUER, &jwks(), NOW)
 }

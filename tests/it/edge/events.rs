@@ -129,6 +129,8 @@ async fn too_much_is_not_read() {
         .config(|config| config["event_listener"] = json!({ "body_limit": "8KiB" }))
         .start()
         .await;
+    // Issued before the event.
+    let alice = world.idp.token("alice").sign();
     let mut body = locks("alice");
     body["event"]["user"]["data"] = json!("x".repeat(9000));
     let (status, text) = post(&world, json_body(body.to_string())).await;
@@ -140,7 +142,7 @@ async fn too_much_is_not_read() {
     body["event"]["user"]["data"] = json!("x".repeat(7000));
     let (status, text) = post(&world, json_body(body.to_string())).await;
     assert_eq!(status, 200, "{text}");
-    on_both_doors(&world, &world.idp.token("alice").sign(), 401, "it fits").await;
+    on_both_doors(&world, &alice, 401, "it fits").await;
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ fn payload_value(name: &str) -> Value {
 fn drafts(outcome: Outcome) -> Vec<Draft> {
     match outcome.effect {
         Effect::Record(drafts) | Effect::RecordLater(drafts, _) => drafts,
-        Effect::RefetchKeys | Effect::Nothing => Vec::new(),
+        Effect::RefetchKeys | Effect::Unresolved(_) | Effect::Nothing => Vec::new(),
     }
 }
 

@@ -5,8 +5,6 @@ mod mapping;
 
 use std::time::Duration;
 
-use http::StatusCode;
-
 use crate::core::config_error::ConfigErrors;
 use crate::events::answer::{Answers, Failures};
 use crate::events::auth::{Place, Proof, Rules, Types};
@@ -38,6 +36,7 @@ impl Dialect for Config {
                 may_be_absent: self.allow_untyped,
             },
             issuer: None,
+            subject: None,
             audiences: self.clients.clone(),
             max_age: self.max_age.0,
             required: if self.require_exp {
@@ -50,8 +49,8 @@ impl Dialect for Config {
 
     fn answers(&self) -> Answers {
         Answers {
-            success: StatusCode::OK,
             failures: Failures::OpenId,
+            ..Answers::default()
         }
     }
 
