@@ -83,8 +83,7 @@ async fn bind(
 
 impl Parts {
     pub(super) async fn build(config: &Config) -> Result<Self, String> {
-        let clock = Clock::system();
-        let readiness = Readiness::default();
+        let (clock, readiness) = (Clock::system(), Readiness::default());
         let mut registry = Registry::with_prefix("portcullis");
         let listeners = Listeners::bind(config, &mut registry).await?;
         let revocations = revocation::open(
@@ -106,23 +105,17 @@ impl Parts {
             revocations.horizon,
             Arc::new(verify::Metrics::register(&mut registry)),
         )
+        .map(Arc::new)
         .map_err(|errors| sentence(&errors.into_vec()))?;
-        let verifier = Arc::new(verifier);
-        let gate = Gate {
-            readiness: readiness.clone(),
-            policy: config.policy.clone(),
-            sources: token::Sources::new(&config.token),
-            verifier: Arc::clone(&verifier),
-            revocations: revocations.reader,
-            metrics: Arc::new(gate::Metrics::register(&mut registry)),
-        };
-        let answers = Answers::new(&config.answer, token::Sources::new(&config.token));
-        let doors = Doors::new(
-            Arc::new(ArcSwap::from_pointee(Generation { gate, answers })),
-            &config.doors,
-            readiness.clone(),
+        let generation = generation(
+            config,
+            &readiness,
+            &verifier,
+            revocations.reader,
             &mut registry,
         );
+        let generation = Arc::new(ArcSwap::from_pointee(generation));
+        let doors = Doors::new(generation, &config.doors, readiness.clone(), &mut registry);
         let record: Arc<dyn events::Record> = Arc::new(Recorder(revocations.writer));
         let later = events::Later::open(revocations.keep, Arc::clone(&record), clock.clone());
         let later = Arc::new(later);
@@ -179,6 +172,27 @@ impl Parts {
             let served = events::serve(listener, places, receiver, doors.shutdown());
             doors.spawn_on("the event listener", ok(served), yielding);
         }
+    }
+}
+
+/// Returns what the doors swap as a whole: the gate and how its decisions are answered.
+fn generation(
+    config: &Config,
+    readiness: &Readiness,
+    verifier: &Arc<Verifier>,
+    revocations: revocation::Reader,
+    registry: &mut Registry,
+) -> Generation {
+    Generation {
+        gate: Gate {
+            readiness: readiness.clone(),
+            policy: config.policy.clone(),
+            sources: token::Sources::new(&config.token),
+            verifier: Arc::clone(verifier),
+            revocations,
+            metrics: Arc::new(gate::Metrics::register(registry)),
+        },
+        answers: Answers::new(&config.answer, token::Sources::new(&config.token)),
     }
 }
 

@@ -1,24 +1,18 @@
 //! The command line: one file for each command.
 
 mod check_config;
+mod common;
 mod export;
 mod import;
 mod proxy_config;
 mod schema;
 mod serve;
 
-use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config};
-
-/// The command succeeded.
-const OK: u8 = 0;
-/// The configuration is invalid or the command failed. clap exits with 2 for a wrong command line.
-const FAILED: u8 = 1;
+use common::{ConfigFile, FAILED, OK, Output, blocking, complain, print, tell};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -57,66 +51,4 @@ impl Cli {
         };
         ExitCode::from(code)
     }
-}
-
-/// Where the configuration is.
-#[derive(Args, Debug)]
-struct ConfigFile {
-    /// The configuration file
-    #[arg(
-        short = 'c',
-        long = "config",
-        value_name = "FILE",
-        env = "PORTCULLIS_CONFIG",
-        hide_env_values = true,
-        default_value = "portcullis.yaml"
-    )]
-    path: PathBuf,
-}
-
-impl ConfigFile {
-    /// Loads the configuration. Prints its mistakes and returns the exit code if there are any.
-    fn load(&self) -> Result<Config, u8> {
-        config::load(&self.path).map_err(|report| complain(&report.to_string()))
-    }
-}
-
-/// The format of a result.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-}
-
-/// Writes a result to the standard output. A closed pipe, as in `portcullis schema | head`, is no
-/// failure.
-fn print(text: &str) -> u8 {
-    written(writeln!(io::stdout().lock(), "{}", text.trim_end()))
-}
-
-/// Writes a message to the standard error.
-fn tell(text: &str) -> u8 {
-    written(writeln!(io::stderr().lock(), "{text}"))
-}
-
-/// Writes an error message and returns the exit code.
-fn complain(text: &str) -> u8 {
-    tell(text);
-    FAILED
-}
-
-fn written(result: io::Result<()>) -> u8 {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => FAILED,
-        _ => OK,
-    }
-}
-
-/// Runs a future to its end.
-fn blocking<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let runtime = tokio::runtime::Runtime::new();
-    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
-    runtime.block_on(work)
 }

@@ -1,6 +1,7 @@
 //! The clocks. All time comes from here, so that tests can set it.
 
 mod jump;
+mod moment;
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,93 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jump::Jumps;
-
-/// A moment in **milliseconds** since the Unix epoch. JWT times are in seconds: convert at the
-/// edge with [`UnixMillis::from_seconds`] and [`UnixMillis::seconds`].
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    serde::Serialize,
-    serde::Deserialize,
-)]
-#[serde(transparent)]
-pub struct UnixMillis(pub u64);
-
-impl UnixMillis {
-    /// Later than any time that a token or an event can name.
-    pub const MAX: Self = Self(u64::MAX);
-
-    /// Returns the first millisecond of a second.
-    #[must_use]
-    pub const fn from_seconds(seconds: u64) -> Self {
-        Self(seconds.saturating_mul(1000))
-    }
-
-    /// Returns the whole second.
-    #[must_use]
-    pub const fn seconds(self) -> u64 {
-        self.0 / 1000
-    }
-
-    /// Adds a span. Saturates.
-    #[must_use]
-    pub fn plus(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(millis(span)))
-    }
-
-    /// Subtracts a span. Stops at the epoch.
-    #[must_use]
-    pub fn minus(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(millis(span)))
-    }
-
-    /// Returns how long ago `earlier` was; zero if it is in the future.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
-    }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn signed_millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// A point in time on two clocks, for [`Clock::since`]. Ordered by the boot clock first, because the wall
-/// clock may be set back.
-///
-/// The boot clock (`CLOCK_BOOTTIME`) never steps and counts the time that a suspended machine
-/// sleeps. It stops while a virtual machine is frozen and restored from a snapshot; the wall clock
-/// shows that gap as soon as it is set right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment {
-    /// Milliseconds since the boot.
-    boot: i64,
-    /// Milliseconds since the Unix epoch.
-    wall: i64,
-}
-
-impl Moment {
-    /// Returns the moment `span` earlier. Saturates.
-    #[must_use]
-    pub fn minus(self, span: Duration) -> Self {
-        let span = signed_millis(span);
-        Self {
-            boot: self.boot.saturating_sub(span),
-            wall: self.wall.saturating_sub(span),
-        }
-    }
-}
+use moment::millis;
+pub use moment::{Moment, UnixMillis};
 
 /// Where the current time comes from. Clones share the hands of a manual clock, and what was seen of
 /// jumps.
@@ -161,10 +77,51 @@ impl Clock {
     /// clock that was set forward makes `then` look older than it is, never younger.
     #[must_use]
     pub fn since(&self, then: Moment) -> Duration {
-        let now = self.moment();
-        let boot = now.boot.saturating_sub(then.boot);
-        let wall = now.wall.saturating_sub(then.wall);
-        Duration::from_millis(boot.max(wall).try_into().unwrap_or(0))
+        self.moment().since(then)
+    }
+
+    /// Returns by how many milliseconds the wall clock jumped; negative if it was set back. Returns 0
+    /// if it did not jump, or if the new time is believed.
+    #[must_use]
+    pub fn jumped(&self) -> i64 {
+        self.jumps.seen(self.moment())
+    }
+
+    /// Returns the time to forget by: that of the wall clock, or the time without the jump if that is
+    /// earlier.
+    #[must_use]
+    pub fn steady_now(&self) -> UnixMillis {
+        // In this order: a jump in between makes the result too early, never too late.
+        let now = self.now();
+        UnixMillis(now.0.saturating_sub(self.jumped().max(0).unsigned_abs()))
+    }
+
+    /// Returns what the wall clock would show if it had not jumped; `None` unless it is in doubt.
+    #[must_use]
+    pub fn without_jump(&self) -> Option<UnixMillis> {
+        let jumped = self.jumped();
+        let now = self.now().0;
+        (jumped != 0).then(|| UnixMillis(now.saturating_add_signed(-jumped)))
+    }
+
+    /// Takes note of what another machine's clock shows. If that is about the new time, the new time is
+    /// believed. If it is about the old one, the hour begins anew. Otherwise it is no evidence.
+    pub fn heard(&self, there: UnixMillis) {
+        if let Some(old) = self.without_jump() {
+            self.jumps.heard(there, old, self.moment());
+        }
+    }
+
+    /// Takes note of when a trusted issuer made a token. The token may be old, so it can only confirm a
+    /// jump forward. Costs next to nothing while nothing is in doubt.
+    pub fn heard_of_issue(&self, issued_at: UnixMillis) {
+        if self.jumps.in_doubt()
+            && let (Some(old), now) = (self.without_jump(), self.now())
+            && old < now
+            && issued_at.0 > old.0.midpoint(now.0)
+        {
+            self.heard(issued_at);
+        }
     }
 
     /// Sets the wall clock of a manual clock, forward or back, as an operator, NTP or a restored

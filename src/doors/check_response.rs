@@ -20,8 +20,8 @@ use envoy_types::pb::google::rpc::Status;
 use memchr::memmem;
 use prost::Message;
 
-use super::answer::{Challenge, Refusal};
 use super::identity::Identity;
+use super::refusal::{Challenge, Refusal};
 use crate::core::reason::Reason;
 use crate::core::token::Stripped;
 use crate::gate::{DecisionId, Denial};

@@ -31,8 +31,9 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answers, Refusal};
+use super::answer::Answers;
 use super::exchange::Exchange;
+use super::refusal::Refusal;
 use super::{Check, Doors, serve};
 use crate::core::reason::Reason;
 use crate::core::request::{Found, Headers, Request, target_of};

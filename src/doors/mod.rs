@@ -16,6 +16,7 @@ pub mod forward_auth;
 mod health;
 pub mod identity;
 pub mod metrics;
+mod refusal;
 pub mod serve;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The gate: find the token, verify it, look it up, decide. Every door calls [`Gate::check`].
 
+mod decision;
 mod denial;
 mod id;
 mod metrics;
@@ -9,62 +10,16 @@ pub(crate) mod testing;
 use std::sync::Arc;
 
 use crate::core::readiness::Readiness;
-use crate::core::reason::{Detail, Reason, Rejection};
+use crate::core::reason::{Reason, Rejection};
 use crate::core::request::Request;
 use crate::core::token;
 use crate::policy::{Policy, Tokens};
-use crate::revocation::{Clear, Reader, Standing};
-use crate::verify::{Verified, Verifier};
+use crate::revocation::{Reader, Standing};
+use crate::verify::Verifier;
 
+pub use decision::{Bypass, Decision, Denial, Permit};
 pub use id::DecisionId;
 pub use metrics::Metrics;
-
-/// The answer to one request. There is no default, and only this module can build the two kinds
-/// that let a request pass.
-#[derive(Debug)]
-pub enum Decision {
-    Permit(Permit),
-    Bypass(Bypass),
-    Deny(Denial),
-}
-
-/// The request has a good token: verified, looked up, not revoked.
-#[derive(Debug)]
-pub struct Permit {
-    pub id: DecisionId,
-    /// Where the request holds its token.
-    pub carriers: token::Carriers,
-    verified: Arc<Verified>,
-    _looked_up: Clear,
-}
-
-impl Permit {
-    #[must_use]
-    pub fn verified(&self) -> &Verified {
-        &self.verified
-    }
-}
-
-/// The route needs no token, and there was none or it was ignored. Nothing is known about the
-/// client.
-#[derive(Debug)]
-#[expect(
-    clippy::manual_non_exhaustive,
-    reason = "not even the rest of this crate may build one"
-)]
-pub struct Bypass {
-    pub id: DecisionId,
-    _built_here: (),
-}
-
-/// The request must not pass.
-#[derive(Clone, Debug)]
-pub struct Denial {
-    pub id: DecisionId,
-    pub reason: Reason,
-    /// For operators only.
-    pub detail: Option<Arc<Detail>>,
-}
 
 /// Everything that a decision depends on.
 #[derive(Debug)]

@@ -20,6 +20,9 @@ use crate::core::lifetime::{Bounds, Change, Current, History, Lifetimes};
 use super::record::{Action, Revocation, Target, Terms, View};
 use super::retention::{Issuer, Retention};
 
+/// The longest time until every replica has read a new record of an engine's log.
+pub(super) const SPREAD: Duration = Duration::from_mins(1);
+
 /// What the records of changes have where those of events name their source and cause.
 const SOURCE: &str = "portcullis";
 const CAUSE: &str = "max_token_lifetime";

@@ -43,10 +43,8 @@ use crate::core::kv::KeyValueStore;
 use crate::core::lifetime::Current;
 use crate::core::readiness::Readiness;
 
+use history::SPREAD;
 use patience::Patience;
-
-/// The longest time until every replica has read a new record of an engine's log.
-const SPREAD: Duration = Duration::from_mins(1);
 
 /// What the rest of the program needs.
 pub struct Parts {

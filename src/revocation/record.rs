@@ -100,36 +100,6 @@ pub struct Revocation {
     pub original: Option<Box<[u8]>>,
 }
 
-impl Draft {
-    /// Fixes the times at receipt, so that one wrong clock cannot lock an issuer out for ever.
-    ///
-    /// `occurred_at` only orders events and lifts; it is trusted no further than `leeway` past
-    /// ours. A cut-off is kept as the sender said it, or the revocation would miss tokens that it
-    /// means, but reaches no further than a token's life from now: see [`Terms::latest_issue`].
-    #[must_use]
-    pub fn receive(self, now: UnixMillis, terms: &Terms) -> Revocation {
-        let occurred_at = self.occurred_at.min(now.plus(terms.leeway));
-        let latest_issue = terms.latest_issue(now);
-        let latest_end = latest_issue.plus(terms.longest_life).plus(terms.leeway);
-        let mut record = Revocation {
-            id: self.id,
-            target: self.target,
-            action: self.action,
-            issued_at_or_before: self.issued_at_or_before.map(|at| at.min(latest_issue)),
-            expires_at_or_before: self.expires_at_or_before.map(|at| at.min(latest_end)),
-            occurred_at,
-            forget_after: UnixMillis::default(),
-            source: self.source,
-            cause: self.cause,
-            received_at: now,
-            bounds: None,
-            original: None,
-        };
-        record.forget_after = terms.forget_after(&record);
-        record
-    }
-}
-
 /// A log entry that this version cannot act on. It is never skipped: a revocation that is not
 /// understood is a revocation that is not enforced.
 #[derive(Debug, thiserror::Error)]
@@ -140,23 +110,6 @@ pub enum Unreadable {
     Action(u64),
     #[error("the claim {0:?} is named twice")]
     ClaimTwice(String),
-}
-
-impl Revocation {
-    /// The log's bytes (`proto/portcullis/v1/revocation.proto`): those that it was read from, where they
-    /// say more than this version understands.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        View::from(self).encode()
-    }
-
-    /// Reads what [`Revocation::encode`] wrote, also in a later version that added fields.
-    ///
-    /// # Errors
-    /// When the bytes are no such message, or ask for what this version does not know.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        View::decode(bytes).map(|record| record.to_owned())
-    }
 }
 
 #[cfg(test)]

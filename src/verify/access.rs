@@ -3,14 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Certificate, Client, Identity, RequestBuilder};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, RequestBuilder};
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
 use url::{Origin, Url};
 
-use super::fetch::{chain, client, is_loopback};
 use super::key_config::JwksConfig;
-use super::origin::read_file;
+use super::safe_url::is_loopback;
 use crate::core::units::Bytes;
+
+/// A fetch with more redirects fails.
+const MOST_REDIRECTS: usize = 3;
 
 /// The clients that all issuers share.
 #[derive(Clone, Debug)]
@@ -30,6 +34,27 @@ impl Clients {
             direct: client().no_proxy().build().map_err(failed)?,
         })
     }
+}
+
+/// Returns a client builder with what every fetch needs.
+fn client() -> ClientBuilder {
+    Client::builder()
+        .redirect(Policy::custom(follow))
+        .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
+}
+
+/// Follows redirects to the same server only.
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let Some(first) = attempt.previous().first() else {
+        return attempt.stop();
+    };
+    if first.origin() != attempt.url().origin() {
+        return attempt.error("a redirect to another host");
+    }
+    if attempt.previous().len() > MOST_REDIRECTS {
+        return attempt.error("too many redirects");
+    }
+    attempt.follow()
 }
 
 /// The texts of the authorities, and of the certificate and its key.
@@ -145,6 +170,26 @@ async fn bearer_token(path: &Path) -> Result<HeaderValue, String> {
         .map_err(|_| format!("{} holds no bearer token", path.display()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Reads a file of limited size.
+pub(super) async fn read_file(path: &Path, max_size: Bytes) -> Result<Vec<u8>, String> {
+    let fail = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
+    let file = tokio::fs::File::open(path).await.map_err(fail)?;
+    let mut text = Vec::new();
+    let mut bounded = file.take(max_size.0 + 1);
+    bounded.read_to_end(&mut text).await.map_err(fail)?;
+    if text.len() > max_size.len() {
+        return Err(format!("{} is larger than {max_size}", path.display()));
+    }
+    Ok(text)
+}
+
+/// Returns an error's text with its causes: reqwest's own text ends at "error sending request".
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<_> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
 #[cfg(test)]

@@ -1,43 +1,19 @@
 //! Tokens that were seen before. A cache, and never the truth: whatever it holds of a good token is
 //! judged again by the clock, the horizon and the state of the key that verified it.
 
-use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest::{self, SHA256, SHA256_OUTPUT_LEN};
 use moka::Expiry;
 use moka::sync::Cache;
 
-use super::Verified;
 use super::config::CacheConfig;
-use super::memo::Memo;
+use super::fingerprint::Fingerprint;
+use super::memo::{Memo, Weigh};
+use super::verified::Verified;
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::reason::{Reason, Rejection};
-use crate::core::token::Token;
-
-/// Stands for the whole text of a token. Anything that is easier to collide would let those who
-/// send tokens be taken for somebody else; the text itself would be most of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint([u8; SHA256_OUTPUT_LEN]);
-
-/// Any part of a digest finds its place in a table as well as the whole does; all of it is compared
-/// there. The table's hasher is keyed, so nobody can aim at a place.
-impl Hash for Fingerprint {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let (part, _) = self.0.split_first_chunk().expect("SHA-256 has 32 bytes");
-        state.write_u64(u64::from_le_bytes(*part));
-    }
-}
-
-impl Fingerprint {
-    pub(super) fn of(token: Token<'_>) -> Self {
-        let digest = digest::digest(&SHA256, token.expose().as_bytes());
-        let bytes = digest.as_ref().first_chunk().copied();
-        Self(bytes.expect("SHA-256 has as many bytes"))
-    }
-}
 
 /// What is known of tokens by their fingerprints. Good ones are bounded by bytes; a full cache
 /// costs signature checks and nothing else. Refused ones are kept apart, so that bad tokens drive
@@ -86,10 +62,8 @@ impl KnownTokens {
     /// A memo for a token that will be inserted.
     pub(super) fn memo(&self, token: Fingerprint) -> Memo {
         self.0.as_ref().map_or_else(Memo::default, |caches| {
-            Memo::at(Home {
-                caches: Arc::downgrade(caches),
-                token,
-            })
+            let caches: Weak<dyn Weigh> = Arc::<Caches>::downgrade(caches);
+            Memo::at(caches, token)
         })
     }
 
@@ -127,27 +101,11 @@ impl KnownTokens {
     }
 }
 
-/// The place of a token in the cache.
-pub(super) struct Home {
-    caches: Weak<Caches>,
-    token: Fingerprint,
-}
-
-impl Home {
-    /// Counts the bytes of the entry anew: an entry is weighed when it is inserted.
-    pub(super) fn weigh_again(&self) {
-        let Some(caches) = self.caches.upgrade() else {
-            return;
-        };
-        if let Some(verified) = caches.good.get(&self.token) {
-            caches.good.insert(self.token, verified);
+impl Weigh for Caches {
+    fn weigh_again(&self, token: Fingerprint) {
+        if let Some(verified) = self.good.get(&token) {
+            self.good.insert(token, verified);
         }
-    }
-}
-
-impl std::fmt::Debug for Home {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Home").finish_non_exhaustive()
     }
 }
 
@@ -219,6 +177,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::core::token::Token;
     use crate::core::units::Bytes;
     use crate::verify::Claims;
 

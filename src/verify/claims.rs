@@ -6,11 +6,9 @@ mod payload;
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use path::Steps;
 pub use path::{BadPath, ClaimPath};
-pub use payload::Payload;
+pub use payload::{Payload, Values};
 
 /// The claims of one token. A value of this type exists only after every check of `verify` passed.
 #[derive(Clone)]
@@ -33,10 +31,6 @@ pub struct Claims {
     /// The whole payload.
     pub all: Payload,
 }
-
-/// The texts that a revocation compares with: one for a scalar claim, one per scalar item of an
-/// array.
-pub type Values<'a> = SmallVec<[&'a str; 4]>;
 
 impl Claims {
     /// Returns the values of a claim. A claim that is `null` counts as absent; an object has no

@@ -5,10 +5,11 @@ use tokio::time::timeout;
 
 use super::access::{Access, Clients};
 use super::config::IssuerConfig;
-use super::fetch::{fetch, safe_url};
+use super::fetch::fetch;
 use super::key_config::KeysConfig;
 use super::origin::well_known;
 use super::profile::Profile;
+use super::safe_url::safe_url;
 
 const AUTHORIZE: &str = "authorization_endpoint";
 const USERINFO: &str = "userinfo_endpoint";

@@ -1,18 +1,14 @@
 //! Fetches documents over HTTP, within limits, from addresses that can be trusted with keys.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, CONTENT_ENCODING};
-use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, ClientBuilder, Response, StatusCode};
-use url::{Host, Url};
+use reqwest::{Response, StatusCode};
+use url::Url;
 
-use super::access::Access;
+use super::access::{Access, chain};
+use super::safe_url::without_query;
 use crate::core::units::Bytes;
-
-/// A fetch with more redirects fails.
-const MOST_REDIRECTS: usize = 3;
 
 /// The text of a key set, or of metadata.
 #[derive(Debug)]
@@ -20,27 +16,6 @@ pub(super) struct Obtained {
     pub text: Vec<u8>,
     /// `Cache-Control: max-age` less `Age`, without bounds; zero for `no-store` and `no-cache`.
     pub fresh_for: Option<Duration>,
-}
-
-/// Returns a client builder with what every fetch needs.
-pub(super) fn client() -> ClientBuilder {
-    Client::builder()
-        .redirect(Policy::custom(follow))
-        .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
-}
-
-/// Follows redirects to the same server only.
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let Some(first) = attempt.previous().first() else {
-        return attempt.stop();
-    };
-    if first.origin() != attempt.url().origin() {
-        return attempt.error("a redirect to another host");
-    }
-    if attempt.previous().len() > MOST_REDIRECTS {
-        return attempt.error("too many redirects");
-    }
-    attempt.follow()
 }
 
 /// Fetches a document of at most `max_size` bytes, measured after decompression. The caller limits
@@ -116,46 +91,6 @@ fn freshness(directive: &str) -> Option<Duration> {
     let seconds = name.eq_ignore_ascii_case("max-age").then_some(value)?;
     let seconds = seconds.trim_matches('"').parse().ok();
     seconds.map(Duration::from_secs)
-}
-
-/// The query may hold an API key.
-pub(super) fn without_query(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.to_string()
-}
-
-/// Returns an error's text with its causes: reqwest's own text ends at "error sending request".
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<_> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
-}
-
-/// Reads an address that keys may come from: https, or http where nobody can listen in.
-///
-/// # Errors
-/// What is wrong with it, as the end of a sentence.
-pub(super) fn safe_url(text: &str, allow_http: bool) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
-    if url.host().is_none() || !url.username().is_empty() || url.password().is_some() {
-        return Err("must have a host and no user name or password".to_owned());
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if allow_http || is_loopback(&url) => Ok(url),
-        "http" => Err("must be https; allow_http: true lifts this".to_owned()),
-        _ => Err("must be https".to_owned()),
-    }
-}
-
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        None => false,
-    }
 }
 
 #[cfg(test)]

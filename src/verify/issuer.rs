@@ -91,7 +91,7 @@ impl Issuer {
         let keyring = Arc::new(Keyring::new(terms, config.names()));
         let secret = config.secret.as_ref();
         let secret = secret
-            .map(|secret| SharedSecret::read(config, secret))
+            .map(|secret| SharedSecret::read(secret, config.listed_hmac()))
             .transpose();
         let secret = secret.map_err(|why| ("secret", why))?;
         let feed = feed(config, &keyring, client, shared, metrics).map_err(|why| ("jwks", why))?;

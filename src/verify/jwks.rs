@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 
 use super::algorithm::Algorithm;
 use super::json::{self, Json};
+use super::jwk::text;
 use super::key::{Key, Lease, Terms};
-use super::public::{Unusable, text};
+use super::public::Unusable;
 use crate::core::issuer::{TENANT, overlap};
 
 /// How many keys are tried for one token: each costs a signature check. More under one `kid` are

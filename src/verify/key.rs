@@ -7,7 +7,8 @@ use jsonwebtoken::DecodingKey;
 
 use super::algorithm::{Algorithm, Algorithms};
 use super::json::{Json, Object};
-use super::public::{Public, Unusable, member, text};
+use super::jwk::{member, public_key, text};
+use super::public::Unusable;
 use super::verifying_key::VerifyingKey;
 use crate::core::clock::UnixMillis;
 use crate::core::secret::Secret;
@@ -59,7 +60,7 @@ impl Key {
     ) -> Result<Self, Unusable> {
         is_for_verifying(jwk, terms.jwt_svid)?;
         let own = text(jwk, "alg")?.map(own_algorithm).transpose()?;
-        let public = Public::from_jwk(jwk)?;
+        let public = public_key(jwk)?;
         let of_type = public.algorithms().iter().copied();
         let algorithms: Algorithms = of_type
             .filter(|one| terms.algorithms.contains(*one) && own.is_none_or(|own| own == *one))

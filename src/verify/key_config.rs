@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::fetch::safe_url;
+use super::safe_url::safe_url;
 use crate::core::config_error::ConfigErrors;
 use crate::core::issuer::TENANT;
 use crate::core::units::{Bytes, Span};

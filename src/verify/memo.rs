@@ -2,10 +2,10 @@
 
 use std::any::Any;
 use std::fmt::Debug;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{OnceLock, Weak};
 
-use super::cache::Home;
+use super::fingerprint::Fingerprint;
 
 /// Something that a door makes from a token and keeps beside its claims, such as an encoded answer.
 pub trait Keepsake: Any + Debug + Send + Sync {
@@ -13,21 +13,27 @@ pub trait Keepsake: Any + Debug + Send + Sync {
     fn footprint(&self) -> usize;
 }
 
+/// A cache whose entries are weighed when they are inserted.
+pub(super) trait Weigh: Send + Sync {
+    /// Counts the bytes of an entry anew.
+    fn weigh_again(&self, token: Fingerprint);
+}
+
 /// Room for one keepsake. It is filled at a token's second check, so that a repeat token is not
 /// encoded again. Many tokens are seen only once, and the answer would be half of what the cache
 /// holds for each.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Memo {
     asked_before: AtomicBool,
     kept: OnceLock<Box<dyn Keepsake>>,
     /// Where the token is cached, to count the keepsake there.
-    home: Option<Home>,
+    home: Option<(Weak<dyn Weigh>, Fingerprint)>,
 }
 
 impl Memo {
-    pub(super) fn at(home: Home) -> Self {
+    pub(super) fn at(cache: Weak<dyn Weigh>, token: Fingerprint) -> Self {
         Self {
-            home: Some(home),
+            home: Some((cache, token)),
             ..Self::default()
         }
     }
@@ -45,14 +51,22 @@ impl Memo {
             None if !self.asked_before.swap(true, Ordering::Relaxed) => return None,
             None => {
                 let kept = self.kept.get_or_init(|| Box::new(make()));
-                if let Some(home) = &self.home {
-                    home.weigh_again();
+                if let Some((cache, token)) = &self.home
+                    && let Some(cache) = cache.upgrade()
+                {
+                    cache.weigh_again(*token);
                 }
                 kept
             }
         };
         let kept: &dyn Any = &**kept;
         kept.downcast_ref()
+    }
+}
+
+impl Debug for Memo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Memo").field(&self.kept).finish()
     }
 }
 

@@ -12,7 +12,9 @@ mod config;
 mod discover;
 mod feed;
 mod fetch;
+mod fingerprint;
 mod issuer;
+mod jwk;
 mod jwks;
 mod jws;
 mod kept;
@@ -27,12 +29,15 @@ mod public;
 mod refresh;
 mod requirement;
 mod rules;
+mod safe_url;
 mod secret_key;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod verified;
 mod verifying_key;
+mod window;
 
 pub use algorithm::Algorithm;
 pub use claims::Claims;
@@ -43,6 +48,7 @@ pub use memo::{Keepsake, Memo};
 pub use metrics::Metrics;
 pub use profile::Profile;
 pub use requirement::Requirement;
+pub use verified::Verified;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,44 +66,14 @@ use crate::core::lifetime::Current;
 use crate::core::readiness::Readiness;
 use crate::core::reason::{Reason, Rejection};
 use crate::core::token::Token;
-use cache::{Fingerprint, KnownTokens};
+use cache::KnownTokens;
 use claims::json;
 use feed::Shared;
+use fingerprint::Fingerprint;
 use issuer::{Issuer, Refusal};
 use jws::Jws;
-use key::Key;
 use origin::LazyClient;
-use rules::Window;
 use secret_key::SharedSecret;
-
-/// Verified claims. Only this module can make them.
-#[derive(Debug)]
-pub struct Verified {
-    pub claims: Claims,
-    /// A door's encoded answer to this token.
-    pub memo: Memo,
-    key: Arc<Key>,
-    window: Window,
-}
-
-#[cfg(test)]
-impl Verified {
-    /// Pretends that claims were verified, for tests of what comes after verification.
-    pub(crate) fn assumed(claims: Claims) -> Self {
-        let nothing = crate::core::secret::Secret::new("");
-        let key = Key::from_secret(&nothing, None, std::iter::empty().collect());
-        Self {
-            claims,
-            memo: Memo::default(),
-            key: Arc::new(key),
-            window: Window {
-                from: UnixMillis(0),
-                issued: UnixMillis(0),
-                until: UnixMillis::MAX,
-            },
-        }
-    }
-}
 
 /// Verifies tokens of every configured issuer.
 pub struct Verifier {

@@ -1,18 +1,18 @@
 //! Where an issuer's key set comes from: an address, the issuer's discovery document, or a file.
 
 use std::cell::LazyCell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 use url::Url;
 
-use super::access::{Access, Clients};
-use super::fetch::{Obtained, fetch, safe_url, without_query};
+use super::access::{Access, Clients, read_file};
+use super::fetch::{Obtained, fetch};
 use super::json::without_mark;
 use super::key_config::{JwksConfig, KeysConfig};
+use super::safe_url::{safe_url, without_query};
 use crate::core::units::Bytes;
 
 /// Set up when the first issuer needs it: files and inline sets work without TLS roots.
@@ -189,18 +189,6 @@ pub(super) fn well_known(issuer: &Url) -> [Url; 2] {
         at(format!("{path}/.well-known/openid-configuration")),
         at(format!("/.well-known/oauth-authorization-server{path}")),
     ]
-}
-
-pub(super) async fn read_file(path: &Path, max_size: Bytes) -> Result<Vec<u8>, String> {
-    let fail = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
-    let file = tokio::fs::File::open(path).await.map_err(fail)?;
-    let mut text = Vec::new();
-    let mut bounded = file.take(max_size.0 + 1);
-    bounded.read_to_end(&mut text).await.map_err(fail)?;
-    if text.len() > max_size.len() {
-        return Err(format!("{} is larger than {max_size}", path.display()));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::claims::ClaimPath;
-use super::config::IssuerConfig;
 use super::requirement::Requirement;
 
 /// A provider or a standard whose access tokens are known.
@@ -59,6 +58,92 @@ const GENERIC: Facts = Facts {
     audiences: "the name of your API, never the id of a client",
 };
 
+/// In the order of [`Profile`].
+static FACTS: [Facts; 10] = [
+    GENERIC,
+    // RFC 9068
+    Facts {
+        types: &["at+jwt"],
+        allow_untyped: false,
+        require: &[("sub", &[]), ("client_id", &[]), ("iat", &[]), ("jti", &[])],
+        client_claims: &["client_id"],
+        audiences: "the resource indicator of your API (RFC 8707)",
+        ..GENERIC
+    },
+    // Keycloak
+    Facts {
+        allow_untyped: false,
+        require: &[("typ", &["Bearer"])],
+        client_claims: &["azp", "client_id"],
+        audiences: "what an audience mapper of the client scope adds; without one it is \
+                    `account`, or nothing",
+        ..GENERIC
+    },
+    // Hydra
+    Facts {
+        allow_untyped: false,
+        require: &[("client_id", &[])],
+        client_claims: &["client_id"],
+        audiences: "what the client asks for by `audience`, which its registration allows",
+        ..GENERIC
+    },
+    // Tokens for entities (client credentials) have no `applicationId`.
+    // FusionAuth
+    Facts {
+        allow_untyped: false,
+        forbid: &[("nonce", &[])],
+        client_claims: &["applicationId"],
+        audiences: "the ids of the applications, or of the target entity; ID tokens have \
+                    the same",
+        ..GENERIC
+    },
+    // Auth0
+    Facts {
+        allow_untyped: false,
+        require: &[("azp|client_id", &[])],
+        forbid: &[("nonce", &[])],
+        client_claims: &["client_id", "azp"],
+        audiences: "the identifier of your API",
+        ..GENERIC
+    },
+    // Okta
+    Facts {
+        require: &[("cid", &[])],
+        client_claims: &["cid"],
+        audiences: "the audience of the custom authorization server, such as \
+                    `api://default`",
+        ..GENERIC
+    },
+    // Entra
+    Facts {
+        types: &["JWT"],
+        allow_untyped: false,
+        require: &[("azp|appid", &[])],
+        forbid: &[("nonce", &[])],
+        client_claims: &["azp", "appid"],
+        audiences: "the id of your API's registration (version 2.0), or its `api://…` URI \
+                    (version 1.0)",
+    },
+    // Cognito
+    Facts {
+        types: &["JWT"],
+        require: &[("token_use", &["access"])],
+        client_claims: &["client_id"],
+        audiences: "none unless the client asks for a resource: set `any_audience: true` \
+                    and `allowed_clients`",
+        ..GENERIC
+    },
+    // `nbf` is in access tokens only, `azp` in ID tokens only.
+    // Spring
+    Facts {
+        require: &[("nbf", &[])],
+        forbid: &[("azp", &[])],
+        client_claims: &["client_id"],
+        audiences: "the ids of the clients; ID tokens have the same",
+        ..GENERIC
+    },
+];
+
 /// The name in the configuration.
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,87 +152,13 @@ impl fmt::Display for Profile {
 }
 
 impl Profile {
-    const fn facts(self) -> Facts {
-        match self {
-            Self::Generic => GENERIC,
-            Self::Rfc9068 => Facts {
-                types: &["at+jwt"],
-                allow_untyped: false,
-                require: &[("sub", &[]), ("client_id", &[]), ("iat", &[]), ("jti", &[])],
-                client_claims: &["client_id"],
-                audiences: "the resource indicator of your API (RFC 8707)",
-                ..GENERIC
-            },
-            Self::Keycloak => Facts {
-                allow_untyped: false,
-                require: &[("typ", &["Bearer"])],
-                client_claims: &["azp", "client_id"],
-                audiences: "what an audience mapper of the client scope adds; without one it is \
-                            `account`, or nothing",
-                ..GENERIC
-            },
-            Self::Hydra => Facts {
-                allow_untyped: false,
-                require: &[("client_id", &[])],
-                client_claims: &["client_id"],
-                audiences: "what the client asks for by `audience`, which its registration allows",
-                ..GENERIC
-            },
-            // Tokens for entities (client credentials) have no `applicationId`.
-            Self::FusionAuth => Facts {
-                allow_untyped: false,
-                forbid: &[("nonce", &[])],
-                client_claims: &["applicationId"],
-                audiences: "the ids of the applications, or of the target entity; ID tokens have \
-                            the same",
-                ..GENERIC
-            },
-            Self::Auth0 => Facts {
-                allow_untyped: false,
-                require: &[("azp|client_id", &[])],
-                forbid: &[("nonce", &[])],
-                client_claims: &["client_id", "azp"],
-                audiences: "the identifier of your API",
-                ..GENERIC
-            },
-            Self::Okta => Facts {
-                require: &[("cid", &[])],
-                client_claims: &["cid"],
-                audiences: "the audience of the custom authorization server, such as \
-                            `api://default`",
-                ..GENERIC
-            },
-            Self::Entra => Facts {
-                types: &["JWT"],
-                allow_untyped: false,
-                require: &[("azp|appid", &[])],
-                forbid: &[("nonce", &[])],
-                client_claims: &["azp", "appid"],
-                audiences: "the id of your API's registration (version 2.0), or its `api://…` URI \
-                            (version 1.0)",
-            },
-            Self::Cognito => Facts {
-                types: &["JWT"],
-                require: &[("token_use", &["access"])],
-                client_claims: &["client_id"],
-                audiences: "none unless the client asks for a resource: set `any_audience: true` \
-                            and `allowed_clients`",
-                ..GENERIC
-            },
-            // `nbf` is in access tokens only, `azp` in ID tokens only.
-            Self::Spring => Facts {
-                require: &[("nbf", &[])],
-                forbid: &[("azp", &[])],
-                client_claims: &["client_id"],
-                audiences: "the ids of the clients; ID tokens have the same",
-                ..GENERIC
-            },
-        }
+    fn facts(self) -> &'static Facts {
+        &FACTS[self as usize]
     }
 
     /// Says what to write under `audiences`.
     #[must_use]
-    pub const fn audiences(self) -> &'static str {
+    pub fn audiences(self) -> &'static str {
         self.facts().audiences
     }
 
@@ -176,7 +187,7 @@ impl Profile {
     }
 }
 
-/// What an issuer's tokens must look like, by its profile and its own settings.
+/// What access tokens must look like.
 #[derive(Debug)]
 pub(super) struct Form {
     pub types: Vec<String>,
@@ -186,35 +197,26 @@ pub(super) struct Form {
     pub client_claims: Vec<ClaimPath>,
 }
 
-impl Form {
-    pub(super) fn of(config: &IssuerConfig) -> Self {
-        let facts = config.profile.unwrap_or_default().facts();
-        let known = |known: &'static [Known]| {
-            let known = known.iter();
-            known.map(|(claim, is)| Requirement::new(claim, is).expect(VALID))
-        };
-        // An own rule replaces the profile's only if it names the good values. One that merely asks
-        // for the claim must not lift what the profile asks for.
-        let replaced = |one: &Requirement| {
-            let mut own = config.require_claims();
-            own.any(|own| own.claim == one.claim && !own.is.is_empty())
-        };
-        let wanted = |one: &Requirement| config.require_claims().any(|own| own.claim == one.claim);
-        let types = facts.types.iter().map(ToString::to_string);
+impl Facts {
+    /// Reads claims and their values.
+    fn requirements(known: &[Known]) -> Vec<Requirement> {
+        let read = |(claim, is): &Known| Requirement::new(claim, is).expect(VALID);
+        known.iter().map(read).collect()
+    }
+}
+
+impl Profile {
+    /// Returns the form of this profile's access tokens.
+    pub(super) fn form(self) -> Form {
+        let facts = self.facts();
         let clients = facts.client_claims.iter();
         let clients = clients.map(|name| ClaimPath::parse(name).expect(VALID));
-        Self {
-            types: config.types.clone().unwrap_or_else(|| types.collect()),
-            allow_untyped: config.allow_untyped.unwrap_or(facts.allow_untyped),
-            require: known(facts.require)
-                .filter(|one| !replaced(one))
-                .chain(config.require_claims().cloned())
-                .collect(),
-            forbid: known(facts.forbid)
-                .filter(|one| !wanted(one))
-                .chain(config.forbid_claims.iter().cloned())
-                .collect(),
-            client_claims: (config.client_claims.clone()).unwrap_or_else(|| clients.collect()),
+        Form {
+            types: facts.types.iter().map(ToString::to_string).collect(),
+            allow_untyped: facts.allow_untyped,
+            require: Facts::requirements(facts.require),
+            forbid: Facts::requirements(facts.forbid),
+            client_claims: clients.collect(),
         }
     }
 }

@@ -11,11 +11,10 @@ use super::claims::{ClaimPath, Claims};
 use super::config::{BoundTokens, IssuerConfig};
 use super::json::{Json, Object};
 use super::profile::Form;
+use super::window::Window;
 use crate::core::clock::UnixMillis;
 use crate::core::lifetime::Lifetimes;
 use crate::core::reason::{Reason, Rejection};
-
-pub(super) use times::Window;
 
 /// The rules of one entry of `issuers:`.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ impl Rules {
     pub(super) fn new(config: &IssuerConfig) -> Self {
         Self {
             config: config.clone(),
-            form: Form::of(config),
+            form: config.form(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::algorithm::{Algorithm, Algorithms};
-use super::config::{IssuerConfig, SecretConfig};
+use super::config::SecretConfig;
 use super::jwks::{Candidates, KeySet, Missing};
 use super::key::Key;
 use crate::core::secret::{Live, Secret, Sources};
@@ -27,12 +27,11 @@ pub(super) struct SharedSecret {
 }
 
 impl SharedSecret {
-    /// Reads the secrets.
+    /// Reads the secrets. `listed` are the issuer's HMAC algorithms, if it lists any.
     ///
     /// # Errors
     /// When one cannot be read or is too short, for people.
-    pub(super) fn read(issuer: &IssuerConfig, config: &SecretConfig) -> Result<Self, String> {
-        let listed = listed(issuer);
+    pub(super) fn read(config: &SecretConfig, listed: Option<Algorithms>) -> Result<Self, String> {
         let sources = Sources::of("value", config.value.as_ref(), config.value_file.as_ref())?;
         let check = Box::new(move |secret: &_| check_length(listed, secret));
         Ok(Self {
@@ -81,22 +80,11 @@ impl SharedSecret {
     }
 }
 
-/// Checks that a decoded secret is long enough for the issuer's HMAC algorithms.
+/// Checks that a decoded secret is long enough for every listed algorithm, or without a list for any.
 ///
 /// # Errors
 /// When it is too short, for people.
-pub(super) fn check(issuer: &IssuerConfig, secret: &Secret) -> Result<(), String> {
-    check_length(listed(issuer), secret)
-}
-
-/// Returns the HMAC algorithms that the issuer lists; `None` without a list.
-fn listed(issuer: &IssuerConfig) -> Option<Algorithms> {
-    let listed = issuer.algorithms.as_ref()?.iter().copied();
-    Some(listed.filter(|algorithm| algorithm.is_hmac()).collect())
-}
-
-/// Checks that a secret is long enough for every listed algorithm, or without a list for any.
-fn check_length(listed: Option<Algorithms>, secret: &Secret) -> Result<(), String> {
+pub(super) fn check_length(listed: Option<Algorithms>, secret: &Secret) -> Result<(), String> {
     let length = secret.expose().len();
     let needed = listed.unwrap_or_else(|| [Algorithm::HS256].into_iter().collect());
     let too_short = needed.iter().find(|one| length < one.shortest_secret());

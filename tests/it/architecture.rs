@@ -1,7 +1,9 @@
 //! Dependencies point inward only: reads every path in `src/` that begins at the crate and holds it
 //! against the table in ARCHITECTURE.md. Code under `#[cfg(test)]` is free.
 
+mod circles;
 mod paths;
+mod sizes;
 
 use std::path::Path;
 

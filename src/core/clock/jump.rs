@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Clock, Moment, UnixMillis};
+use super::moment::{Moment, UnixMillis};
 
 /// The most that NTP may slew between two looks at the clocks. More is a jump.
 const SLEW_MS: i64 = 1000;
@@ -48,18 +48,15 @@ impl Jumps {
     }
 }
 
-impl Clock {
-    /// Returns by how many milliseconds the wall clock jumped; negative if it was set back. Returns 0
-    /// if it did not jump, or if the new time is believed.
-    #[must_use]
-    pub fn jumped(&self) -> i64 {
-        let now = self.moment();
-        let mut state = self.jumps.state();
+impl Jumps {
+    /// Looks at the clocks: see [`Clock::jumped`](super::Clock::jumped).
+    pub(super) fn seen(&self, now: Moment) -> i64 {
+        let mut state = self.state();
         let by = now.gained_since(state.anchor);
         let known = state.jump.filter(|known| (by - known.by).abs() <= SLEW_MS);
         let first_seen = known.map_or(now, |known| known.first_seen);
-        let is_believed = by.abs() <= SLEW_MS || self.since(first_seen) >= BELIEVED_AFTER;
-        self.jumps.in_doubt.store(!is_believed, Ordering::Relaxed);
+        let is_believed = by.abs() <= SLEW_MS || now.since(first_seen) >= BELIEVED_AFTER;
+        self.in_doubt.store(!is_believed, Ordering::Relaxed);
         if is_believed {
             *state = State::believed(now);
             return 0;
@@ -68,55 +65,26 @@ impl Clock {
         by
     }
 
-    /// Returns the time to forget by: that of the wall clock, or the time without the jump if that is
-    /// earlier.
-    #[must_use]
-    pub fn steady_now(&self) -> UnixMillis {
-        // In this order: a jump in between makes the result too early, never too late.
-        let now = self.now();
-        UnixMillis(now.0.saturating_sub(self.jumped().max(0).unsigned_abs()))
+    /// Whether the last look found a jump that is not believed.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
-    /// Returns what the wall clock would show if it had not jumped; `None` unless it is in doubt.
-    #[must_use]
-    pub fn without_jump(&self) -> Option<UnixMillis> {
-        let jumped = self.jumped();
-        let now = self.now().0;
-        (jumped != 0).then(|| UnixMillis(now.saturating_add_signed(-jumped)))
-    }
-
-    /// Takes note of what another machine's clock shows. If that is about the new time, the new time is
-    /// believed. If it is about the old one, the hour begins anew. Otherwise it is no evidence.
-    pub fn heard(&self, there: UnixMillis) {
-        let Some(old) = self.without_jump() else {
-            return;
-        };
-        let (new, now) = (self.now(), self.moment());
-        let is_about = |time: UnixMillis| there.0.abs_diff(time.0) < new.0.abs_diff(old.0) / 2;
-        let mut state = self.jumps.state();
+    /// Takes note that another machine's clock shows `there`, where this one would show `old` if it had
+    /// not jumped.
+    pub(super) fn heard(&self, there: UnixMillis, old: UnixMillis, now: Moment) {
+        let new = now.wall.cast_unsigned();
+        let is_about = |time: u64| there.0.abs_diff(time) < new.abs_diff(old.0) / 2;
+        let mut state = self.state();
         if is_about(new) {
             *state = State::believed(now);
-        } else if is_about(old)
+        } else if is_about(old.0)
             && let Some(jump) = &mut state.jump
         {
             jump.first_seen = now;
         }
     }
 
-    /// Takes note of when a trusted issuer made a token. The token may be old, so it can only confirm a
-    /// jump forward. Costs next to nothing while nothing is in doubt.
-    pub fn heard_of_issue(&self, issued_at: UnixMillis) {
-        if self.jumps.in_doubt.load(Ordering::Relaxed)
-            && let (Some(old), now) = (self.without_jump(), self.now())
-            && old < now
-            && issued_at.0 > old.0.midpoint(now.0)
-        {
-            self.heard(issued_at);
-        }
-    }
-}
-
-impl Jumps {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,16 +96,9 @@ impl State {
     }
 }
 
-impl Moment {
-    /// Returns by how many milliseconds the wall clock has gained on the boot clock since `then`.
-    const fn gained_since(self, then: Self) -> i64 {
-        let wall = self.wall.saturating_sub(then.wall);
-        wall.saturating_sub(self.boot.saturating_sub(then.boot))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Clock;
     use super::*;
 
     const START: UnixMillis = UnixMillis::from_seconds(1_800_000_000);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::clock::UnixMillis;
 
-use super::Lifetimes;
+use super::{CLOCKS_DIFFER, Lifetimes};
 
 /// What the configuration says about the lives of an issuer's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,6 +85,39 @@ impl History {
             lifetimes.adopt_leeway(Duration::from_millis(bounds.leeway), *at);
         }
         Some(lifetimes)
+    }
+}
+
+impl Lifetimes {
+    /// Returns changes that lead to these bounds.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        let leeway = self.leeway.unwrap_or(0);
+        let change = |seconds: u64, longest_life| Change {
+            at: UnixMillis::from_seconds(seconds),
+            bounds: Bounds {
+                longest_life,
+                leeway,
+            },
+        };
+        let bounds = self.bounds.iter();
+        let bounds = bounds.map(|bound| change(bound.since, bound.lifetime));
+        let mut changes: Vec<_> = bounds.collect();
+        for cut in &self.cuts {
+            let at = cut.until.saturating_sub(cut.lifetime + CLOCKS_DIFFER);
+            let lowered = self.of_token(at);
+            changes.push(change(at.saturating_sub(1), cut.lifetime));
+            changes.push(change(at, lowered.as_secs()));
+        }
+        if self.dead_before > 0 {
+            // A leeway of zero was raised then.
+            let mut before = change(self.dead_before, self.of_token(self.dead_before).as_secs());
+            changes.push(before);
+            before.at.0 -= 1;
+            before.bounds.leeway = 0;
+            changes.push(before);
+        }
+        changes
     }
 }
 

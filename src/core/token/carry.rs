@@ -3,8 +3,7 @@
 use smallvec::SmallVec;
 
 use super::location::{COOKIE, Location, PROTOCOLS, piece, protocols, split_pair};
-use super::{Several, Sources};
-use crate::core::request::{Headers, Request};
+use crate::core::request::Headers;
 
 /// Which configured locations of a request hold its token, and which hold another token. One bit for
 /// each, in the order of the configuration.
@@ -42,16 +41,14 @@ pub struct Stripped<'s> {
     pub query: SmallVec<[&'s str; 1]>,
 }
 
-impl Sources {
-    /// Whether any token is ever removed. `all` says whether verified tokens are.
-    #[must_use]
-    pub fn strips(&self, all: bool) -> bool {
-        all || self.several == Several::First
-    }
-
-    /// Returns how to remove the tokens: all of them, or only those that were not verified.
-    #[must_use]
-    pub fn strip(&self, carriers: Carriers, all: bool, request: &Request<'_>) -> Stripped<'_> {
+impl<'s> Stripped<'s> {
+    /// Removes all tokens, or only those that were not verified.
+    pub(super) fn of(
+        locations: &'s [Location],
+        carriers: Carriers,
+        all: bool,
+        headers: &Headers<'_>,
+    ) -> Self {
         let drop = carriers.losers | if all { carriers.token } else { 0 };
         let mut stripped = Stripped::default();
         if drop == 0 {
@@ -59,7 +56,7 @@ impl Sources {
         }
         let is_dropped =
             |(index, location): (usize, _)| (drop >> index & 1 == 1).then_some(location);
-        let dropped = || self.locations.iter().enumerate().filter_map(is_dropped);
+        let dropped = || locations.iter().enumerate().filter_map(is_dropped);
         for location in dropped() {
             match location {
                 Location::Header { name, .. } => stripped.remove.push(name),
@@ -73,7 +70,7 @@ impl Sources {
         });
         let cookies: SmallVec<[&str; 2]> = cookies.collect();
         if !cookies.is_empty() {
-            stripped.leave(COOKIE, cookies_without(&request.headers, &cookies));
+            stripped.leave(COOKIE, cookies_without(headers, &cookies));
         }
         let markers = dropped().filter_map(|location| match location {
             Location::Protocol(marker) => Some(marker.as_str()),
@@ -81,13 +78,11 @@ impl Sources {
         });
         let markers: SmallVec<[&str; 2]> = markers.collect();
         if !markers.is_empty() {
-            stripped.leave(PROTOCOLS, protocols_without(&request.headers, &markers));
+            stripped.leave(PROTOCOLS, protocols_without(headers, &markers));
         }
         stripped
     }
-}
 
-impl Stripped<'_> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.replace.is_empty() && self.query.is_empty()

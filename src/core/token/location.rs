@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use smallvec::SmallVec;
 
-use super::Source;
+use super::config::Source;
 use crate::core::reason::Reason;
 use crate::core::request::{Found, Headers, Request};
 

@@ -1,7 +1,9 @@
 mod carry;
 
 use super::*;
-use crate::core::request::Headers;
+use crate::core::config_error::ConfigErrors;
+use crate::core::reason::Reason;
+use crate::core::request::{Headers, Request};
 
 const JWT: &str = "aaa.bbb.ccc";
 

@@ -20,7 +20,7 @@ use http_body_util::BodyExt;
 
 use super::*;
 use crate::core::units::{Bytes as Size, Span};
-use crate::doors::answer::Refusal;
+use crate::doors::refusal::Refusal;
 use crate::doors::testing::{Decide, Parts, Script, Stuck, local, parts, places};
 use crate::doors::{Config, serve};
 use crate::gate::{Decision, testing};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::core::clock::UnixMillis;
 
-use super::{Action, Revocation, View};
+use super::{Action, Draft, Revocation, View};
 
 /// What an issuer's tokens are bound to, and so how long its revocations must be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,5 +69,35 @@ impl Terms {
         let by_expiry = record.expires_at_or_before.unwrap_or_default();
         let last_end = by_issue.max(by_expiry).max(self.not_before);
         last_end.plus(self.leeway).plus(WHOLE_SECOND)
+    }
+}
+
+impl Draft {
+    /// Fixes the times at receipt, so that one wrong clock cannot lock an issuer out for ever.
+    ///
+    /// `occurred_at` only orders events and lifts; it is trusted no further than `leeway` past
+    /// ours. A cut-off is kept as the sender said it, or the revocation would miss tokens that it
+    /// means, but reaches no further than a token's life from now: see [`Terms::latest_issue`].
+    #[must_use]
+    pub fn receive(self, now: UnixMillis, terms: &Terms) -> Revocation {
+        let occurred_at = self.occurred_at.min(now.plus(terms.leeway));
+        let latest_issue = terms.latest_issue(now);
+        let latest_end = latest_issue.plus(terms.longest_life).plus(terms.leeway);
+        let mut record = Revocation {
+            id: self.id,
+            target: self.target,
+            action: self.action,
+            issued_at_or_before: self.issued_at_or_before.map(|at| at.min(latest_issue)),
+            expires_at_or_before: self.expires_at_or_before.map(|at| at.min(latest_end)),
+            occurred_at,
+            forget_after: UnixMillis::default(),
+            source: self.source,
+            cause: self.cause,
+            received_at: now,
+            bounds: None,
+            original: None,
+        };
+        record.forget_after = terms.forget_after(&record);
+        record
     }
 }

@@ -242,3 +242,20 @@ fn read_bounds(message: &[u8], is_known: &mut bool) -> Result<Bounds, Malformed>
     }
     Ok(bounds)
 }
+
+impl Revocation {
+    /// The log's bytes (`proto/portcullis/v1/revocation.proto`): those that it was read from, where they
+    /// say more than this version understands.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        View::from(self).encode()
+    }
+
+    /// Reads what [`Revocation::encode`] wrote, also in a later version that added fields.
+    ///
+    /// # Errors
+    /// When the bytes are no such message, or ask for what this version does not know.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        View::decode(bytes).map(|record| record.to_owned())
+    }
+}

@@ -3,9 +3,13 @@
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
-use super::Values;
 use super::json::{self, Json, Object};
+
+/// The texts that a revocation compares with: one for a scalar claim, one per scalar item of an
+/// array.
+pub type Values<'a> = SmallVec<[&'a str; 4]>;
 
 /// A token's payload, for comparing: its members' names, each followed by its values as texts. A
 /// number or a boolean is its text, an array its scalar items; `null` is left out.

@@ -205,7 +205,7 @@ impl IssuerConfig {
         if self.leeway > LONGEST_LEEWAY {
             errors.push("leeway", format!("must be at most {LONGEST_LEEWAY}"));
         }
-        let form = Form::of(self);
+        let form = self.form();
         if form.types.is_empty() && !form.allow_untyped {
             errors.conflict(
                 "types",
@@ -280,6 +280,25 @@ impl IssuerConfig {
         }
     }
 
+    /// Returns what tokens must look like, by the profile and these settings.
+    pub(in crate::verify) fn form(&self) -> Form {
+        let mut form = self.profile.unwrap_or_default().form();
+        // An own rule replaces the profile's only if it names the good values. One that merely asks
+        // for the claim must not lift what the profile asks for.
+        form.require.retain(|one| {
+            let mut own = self.require_claims();
+            !own.any(|own| own.claim == one.claim && !own.is.is_empty())
+        });
+        form.require.extend(self.require_claims().cloned());
+        form.forbid
+            .retain(|one| self.require_claims().all(|own| own.claim != one.claim));
+        form.forbid.extend(self.forbid_claims.iter().cloned());
+        form.types = self.types.clone().unwrap_or(form.types);
+        form.allow_untyped = self.allow_untyped.unwrap_or(form.allow_untyped);
+        form.client_claims = self.client_claims.clone().unwrap_or(form.client_claims);
+        form
+    }
+
     /// Returns the longest `exp − iat` of an accepted token.
     pub(in crate::verify) fn longest_life(&self) -> Duration {
         self.max_token_lifetime.0.saturating_add(self.leeway.0)
@@ -298,7 +317,8 @@ impl IssuerConfig {
             errors.within("jwks", |errors| jwks.check(&self.issuer, errors));
         }
         if let Some(secret) = &self.secret {
-            let check = |secret: &_| secret_key::check(self, secret);
+            let listed = self.listed_hmac();
+            let check = |secret: &_| secret_key::check_length(listed, secret);
             errors.within("secret", |errors| secret.check(check, errors));
         }
     }
@@ -322,6 +342,12 @@ impl IssuerConfig {
                 errors.conflict("algorithms", format!("{algorithm:?} needs jwks"));
             }
         }
+    }
+
+    /// Returns the HMAC algorithms of the list; `None` without a list.
+    pub(in crate::verify) fn listed_hmac(&self) -> Option<Algorithms> {
+        let listed = self.algorithms.as_ref()?.iter().copied();
+        Some(listed.filter(|algorithm| algorithm.is_hmac()).collect())
     }
 
     /// Returns the algorithms that public keys may verify.

@@ -5,55 +5,13 @@ use std::time::Duration;
 use serde_json::Number;
 
 use super::super::json::{Json, Object};
-use super::{Rules, optional};
+use super::{Rules, Window, optional};
 use crate::core::clock::UnixMillis;
 use crate::core::lifetime::Lifetimes;
 use crate::core::reason::{Reason, Rejection};
 
 /// The last second of the year 9999. No later date means anything.
 pub(super) const LAST_SECOND: u64 = 253_402_300_799;
-
-/// When a token may be used, leeway included: at `from` or later, and before `until`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::verify) struct Window {
-    pub from: UnixMillis,
-    /// `iat`, less the leeway; 0 without `iat`.
-    pub issued: UnixMillis,
-    pub until: UnixMillis,
-}
-
-impl Window {
-    /// Also refuses a token that ended before the horizon: if the wall clock was set back, nobody
-    /// knows whether it is revoked. A genuine token that was issued in the future proves that the
-    /// issuer's clock and ours disagree, and not which one is wrong.
-    pub(in crate::verify) fn admits(
-        self,
-        now: UnixMillis,
-        horizon: UnixMillis,
-    ) -> Result<(), Rejection> {
-        if now >= self.until || self.until < horizon {
-            let (reason, bound) = if now >= self.until {
-                (Reason::Expired, now)
-            } else {
-                (Reason::ClockDisagreement, horizon)
-            };
-            let expected = format!("exp + leeway: after {}", bound.seconds());
-            let found = format!("exp + leeway: {}", self.until.seconds());
-            return Err(Rejection::found(reason, expected, found));
-        }
-        if now < self.from {
-            let reason = if now < self.issued {
-                Reason::ClockDisagreement
-            } else {
-                Reason::NotYetValid
-            };
-            let expected = format!("iat and nbf - leeway: by {}", now.seconds());
-            let found = format!("iat or nbf - leeway: {}", self.from.seconds());
-            return Err(Rejection::found(reason, expected, found));
-        }
-        Ok(())
-    }
-}
 
 impl Rules {
     /// `exp` and `iat` are rounded down: a token ends a little early and counts as issued a little

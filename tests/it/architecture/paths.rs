@@ -1,7 +1,7 @@
 //! Reads the paths out of Rust source: enough of the grammar to follow `use` trees, `super` and
 //! inline modules, and to leave out comments, strings and code under `#[cfg(test)]`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// One thing that a file refers to.
@@ -19,6 +19,10 @@ pub(super) struct Source {
     /// Such as `verify::claims`.
     pub(super) module: String,
     pub(super) uses: BTreeSet<Use>,
+    /// Names that the file takes from elsewhere, with their paths.
+    pub(super) imports: BTreeMap<String, String>,
+    /// The paths of names that the file passes on by `pub use` and does not mention itself.
+    pub(super) passed_on: BTreeSet<String>,
     /// Modules in files of their own that exist for tests only.
     test_modules: Vec<String>,
 }
@@ -66,23 +70,38 @@ impl Source {
             segments(&module)
         };
         let tokens = tokens(text);
+        let children = tokens
+            .windows(3)
+            .filter(|it| it[0] == "mod" && it[2] == ";");
         let mut reader = Reader {
-            tokens: &tokens,
+            children: children.map(|it| it[1].clone()).collect(),
+            tokens,
             at: 0,
-            here: root.clone(),
+            here: root,
             outer: Vec::new(),
             uses: BTreeSet::new(),
+            leaves: Vec::new(),
             test_modules: Vec::new(),
         };
         reader.read();
-        let Reader {
-            uses, test_modules, ..
-        } = reader;
+        let code = reader.tokens.windows(2);
+        let named = code.filter(|it| !matches!(it[0].as_str(), "::" | "mod"));
+        let mentioned: BTreeSet<&str> = named.map(|it| it[1].as_str()).collect();
+        let passed_on = reader
+            .leaves
+            .iter()
+            .filter(|leaf| leaf.is_public && !mentioned.contains(leaf.name.as_str()));
         Self {
             file: file.to_owned(),
             module,
-            uses,
-            test_modules,
+            passed_on: passed_on.map(|leaf| leaf.path.clone()).collect(),
+            imports: reader
+                .leaves
+                .into_iter()
+                .map(|leaf| (leaf.name, leaf.path))
+                .collect(),
+            uses: reader.uses,
+            test_modules: reader.test_modules,
         }
     }
 }
@@ -91,20 +110,31 @@ fn segments(path: &str) -> Vec<String> {
     path.split("::").map(str::to_owned).collect()
 }
 
-struct Reader<'a> {
-    tokens: &'a [String],
+/// A name at the end of a `use` tree.
+struct Leaf {
+    name: String,
+    path: String,
+    is_public: bool,
+}
+
+struct Reader {
+    /// Without those of tests and of `use`, as far as they were read.
+    tokens: Vec<String>,
     at: usize,
+    /// The modules that the file declares and that have files of their own.
+    children: BTreeSet<String>,
     /// The module that the reader is in.
     here: Vec<String>,
     /// For each open brace, whether it closes an inline module.
     outer: Vec<bool>,
     uses: BTreeSet<Use>,
+    leaves: Vec<Leaf>,
     test_modules: Vec<String>,
 }
 
 const CFG_TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
 
-impl Reader<'_> {
+impl Reader {
     fn peek(&self, ahead: usize) -> &str {
         self.tokens.get(self.at + ahead).map_or("", String::as_str)
     }
@@ -116,8 +146,10 @@ impl Reader<'_> {
                 self.peek(1) == "::" && (self.at == 0 || self.tokens[self.at - 1] != "::");
             match self.peek(0) {
                 "#" if is_cfg_test => {
+                    let start = self.at;
                     self.at += CFG_TEST.len();
                     self.skip_item();
+                    self.forget_from(start);
                 }
                 "mod" if self.peek(2) == "{" => {
                     self.here.push(self.peek(1).to_owned());
@@ -134,7 +166,25 @@ impl Reader<'_> {
                     }
                     self.at += 1;
                 }
-                "crate" | "super" if is_path => self.inside(),
+                "use" => {
+                    let start = self.at;
+                    let before = start.checked_sub(1).map(|at| self.tokens[at].as_str());
+                    let is_public = matches!(before, Some("pub" | ")"));
+                    let first = self.leaves.len();
+                    self.at += 1;
+                    self.path();
+                    for leaf in &mut self.leaves[first..] {
+                        leaf.is_public = is_public;
+                    }
+                    self.forget_from(start);
+                }
+                // As in `pub(in crate::verify)`.
+                "in" if self.at > 0 && self.tokens[self.at - 1] == "(" => self.at += 2,
+                name if is_path && self.begins_inside(name) => {
+                    let first = self.leaves.len();
+                    self.path();
+                    self.leaves.truncate(first);
+                }
                 name if is_path && is_name(name) => {
                     let outside = Use::Outside(name.to_owned());
                     self.uses.insert(outside);
@@ -143,6 +193,17 @@ impl Reader<'_> {
                 _ => self.at += 1,
             }
         }
+    }
+
+    fn begins_inside(&self, name: &str) -> bool {
+        matches!(name, "crate" | "super" | "self") || self.children.contains(name)
+    }
+
+    /// Forgets the tokens from `start` to here.
+    fn forget_from(&mut self, start: usize) {
+        let end = self.at.min(self.tokens.len());
+        self.tokens.drain(start..end);
+        self.at = start;
     }
 
     /// Skips an item for tests, to its `;` or its last brace, and remembers a module's name.
@@ -165,21 +226,30 @@ impl Reader<'_> {
         self.at += 1;
     }
 
-    /// A path that begins with `crate` or `super`, with the tree behind it.
-    fn inside(&mut self) {
-        let mut base = if self.peek(0) == "crate" {
-            Vec::new()
-        } else {
-            self.here.clone()
-        };
-        while self.peek(0) == "super" && self.peek(1) == "::" {
-            base.pop();
-            self.at += 2;
+    /// A path with the tree behind it, if it begins in the crate.
+    fn path(&mut self) {
+        match self.peek(0) {
+            "crate" if self.peek(1) == "::" => {
+                self.at += 2;
+                self.tree(&[]);
+            }
+            "super" | "self" => {
+                let mut base = self.here.clone();
+                while matches!(self.peek(0), "super" | "self") && self.peek(1) == "::" {
+                    if self.peek(0) == "super" {
+                        base.pop();
+                    }
+                    self.at += 2;
+                }
+                self.tree(&base);
+            }
+            name if self.children.contains(name) => {
+                let base = self.here.clone();
+                self.tree(&base);
+            }
+            // Begins elsewhere, or is `use<'a>`.
+            _ => {}
         }
-        if self.peek(0) == "crate" {
-            self.at += 2;
-        }
-        self.tree(&base);
     }
 
     fn tree(&mut self, base: &[String]) {
@@ -190,9 +260,6 @@ impl Reader<'_> {
                     self.at += 1;
                     while !matches!(self.peek(0), "}" | "") {
                         self.tree(&path);
-                        if self.peek(0) == "as" {
-                            self.at += 2;
-                        }
                         if self.peek(0) == "," {
                             self.at += 1;
                         }
@@ -213,9 +280,20 @@ impl Reader<'_> {
             }
             self.at += 1;
         }
-        if !path.is_empty() {
-            self.uses.insert(Use::Inside(path.join("::")));
+        let Some(mut name) = path.last().cloned() else {
+            return;
+        };
+        if self.peek(0) == "as" {
+            self.peek(1).clone_into(&mut name);
+            self.at += 2;
         }
+        let path = path.join("::");
+        self.uses.insert(Use::Inside(path.clone()));
+        self.leaves.push(Leaf {
+            name,
+            path,
+            is_public: false,
+        });
     }
 }
 

@@ -1,0 +1,39 @@
+//! The outcome of a good verification.
+
+use std::sync::Arc;
+
+use super::claims::Claims;
+use super::key::Key;
+use super::memo::Memo;
+use super::window::Window;
+#[cfg(test)]
+use crate::core::clock::UnixMillis;
+
+/// Verified claims. Only this module can make them.
+#[derive(Debug)]
+pub struct Verified {
+    pub claims: Claims,
+    /// A door's encoded answer to this token.
+    pub memo: Memo,
+    pub(super) key: Arc<Key>,
+    pub(super) window: Window,
+}
+
+#[cfg(test)]
+impl Verified {
+    /// Pretends that claims were verified, for tests of what comes after verification.
+    pub(crate) fn assumed(claims: Claims) -> Self {
+        let nothing = crate::core::secret::Secret::new("");
+        let key = Key::from_secret(&nothing, None, std::iter::empty().collect());
+        Self {
+            claims,
+            memo: Memo::default(),
+            key: Arc::new(key),
+            window: Window {
+                from: UnixMillis(0),
+                issued: UnixMillis(0),
+                until: UnixMillis::MAX,
+            },
+        }
+    }
+}
