@@ -35,7 +35,6 @@ pub struct WithTls {
     /// The address, such as `0.0.0.0:9193`. A unix socket has no TLS.
     pub address: Address,
     /// The certificates.
-    #[serde(default)]
     pub tls: Option<TlsConfig>,
 }
 

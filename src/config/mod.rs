@@ -49,16 +49,16 @@ pub struct Config {
     pub issuers: Vec<verify::IssuerConfig>,
 
     /// How key sets are fetched and kept, for all issuers.
-    #[serde(default = "from_nothing::<verify::KeysConfig>")]
+    #[serde(default)]
     pub keys: verify::KeysConfig,
 
     /// The cache of verified tokens. Revocations are looked up behind it on every request, so it
     /// never keeps a revoked token alive.
-    #[serde(default = "from_nothing::<verify::CacheConfig>")]
+    #[serde(default)]
     pub cache: verify::CacheConfig,
 
     /// Where in a request the token is sought.
-    #[serde(default = "from_nothing::<token::Config>")]
+    #[serde(default)]
     pub token: token::Config,
 
     /// Paths that need no token.
@@ -85,7 +85,7 @@ pub struct Config {
 
     /// What is answered: the headers that the service behind the proxy gets, and how a refusal
     /// looks.
-    #[serde(default = "from_nothing::<doors::Config>")]
+    #[serde(default)]
     pub answer: doors::Config,
 
     /// How `ext_authz` and `forward_auth` serve proxies.
@@ -93,42 +93,34 @@ pub struct Config {
     pub doors: doors::serve::Config,
 
     /// What is logged, and how.
-    #[serde(default = "from_nothing::<telemetry::Config>")]
+    #[serde(default)]
     pub log: telemetry::Config,
 
     /// How the process ends.
-    #[serde(default = "from_nothing::<Shutdown>")]
+    #[serde(default)]
     pub shutdown: Shutdown,
 }
 
 /// How the process ends.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Shutdown {
     /// How long requests and events that are under way may take after SIGTERM, before the process
     /// ends without them. Readiness is withdrawn at once, so the proxy stops asking.
-    #[serde(default = "drain_timeout")]
     pub drain_timeout: Span,
 
     /// How long to go on serving after readiness is withdrawn, so that a proxy which asks about
     /// health now and then has time to notice.
-    #[serde(default = "delay")]
     pub delay: Span,
 }
 
-const fn delay() -> Span {
-    Span::secs(0)
-}
-
-fn drain_timeout() -> Span {
-    Span::secs(20)
-}
-
-/// Returns the value of a section that is not in the file: each of its fields has a default.
-fn from_nothing<T: serde::de::DeserializeOwned>() -> T {
-    let nothing = std::iter::empty::<(&str, &str)>();
-    let nothing = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(nothing);
-    T::deserialize(nothing).expect("each field of an optional section has a default")
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self {
+            drain_timeout: Span::secs(20),
+            delay: Span::secs(0),
+        }
+    }
 }
 
 impl Config {

@@ -65,7 +65,8 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
 }
 
 /// A text, or a mapping or list that says more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged, inline, description = "")]
 pub enum TextOr<T, M> {
     Text(T),
     More(M),
@@ -126,23 +127,5 @@ impl<'de, A: SeqAccess<'de>> Deserializer<'de> for List<A> {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
         unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-    }
-}
-
-impl<T: JsonSchema, M: JsonSchema> JsonSchema for TextOr<T, M> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        format!("{}_or_{}", T::schema_name(), M::schema_name()).into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let (text, more) = (
-            generator.subschema_for::<T>(),
-            generator.subschema_for::<M>(),
-        );
-        json_schema!({ "anyOf": [text, more] })
     }
 }

@@ -1,15 +1,35 @@
 //! Durations and sizes as the configuration writes them: `90s`, `1h 30m`, `16KiB`.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A duration, written `500ms`, `30s`, `5m`, `1h 30m`, `2d`. A bare number is refused, because it
 /// could mean seconds or milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(
+    with = "String",
+    inline,
+    description = "",
+    extend(
+        "format" = "duration",
+        "pattern" = r"^\s*([0-9]+\s*[A-Za-z]+\s*)+$",
+        "examples" = ["500ms", "30s", "1h"]
+    )
+)]
 pub struct Span(pub Duration);
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        humantime::parse_duration(&text)
+            .map(Self)
+            .map_err(|_| format!("{text:?} is not a duration; write it like 500ms, 30s or 1h 30m"))
+    }
+}
 
 impl Span {
     #[must_use]
@@ -41,38 +61,28 @@ impl Serialize for Span {
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|_| {
-            let message = "is not a duration; write it like 500ms, 30s or 1h 30m";
-            de::Error::custom(format!("{text:?} {message}"))
-        })
-    }
-}
-
-impl JsonSchema for Span {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Span".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "format": "duration",
-            "pattern": r"^\s*([0-9]+\s*[A-Za-z]+\s*)+$",
-            "examples": ["500ms", "30s", "1h"],
-        })
-    }
-}
-
 /// A size in bytes, written `512B`, `16KiB`, `64MiB`, `1GiB` (powers of 1024).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(
+    with = "String",
+    inline,
+    description = "",
+    extend(
+        "pattern" = r"^\s*[0-9]+\s*(B|KiB|MiB|GiB)\s*$",
+        "examples" = ["16KiB", "64MiB"]
+    )
+)]
 pub struct Bytes(pub u64);
+
+impl TryFrom<String> for Bytes {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+            .ok_or_else(|| format!("{text:?} is not a size; write it like 512B, 16KiB or 64MiB"))
+    }
+}
 
 const UNITS: [(&str, u64); 4] = [
     ("GiB", 1 << 30),
@@ -125,35 +135,6 @@ impl std::fmt::Display for Bytes {
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            de::Error::custom(format!(
-                "{text:?} is not a size; write it like 512B, 16KiB or 64MiB"
-            ))
-        })
-    }
-}
-
-impl JsonSchema for Bytes {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Bytes".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "pattern": r"^\s*[0-9]+\s*(B|KiB|MiB|GiB)\s*$",
-            "examples": ["16KiB", "64MiB"],
-        })
     }
 }
 

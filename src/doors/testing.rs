@@ -163,7 +163,7 @@ pub(super) fn places() -> Arc<Places> {
 
 /// A listener on a free port, and its address.
 pub(super) async fn local() -> (Listener, String) {
-    let listener = net::bind(&"127.0.0.1:0".parse::<Address>().unwrap())
+    let listener = net::bind(&Address::Tcp(([127, 0, 0, 1], 0).into()))
         .await
         .unwrap();
     let address = listener.address().unwrap().to_string();

@@ -1,7 +1,7 @@
 //! Addresses to listen on: TCP and unix sockets.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -10,20 +10,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-use super::{Connection, Tls};
+use super::Tls;
+use super::connection::{Connection, Stream};
 
 /// `127.0.0.1:9191`, `[::1]:9191` or `unix:/run/portcullis/authz.sock`. Port 0 lets the system
 /// choose.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(
+    with = "String",
+    inline,
+    description = "",
+    extend("examples" = ["127.0.0.1:9191", "unix:/run/portcullis/authz.sock"])
+)]
 pub enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
-impl std::str::FromStr for Address {
-    type Err = String;
+impl TryFrom<String> for Address {
+    type Error = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn try_from(text: String) -> Result<Self, String> {
         match text.strip_prefix("unix:") {
             Some("") => Err("unix: needs a path".to_owned()),
             Some(path) => Ok(Self::Unix(path.into())),
@@ -40,31 +48,6 @@ impl fmt::Display for Address {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for Address {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Address".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "examples": ["127.0.0.1:9191", "unix:/run/portcullis/authz.sock"],
-        })
     }
 }
 
@@ -146,14 +129,17 @@ impl Listener {
             Socket::Tcp(listener) => {
                 let (stream, _peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(match &self.tls {
-                    None => stream.into(),
-                    Some(tls) => tls.acceptor().accept(stream).into(),
-                })
+                Ok(Connection::new(match &self.tls {
+                    None => Stream::Tcp(stream),
+                    Some(tls) => {
+                        let handshake = tls.acceptor().accept(stream);
+                        Stream::Handshake(Box::new(handshake.into_fallible()))
+                    }
+                }))
             }
             Socket::Unix(listener) => {
                 let (stream, _peer) = listener.accept().await?;
-                Ok(stream.into())
+                Ok(Connection::new(Stream::Unix(stream)))
             }
         }
     }
@@ -170,10 +156,13 @@ mod tests {
             "[::1]:0",
             "unix:/run/portcullis/authz.sock",
         ] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+            assert_eq!(
+                Address::try_from(text.to_owned()).unwrap().to_string(),
+                text
+            );
         }
         for text in ["", "unix:", "9191", "localhost:9191", "/run/a.sock"] {
-            assert!(text.parse::<Address>().is_err(), "{text}");
+            assert!(Address::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 

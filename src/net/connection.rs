@@ -9,8 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep};
-use tokio_rustls::server::TlsStream;
-use tokio_rustls::{Accept, server::FallibleAccept};
+use tokio_rustls::server::{FallibleAccept, TlsStream};
 
 /// An accepted connection of any kind. A TLS handshake is made with the first read or write.
 ///
@@ -22,7 +21,7 @@ pub struct Connection {
     linger: Option<Linger>,
 }
 
-enum Stream {
+pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     Handshake(Box<FallibleAccept<TcpStream>>),
@@ -45,24 +44,9 @@ const LONGEST_LINGER: Duration = Duration::from_secs(10);
 /// A peer that sends nothing for this long has nothing on its way.
 const QUIET: Duration = Duration::from_secs(1);
 
-impl From<TcpStream> for Connection {
-    fn from(stream: TcpStream) -> Self {
-        let (stream, linger) = (Stream::Tcp(stream), None);
-        Self { stream, linger }
-    }
-}
-
-impl From<UnixStream> for Connection {
-    fn from(stream: UnixStream) -> Self {
-        let (stream, linger) = (Stream::Unix(stream), None);
-        Self { stream, linger }
-    }
-}
-
-impl From<Accept<TcpStream>> for Connection {
-    fn from(handshake: Accept<TcpStream>) -> Self {
-        let handshake = Box::new(handshake.into_fallible());
-        let (stream, linger) = (Stream::Handshake(handshake), None);
+impl Connection {
+    pub(super) const fn new(stream: Stream) -> Self {
+        let linger = None;
         Self { stream, linger }
     }
 }

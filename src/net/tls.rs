@@ -31,7 +31,6 @@ pub struct Config {
     /// A PEM file with the private key of `cert`.
     pub key: PathBuf,
     /// A PEM file with authorities. A client must show a certificate by one of them (mutual TLS).
-    #[serde(default)]
     pub client_ca: Option<PathBuf>,
     /// Names of which a client's certificate must hold one among its subject alternative names: DNS
     /// names, or URIs such as a SPIFFE id, compared exactly. Default: any certificate by `client_ca`.

@@ -25,18 +25,15 @@ use crate::core::request::Request;
 #[serde(deny_unknown_fields)]
 pub struct Bypass {
     /// This path only: `/healthz` is not `/healthz/`.
-    #[serde(default)]
     pub exact: Option<String>,
     /// Everything below this path. `/public/` covers what is below it, without `/public` itself;
     /// `/public` covers that path and everything below it. Neither covers `/publicity`. `/` with
     /// `methods: [OPTIONS]` exempts CORS preflight requests, whatever their paths.
-    #[serde(default)]
     pub prefix: Option<String>,
     /// The methods that need no token, such as `[GET, HEAD]`. Default: every method. A request that
     /// names another method in a header, or in its query by name or by value (`?_method=…`,
     /// `?action=DELETE`), is not exempt. A method in the body of a form cannot be seen here: exempt
     /// no method of a back end that looks there.
-    #[serde(default)]
     pub methods: Option<Vec<String>>,
     /// What happens to a token on this route.
     #[serde(default)]

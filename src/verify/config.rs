@@ -22,17 +22,14 @@ pub struct SecretConfig {
     /// which verifies tokens. A file is read again within a second when it changes; tokens of the
     /// replaced secret are refused from then on. A changed file whose secret is too short or cannot be
     /// read changes nothing. A missing or empty file retires its secret, unless it is the last one.
-    #[serde(default)]
     pub value: Option<Sources>,
     /// Another spelling of `value: { file: … }`.
-    #[serde(default)]
     pub value_file: Option<PathBuf>,
     /// How the secret is written: `plain`, or `base64` for bytes that are no text.
     #[serde(default)]
     pub encoding: Encoding,
     /// The `kid` of tokens that are signed with it. A token may lack it; another one is refused.
     /// Without this setting the token's `kid` does not matter.
-    #[serde(default)]
     pub kid: Option<String>,
 }
 

@@ -12,40 +12,30 @@ use crate::core::units::{Bytes, Span};
 
 /// Where public keys come from. Exactly one of `uri`, `discovery`, `file` and `inline` is given.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct JwksConfig {
     /// The address of a JWK set. https, or http to this very machine.
-    #[serde(default)]
     pub uri: Option<String>,
     /// Ask the issuer: `<issuer>/.well-known/openid-configuration`, then
     /// `/.well-known/oauth-authorization-server` (RFC 8414).
-    #[serde(default)]
     pub discovery: bool,
     /// A file that holds a JWK set. It is read again whenever it changes.
-    #[serde(default)]
     pub file: Option<PathBuf>,
     /// A JWK set right here, as an object or as JSON text.
-    #[serde(default)]
     pub inline: Option<serde_json::Value>,
     /// The authorities that may vouch for the server, as PEM certificates in a file, in place of
     /// those that the system trusts.
-    #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// A certificate that is shown to a server that asks for one: a PEM file with its chain.
-    #[serde(default)]
     pub client_cert_file: Option<PathBuf>,
     /// The private key of `client_cert_file`, in PEM.
-    #[serde(default)]
     pub client_key_file: Option<PathBuf>,
     /// A file that holds a bearer token for the server. It is sent to the configured host only. This
     /// file and the other three are read again at each fetch.
-    #[serde(default)]
     pub bearer_token_file: Option<PathBuf>,
     /// Also use keys that are published with `use: jwt-svid`, as SPIFFE bundles have them.
-    #[serde(default)]
     pub jwt_svid: bool,
     /// Allow plain http to other machines. Whoever can change that traffic can sign tokens.
-    #[serde(default)]
     pub allow_http: bool,
 }
 

@@ -11,16 +11,13 @@ pub const LONGEST: Bytes = Bytes::kib(64);
 
 /// Where a request may hold its token.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The locations where a token may be, such as a header or a cookie.
-    #[serde(default = "authorization_bearer")]
     pub sources: Vec<Source>,
     /// What to do with a request that holds different tokens in several of these locations.
-    #[serde(default)]
     pub several: Several,
     /// A longer token is refused with 431.
-    #[serde(default = "max_size")]
     pub max_size: Bytes,
 }
 
@@ -42,47 +39,39 @@ pub enum Several {
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The name of a request header.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
     /// The word before the token in `header`, compared without case. Without it, the whole value
     /// is the token. A value with another scheme counts as no token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
     /// The name of a cookie. Its value may be quoted and may begin with the word Bearer. Numbered
     /// pieces of a cookie (`name.0`, `name.1`, …) are joined.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cookie: Option<String>,
     /// The name of a query parameter. URLs end up in logs, so prefer another location.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     /// A marker in `Sec-WebSocket-Protocol`, the one header that a browser can set on a WebSocket.
     /// The token is the next protocol in the list (`bearer, TOKEN`), or follows the marker and a dot
     /// in the same one (`bearer.TOKEN`). There it may be in base64url, as Kubernetes has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub websocket_protocol: Option<String>,
 }
 
 /// The sources that [`Carriers`](super::Carriers) can tell apart.
 const MOST_SOURCES: usize = 32;
 
-fn authorization_bearer() -> Vec<Source> {
-    vec![Source {
-        header: Some("authorization".to_owned()),
-        scheme: Some("Bearer".to_owned()),
-        ..Source::default()
-    }]
-}
-
-const fn max_size() -> Bytes {
-    Bytes::kib(16)
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
-            sources: authorization_bearer(),
+            sources: vec![Source {
+                header: Some("authorization".to_owned()),
+                scheme: Some("Bearer".to_owned()),
+                ..Source::default()
+            }],
             several: Several::default(),
-            max_size: max_size(),
+            max_size: Bytes::kib(16),
         }
     }
 }

@@ -26,7 +26,9 @@ async fn serve_with(door: &Door, most: usize) -> Served {
 }
 
 async fn bind() -> (net::Listener, std::net::SocketAddr) {
-    let listener = net::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = net::bind(&net::Address::Tcp(([127, 0, 0, 1], 0).into()))
+        .await
+        .unwrap();
     let Address::Tcp(address) = listener.address().unwrap() else {
         unreachable!("a TCP address was bound");
     };

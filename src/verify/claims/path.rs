@@ -1,10 +1,9 @@
 //! The name of a claim, as configurations and revocations write it.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A token whose payload nests deeper is refused.
 const DEEPEST: usize = 32;
@@ -19,7 +18,17 @@ const SCALARS: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 /// `\.`, `\|` and `\\` stand for the characters themselves: `https://example\.com/roles` names one
 /// member. A path steps into objects, and into every object of an array; the values of all of them
 /// count. It does not step into arrays within arrays.
-#[derive(Clone)]
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(
+    with = "String",
+    inline,
+    description = "",
+    extend(
+        "minLength" = 1,
+        "examples" = ["sub", "realm_access.roles", r"https://example\.com/roles"]
+    )
+)]
 pub struct ClaimPath {
     text: Box<str>,
     pub(super) steps: Steps,
@@ -177,28 +186,11 @@ impl Serialize for ClaimPath {
     }
 }
 
-impl<'de> Deserialize<'de> for ClaimPath {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|error| de::Error::custom(format!("the claim {text:?} {error}")))
-    }
-}
+impl TryFrom<String> for ClaimPath {
+    type Error = String;
 
-impl JsonSchema for ClaimPath {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "ClaimPath".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "minLength": 1,
-            "examples": ["sub", "realm_access.roles", r"https://example\.com/roles"],
-        })
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).map_err(|error| format!("the claim {text:?} {error}"))
     }
 }
 

@@ -30,14 +30,11 @@ pub struct IssuerConfig {
     /// The tenants whose tokens are accepted if `issuer` is a pattern: a list of tenants as they
     /// appear in `iss`, or `any`. With `any`, a token of everybody who can get a tenant at the
     /// provider is accepted.
-    #[serde(default)]
     pub tenants: Option<Tenants>,
     /// Where the issuer's public keys come from.
-    #[serde(default)]
     pub jwks: Option<JwksConfig>,
     /// A secret shared with the issuer, for HS256, HS384 and HS512. It never verifies another
     /// algorithm, and a public key never verifies these.
-    #[serde(default)]
     pub secret: Option<SecretConfig>,
     /// The audiences (`aud`) that are accepted. A token must have one of them.
     #[serde(default)]
@@ -49,7 +46,6 @@ pub struct IssuerConfig {
     /// The signature algorithms that are accepted. Default: with `jwks` all asymmetric algorithms,
     /// with `secret` the HMAC algorithms that it is long enough for. `Ed25519` is another name for
     /// `EdDSA`.
-    #[serde(default)]
     pub algorithms: Option<Vec<Algorithm>>,
     /// The longest life of a token: one whose `exp − iat` exceeds it by more than `leeway` is refused.
     /// Revocations are kept this long, so it is what makes forgetting them safe.
@@ -67,15 +63,12 @@ pub struct IssuerConfig {
     /// `types`, `allow_untyped` and `client_claims`, and requires and forbids claims, so that ID tokens
     /// and other tokens of the issuer are refused; [profiles.md](profiles.md) has the table. Default:
     /// `generic`.
-    #[serde(default)]
     pub profile: Option<Profile>,
     /// The types of token (`typ` in the header) that are accepted, compared without case and with or
     /// without `application/`. Other types, such as `logout+jwt`, are refused. Default: the profile's;
     /// `[JWT, at+jwt]` for `generic`.
-    #[serde(default)]
     pub types: Option<Vec<String>>,
     /// Accept tokens whose header has no `typ`. Default: the profile's; `true` for `generic`.
-    #[serde(default)]
     pub allow_untyped: Option<bool>,
     /// Accept tokens with `at_hash`, `c_hash`, `s_hash` or `events`, the claims of ID tokens and
     /// logout tokens. Such tokens are refused by default, because they tell a client that somebody
@@ -103,7 +96,6 @@ pub struct IssuerConfig {
     pub allowed_clients: Vec<String>,
     /// The claims that may name the client. The first one that a token has counts. Default: the
     /// profile's; `[client_id, azp, applicationId]` for `generic`.
-    #[serde(default)]
     pub client_claims: Option<Vec<ClaimPath>>,
 }
 
