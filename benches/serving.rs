@@ -13,7 +13,7 @@ pub(crate) async fn serve(
     service: impl Authorization,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::builder().add_service(AuthorizationServer::new(service));
-    match address.parse()? {
+    match Address::try_from(address.to_owned())? {
         Address::Tcp(address) => {
             let listener = TcpListener::bind(address).await?;
             let connections = TcpListenerStream::new(listener).map(|accepted| {
