@@ -14,7 +14,7 @@ MUSL := x86_64-unknown-linux-musl
 DEBUG := $(or $(CARGO_TARGET_DIR),target)/debug
 
 # What the tests run besides the program.
-TEST_TOOLS := proxies more-proxies upstreams stores
+TEST_TOOLS := proxies more-proxies upstreams stores providers
 
 # Fetches what $(1) names while cargo runs with the arguments $(2); both must succeed.
 beside = tools/setup $(1) & setup=$$!; $(CARGO) $(2) || { kill $$setup 2>/dev/null; exit 1; }; wait $$setup

@@ -1,6 +1,8 @@
 //! Every event format through the real process and the real proxies: a token passes, its provider
 //! sends an event, and the token is refused.
 
+mod oidc_provider;
+
 use portcullis::core::clock::Clock;
 use serde_json::{Value, json};
 
