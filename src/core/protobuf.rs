@@ -1,11 +1,7 @@
-//! Protocol Buffers as they are on the wire: fields that borrow from the message, and bytes written
-//! from what is borrowed, for the places where generated code costs too much. A message that comes
+//! Protocol Buffers as they are on the wire: fields that borrow from the message, for the places
+//! where generated code costs too much. A message that comes
 //! in several pieces is their union, as everywhere in protobuf. Groups, gone for many years, are
 //! malformed.
-
-mod output;
-
-pub(crate) use output::Output;
 
 /// The bytes are no such message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,24 +44,15 @@ pub(crate) struct Fields<'a>(&'a [u8]);
 pub(crate) enum Value<'a> {
     /// Bytes, a text or a message.
     Bytes(&'a [u8]),
-    /// An integer, a boolean or an enum.
-    Varint(u64),
-    /// A number of four or eight bytes, which no message here has.
-    Fixed,
+    /// A number, which nobody here reads.
+    Number,
 }
 
 impl<'a> Value<'a> {
     pub(crate) const fn bytes(&self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Varint(_) | Self::Fixed => Err(Malformed),
-        }
-    }
-
-    pub(crate) const fn number(&self) -> Result<u64, Malformed> {
-        match self {
-            Self::Varint(number) => Ok(*number),
-            Self::Bytes(_) | Self::Fixed => Err(Malformed),
+            Self::Number => Err(Malformed),
         }
     }
 
@@ -101,13 +88,13 @@ impl<'a> Fields<'a> {
     fn next_of_any_kind(&mut self) -> Result<(u32, Value<'a>), Malformed> {
         let key = u32::try_from(self.varint()?).map_err(|_| Malformed)?;
         let value = match key & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => self.take(8).map(|_| Value::Fixed)?,
+            0 => self.varint().map(|_| Value::Number)?,
+            1 => self.take(8).map(|_| Value::Number)?,
             2 => {
                 let length = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
                 Value::Bytes(self.take(length)?)
             }
-            5 => self.take(4).map(|_| Value::Fixed)?,
+            5 => self.take(4).map(|_| Value::Number)?,
             _ => return Err(Malformed),
         };
         match key >> 3 {

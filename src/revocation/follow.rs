@@ -193,15 +193,12 @@ impl Follower {
 
     fn apply(&mut self, records: &Records) -> Result<(), String> {
         // Bounds first: they decide how long the others are remembered.
-        if records.have_bounds() {
-            records
-                .iter()
-                .for_each(|record| self.histories.learn(&record));
+        for record in records.iter() {
+            self.histories.learn(record);
         }
-        let forget_after = self.retention.judge();
         let with_times = records.iter().map(|record| {
-            let forget_after = forget_after(&record);
-            (record, forget_after)
+            let forget_after = self.retention.forget_after(record);
+            (&**record, forget_after)
         });
         let applied = self.index.apply_all(with_times);
         applied.map_err(|error| error.to_string())?;
@@ -211,7 +208,7 @@ impl Follower {
             return Ok(());
         }
         let now = self.clock.now();
-        for record in records {
+        for record in records.iter() {
             let (receipt, event) = (record.received_at, record.occurred_at);
             self.metrics.enforced(now.since(receipt), now.since(event));
         }
@@ -225,7 +222,7 @@ impl Follower {
             return;
         };
         *so_far += records.len();
-        let all = *so_far + records.to_come();
+        let all = *so_far + records.to_come;
         if *so_far >= all / PART_THAT_TELLS {
             let live = self.index.len();
             self.index

@@ -17,7 +17,7 @@ use crate::core::issuer::overlap;
 use crate::core::kv::{KeyValueStore, Kind};
 use crate::core::lifetime::{Bounds, Change, Current, History, Lifetimes};
 
-use super::record::{Action, Revocation, Target, Terms, View};
+use super::record::{Action, Revocation, Target, Terms};
 use super::retention::{Issuer, Retention};
 
 /// The longest time until every replica has read a new record of an engine's log.
@@ -110,10 +110,10 @@ impl Histories {
     }
 
     /// Takes in a record of the log, if it is a change of bounds.
-    pub fn learn(&mut self, record: &View<'_>) {
+    pub fn learn(&mut self, record: &Revocation) {
         let Some(bounds) = record.bounds else { return };
         let at = record.occurred_at;
-        let known = (record.issuer.to_owned(), Change { at, bounds });
+        let known = (record.target.issuer.clone(), Change { at, bounds });
         self.lacking.remove(&known);
         let (issuer, change) = known;
         if self.add(&issuer, change) {

@@ -27,7 +27,7 @@ pub use history::Histories;
 pub use index::Index;
 pub use metrics::Metrics;
 pub use reader::{Clear, Reader, Standing};
-pub use record::{Action, Draft, Revocation, Target, Terms, View};
+pub use record::{Action, Draft, Revocation, Target, Terms};
 pub use retention::{Issuer, Retention};
 pub use writer::Writer;
 

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use crate::core::clock::UnixMillis;
 use crate::core::issuer::ByIssuer;
 
-use super::record::{Revocation, Terms, View};
+use super::record::{Revocation, Terms};
 
 /// What retention depends on in an issuer's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,23 +63,16 @@ impl Retention {
     /// floor all allow it. An issuer that is not configured has no terms of today.
     #[must_use]
     pub fn forget_after(&self, record: &Revocation) -> UnixMillis {
-        self.judge()(&record.into())
-    }
-
-    /// Returns [`Retention::forget_after`] for many records, by the present rules.
-    pub(super) fn judge(&self) -> impl Fn(&View<'_>) -> UnixMillis + use<> {
         let rules = self.0.load();
-        move |record| match rules.as_deref() {
-            Some(rules) => rules.forget_after(record),
-            None => UnixMillis::MAX,
-        }
+        let rules = rules.as_ref();
+        rules.map_or(UnixMillis::MAX, |rules| rules.forget_after(record))
     }
 }
 
 impl Rules {
-    fn forget_after(&self, record: &View<'_>) -> UnixMillis {
-        let terms = self.terms.get(record.issuer);
-        let today = terms.map_or(record.forget_after, |terms| terms.forget_view_after(record));
+    fn forget_after(&self, record: &Revocation) -> UnixMillis {
+        let terms = self.terms.get(&record.target.issuer);
+        let today = terms.map_or(record.forget_after, |terms| terms.forget_after(record));
         let floor = record.received_at.plus(self.floor);
         record.forget_after.max(today).max(floor)
     }

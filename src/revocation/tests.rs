@@ -263,7 +263,8 @@ async fn a_replay_makes_room_for_what_is_live_and_not_for_every_record() {
         (many_entries, 40_000_000..100_000_000),
     ] {
         let mut stage = Stage::new(WhenStale::Deny);
-        let records = Records::from(records).before(TO_COME);
+        let mut records = Records::from(records);
+        records.to_come = TO_COME;
         stage.play(Feed::Records(records, at(1))).await;
         let memory = stage.index.memory();
         assert!(room.contains(&memory), "{memory} bytes");

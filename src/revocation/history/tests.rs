@@ -21,7 +21,7 @@ fn at(seconds: u64) -> UnixMillis {
 
 fn learn_all(histories: &mut Histories, log: &[Arc<Revocation>]) {
     for record in log {
-        histories.learn(&View::from(&**record));
+        histories.learn(record);
     }
 }
 
@@ -144,7 +144,7 @@ fn a_log_that_begins_anew_is_told_what_it_lacks() {
     let log = started(&mut known, 10_000);
     known.write_again();
     assert_eq!(known.unwritten(at(20_000)), log);
-    known.learn(&View::from(&*log[0]));
+    known.learn(&log[0]);
     assert!(known.unwritten(at(20_000)).is_empty());
 }
 
@@ -186,7 +186,7 @@ fn what_one_issuer_lacks_raises_nothing_for_another() {
         at: at(10_000),
         bounds: short,
     };
-    both.learn(&View::from(&*record(ISSUER, at_first)));
+    both.learn(&record(ISSUER, at_first));
     let [first, second] = &both.unwritten(at(20_000))[..] else {
         panic!("each has a change of its own");
     };

@@ -23,7 +23,7 @@ use crate::core::clock::UnixMillis;
 use crate::core::horizon::Horizon;
 use crate::verify::claims::Claims;
 
-use super::record::{Action, Revocation, Target, View};
+use super::record::{Action, Revocation, Target};
 use shapes::{ByIssuer, Register, Shape};
 use slot::{Key, NAMELESS_CAUSE, Slot};
 
@@ -133,7 +133,7 @@ impl Index {
         record: &Revocation,
         forget_after: UnixMillis,
     ) -> Result<(), TooManyShapes> {
-        self.apply_all(std::iter::once((record.into(), forget_after)))
+        self.apply_all(std::iter::once((record, forget_after)))
     }
 
     /// Adds records in order, each with the time until which it is remembered.
@@ -142,7 +142,7 @@ impl Index {
     /// At the first record that cannot be represented. The caller must not go on without it.
     pub fn apply_all<'a>(
         &self,
-        records: impl Iterator<Item = (View<'a>, UnixMillis)>,
+        records: impl Iterator<Item = (&'a Revocation, UnixMillis)>,
     ) -> Result<(), TooManyShapes> {
         let mut writing = self.writing();
         let mut shapes = self.shapes.load();
@@ -150,21 +150,23 @@ impl Index {
             if record.bounds.is_some() {
                 continue;
             }
-            let cause = writing.causes.number(record.source, record.cause);
+            let cause = writing.causes.number(&record.source, &record.cause);
             if cause == NAMELESS_CAUSE && record.action == Action::Lift {
                 continue;
             }
+            let issuer = &record.target.issuer;
+            let names = record.target.matches.keys().map(String::as_str);
             let added;
-            let shape = if let Some(known) = shapes::find(&shapes, record.issuer, &names(&record)) {
+            let shape = if let Some(known) = shapes::find(&shapes, issuer, &names) {
                 known
             } else {
-                added = writing.register.add(record.issuer, names(&record))?;
+                added = writing.register.add(issuer, names)?;
                 self.shapes.store(Arc::new(writing.register.by_issuer()));
                 shapes = self.shapes.load();
                 &added
             };
-            let key = shape.key_of(&record.matches);
-            let new = Slot::new(key, shape.number, cause, &record, forget_after);
+            let key = shape.key_of(record.target.matches.values());
+            let new = Slot::new(key, shape.number, cause, record, forget_after);
             insert(&mut write(self.shard(key)), shape, new);
         }
         Ok(())
@@ -313,11 +315,6 @@ impl Causes {
         }
         number
     }
-}
-
-/// Returns the claim names in order.
-fn names<'a>(record: &View<'a>) -> impl ExactSizeIterator<Item = &'a str> + Clone {
-    record.matches.iter().map(|(claim, _)| *claim)
 }
 
 fn insert(shard: &mut Shard, shape: &Shape, mut new: Slot) {

@@ -36,10 +36,10 @@ pub(super) struct Shape {
 pub(super) struct TooManyCombinations;
 
 impl Shape {
-    /// Returns the key of `matches`, which are of this shape and in the order of its names.
-    pub(super) fn key_of(&self, matches: &[(&str, &str)]) -> Key {
+    /// Returns the key of the values of a record of this shape, in the order of its names.
+    pub(super) fn key_of<'a>(&self, values: impl Iterator<Item = &'a String>) -> Key {
         let mut hasher = self.seeded;
-        for (_, value) in matches {
+        for value in values {
             feed(&mut hasher, value);
         }
         finish(&hasher)

@@ -3,7 +3,7 @@
 use crate::core::clock::UnixMillis;
 use crate::verify::claims::Claims;
 
-use super::super::record::{Action, View};
+use super::super::record::{Action, Revocation};
 
 /// The cut-off of a revocation of every token.
 const EVERY_TOKEN: u32 = u32::MAX;
@@ -45,7 +45,7 @@ impl Slot {
         key: Key,
         shape: u16,
         cause: u16,
-        record: &View<'_>,
+        record: &Revocation,
         forget_after: UnixMillis,
     ) -> Self {
         let lift = match record.action {

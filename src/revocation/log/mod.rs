@@ -7,10 +7,10 @@ pub mod embedded;
 mod engine;
 mod mirrored;
 pub mod nats;
-mod records;
 pub mod redis;
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -32,7 +32,6 @@ use nats::Nats;
 use redis::Redis;
 
 pub use embedded::Embedded;
-pub use records::Records;
 
 /// A place in a log. Positions rise within an epoch; a new epoch is another history (a stream
 /// that was deleted and made again), in which old positions mean nothing.
@@ -66,6 +65,37 @@ pub enum AppendError {
     /// The answer was lost: the record may be stored, now or later.
     #[error("the store did not say whether it kept the record: {0}")]
     Unknown(String),
+}
+
+/// Records in log order.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    list: Vec<Arc<Revocation>>,
+    /// How many are still to come in this replay; 0 when the log has not counted them.
+    pub to_come: usize,
+}
+
+impl From<Vec<Arc<Revocation>>> for Records {
+    fn from(list: Vec<Arc<Revocation>>) -> Self {
+        Self { list, to_come: 0 }
+    }
+}
+
+impl Deref for Records {
+    type Target = [Arc<Revocation>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.list
+    }
+}
+
+impl IntoIterator for Records {
+    type Item = Arc<Revocation>;
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter()
+    }
 }
 
 /// What a follower sees.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::core::clock::UnixMillis;
 
-use super::{Action, Draft, Revocation, View};
+use super::{Action, Draft, Revocation};
 
 /// What an issuer's tokens are bound to, and so how long its revocations must be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +49,6 @@ impl Terms {
     /// the event was received, by an issuer whose clock may be `leeway` ahead of ours.
     #[must_use]
     pub fn forget_after(&self, record: &Revocation) -> UnixMillis {
-        self.forget_view_after(&record.into())
-    }
-
-    pub(crate) fn forget_view_after(&self, record: &View<'_>) -> UnixMillis {
         if record.bounds.is_some() {
             // Who comes later has to learn the whole history. It is as long as the list of changes to
             // the configuration.

@@ -96,7 +96,8 @@ impl Stage {
             at: NOW,
             bounds: Bounds::new(Duration::from_mins(61), Duration::from_mins(1)),
         };
-        let known = Records::from(vec![history::record(ISSUER, known)]).before(100);
+        let mut known = Records::from(vec![history::record(ISSUER, known)]);
+        known.to_come = 100;
         feed.try_send(Feed::Records(known, at(0))).unwrap();
         let (sender, appended) = mpsc::unbounded_channel();
         let trouble = Arc::<Trouble>::default();

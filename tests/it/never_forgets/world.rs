@@ -10,7 +10,7 @@ use portcullis::core::readiness::Readiness;
 use portcullis::revocation::log::embedded::{self, Embedded};
 use portcullis::revocation::log::{Feed, Log};
 use portcullis::revocation::{
-    Action, Draft, Histories, Index, Issuer, Retention, Revocation, Target, Terms, View,
+    Action, Draft, Histories, Index, Issuer, Retention, Revocation, Target, Terms,
 };
 use portcullis::verify::Claims;
 use serde_json::json;
@@ -96,12 +96,12 @@ impl World {
         let histories = Histories::new(&[issuer], &self.log, retention, zero, zero);
         let mut histories = histories.unwrap();
         for record in self.logged().await {
-            histories.learn(&View::from(&*record));
+            histories.learn(&record);
         }
         let ours = histories.unwritten(now);
         self.log.append(ours.clone()).await.unwrap();
         for record in ours {
-            histories.learn(&View::from(&*record));
+            histories.learn(&record);
         }
         assert!(histories.is_written());
         self.lifetimes = histories.current().remove(ISSUER).unwrap();

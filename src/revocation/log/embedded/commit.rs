@@ -1,27 +1,24 @@
 //! The writer thread: the only one that writes. Everything that waits when it comes round goes
 //! into one transaction and shares one sync.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
+use crate::core::kv::Kind;
 use crate::core::readiness::Readiness;
 use crate::core::thread_priority::lower_priority;
 use crate::revocation::record::Revocation;
 
 use super::super::{AppendError, Cursor};
-use super::batch::Batch;
 use super::compact::Compaction;
 use super::database::{self, Tally};
 use super::error::{is_damage, refusal};
 use super::head::Head;
 use super::home::{Home, Witness};
-use super::recent::Recent;
 
 /// How often the thread looks around when nobody wants anything.
 const IDLE: Duration = Duration::from_millis(100);
@@ -34,19 +31,23 @@ const MOST_RECORDS: usize = 4096;
 
 const DEGRADED: &str = "store";
 
-pub(super) enum Job {
-    Append {
-        records: Vec<Arc<Revocation>>,
-        reply: oneshot::Sender<Result<Cursor, AppendError>>,
-    },
-    Save {
-        kind: &'static str,
-        name: String,
-        value: Vec<u8>,
-        reply: SyncSender<io::Result<()>>,
-    },
+/// What one caller wants written.
+pub(super) struct Job {
+    pub(super) records: Vec<Arc<Revocation>>,
+    pub(super) kept: Option<Kept>,
     /// See [`super::Embedded::compact`].
-    Compact { reply: SyncSender<io::Result<()>> },
+    pub(super) compact: bool,
+    /// Hears where the log ends once all of it is durable.
+    pub(super) reply: Reply,
+}
+
+pub(super) type Reply = Box<dyn FnOnce(Result<Cursor, AppendError>) + Send>;
+
+/// A value of [`crate::core::kv::KeyValueStore`].
+pub(super) struct Kept {
+    pub(super) kind: Kind,
+    pub(super) name: String,
+    pub(super) value: Vec<u8>,
 }
 
 pub(super) struct Committer {
@@ -56,7 +57,6 @@ pub(super) struct Committer {
     pub(super) head: Arc<Head>,
     pub(super) readiness: Readiness,
     pub(super) compaction: Compaction,
-    pub(super) recent: Recent,
     pub(super) failing: Option<Instant>,
     /// Held until the last byte is written.
     pub(super) home: Home,
@@ -81,63 +81,52 @@ impl Committer {
                 Err(RecvTimeoutError::Timeout) => self.probe(),
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
             }
-            self.compact();
+            if self.failing.is_none() && self.compaction.is_due() {
+                self.compact();
+            }
         }
     }
 
     fn commit(&mut self, jobs: Vec<Job>) {
-        match self.write(&jobs) {
-            Ok(written) => {
-                self.works();
-                let last = self.tally.last_position.cast_unsigned();
-                self.head.advance(written.into_iter(), last);
-                if jobs.iter().any(|job| matches!(job, Job::Compact { .. })) {
-                    self.compact_all();
-                }
-                let cursor = super::cursor(&self.tally);
-                for job in jobs {
-                    job.done(cursor);
-                }
+        let written = self.write(&jobs).map_err(|error| {
+            let refusal = refusal(&error);
+            self.fails(&error);
+            refusal
+        });
+        if written.is_ok() {
+            self.works();
+            let records = jobs.iter().flat_map(|job| job.records.iter().cloned());
+            let records = records.collect();
+            let last = self.tally.last_position.cast_unsigned();
+            self.head.advance(records, last);
+            if jobs.iter().any(|job| job.compact) {
+                self.compaction.begin();
+                while self.failing.is_none() && !self.compact() {}
             }
-            Err(error) => {
-                let refusal = refusal(&error);
-                self.fails(&error);
-                for job in jobs {
-                    job.refused(&refusal);
-                }
-            }
+        }
+        let answer = written.map(|()| super::cursor(&self.tally));
+        for job in jobs {
+            (job.reply)(answer.clone());
         }
     }
 
-    /// Writes all of it or nothing. Returns the records that were new.
-    fn write(&mut self, jobs: &[Job]) -> rusqlite::Result<Vec<Arc<Revocation>>> {
+    /// Writes all of it or nothing.
+    fn write(&mut self, jobs: &[Job]) -> rusqlite::Result<()> {
         let mut tally = self.tally;
         let transaction = self.connection.transaction()?;
-        let mut batch = Batch::new(&transaction, &self.recent);
         for job in jobs {
-            match job {
-                Job::Append { records, .. } => {
-                    for record in records {
-                        batch.append(&mut tally, record)?;
-                    }
-                }
-                Job::Save {
-                    kind, name, value, ..
-                } => {
-                    database::save(&transaction, tally.seal, kind, name, value)?;
-                    // What was passed over up to a place, because its time was over, must stay over.
-                    self.compaction.keep_horizon(&transaction, tally.seal)?;
-                }
-                Job::Compact { .. } => {}
+            for record in &job.records {
+                tally.append(&transaction, record)?;
+            }
+            if let Some(Kept { kind, name, value }) = &job.kept {
+                database::save(&transaction, tally.seal, *kind, name, value)?;
+                // What was passed over up to a place, because its time was over, must stay over.
+                self.compaction.keep_horizon(&transaction, tally.seal)?;
             }
         }
-        let (written, places) = batch.end();
         tally.commit(transaction)?;
         self.tally = tally;
-        for (digest, place) in places {
-            self.recent.note(digest, place);
-        }
-        Ok(written)
+        Ok(())
     }
 
     /// The disk took a transaction.
@@ -173,23 +162,17 @@ impl Committer {
         }
     }
 
-    fn compact(&mut self) {
-        if self.failing.is_some() {
-            return;
-        }
+    /// Does a step of compaction. Returns whether the round is over.
+    fn compact(&mut self) -> bool {
+        let before = self.tally.commits;
         let step = self.compaction.step(&mut self.connection, &mut self.tally);
-        match step {
-            Ok(true) => self.works(),
-            Ok(false) => {}
-            Err(error) => self.fails(&error),
+        if self.tally.commits > before {
+            self.works();
         }
-    }
-
-    fn compact_all(&mut self) {
-        self.compaction.start_over();
-        while self.failing.is_none() && !self.compaction.is_at_rest() {
-            self.compact();
-        }
+        step.unwrap_or_else(|error| {
+            self.fails(&error);
+            false
+        })
     }
 
     /// The next start has nothing to recover.
@@ -203,39 +186,13 @@ impl Committer {
 
 /// Everything that waits, up to a limit.
 fn gather(first: Job, jobs: &Receiver<Job>) -> Vec<Job> {
-    let mut records = first.records();
+    let mut records = first.records.len();
     let mut gathered = vec![first];
     while records < MOST_RECORDS
         && let Ok(job) = jobs.try_recv()
     {
-        records += job.records();
+        records += job.records.len();
         gathered.push(job);
     }
     gathered
-}
-
-impl Job {
-    fn records(&self) -> usize {
-        match self {
-            Self::Append { records, .. } => records.len(),
-            Self::Save { .. } | Self::Compact { .. } => 1,
-        }
-    }
-
-    // Whoever does not wait for the answer any more does not get it.
-    fn done(self, cursor: Cursor) {
-        match self {
-            Self::Append { reply, .. } => drop(reply.send(Ok(cursor))),
-            Self::Save { reply, .. } | Self::Compact { reply } => drop(reply.send(Ok(()))),
-        }
-    }
-
-    fn refused(self, refusal: &AppendError) {
-        match self {
-            Self::Append { reply, .. } => drop(reply.send(Err(refusal.clone()))),
-            Self::Save { reply, .. } | Self::Compact { reply } => {
-                drop(reply.send(Err(io::Error::other(refusal.clone()))));
-            }
-        }
-    }
 }

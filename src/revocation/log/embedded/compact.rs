@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Transaction};
 
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::horizon::Horizon;
@@ -15,15 +15,13 @@ use super::seal::Seal;
 
 /// The rows that one step looks at, and the most that it deletes: a few milliseconds each.
 const LOOK_AT: i64 = 2048;
-const DELETE: i64 = 128;
+const DELETE: usize = 128;
 
 /// Between two steps.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// After the end of the log was reached; longer and longer as long as rounds find nothing to do,
-/// because to look through a long log costs a percent of a core.
-const REST: Duration = Duration::from_secs(30);
-const LONGEST_REST: Duration = Duration::from_mins(8);
+/// Between two rounds: to look through a long log costs a percent of a core.
+const REST: Duration = Duration::from_mins(1);
 
 pub(super) struct Compaction {
     retention: Retention,
@@ -32,18 +30,6 @@ pub(super) struct Compaction {
     /// Rows up to here were looked at in this round.
     position: i64,
     next: Instant,
-    pause: Duration,
-    rest: Duration,
-    at_rest: bool,
-}
-
-/// What one step found.
-struct Expired {
-    positions: Vec<i64>,
-    /// The latest moment until which a token could have matched one of them.
-    horizon: UnixMillis,
-    /// Where the next step goes on; `None` at the end of the log.
-    next: Option<i64>,
 }
 
 impl Compaction {
@@ -54,87 +40,65 @@ impl Compaction {
             horizon,
             position: 0,
             next: Instant::now() + PAUSE,
-            pause: PAUSE,
-            rest: REST / 2,
-            at_rest: false,
         }
     }
 
-    /// Begins a round at once, without pauses until its end.
-    pub(super) fn start_over(&mut self) {
+    /// Begins a round.
+    pub(super) fn begin(&mut self) {
         self.position = 0;
-        self.at_rest = false;
-        self.next = Instant::now();
-        self.pause = Duration::ZERO;
     }
 
-    /// Whether the end of the log was reached and nothing was begun since.
-    pub(super) fn is_at_rest(&self) -> bool {
-        self.at_rest
+    /// Whether it is time for the next step.
+    pub(super) fn is_due(&self) -> bool {
+        Instant::now() >= self.next && self.retention.is_set()
     }
 
-    /// Does a little if it is time to. Returns whether it changed the database.
+    /// Deletes what is over among the next rows. Returns whether the round is over.
     pub(super) fn step(
         &mut self,
         connection: &mut Connection,
         tally: &mut Tally,
     ) -> rusqlite::Result<bool> {
-        if Instant::now() < self.next || !self.retention.is_set() {
-            self.at_rest |= !self.retention.is_set();
-            return Ok(false);
-        }
-        self.next = Instant::now() + self.pause;
-        self.at_rest = false;
-        let expired = self.find(connection)?;
-        if !expired.positions.is_empty() {
-            self.delete(&expired, connection, tally)?;
-            self.rest = REST / 2;
-        }
-        self.position = expired.next.unwrap_or(0);
-        if expired.next.is_none() {
-            self.rest = (self.rest * 2).min(LONGEST_REST);
-            self.next = Instant::now() + self.rest;
-            self.pause = PAUSE;
-            self.at_rest = true;
-        }
-        Ok(!expired.positions.is_empty())
-    }
-
-    fn find(&self, connection: &Connection) -> rusqlite::Result<Expired> {
-        let sql = "SELECT max(position), count(*) FROM
-                   (SELECT position FROM records WHERE position > ?1 ORDER BY position LIMIT ?2)";
-        let mut window = connection.prepare_cached(sql)?;
-        let (end, rows): (Option<i64>, i64) = window
-            .query_row([self.position, LOOK_AT], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
-        let mut expired = Expired {
-            positions: Vec::new(),
-            horizon: UnixMillis::default(),
-            next: end.filter(|_| rows == LOOK_AT),
-        };
         let now = self.clock.steady_now();
-        // The stored time is never later than the one in force, so it sieves.
-        let sql = "SELECT position, record FROM records
-                   WHERE position > ?1 AND position <= ?2 AND forget_after < ?3
-                   ORDER BY position LIMIT ?4";
-        let now_ms = i64::try_from(now.0).unwrap_or(i64::MAX);
-        let mut candidates = connection.prepare_cached(sql)?;
-        let mut candidates =
-            candidates.query(params![self.position, end.unwrap_or(0), now_ms, DELETE])?;
-        let mut seen = 0;
-        while let Some(row) = candidates.next()? {
-            let position = row.get(0)?;
+        // The latest moment until which a token could have matched one of them.
+        let (mut expired, mut latest, mut seen) = (Vec::new(), UnixMillis::default(), 0);
+        let sql = "SELECT position, forget_after, record FROM records
+                   WHERE position > ?1 ORDER BY position LIMIT ?2";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query([self.position, LOOK_AT])?;
+        while expired.len() < DELETE
+            && let Some(row) = rows.next()?
+        {
+            self.position = row.get(0)?;
             seen += 1;
-            if seen == DELETE {
-                expired.next = Some(position);
+            // The stored time is never later than the one in force, so it sieves.
+            if row.get::<_, i64>(1)?.cast_unsigned() >= now.0 {
+                continue;
             }
             // What cannot be read is not for us to delete; the next replay will tell.
-            if let Ok(record) = Revocation::decode(row.get_ref(1)?.as_blob()?) {
-                expired.take(position, &record, self.retention.forget_after(&record), now);
+            let Ok(record) = Revocation::decode(row.get_ref(2)?.as_blob()?) else {
+                continue;
+            };
+            let over = self.retention.forget_after(&record);
+            if over < now {
+                expired.push(self.position);
+                // A lift that is forgotten lets nobody in.
+                if record.action == Action::Revoke {
+                    latest = latest.max(over);
+                }
             }
         }
-        Ok(expired)
+        drop(rows);
+        drop(statement);
+        let is_over = seen < LOOK_AT && expired.len() < DELETE;
+        self.next = Instant::now() + if is_over { REST } else { PAUSE };
+        if is_over {
+            self.position = 0;
+        }
+        if !expired.is_empty() {
+            self.delete(&expired, latest, connection, tally)?;
+        }
+        Ok(is_over)
     }
 
     /// The horizon as it is now, whoever raised it. It never falls, and only this thread writes it.
@@ -144,44 +108,29 @@ impl Compaction {
         seal: Seal,
     ) -> rusqlite::Result<()> {
         let horizon = self.horizon.get().0.to_le_bytes();
-        database::save(transaction, seal, Kind::Horizon.as_str(), "", &horizon)
+        database::save(transaction, seal, Kind::Horizon, "", &horizon)
     }
 
     /// The horizon is durable no later than the deletion, and in force before it.
     fn delete(
         &self,
-        expired: &Expired,
+        expired: &[i64],
+        latest: UnixMillis,
         connection: &mut Connection,
         tally: &mut Tally,
     ) -> rusqlite::Result<()> {
-        self.horizon.raise(expired.horizon);
+        self.horizon.raise(latest);
         let mut after = *tally;
         let transaction = connection.transaction()?;
         let mut delete = transaction.prepare_cached("DELETE FROM records WHERE position = ?1")?;
-        for position in &expired.positions {
+        for position in expired {
             after.records -= i64::from(delete.execute([position])? == 1);
         }
         drop(delete);
         self.keep_horizon(&transaction, after.seal)?;
         after.commit(transaction)?;
         *tally = after;
-        tracing::debug!(
-            records = expired.positions.len(),
-            "expired records left the log"
-        );
+        tracing::debug!(records = expired.len(), "expired records left the log");
         Ok(())
-    }
-}
-
-impl Expired {
-    fn take(&mut self, position: i64, record: &Revocation, over: UnixMillis, now: UnixMillis) {
-        if over >= now {
-            return;
-        }
-        self.positions.push(position);
-        // A lift that is forgotten lets nobody in.
-        if record.action == Action::Revoke {
-            self.horizon = self.horizon.max(over);
-        }
     }
 }

@@ -6,7 +6,11 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
+use crate::core::kv::Kind;
+use crate::revocation::record::Revocation;
+
 use super::OpenError;
+use super::error::ReadError;
 use super::seal::Seal;
 
 /// The layout that this version writes, kept in `user_version`.
@@ -26,7 +30,8 @@ const TABLES: &str = "
         records INTEGER NOT NULL,
         sum INTEGER NOT NULL
     );
-    -- `record` is a portcullis.v1.Revocation message; times are in milliseconds.
+    -- `record` is a portcullis.v1.Revocation message; times are in milliseconds. `digest` is 16 bytes
+    -- by which version 0.1 told events apart; the sum covers it.
     CREATE TABLE records (
         position INTEGER PRIMARY KEY,
         digest BLOB NOT NULL,
@@ -56,14 +61,14 @@ pub(super) struct Tally {
 /// Opens the database for writing, and makes it if it is not there.
 pub(super) fn open(path: &Path) -> Result<(Connection, Tally), OpenError> {
     let mut connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_CREATE))
-        .map_err(OpenError::sqlite(path))?;
-    let found = layout(&connection).map_err(OpenError::sqlite(path))?;
+        .map_err(OpenError::unreadable(path))?;
+    let found = layout(&connection).map_err(OpenError::unreadable(path))?;
     match found {
-        0 if has_tables(&connection).map_err(OpenError::sqlite(path))? => {
+        0 if has_tables(&connection).map_err(OpenError::unreadable(path))? => {
             let detail = "it is a database of another program, or its first page is wrong";
             return Err(OpenError::damaged(path, detail));
         }
-        0 | LAYOUT => configure(&connection).map_err(OpenError::sqlite(path))?,
+        0 | LAYOUT => configure(&connection).map_err(OpenError::unreadable(path))?,
         found if found > LAYOUT => {
             return Err(OpenError::Newer {
                 path: path.to_owned(),
@@ -74,10 +79,9 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Tally), OpenError> {
         found => return Err(OpenError::damaged(path, format!("its layout is {found}"))),
     }
     if found == 0 {
-        create(&mut connection).map_err(OpenError::sqlite(path))?;
+        create(&mut connection).map_err(OpenError::unreadable(path))?;
     }
-    let tally = Tally::read(&connection).map_err(OpenError::sqlite(path))?;
-    let tally = tally.ok_or_else(|| OpenError::damaged(path, "its tally has a wrong checksum"))?;
+    let tally = Tally::read(&connection).map_err(OpenError::unreadable(path))?;
     Ok((connection, tally))
 }
 
@@ -148,19 +152,41 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 impl Tally {
-    /// `None` when its checksum is wrong.
-    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Option<Self>> {
+    pub(super) fn read(connection: &Connection) -> Result<Self, ReadError> {
         let sql = "SELECT epoch, commits, last_position, records, sum FROM tally";
-        connection.query_row(sql, [], |row| {
+        let (tally, sum) = connection.query_row(sql, [], |row| {
             let tally = Self {
                 seal: Seal { epoch: row.get(0)? },
                 commits: row.get(1)?,
                 last_position: row.get(2)?,
                 records: row.get(3)?,
             };
-            let sum: i64 = row.get(4)?;
-            Ok((sum == tally.sum()).then_some(tally))
-        })
+            Ok((tally, row.get::<_, i64>(4)?))
+        })?;
+        if sum != tally.sum() {
+            return Err(ReadError::Damaged("its tally has a wrong checksum".into()));
+        }
+        Ok(tally)
+    }
+
+    /// Adds a record at the end of the log.
+    pub(super) fn append(
+        &mut self,
+        transaction: &Transaction<'_>,
+        record: &Revocation,
+    ) -> rusqlite::Result<()> {
+        self.last_position += 1;
+        self.records += 1;
+        let position = self.last_position;
+        let forget_after = i64::try_from(record.forget_after.0).unwrap_or(i64::MAX);
+        let record = record.encode();
+        let digest = [0; 16];
+        let sum = self.seal.of_row(position, &digest, forget_after, &record);
+        let sql = "INSERT INTO records (position, digest, forget_after, sum, record)
+                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        let mut insert = transaction.prepare_cached(sql)?;
+        insert.execute(params![position, digest, forget_after, sum, record])?;
+        Ok(())
     }
 
     /// Counts this transaction and commits it.
@@ -182,35 +208,38 @@ impl Tally {
     }
 }
 
-/// Reads what [`save`] wrote; an `Err` text when it is damaged.
+/// Reads what [`save`] wrote.
 pub(super) fn load(
     connection: &Connection,
     seal: Seal,
-    kind: &str,
+    kind: Kind,
     name: &str,
-) -> rusqlite::Result<Result<Option<Vec<u8>>, String>> {
+) -> Result<Option<Vec<u8>>, ReadError> {
+    let kind = kind.as_str();
     let sql = "SELECT value, sum FROM kept WHERE kind = ?1 AND name = ?2";
     let found: Option<(Vec<u8>, i64)> = connection
         .prepare_cached(sql)?
         .query_row(params![kind, name], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(match found {
+    match found {
         Some((value, sum)) if seal.of_kept(kind, name, &value) != sum => {
-            Err(format!("the kept {kind} {name:?} has a wrong checksum"))
+            let detail = format!("the kept {kind} {name:?} has a wrong checksum");
+            Err(ReadError::Damaged(detail))
         }
         found => Ok(found.map(|(value, _)| value)),
-    })
+    }
 }
 
 pub(super) fn save(
     transaction: &Transaction<'_>,
     seal: Seal,
-    kind: &str,
+    kind: Kind,
     name: &str,
     value: &[u8],
 ) -> rusqlite::Result<()> {
     let sql = "INSERT INTO kept (kind, name, value, sum) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (kind, name) DO UPDATE SET value = excluded.value, sum = excluded.sum";
+    let kind = kind.as_str();
     let sum = seal.of_kept(kind, name, value);
     transaction
         .prepare_cached(sql)?

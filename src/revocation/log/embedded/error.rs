@@ -9,6 +9,15 @@ use rusqlite::ffi;
 
 use super::super::AppendError;
 
+/// Why something cannot be read from the database.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("{0}")]
+    Damaged(String),
+}
+
 /// Why the store does not open. Every message names the place.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -48,15 +57,14 @@ impl OpenError {
         }
     }
 
-    pub(super) fn sqlite(path: &Path) -> impl FnOnce(rusqlite::Error) -> Self {
+    pub(super) fn unreadable<E: Into<ReadError>>(path: &Path) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
-        move |error| {
-            if is_damage(&error) {
-                Self::damaged(&path, error.to_string())
-            } else {
+        move |error| match error.into() {
+            ReadError::Sqlite(error) if !is_damage(&error) => {
                 let source = io::Error::other(error);
                 Self::Unusable { path, source }
             }
+            damage => Self::damaged(&path, damage.to_string()),
         }
     }
 }

@@ -7,14 +7,12 @@
 //! pages and forgives a damaged write-ahead log, so [`seal`], [`wal`] and [`home`] see to it that
 //! damage is noticed before anything is served.
 
-mod batch;
 mod commit;
 mod compact;
 mod database;
 mod error;
 mod head;
 mod home;
-mod recent;
 mod seal;
 mod snapshot;
 mod tail;
@@ -42,12 +40,11 @@ use crate::revocation::record::Revocation;
 use crate::revocation::retention::Retention;
 
 use super::{AppendError, Cursor, Feed, Log};
-use commit::{Committer, Job};
+use commit::{Committer, Job, Kept};
 use compact::Compaction;
 use database::Tally;
 use head::Head;
 use home::{Home, Witness};
-use recent::Recent;
 use seal::Seal;
 
 pub use error::OpenError;
@@ -58,21 +55,16 @@ const QUEUE: usize = 4096;
 
 /// A directory of this replica.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// A directory on a local disk that no other process uses. It is created if it is missing.
-    #[serde(default = "default_path")]
     pub path: PathBuf,
-}
-
-fn default_path() -> PathBuf {
-    PathBuf::from("./data")
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            path: default_path(),
+            path: "./data".into(),
         }
     }
 }
@@ -122,12 +114,10 @@ impl Embedded {
         let witness = Witness::open(&home.witness(), tally.seal);
         let witness = witness.map_err(OpenError::unusable(&home.witness()))?;
         home.sync().map_err(OpenError::unusable(&config.path))?;
-        let reader = database::open_reader(&database).map_err(OpenError::sqlite(&database))?;
+        let reader = database::open_reader(&database).map_err(OpenError::unreadable(&database))?;
         let horizon = kept_horizon(&reader, &tally, &database)?;
         let head = Arc::new(Head::new(tally.last_position.cast_unsigned()));
-        let recent = Recent::load(&reader).map_err(OpenError::sqlite(&database))?;
         let committer = Committer {
-            recent,
             connection,
             tally,
             witness,
@@ -165,11 +155,26 @@ impl Embedded {
     /// # Errors
     /// When the disk cannot be written.
     pub fn compact(&self) -> io::Result<()> {
+        self.run(None)
+    }
+
+    /// Has the writer keep something, or compact the log, and waits for it.
+    fn run(&self, kept: Option<Kept>) -> io::Result<()> {
         let (reply, answer) = sync_channel(1);
-        self.send(Job::Compact { reply })
-            .map_err(io::Error::other)?;
+        self.send(Job {
+            records: Vec::new(),
+            compact: kept.is_none(),
+            kept,
+            // Whoever does not wait for the answer any more does not get it.
+            reply: Box::new(move |done| drop(reply.send(done))),
+        })
+        .map_err(io::Error::other)?;
         let lost = |_| io::Error::other(self.why_not());
-        answer.recv().map_err(lost)?
+        answer
+            .recv()
+            .map_err(lost)?
+            .map(drop)
+            .map_err(io::Error::other)
     }
 
     /// Whether records are known to be missing: see [`Embedded::mark_incomplete`].
@@ -216,7 +221,12 @@ impl Log for Embedded {
     fn append(&self, records: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            self.send(Job::Append { records, reply })?;
+            self.send(Job {
+                records,
+                kept: None,
+                compact: false,
+                reply: Box::new(move |done| drop(reply.send(done))),
+            })?;
             // The writer died between taking the job and answering.
             let lost = |_| AppendError::Unknown(self.why_not());
             answer.await.map_err(lost)?
@@ -247,22 +257,15 @@ impl Log for Embedded {
 impl KeyValueStore for Embedded {
     fn load(&self, kind: Kind, name: &str) -> io::Result<Option<Vec<u8>>> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        database::load(&reader, self.seal, kind.as_str(), name)
-            .map_err(io::Error::other)?
-            .map_err(io::Error::other)
+        database::load(&reader, self.seal, kind, name).map_err(io::Error::other)
     }
 
     fn save(&self, kind: Kind, name: &str, value: &[u8]) -> io::Result<()> {
-        let (reply, answer) = sync_channel(1);
-        self.send(Job::Save {
-            kind: kind.as_str(),
+        self.run(Some(Kept {
+            kind,
             name: name.to_owned(),
             value: value.to_vec(),
-            reply,
-        })
-        .map_err(io::Error::other)?;
-        let lost = |_| io::Error::other(self.why_not());
-        answer.recv().map_err(lost)?
+        }))
     }
 }
 
@@ -337,17 +340,15 @@ fn compare(
 }
 
 fn kept_horizon(reader: &Connection, tally: &Tally, database: &Path) -> Result<Horizon, OpenError> {
-    let damaged = |detail: String| OpenError::damaged(database, detail);
-    let kept = database::load(reader, tally.seal, Kind::Horizon.as_str(), "")
-        .map_err(OpenError::sqlite(database))?
-        .map_err(damaged)?;
+    let kept = database::load(reader, tally.seal, Kind::Horizon, "")
+        .map_err(OpenError::unreadable(database))?;
     let Some(bytes) = kept else {
         return Ok(Horizon::default());
     };
     let bytes = bytes.try_into();
     bytes
         .map(|bytes| Horizon::at(UnixMillis(u64::from_le_bytes(bytes))))
-        .map_err(|_| damaged("its horizon is unreadable".to_owned()))
+        .map_err(|_| OpenError::damaged(database, "its horizon is unreadable"))
 }
 
 #[cfg(test)]

@@ -41,10 +41,8 @@ pub fn snapshot(config: &Config) -> Result<Snapshot, OpenError> {
     // Before the database is read: later commits may follow.
     let testimony = Witness::read(&config.path.join(home::WITNESS))?;
     expect_database(testimony, &database)?;
-    let reader = database::open_reader(&database).map_err(OpenError::sqlite(&database))?;
-    let tally = Tally::read(&reader).map_err(OpenError::sqlite(&database))?;
-    let wrong = || OpenError::damaged(&database, "its tally has a wrong checksum".to_owned());
-    let tally = tally.ok_or_else(wrong)?;
+    let reader = database::open_reader(&database).map_err(OpenError::unreadable(&database))?;
+    let tally = Tally::read(&reader).map_err(OpenError::unreadable(&database))?;
     compare(testimony, &tally, &database)?;
     let head = Arc::new(Head::new(tally.last_position.cast_unsigned()));
     head.close();

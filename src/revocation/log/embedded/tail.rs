@@ -4,6 +4,7 @@
 //! read by a thread that lives no longer than the reading takes: at the start, and when a follower
 //! is so far behind that memory no longer has what it needs.
 
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -11,15 +12,16 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream};
 use rusqlite::{Connection, Row};
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::core::clock::{Clock, Moment};
-use crate::revocation::record::View;
+use crate::revocation::record::Revocation;
 
-use super::super::records::Packed;
 use super::super::{Cursor, Feed, Records};
 use super::database::{self, Tally};
-use super::error::is_damage;
+use super::error::{ReadError, is_damage};
 use super::head::{Head, News};
 use super::seal::Seal;
 
@@ -41,16 +43,27 @@ pub(super) fn start(
     from: Option<Cursor>,
     clock: &Clock,
 ) -> BoxStream<'static, Feed> {
-    let mut tail = Tail {
+    let reading = Reading {
         database,
         seal,
         head: Arc::clone(head),
         clock: clock.clone(),
-        position: 0,
-        next: Next::Reset,
     };
-    if let Some(position) = tail.place(from) {
-        tail.position = position;
+    let end = u128::from(head.position());
+    // A cursor of another history, or from a future that this one never had, means nothing here.
+    let is_known = |from: Cursor| from.epoch == seal.epoch && from.position <= end;
+    let position = from.map_or(Some(0), |from| is_known(from).then_some(from.position));
+    let mut tail = Tail {
+        // Before the disk is read, so that nothing is missed.
+        news: head.subscribe(),
+        at: Cursor {
+            epoch: seal.epoch,
+            position: position.unwrap_or(0),
+        },
+        next: Next::Reset,
+        reading,
+    };
+    if position.is_some() {
         tail.next = tail.read_disk();
     }
     Box::pin(stream::unfold(tail, async |mut tail| {
@@ -59,12 +72,10 @@ pub(super) fn start(
 }
 
 struct Tail {
-    database: PathBuf,
-    seal: Seal,
-    head: Arc<Head>,
-    clock: Clock,
+    reading: Reading,
+    news: broadcast::Receiver<News>,
     /// Everything up to here was delivered.
-    position: u64,
+    at: Cursor,
     next: Next,
 }
 
@@ -72,108 +83,78 @@ struct Tail {
 enum Next {
     /// The follower's place means nothing here: it begins anew.
     Reset,
-    /// What the thread finds, and when it was sent.
-    Disk(Receiver<Read>, Moment),
+    /// What the thread finds.
+    Disk(mpsc::Receiver<Feed>),
     /// Everything that the log had at this moment was delivered.
     InSync(Moment),
     News,
 }
 
 impl Tail {
-    /// `None` for a cursor of another history, or from a future that this one never had.
-    fn place(&self, from: Option<Cursor>) -> Option<u64> {
-        let Some(from) = from else { return Some(0) };
-        let head = u128::from(self.head.position());
-        let known = from.epoch == self.seal.epoch && from.position <= head;
-        u64::try_from(from.position).ok().filter(|_| known)
-    }
-
     /// `None` when the log is closed or has failed.
     async fn next(&mut self) -> Option<Feed> {
         loop {
             match &mut self.next {
                 Next::Reset => {
                     self.next = self.read_disk();
-                    return Some(Feed::Reset(self.cursor()));
+                    return Some(Feed::Reset(self.at));
                 }
-                // Without its last word the reading has failed.
-                Next::Disk(read, sent) => match read.recv().await? {
-                    Read::Records(records, last) => return Some(self.deliver(records, last)),
-                    Read::All(last) => {
-                        self.next = Next::InSync(*sent);
-                        self.position = last;
+                Next::Disk(read) => match read.recv().await? {
+                    // Without this last word the reading has failed.
+                    Feed::InSync(at, asked) => {
+                        self.at = at;
+                        self.next = Next::InSync(asked);
                     }
+                    feed => return Some(feed),
                 },
                 Next::InSync(asked) => {
-                    let (asked, now) = (*asked, self.clock.moment());
+                    let (asked, now) = (*asked, self.reading.clock.moment());
                     self.next = Next::News;
-                    let still_all = self.head.position() == self.position;
+                    let still_all = u128::from(self.reading.head.position()) == self.at.position;
                     let asked = if still_all { now } else { asked };
-                    return Some(Feed::InSync(self.cursor(), asked));
+                    return Some(Feed::InSync(self.at, asked));
                 }
                 Next::News => {
-                    let asked = self.clock.moment();
-                    match self.head.after(self.position, HEARTBEAT).await {
-                        News::Records(records, last) => {
+                    let asked = self.reading.clock.moment();
+                    match timeout(HEARTBEAT, self.news.recv()).await {
+                        Ok(Ok((records, last))) if u128::from(last) > self.at.position => {
                             self.next = Next::InSync(asked);
-                            return Some(self.deliver(records.into(), last));
+                            self.at.position = last.into();
+                            return Some(Feed::Records(records.into(), self.at));
                         }
-                        News::OnDisk => self.next = self.read_disk(),
-                        News::Quiet => self.next = Next::InSync(asked),
-                        News::Closed => return None,
+                        // The disk had them already.
+                        Ok(Ok(_)) => {}
+                        Ok(Err(RecvError::Lagged(_))) => self.next = self.read_disk(),
+                        Ok(Err(RecvError::Closed)) => return None,
+                        Err(_elapsed) => self.next = Next::InSync(asked),
                     }
                 }
             }
         }
     }
 
-    fn deliver(&mut self, records: Records, last: u64) -> Feed {
-        self.position = last;
-        Feed::Records(records, self.cursor())
-    }
-
     /// Has a thread read what comes after the place of this tail.
     fn read_disk(&self) -> Next {
-        let sent = self.clock.moment();
         let (feed, read) = mpsc::channel(READ_AHEAD);
-        let reading = Reading {
-            database: self.database.clone(),
-            seal: self.seal,
-            head: Arc::clone(&self.head),
-            feed,
-        };
-        let position = self.position;
+        let (reading, at) = (self.reading.clone(), self.at);
         let spawned = thread::Builder::new()
             .name("log-tail".to_owned())
-            .spawn(move || reading.run(position));
+            .spawn(move || reading.run(at, &feed));
         if let Err(error) = spawned {
             let why = format!("no thread to read the log: {error}");
-            self.head.fail(why);
+            self.reading.head.fail(why);
         }
-        Next::Disk(read, sent)
-    }
-
-    fn cursor(&self) -> Cursor {
-        Cursor {
-            epoch: self.seal.epoch,
-            position: self.position.into(),
-        }
+        Next::Disk(read)
     }
 }
 
-/// What the thread found on the disk.
-enum Read {
-    /// And the position of the last of them.
-    Records(Records, u64),
-    /// That was all, up to this position.
-    All(u64),
-}
-
+/// Reads the disk.
+#[derive(Clone)]
 struct Reading {
     database: PathBuf,
     seal: Seal,
     head: Arc<Head>,
-    feed: Sender<Read>,
+    clock: Clock,
 }
 
 /// Why a reading stops before its end.
@@ -184,21 +165,20 @@ enum End {
     Failed(String),
 }
 
-impl From<rusqlite::Error> for End {
-    fn from(error: rusqlite::Error) -> Self {
-        let damage = if is_damage(&error) {
-            "it is damaged: "
-        } else {
-            ""
-        };
-        Self::Failed(format!("{damage}{error}"))
+impl<E: Into<ReadError>> From<E> for End {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        Self::Failed(match &error {
+            ReadError::Sqlite(damage) if is_damage(damage) => format!("it is damaged: {damage}"),
+            _ => error.to_string(),
+        })
     }
 }
 
 impl Reading {
-    fn run(self, position: u64) {
+    fn run(&self, at: Cursor, feed: &mpsc::Sender<Feed>) {
         let opened = database::open_reader(&self.database).map_err(End::from);
-        let read = opened.and_then(|connection| self.replay(&connection, position));
+        let read = opened.and_then(|connection| self.replay(&connection, at, feed));
         if let Err(End::Failed(why)) = read {
             let place = self.database.display();
             self.head.fail(format!(
@@ -207,25 +187,36 @@ impl Reading {
         }
     }
 
-    /// Delivers what one snapshot of the disk has after `position`, checking every byte of it.
-    fn replay(&self, connection: &Connection, position: u64) -> Result<(), End> {
+    /// Delivers what one snapshot of the disk has after `at`, checking every byte of it.
+    fn replay(
+        &self,
+        connection: &Connection,
+        mut at: Cursor,
+        feed: &mpsc::Sender<Feed>,
+    ) -> Result<(), End> {
+        let say = |said| feed.blocking_send(said).map_err(|_| End::Quiet);
+        let asked = self.clock.moment();
         let snapshot = connection.unchecked_transaction()?;
         let tally = Tally::read(&snapshot)?;
-        let tally = tally.ok_or_else(|| End::Failed("its tally has a wrong checksum".into()))?;
-        let all = (position == 0).then_some(tally.records);
+        let all = (at.position == 0).then_some(tally.records);
         let mut statement = snapshot.prepare_cached(
             "SELECT position, digest, forget_after, sum, record
              FROM records WHERE position > ?1 ORDER BY position",
         )?;
-        let mut rows = statement.query([position.cast_signed()])?;
-        let mut batch = Packed::default();
-        let mut read = 0;
+        let mut rows = statement.query([i64::try_from(at.position).unwrap_or(i64::MAX)])?;
+        let (mut batch, mut bytes, mut read) = (Vec::with_capacity(BATCH), 0, 0);
         while let Some(row) = rows.next()? {
-            let at = self.take(row, &mut batch)?;
+            let (position, record, length) = self.check(row)?;
+            at.position = position.into();
+            batch.push(Arc::new(record));
+            bytes += length;
             read += 1;
-            if batch.len() == BATCH || batch.bytes() > BATCH_BYTES {
-                let to_come = all.map_or(0, |all| usize::try_from(all - read).unwrap_or(0));
-                self.say(Read::Records(batch.take().before(to_come), at))?;
+            if batch.len() == BATCH || bytes > BATCH_BYTES {
+                let mut records =
+                    Records::from(mem::replace(&mut batch, Vec::with_capacity(BATCH)));
+                records.to_come = all.map_or(0, |all| usize::try_from(all - read).unwrap_or(0));
+                say(Feed::Records(records, at))?;
+                bytes = 0;
             }
         }
         if let Some(counted) = all
@@ -234,33 +225,26 @@ impl Reading {
             let text = format!("it has {read} records, but {counted} were counted");
             return Err(End::Failed(text));
         }
-        let last = tally.last_position.cast_unsigned().max(position);
-        if batch.len() > 0 {
-            self.say(Read::Records(batch.into(), last))?;
+        at.position = at.position.max(tally.last_position.cast_unsigned().into());
+        if !batch.is_empty() {
+            say(Feed::Records(batch.into(), at))?;
         }
-        self.say(Read::All(last))
+        say(Feed::InSync(at, asked))
     }
 
-    /// Checks a row and adds it to the batch. Returns its position.
-    fn take(&self, row: &Row<'_>, batch: &mut Packed) -> Result<u64, End> {
+    /// Checks a row. Returns its position, its record and the bytes of that.
+    fn check(&self, row: &Row<'_>) -> Result<(u64, Revocation, usize), End> {
         let position: i64 = row.get(0)?;
-        let digest = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-        let record = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
-        let sum: i64 = row.get(3)?;
-        let forget_after = row.get(2)?;
-        let holds = |digest| sum == self.seal.of_row(position, digest, forget_after, record);
-        if !digest.try_into().is_ok_and(holds) {
+        let bytes = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
+        let (digest, forget_after, sum) = (row.get_ref(1)?, row.get(2)?, row.get::<_, i64>(3)?);
+        let digest = digest.as_blob().map_err(rusqlite::Error::from)?;
+        if sum != self.seal.of_row(position, digest, forget_after, bytes) {
             let text = format!("the record at position {position} has a wrong checksum");
             return Err(End::Failed(text));
         }
-        let record = View::decode(record)
+        let record = Revocation::decode(bytes)
             .map_err(|error| End::Failed(format!("the record at position {position}: {error}")))?;
-        batch.push(&record);
-        Ok(position.cast_unsigned())
-    }
-
-    fn say(&self, read: Read) -> Result<(), End> {
-        self.feed.blocking_send(read).map_err(|_| End::Quiet)
+        Ok((position.cast_unsigned(), record, bytes.len()))
     }
 }
 
@@ -341,14 +325,14 @@ mod tests {
         append(&log, 0..3).await;
         let mut feed = log.follow(None);
         up_to(&mut feed, 2, &mut seen).await;
-        // Far more than memory holds, while nobody looks.
-        for start in (3..20_003).step_by(1000) {
-            append(&log, start..start + 1000).await;
+        // Far more transactions than memory holds, while nobody looks.
+        for start in (3..6_003).step_by(10) {
+            append(&log, start..start + 10).await;
         }
-        up_to(&mut feed, 20_002, &mut seen).await;
-        append(&log, 20_003..20_008).await;
-        up_to(&mut feed, 20_007, &mut seen).await;
-        assert!(seen.into_iter().eq(0..20_008));
+        up_to(&mut feed, 6_002, &mut seen).await;
+        append(&log, 6_003..6_008).await;
+        up_to(&mut feed, 6_007, &mut seen).await;
+        assert!(seen.into_iter().eq(0..6_008));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -358,8 +342,8 @@ mod tests {
         let log = Arc::new(open(&directory));
         let writer = Arc::clone(&log);
         let writing = tokio::spawn(async move {
-            for start in (0..=LAST).step_by(300) {
-                append(&writer, start..start + 300).await;
+            for start in (0..=LAST).step_by(30) {
+                append(&writer, start..start + 30).await;
             }
         });
         let followers = (1..4).map(|pace| {

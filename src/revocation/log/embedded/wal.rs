@@ -6,8 +6,8 @@
 //! front, where it would drop acknowledged transactions. The two differ in what comes after the
 //! wrong frame. See "WAL File Format" in SQLite's documentation.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 const HEADER: usize = 32;
@@ -18,7 +18,7 @@ const BIG_ENDIAN_SUMS: u32 = 0x377f_0683;
 /// What a crash left to recover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    pub(super) bytes: u64,
+    pub(super) bytes: usize,
     /// Frames (pages) of complete transactions.
     pub(super) whole: u64,
     pub(super) transactions: u64,
@@ -32,141 +32,78 @@ pub(super) struct Damage(pub(super) String);
 
 /// Examines the file; a missing or empty one is fine.
 pub(super) fn examine(path: &Path) -> io::Result<Result<Found, Damage>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(Found::default())),
-        Err(error) => return Err(error),
+    match fs::read(path) {
+        Ok(log) => Ok(examine_bytes(&log)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ok(Found::default())),
+        Err(error) => Err(error),
+    }
+}
+
+fn examine_bytes(log: &[u8]) -> Result<Found, Damage> {
+    // A power cut may leave the length of a file without its content.
+    let is_empty = log.iter().all(|byte| *byte == 0);
+    let Some((header, frames)) = log.split_at_checked(HEADER).filter(|_| !is_empty) else {
+        return Ok(Found::default());
     };
-    let bytes = file.metadata()?.len();
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    let mut header = [0; HEADER];
-    if !fill(&mut reader, &mut header)? {
-        return Ok(Ok(Found::default()));
-    }
-    let Some(format) = Format::of(&header) else {
-        // A power cut may leave the length of a file without its content.
-        return Ok(if header == [0; HEADER] && is_zero(reader)? {
-            Ok(Found::default())
-        } else {
-            Err(Damage("the header of its write-ahead log is wrong".into()))
-        });
+    let damaged = || Damage("the header of its write-ahead log is wrong".into());
+    let (big_endian, page_size, mut sum) = read_header(header).ok_or_else(damaged)?;
+    let damage = |number: u64| {
+        Damage(format!(
+            "frame {number} of its write-ahead log is wrong, but later transactions follow it"
+        ))
     };
-    let mut walk = Walk::new(&format);
-    let mut frame = vec![0; FRAME_HEADER + format.page_size];
-    while fill(&mut reader, &mut frame)? {
-        if let Err(damage) = walk.step(&format, &frame) {
-            return Ok(Err(damage));
-        }
-    }
-    walk.found.bytes = bytes;
-    Ok(Ok(walk.found))
-}
-
-struct Format {
-    big_endian: bool,
-    page_size: usize,
-    salts: [u8; 8],
-    sum: Sum,
-}
-
-impl Format {
-    fn of(header: &[u8; HEADER]) -> Option<Self> {
-        let big_endian = match be32(header, 0) {
-            LITTLE_ENDIAN_SUMS => false,
-            BIG_ENDIAN_SUMS => true,
-            _ => return None,
-        };
-        let page_size = usize::try_from(be32(header, 8)).ok()?;
-        let possible = page_size.is_power_of_two() && (512..=65_536).contains(&page_size);
-        let sum = Sum::default().over(big_endian, &header[..24]);
-        (possible && sum == Sum::stored(header, 24)).then(|| Self {
-            big_endian,
-            page_size,
-            salts: header[16..24].try_into().expect("eight bytes"),
-            sum,
-        })
-    }
-}
-
-/// Walks from frame to frame, past the first wrong one.
-struct Walk {
-    found: Found,
-    number: u64,
-    /// Frames since the last complete transaction.
-    open: u64,
-    /// The checksum that the last frame claims, right or wrong.
-    last: Sum,
-    wrong: Option<Wrong>,
-}
-
-/// The first frame that SQLite will not take.
-struct Wrong {
-    number: u64,
-    /// The transaction that it belongs to was seen to end. What follows was written later, or is
-    /// the rest of one that an earlier crash cut short, which this round writes over: SQLite goes
-    /// on behind the last commit. Such a rest holds no commit, so only a commit tells.
-    ended: bool,
-}
-
-impl Walk {
-    fn new(format: &Format) -> Self {
-        Self {
-            found: Found::default(),
-            number: 0,
-            open: 0,
-            last: format.sum,
-            wrong: None,
-        }
-    }
-
-    fn step(&mut self, format: &Format, frame: &[u8]) -> Result<(), Damage> {
-        self.number += 1;
-        let page = &frame[FRAME_HEADER..];
-        let sum = self.last.over(format.big_endian, &frame[..8]);
-        let intact = sum.over(format.big_endian, page) == Sum::stored(frame, 16);
-        let current = frame[8..16] == format.salts;
+    let mut found = Found {
+        bytes: log.len(),
+        ..Found::default()
+    };
+    // Frames since the last commit; the first frame that SQLite will not take; commits from there on.
+    let (mut open, mut wrong, mut later_commits) = (0, None, 0);
+    let frames = frames.chunks_exact(FRAME_HEADER + page_size);
+    for (number, frame) in (1_u64..).zip(frames) {
+        let is_current = frame[8..16] == header[16..24];
         let commits = be32(frame, 4) != 0;
-        self.last = Sum::stored(frame, 16);
-        match &mut self.wrong {
-            None if intact && current => self.take(commits),
-            // Frames of an earlier round of the log never carry on this round's checksums.
-            None if intact => return Err(damage(self.number)),
-            None => {
-                self.found.torn = self.open + u64::from(current);
-                self.wrong = Some(Wrong {
-                    number: self.number,
-                    ended: current && commits,
-                });
-            }
-            Some(wrong) if intact && current => {
-                if wrong.ended && commits {
-                    return Err(damage(wrong.number));
+        if wrong.is_none() {
+            sum = sum.over(big_endian, &frame[..8]);
+            sum = sum.over(big_endian, &frame[FRAME_HEADER..]);
+            if sum == Sum::stored(frame, 16) {
+                // Frames of an earlier round of the log never carry on this round's checksums.
+                if !is_current {
+                    return Err(damage(number));
                 }
-                wrong.ended |= commits;
-                self.found.torn += 1;
+                open += 1;
+                if commits {
+                    found.whole += open;
+                    found.transactions += 1;
+                    open = 0;
+                }
+                continue;
             }
-            Some(_) => {}
         }
-        if self.wrong.is_none() {
-            self.found.torn = self.open;
+        let wrong = *wrong.get_or_insert(number);
+        // The first commit may end the torn transaction. What follows it was written later, or is the
+        // rest of one that an earlier crash cut short, which this round writes over: SQLite goes on
+        // behind the last commit. Such a rest holds no commit.
+        later_commits += u64::from(is_current && commits);
+        if later_commits > 1 {
+            return Err(damage(wrong));
         }
-        Ok(())
+        found.torn += u64::from(is_current);
     }
-
-    fn take(&mut self, commits: bool) {
-        self.open += 1;
-        if commits {
-            self.found.whole += self.open;
-            self.found.transactions += 1;
-            self.open = 0;
-        }
-    }
+    found.torn += open;
+    Ok(found)
 }
 
-fn damage(frame: u64) -> Damage {
-    Damage(format!(
-        "frame {frame} of its write-ahead log is wrong, but later transactions follow it"
-    ))
+/// Returns the byte order of the checksums, the size of a page, and the checksum so far.
+fn read_header(header: &[u8]) -> Option<(bool, usize, Sum)> {
+    let big_endian = match be32(header, 0) {
+        LITTLE_ENDIAN_SUMS => false,
+        BIG_ENDIAN_SUMS => true,
+        _ => return None,
+    };
+    let page_size = usize::try_from(be32(header, 8)).ok()?;
+    let is_possible = page_size.is_power_of_two() && (512..=65_536).contains(&page_size);
+    let sum = Sum::default().over(big_endian, &header[..24]);
+    (is_possible && sum == Sum::stored(header, 24)).then_some((big_endian, page_size, sum))
 }
 
 /// SQLite's running checksum.
@@ -197,29 +134,6 @@ impl Sum {
 
 fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
-/// False at the end of the file, also in the middle of a frame.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
-    match reader.read_exact(buffer) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_zero(mut reader: impl BufRead) -> io::Result<bool> {
-    loop {
-        let buffer = reader.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(true);
-        }
-        if buffer.iter().any(|byte| *byte != 0) {
-            return Ok(false);
-        }
-        let length = buffer.len();
-        reader.consume(length);
-    }
 }
 
 #[cfg(test)]
