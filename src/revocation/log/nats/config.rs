@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use url::Url;
 
 use crate::core::config_error::ConfigErrors;
@@ -14,153 +13,121 @@ use crate::revocation::log::engine::login;
 
 /// A JetStream stream that all replicas share. Needs NATS 2.11 or later.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The servers, such as `nats://nats-1.example.com:4222`; `tls://` insists on TLS. One is
     /// enough to begin with, since servers of a cluster name each other; several are found even
     /// while one is down. Credentials go to `auth`, not here.
     pub servers: Vec<String>,
     /// The stream that holds the revocations.
-    #[serde(default = "default_stream")]
     pub stream: String,
     /// The prefix of the stream's subjects. No other stream may have them.
-    #[serde(default = "default_subject_prefix")]
     pub subject_prefix: String,
     /// On how many servers each revocation is kept: 3 outlives the loss of one server, 5 of two,
     /// 1 of none. A stream with fewer is refused.
-    #[serde(default = "default_replicas")]
     pub replicas: usize,
     /// Make the stream when it is missing. `false` leaves that to the operator.
-    #[serde(default = "yes")]
     pub create: bool,
     /// The size limit of a new stream. When it is full, events are refused with 503 until
     /// revocations have expired; none is ever dropped to make room. Left out, the limits of the
     /// account apply.
-    #[serde(default)]
     pub max_bytes: Option<Bytes>,
     /// The credentials of this process. Read once, at start.
-    #[serde(default)]
     pub auth: Auth,
     /// Encryption of the connection.
-    #[serde(default)]
     pub tls: Tls,
     /// How long one attempt to connect may take.
-    #[serde(default = "default_connect_timeout")]
     pub connect_timeout: Span,
     /// How long an event may wait for its acknowledgement by the stream. A new leader is elected
     /// in 4 to 9 seconds; an event that arrives meanwhile waits for up to this time, and is then
     /// refused with 503.
-    #[serde(default = "default_publish_timeout")]
     pub publish_timeout: Span,
     /// How often the stream's leader is asked whether everything has arrived here.
-    #[serde(default = "default_heartbeat")]
     pub heartbeat: Span,
     /// Refuse servers that are known to write to disk later than they acknowledge
     /// (`sync_interval` other than `always`). Only `system_auth` can see it; without that, a warning
     /// is logged at start. `false` turns the refusal into an error in the log.
-    #[serde(default = "yes")]
     pub require_sync_always: bool,
     /// A user of the servers' system account, only to read `sync_interval` from every server.
-    #[serde(default)]
     pub system_auth: Option<Auth>,
     /// Use an existing stream even if its settings can lose revocations. Each weakness is then
     /// logged as an error.
-    #[serde(default)]
     pub accept_weaker_stream: bool,
     /// How much longer than needed a revocation stays in the stream, for replicas whose clocks
     /// disagree.
-    #[serde(default = "default_keep_longer")]
     pub keep_longer: Span,
 }
 
 /// At most one of: `user` and a password, a token, a credentials file, an NKey seed. Left out, none
 /// is used (or the client certificate alone).
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Auth {
     /// The user's name; needs a password.
-    #[serde(default)]
     pub user: Option<String>,
     /// The password of `user`.
-    #[serde(default, skip_serializing)]
+    #[serde(skip_serializing)]
     pub password: Option<Sources>,
     /// A file with the password of `user`.
-    #[serde(default)]
     pub password_file: Option<PathBuf>,
     /// A token.
-    #[serde(default, skip_serializing)]
+    #[serde(skip_serializing)]
     pub token: Option<Sources>,
     /// A file with a token.
-    #[serde(default)]
     pub token_file: Option<PathBuf>,
     /// A `.creds` file: a user JWT and its NKey seed.
-    #[serde(default)]
     pub creds_file: Option<PathBuf>,
     /// A file with an NKey seed (`SU…`).
-    #[serde(default)]
     pub nkey_file: Option<PathBuf>,
 }
 
 /// Encryption of the connection to NATS.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// PEM file with the certificate authorities that sign the servers' certificates. Left out,
     /// those of the operating system.
-    #[serde(default)]
     pub ca: Option<PathBuf>,
     /// PEM file with this process' client certificate and its chain; needs `key`.
-    #[serde(default)]
     pub cert: Option<PathBuf>,
     /// PEM file with the key of `cert`.
-    #[serde(default)]
     pub key: Option<PathBuf>,
     /// Refuse servers without TLS.
-    #[serde(default)]
     pub required: bool,
     /// Begin with the TLS handshake, for servers with `handshake_first`.
-    #[serde(default)]
     pub handshake_first: bool,
 }
 
-fn default_stream() -> String {
-    "portcullis-revocations".to_owned()
-}
-
-fn default_subject_prefix() -> String {
-    "portcullis.revocations".to_owned()
-}
-
-const fn default_replicas() -> usize {
-    3
-}
-
-const fn yes() -> bool {
-    true
-}
-
-const fn default_connect_timeout() -> Span {
-    Span::secs(5)
-}
-
-const fn default_publish_timeout() -> Span {
-    Span::secs(5)
-}
-
-const fn default_heartbeat() -> Span {
-    Span::secs(1)
-}
-
-const fn default_keep_longer() -> Span {
-    Span::secs(300)
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            stream: "portcullis-revocations".to_owned(),
+            subject_prefix: "portcullis.revocations".to_owned(),
+            replicas: 3,
+            create: true,
+            max_bytes: None,
+            auth: Auth::default(),
+            tls: Tls::default(),
+            connect_timeout: Span::secs(5),
+            publish_timeout: Span::secs(5),
+            heartbeat: Span::secs(1),
+            require_sync_always: true,
+            system_auth: None,
+            accept_weaker_stream: false,
+            keep_longer: Span::secs(300),
+        }
+    }
 }
 
 impl Config {
     /// Returns the defaults, with these servers.
     #[must_use]
     pub fn on(servers: &[String]) -> Self {
-        let config = serde_json::from_str(&json!({ "servers": servers }).to_string());
-        config.expect("all other fields have defaults")
+        Self {
+            servers: servers.to_vec(),
+            ..Self::default()
+        }
     }
 
     /// Reports what cannot work.

@@ -47,7 +47,6 @@ pub(super) fn connect(config: &Config) -> Result<(Client, watch::Receiver<Link>)
     let options = options(config, &config.auth)?
         .retry_on_initial_connect()
         .max_reconnects(None)
-        .reconnect_delay_callback(pause)
         .event_callback(on_event);
     // With `retry_on_initial_connect` this waits for nothing.
     let client = options
@@ -56,20 +55,6 @@ pub(super) fn connect(config: &Config) -> Result<(Client, watch::Receiver<Link>)
         .ok_or_else(|| OpenError("the NATS client waits where it should not".to_owned()))?
         .map_err(|error| OpenError(error.to_string()))?;
     Ok((client, receiver))
-}
-
-/// Returns how long to wait before another attempt to connect: nothing before the first, then twice
-/// as long each time up to 5 seconds, and a random part of it, so that replicas do not come back in
-/// step.
-fn pause(attempts: usize) -> Duration {
-    const LONGEST: u64 = 5000;
-    let failures = attempts.saturating_sub(1);
-    if failures == 0 {
-        return Duration::ZERO;
-    }
-    let step = 100_u64.saturating_mul(1 << failures.min(10) >> 1);
-    let step = step.min(LONGEST);
-    Duration::from_millis(rand::random_range(step / 2..=step))
 }
 
 fn note(link: &mut Link, event: &Event) {
@@ -184,20 +169,4 @@ pub(super) async fn first_attempt(link: &watch::Receiver<Link>, limit: Duration)
     let mut link = link.clone();
     let ended = |link: &Link| link.up || link.losses > 0 || link.trouble.is_some();
     let _ = timeout(limit, link.wait_for(ended)).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_limit() {
-        assert_eq!(pause(1), Duration::ZERO);
-        for attempts in [2, 3, 6, 21, usize::MAX] {
-            let pause = pause(attempts);
-            assert!(pause >= Duration::from_millis(50), "{attempts}: {pause:?}");
-            assert!(pause <= Duration::from_secs(5), "{attempts}: {pause:?}");
-        }
-        assert!(pause(2) <= Duration::from_millis(100));
-    }
 }

@@ -1,15 +1,20 @@
 //! Where a server is: `redis.example.com:6379`, `[::1]:6379` or `unix:/run/redis/redis.sock`.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// The address of one server. A port that is left out is 6379.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(
+    with = "String",
+    inline,
+    extend("examples" = ["redis.example.com:6379", "unix:/run/redis/redis.sock"])
+)]
 pub enum Server {
     Tcp { host: String, port: u16 },
     Unix(PathBuf),
@@ -17,10 +22,10 @@ pub enum Server {
 
 const DEFAULT_PORT: u16 = 6379;
 
-impl Server {
-    /// # Errors
-    /// A sentence that says what an address looks like.
-    fn parse(text: &str) -> Result<Self, String> {
+impl FromStr for Server {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!("{text:?} is neither host:port, such as redis.example.com:6379, nor unix:/path")
         };
@@ -52,11 +57,17 @@ impl Server {
     }
 }
 
-impl FromStr for Server {
-    type Err = String;
+impl TryFrom<String> for Server {
+    type Error = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::parse(text)
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Server> for String {
+    fn from(server: Server) -> Self {
+        server.to_string()
     }
 }
 
@@ -67,36 +78,6 @@ impl fmt::Display for Server {
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
-    }
-}
-
-impl Serialize for Server {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Server {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for Server {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "RedisServer".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "examples": ["redis.example.com:6379", "unix:/run/redis/redis.sock"],
-        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Cmd;
+use redis::ScriptInvocation;
 use tokio::time::{Instant, timeout_at};
 
 use crate::revocation::log::engine::{Fault, batch, insist};
@@ -44,7 +44,11 @@ impl Driver {
         insist(deadline, || self.attempt(&append, deadline)).await
     }
 
-    async fn attempt(&self, append: &Cmd, deadline: Instant) -> Result<Cursor, Fault> {
+    async fn attempt(
+        &self,
+        append: &ScriptInvocation<'_>,
+        deadline: Instant,
+    ) -> Result<Cursor, Fault> {
         let opened = timeout_at(deadline, self.link()).await;
         let link = opened.unwrap_or_else(|_elapsed| {
             Err(Fault::Down(
@@ -70,11 +74,11 @@ impl Driver {
     async fn exchange(
         &self,
         link: &Link,
-        append: &Cmd,
+        append: &ScriptInvocation<'_>,
         deadline: Instant,
     ) -> Result<Cursor, Fault> {
         let connection = &link.connection;
-        let (epoch, id): (String, String) = connection.run(append).await?;
+        let (epoch, id): (String, String) = connection.call(append).await?;
         // Leave a moment for the answer itself to arrive.
         let left = deadline.saturating_duration_since(Instant::now());
         connection.confirm(left.mul_f64(0.9)).await?;

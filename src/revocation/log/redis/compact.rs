@@ -20,10 +20,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 impl Driver {
     pub(super) async fn keep_compacting(&self) {
+        let mut is_reported = false;
         loop {
-            if let Err(fault) = self.compact().await {
-                tracing::debug!(why = %fault, "the log could not be compacted");
+            let compacted = self.compact().await;
+            if let (Err(fault), false) = (&compacted, is_reported) {
+                tracing::warn!(why = %fault, "expired revocations cannot be deleted from the log");
             }
+            is_reported = compacted.is_err();
             tokio::time::sleep(self.config.compact_every.0).await;
         }
     }
@@ -47,7 +50,7 @@ impl Driver {
         loop {
             let times = (self.status.clock.steady_now().0, grace);
             let step = self.scripts.compact(&from, LOOK_AT, times, lock);
-            let step: Option<(usize, usize, String)> = connection.run(&step).await?;
+            let step: Option<(usize, usize, String)> = connection.call(&step).await?;
             let Some((seen, dropped, last)) = step else {
                 tracing::debug!("another replica compacts the log");
                 break;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::json;
 
 use crate::core::config_error::ConfigErrors;
 use crate::core::secret::Sources;
@@ -15,62 +14,48 @@ use super::address::Server;
 
 /// Redis or Valkey, 7.0 or later. Either `server` or `sentinel` says where.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// One server: `redis.example.com:6379` or `unix:/run/redis/redis.sock`.
-    #[serde(default)]
     pub server: Option<Server>,
     /// A primary that sentinels watch over.
-    #[serde(default)]
     pub sentinel: Option<Sentinel>,
     /// Removed. A configuration that has it gets a message of its own.
-    #[serde(default, skip_serializing, deserialize_with = "refuse_cluster")]
+    #[serde(skip_serializing, deserialize_with = "refuse_cluster")]
     #[schemars(skip)]
     pub cluster: (),
     /// The database number.
-    #[serde(default)]
     pub database: u16,
     /// The ACL user. Left out: `default`.
-    #[serde(default)]
     pub username: Option<String>,
     /// The user's password.
-    #[serde(default, skip_serializing)]
+    #[serde(skip_serializing)]
     pub password: Option<Sources>,
     /// A file that holds the password. It is read again at each connect if it changed.
-    #[serde(default)]
     pub password_file: Option<PathBuf>,
     /// Use TLS for the servers and the sentinels. `tls: {}` trusts the system's authorities.
-    #[serde(default)]
     pub tls: Option<Tls>,
     /// The key of the stream. Keys beside it begin with the same name.
-    #[serde(default = "default_key")]
     pub key: String,
     /// Start the log when it is missing. `false` leaves that to another replica.
-    #[serde(default = "yes")]
     pub create: bool,
     /// How many replicas of the server must confirm a revocation before it is acknowledged. From
     /// Redis 7.2 on they confirm that it is in their append-only file, before that only that they
     /// received it.
-    #[serde(default)]
     pub wait_replicas: u16,
     /// Acknowledge nothing unless the server says that it syncs each write to its disk
     /// (`appendonly yes`, `appendfsync always`, `no-appendfsync-on-rewrite no`). `false` accepts the
     /// server as it is, and logs at each connect what can be lost.
-    #[serde(default = "yes")]
     pub require_appendfsync_always: bool,
     /// How long one attempt to connect may take.
-    #[serde(default = "default_connect_timeout")]
     pub connect_timeout: Span,
     /// How long one append may take, attempts to connect included, before its sender is told to
     /// try again.
-    #[serde(default = "default_append_timeout")]
     pub append_timeout: Span,
     /// How often one of the replicas deletes expired revocations from the log.
-    #[serde(default = "default_compact_every")]
     pub compact_every: Span,
     /// How long an expired revocation stays in the log. This covers clocks that differ, and replicas
     /// that are configured differently during a rollout.
-    #[serde(default = "default_compact_grace")]
     pub compact_grace: Span,
 }
 
@@ -96,16 +81,13 @@ pub struct Sentinel {
 
 /// TLS towards the servers.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// A PEM file with the authorities to trust. Left out: the system's.
-    #[serde(default)]
     pub ca: Option<PathBuf>,
     /// A PEM file with the client certificate, if the servers ask for one.
-    #[serde(default)]
     pub cert: Option<PathBuf>,
     /// A PEM file with the key of `cert`.
-    #[serde(default)]
     pub key: Option<PathBuf>,
 }
 
@@ -116,36 +98,37 @@ fn refuse_cluster<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
     ))
 }
 
-fn default_key() -> String {
-    "{portcullis}:revocations".to_owned()
-}
-
-const fn yes() -> bool {
-    true
-}
-
-const fn default_connect_timeout() -> Span {
-    Span::secs(2)
-}
-
-const fn default_append_timeout() -> Span {
-    Span::secs(5)
-}
-
-const fn default_compact_every() -> Span {
-    Span::secs(60)
-}
-
-const fn default_compact_grace() -> Span {
-    Span::secs(3600)
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: None,
+            sentinel: None,
+            cluster: (),
+            database: 0,
+            username: None,
+            password: None,
+            password_file: None,
+            tls: None,
+            key: "{portcullis}:revocations".to_owned(),
+            create: true,
+            wait_replicas: 0,
+            require_appendfsync_always: true,
+            connect_timeout: Span::secs(2),
+            append_timeout: Span::secs(5),
+            compact_every: Span::secs(60),
+            compact_grace: Span::secs(3600),
+        }
+    }
 }
 
 impl Config {
     /// Returns the defaults, with one server.
     #[must_use]
     pub fn of(server: &Server) -> Self {
-        let config = serde_json::from_str(&json!({ "server": server }).to_string());
-        config.expect("all other fields have defaults")
+        Self {
+            server: Some(server.clone()),
+            ..Self::default()
+        }
     }
 
     /// Reports what cannot work.

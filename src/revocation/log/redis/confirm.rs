@@ -126,17 +126,13 @@ impl Witness {
         };
         match said.changed().await {
             Ok(()) => said.borrow_and_update().clone(),
-            Err(_) => nobody_asks(),
+            Err(_) => Verdict::Refuted(NOBODY_ASKS.to_owned()),
         }
     }
 }
 
-const NOBODY_ASKS: &str = "the sentinels are not asked any more";
-
 /// The task that asks has died. The next connection starts another.
-fn nobody_asks() -> Verdict {
-    Verdict::Refuted(NOBODY_ASKS.to_owned())
-}
+const NOBODY_ASKS: &str = "the sentinels are not asked any more";
 
 /// Asks whether a server is the primary.
 struct Inquiry {

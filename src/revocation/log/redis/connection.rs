@@ -1,12 +1,13 @@
 //! A connection that was checked: the server is a primary, and as durable as was asked for.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Value, cmd};
+use redis::{
+    Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Role, ScriptInvocation, Value, cmd,
+};
 
-use crate::core::clock::Moment;
 use crate::revocation::log::engine::Fault;
 
 use super::config::Config;
@@ -41,21 +42,7 @@ pub(super) enum Purpose {
     Read,
 }
 
-/// A command on its way.
-pub(super) struct Question {
-    pub(super) asked: Moment,
-    pub(super) answer: BoxFuture<'static, Result<Value, Fault>>,
-}
-
 impl Connection {
-    pub(super) fn new(line: Line, confirm: Confirm) -> Self {
-        Self {
-            redis: line.redis,
-            server: line.server,
-            confirm,
-        }
-    }
-
     /// Runs a command.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
         let answer = command.query_async(&mut self.redis.clone()).await;
@@ -68,13 +55,13 @@ impl Connection {
         answers.map_err(|error| in_use(&self.server, &error))
     }
 
-    /// Runs a command whose answer is waited for beside something else.
-    pub(super) fn ask(&self, command: Cmd, asked: Moment) -> Question {
-        let connection = self.clone();
-        Question {
-            asked,
-            answer: Box::pin(async move { connection.run(&command).await }),
-        }
+    /// Runs a script, and has the server learn it first if need be.
+    pub(super) async fn call<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, Fault> {
+        let answer = script.invoke_async(&mut self.redis.clone()).await;
+        answer.map_err(|error| in_use(&self.server, &error))
     }
 
     /// Waits until the required replicas have everything that was written on this connection.
@@ -104,13 +91,12 @@ impl Connection {
 }
 
 impl Line {
-    /// Refuses replicas and, to write, servers that may lose what they acknowledge. Returns what
-    /// must confirm a write.
+    /// Refuses replicas and, to write, servers that may lose what they acknowledge.
     pub(super) async fn check(
-        &mut self,
+        mut self,
         config: &Config,
         purpose: Purpose,
-    ) -> Result<Confirm, Fault> {
+    ) -> Result<Connection, Fault> {
         self.refuse_replicas().await?;
         let weak = self.weaknesses().await?.join("; ");
         let server = &self.server;
@@ -122,22 +108,25 @@ impl Line {
             }
             tracing::warn!(server, "revocations can be lost: {weak}");
         }
-        if config.wait_replicas == 0 {
-            return Ok(Confirm::Nobody);
-        }
         // `WAITAOF` came with Redis 7.2.
         let probe = cmd("WAITAOF").arg(0).arg(0).arg(1).take();
-        let probed: RedisResult<Value> = probe.query_async(&mut self.redis).await;
-        Ok(match probed {
-            Ok(_) => Confirm::Synced(config.wait_replicas),
-            Err(_) => Confirm::Received(config.wait_replicas),
+        let confirm = match config.wait_replicas {
+            0 => Confirm::Nobody,
+            required => match probe.query_async::<Value>(&mut self.redis).await {
+                Ok(_) => Confirm::Synced(required),
+                Err(_) => Confirm::Received(required),
+            },
+        };
+        Ok(Connection {
+            redis: self.redis,
+            server: self.server,
+            confirm,
         })
     }
 
     async fn refuse_replicas(&mut self) -> Result<(), Fault> {
-        let role: RedisResult<Vec<Value>> = cmd("ROLE").query_async(&mut self.redis).await;
-        match role {
-            Ok(role) if role.first() == Some(&Value::BulkString(b"master".to_vec())) => Ok(()),
+        match cmd("ROLE").query_async(&mut self.redis).await {
+            Ok(Role::Primary { .. }) => Ok(()),
             Ok(_) => Err(Fault::Down(format!("{}: is not a primary", self.server))),
             // A replica answers writes with READONLY; not knowing the role is no reason to stop.
             Err(error) if is_forbidden(&error) => Ok(()),
@@ -147,23 +136,20 @@ impl Line {
 
     /// Returns what can be lost with the server's settings, a sentence with the fix for each.
     async fn weaknesses(&mut self) -> Result<Vec<String>, Fault> {
-        let mut found = Vec::new();
-        for setting in SETTINGS {
-            let get = cmd("CONFIG").arg("GET").arg(setting).take();
-            let asked: RedisResult<Vec<String>> = get.query_async(&mut self.redis).await;
-            match asked {
-                Ok(pair) => found.extend(pair.get(1).and_then(|value| weakness(setting, value))),
-                Err(error) if is_forbidden(&error) || is_unknown(&error) => {
-                    found.push(format!(
-                        "its settings cannot be read ({error}), so nobody knows what it keeps: \
-                         allow the ACL user `+config|get`"
-                    ));
-                    break;
-                }
-                Err(error) => return Err(before_use(&self.server, &error)),
+        let get = cmd("CONFIG").arg("GET").arg(&SETTINGS).take();
+        let settings: RedisResult<HashMap<String, String>> = get.query_async(&mut self.redis).await;
+        match settings {
+            Ok(found) => {
+                let each = SETTINGS.iter();
+                let weak = each.filter_map(|setting| weakness(setting, found.get(*setting)?));
+                Ok(weak.collect())
             }
+            Err(error) if is_forbidden(&error) || is_unknown(&error) => Ok(vec![format!(
+                "its settings cannot be read ({error}), so nobody knows what it keeps: \
+                 allow the ACL user `+config|get`"
+            )]),
+            Err(error) => Err(before_use(&self.server, &error)),
         }
-        Ok(found)
     }
 }
 

@@ -31,20 +31,13 @@ pub struct OpenError(String);
 
 /// Knows the addresses and the credentials.
 pub(super) struct Dialer {
-    target: Target,
+    config: Config,
     /// For the servers.
     login: Login,
     /// For the sentinels.
     sentinel_login: Login,
     certificates: Option<TlsCertificates>,
-    database: u16,
-    patience: Duration,
     pub(super) clock: Clock,
-}
-
-enum Target {
-    Server(Server),
-    Sentinel(Sentinel),
 }
 
 /// A connection that was not checked yet, and the address of its server.
@@ -69,35 +62,23 @@ struct Login {
 impl Dialer {
     /// Reads the secret and TLS files.
     pub(super) fn new(config: &Config, clock: &Clock) -> Result<Self, OpenError> {
-        let target = match (&config.server, &config.sentinel) {
-            (Some(server), None) => Target::Server(server.clone()),
-            (None, Some(sentinel)) => Target::Sentinel(sentinel.clone()),
-            _ => {
-                return Err(OpenError(
-                    "exactly one of server and sentinel must be set".into(),
-                ));
-            }
-        };
-        let sentinel_login = match &target {
-            Target::Sentinel(at) => Login::read(
+        let sentinel_login = config.sentinel.as_ref().map(|at| {
+            Login::read(
                 at.username.as_ref(),
                 at.password.as_ref(),
                 at.password_file.as_ref(),
-            )?,
-            Target::Server(_) => Login::default(),
-        };
+            )
+        });
         let login = Login::read(
             config.username.as_ref(),
             config.password.as_ref(),
             config.password_file.as_ref(),
         )?;
         let dialer = Self {
-            target,
             login,
-            sentinel_login,
+            sentinel_login: sentinel_login.transpose()?.unwrap_or_default(),
             certificates: config.tls.as_ref().map(certificates).transpose()?,
-            database: config.database,
-            patience: config.connect_timeout.0,
+            config: config.clone(),
             clock: clock.clone(),
         };
         dialer.check_certificates()?;
@@ -118,25 +99,24 @@ impl Dialer {
 
     /// Connects to the server that holds the log. `silence` is how long an answer may take.
     pub(super) async fn primary(&self, silence: Duration) -> Result<Line, Fault> {
-        let server = match &self.target {
-            Target::Server(server) => server.clone(),
-            Target::Sentinel(at) => find_primary(self, at).await?,
+        let server = match (&self.config.sentinel, &self.config.server) {
+            (Some(at), _) => find_primary(self, at).await?,
+            (None, Some(server)) => server.clone(),
+            (None, None) => return Err(Fault::Down("no server is configured".to_owned())),
         };
-        self.connect(&server, &self.login, self.database, silence)
+        self.connect(&server, &self.login, self.config.database, silence)
             .await
     }
 
     /// Returns the sentinels, if the primary is found through them.
     pub(super) const fn sentinels(&self) -> Option<&Sentinel> {
-        match &self.target {
-            Target::Sentinel(at) => Some(at),
-            Target::Server(_) => None,
-        }
+        self.config.sentinel.as_ref()
     }
 
     /// Connects to a sentinel.
     pub(super) async fn sentinel(&self, server: &Server) -> Result<Line, Fault> {
-        self.connect(server, &self.sentinel_login, 0, self.patience)
+        let patience = self.config.connect_timeout.0;
+        self.connect(server, &self.sentinel_login, 0, patience)
             .await
     }
 
@@ -147,16 +127,16 @@ impl Dialer {
         database: u16,
         silence: Duration,
     ) -> Result<Line, Fault> {
-        let name = server.to_string();
+        let (name, patience) = (server.to_string(), self.config.connect_timeout.0);
         let client = self
             .client(server, login.info(database))
             .map_err(|error| before_use(&name, &error))?;
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.patience))
+            .set_connection_timeout(Some(patience))
             .set_response_timeout(Some(silence));
         let dialled = client.get_multiplexed_async_connection_with_config(&config);
         // The crate's own limit does not cover each step of the handshake.
-        match tokio::time::timeout(self.patience, dialled).await {
+        match tokio::time::timeout(patience, dialled).await {
             Ok(Ok(redis)) => Ok(Line {
                 redis,
                 server: name,
@@ -233,12 +213,7 @@ fn certificates(tls: &Tls) -> Result<TlsCertificates, OpenError> {
             client_cert: read(cert)?,
             client_key: read(key)?,
         }),
-        (None, None) => None,
-        _ => {
-            return Err(OpenError(
-                "tls: cert and key must be set together".to_owned(),
-            ));
-        }
+        _ => None,
     };
     Ok(TlsCertificates {
         client_tls,

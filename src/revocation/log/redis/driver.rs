@@ -45,10 +45,8 @@ impl Driver {
         purpose: Purpose,
         silence: Duration,
     ) -> Result<(Connection, Head), Fault> {
-        let mut line = self.dialer.primary(silence).await?;
-        let confirm = line.check(&self.config, purpose).await?;
-        self.scripts.load(&mut line).await?;
-        let connection = Connection::new(line, confirm);
+        let line = self.dialer.primary(silence).await?;
+        let connection = line.check(&self.config, purpose).await?;
         let head = self.look(&connection, purpose).await?;
         Ok((connection, head))
     }
@@ -59,7 +57,7 @@ impl Driver {
         connection: &Connection,
         purpose: Purpose,
     ) -> Result<Head, Fault> {
-        let answer: (String, String, u64) = connection.run(&self.scripts.open(purpose)).await?;
+        let answer: (String, String, u64) = connection.call(&self.scripts.open(purpose)).await?;
         let (epoch, last, time) = answer;
         let allowed = self.config.compact_grace.0 / 2;
         self.status.compare_clocks(UnixMillis(time), allowed);

@@ -1,14 +1,11 @@
 //! An entry of the stream: one batch, and the name of the entry before it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use redis::Value;
-
 use crate::revocation::log::engine::batch;
 use crate::revocation::record::Revocation;
-
-use super::reply::text;
 
 /// The id of an entry: milliseconds of the server's clock, and a number within them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +43,9 @@ impl fmt::Display for EntryId {
     }
 }
 
+/// What the server says of an entry: its id, and its fields with their values.
+pub(super) type RawEntry = (Vec<u8>, HashMap<Vec<u8>, Vec<u8>>);
+
 /// An entry as it was read.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -56,27 +56,19 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Reads `[id, [name, value, …]]`.
-    ///
     /// # Errors
     /// When the entry cannot be acted on, and so cannot be passed; for people.
-    pub(super) fn read(value: &Value) -> Result<Self, String> {
-        let Value::Array(parts) = value else {
-            return Err("an entry of the log is no list".to_owned());
-        };
-        let [Value::BulkString(id), fields] = parts.as_slice() else {
-            return Err("an entry of the log has no id".to_owned());
-        };
+    pub(super) fn read((id, fields): &RawEntry) -> Result<Self, String> {
         let unreadable = |why: &str| {
             let id = String::from_utf8_lossy(id);
             format!("entry {id} of the log cannot be read: {why}")
         };
         let foreign = || unreadable("it was not written by Portcullis; XDEL removes it");
-        let batch = text(fields, b"r").ok_or_else(foreign)?;
-        let before = text(fields, b"p").and_then(EntryId::parse);
+        let field = |name: &str| fields.get(name.as_bytes()).ok_or_else(foreign);
+        let batch = field("r")?;
         Ok(Self {
             id: EntryId::parse(id).ok_or_else(foreign)?,
-            before: before.ok_or_else(foreign)?,
+            before: EntryId::parse(field("p")?).ok_or_else(foreign)?,
             records: batch::decode(batch).map_err(|error| unreadable(&error.to_string()))?,
         })
     }

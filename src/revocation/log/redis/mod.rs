@@ -19,7 +19,6 @@ mod dial;
 mod driver;
 mod entry;
 mod fault;
-mod reply;
 mod script;
 mod sentinels;
 mod session;

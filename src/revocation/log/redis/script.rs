@@ -1,19 +1,22 @@
 //! The scripts that run inside the server, so that what belongs together happens together.
 
-use redis::{Cmd, Script, cmd};
+use std::collections::HashMap;
+
+use redis::{Cmd, Script, ScriptInvocation, Value, cmd, from_redis_value_ref};
 
 use crate::core::clock::UnixMillis;
 use crate::revocation::log::Cursor;
-use crate::revocation::log::engine::Fault;
 
 use super::config::Config;
 use super::connection::Purpose;
-use super::dial::Line;
 use super::entry::EntryId;
 
 const OPEN: &str = concat!(include_str!("head.lua"), include_str!("open.lua"));
 const APPEND: &str = concat!(include_str!("head.lua"), include_str!("append.lua"));
 const COMPACT: &str = include_str!("compact.lua");
+
+/// The name that `head.lua` gives the group that marks the head.
+const GROUP: &str = "portcullis:";
 
 /// Where the log ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,15 @@ impl Head {
         })
     }
 
+    /// Returns the head in the answer to `XINFO GROUPS`.
+    pub(super) fn among(groups: &[HashMap<String, Value>]) -> Option<Self> {
+        groups.iter().find_map(|group| {
+            let name: String = from_redis_value_ref(group.get("name")?).ok()?;
+            let last: Vec<u8> = from_redis_value_ref(group.get("last-delivered-id")?).ok()?;
+            Self::read(name.strip_prefix(GROUP)?, &last)
+        })
+    }
+
     pub(super) fn cursor(self) -> Cursor {
         Cursor {
             epoch: self.epoch,
@@ -41,10 +53,11 @@ impl Head {
     }
 }
 
-/// The scripts by their digests, and the keys they work on.
+/// The scripts, and the keys they work on.
 pub(super) struct Scripts {
-    append: String,
-    compact: String,
+    open: Script,
+    append: Script,
+    compact: Script,
     stream: String,
     horizon: String,
     compacting: String,
@@ -56,10 +69,10 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub(super) fn new(config: &Config) -> Self {
-        let digest = |code| Script::new(code).get_hash().to_owned();
         Self {
-            append: digest(APPEND),
-            compact: digest(COMPACT),
+            open: Script::new(OPEN),
+            append: Script::new(APPEND),
+            compact: Script::new(COMPACT),
             stream: config.key.clone(),
             horizon: config.beside("horizon"),
             compacting: config.beside("compacting"),
@@ -68,39 +81,22 @@ impl Scripts {
         }
     }
 
-    /// Loads the scripts that are known by their digests.
-    pub(super) async fn load(&self, line: &mut Line) -> Result<(), Fault> {
-        for code in [APPEND, COMPACT] {
-            let load = cmd("SCRIPT").arg("LOAD").arg(code).take();
-            let _digest: String = line.ask(&load).await?;
-        }
-        Ok(())
-    }
-
     /// Finds the log, or starts it. Returns the epoch, the id of the newest entry and the time.
-    pub(super) fn open(&self, purpose: Purpose) -> Cmd {
-        let mut command = cmd("EVAL");
-        command
-            .arg(OPEN)
-            .arg(2)
-            .arg(&self.stream)
-            .arg(&self.nowhere);
-        command.arg(self.candidate()).arg(match purpose {
+    pub(super) fn open(&self, purpose: Purpose) -> ScriptInvocation<'_> {
+        let mut call = self.open.key(&self.stream);
+        call.key(&self.nowhere);
+        call.arg(self.candidate()).arg(match purpose {
             Purpose::Write => "write",
             Purpose::Read => "read",
         });
-        command
+        call
     }
 
     /// Appends an entry. Returns the epoch and the entry's id.
-    pub(super) fn append(&self, forget_after: UnixMillis, records: &[u8]) -> Cmd {
-        let mut command = cmd("EVALSHA");
-        command.arg(&self.append).arg(1).arg(&self.stream);
-        command
-            .arg(self.candidate())
-            .arg(forget_after.0)
-            .arg(records);
-        command
+    pub(super) fn append(&self, forget_after: UnixMillis, records: &[u8]) -> ScriptInvocation<'_> {
+        let mut call = self.append.key(&self.stream);
+        call.arg(self.candidate()).arg(forget_after.0).arg(records);
+        call
     }
 
     /// Returns the name of the epoch that begins if there is no log yet; empty if none may begin.
@@ -120,17 +116,12 @@ impl Scripts {
         count: usize,
         (now_ms, grace_ms): (u64, u64),
         (ours, lock_ms): (&str, u64),
-    ) -> Cmd {
-        let mut command = cmd("EVALSHA");
-        command
-            .arg(&self.compact)
-            .arg(3)
-            .arg(&self.stream)
-            .arg(&self.horizon)
-            .arg(&self.compacting);
-        command.arg(from).arg(count).arg(now_ms).arg(grace_ms);
-        command.arg(ours).arg(lock_ms);
-        command
+    ) -> ScriptInvocation<'_> {
+        let mut call = self.compact.key(&self.stream);
+        call.key(&self.horizon).key(&self.compacting);
+        call.arg(from).arg(count).arg(now_ms).arg(grace_ms);
+        call.arg(ours).arg(lock_ms);
+        call
     }
 
     /// Takes the lock of compaction, if nobody has it.

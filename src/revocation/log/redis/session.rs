@@ -1,21 +1,25 @@
 //! The reading side. Nothing is believed to be complete that was not shown to be: each entry names
 //! the one before it, and the head of the log is compared whenever nothing comes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use redis::{Cmd, Value, cmd, pipe};
+use futures_util::future::BoxFuture;
+use redis::{Cmd, Value, cmd, from_redis_value_ref, pipe};
 
 use crate::core::clock::{Moment, UnixMillis};
 use crate::revocation::log::engine::{self, Fault, News, Progress};
 
 use super::confirm::{Verdict, Witness};
-use super::connection::{Connection, Question};
+use super::connection::Connection;
 use super::driver::Driver;
-use super::entry::{Entry, EntryId};
-use super::reply::{head_among, number, page_of};
+use super::entry::{Entry, EntryId, RawEntry};
 use super::script::Head;
+
+/// What `XREAD` answers: the entries of each stream that was asked for.
+type Streams = Option<Vec<(String, Vec<RawEntry>)>>;
 
 /// Entries per read.
 const PAGE: usize = 512;
@@ -38,7 +42,7 @@ pub struct Session {
     is_told: bool,
     /// The read that waits at the head. It is kept while the sentinels are heard: another one
     /// would have to wait behind it.
-    waiting: Option<Question>,
+    waiting: Option<(BoxFuture<'static, Result<Streams, Fault>>, Moment)>,
 }
 
 /// What a read of entries gave.
@@ -93,24 +97,29 @@ impl Session {
             .add_command(cmd("XINFO").arg("STREAM").arg(key).take())
             .add_command(self.read(None))
             .add_command(self.driver.scripts.horizon());
-        let (groups, stream, entries, horizon): (Value, Value, Value, Option<u64>) =
-            self.connection.run_all(&questions).await?;
+        let (groups, stream, entries, horizon): (
+            Vec<HashMap<String, Value>>,
+            HashMap<String, Value>,
+            Streams,
+            Option<u64>,
+        ) = self.connection.run_all(&questions).await?;
         let epoch = self.at.delivered.epoch;
-        let head = head_among(&groups).filter(|head| head.epoch == epoch);
+        let head = Head::among(&groups).filter(|head| head.epoch == epoch);
         let head = head
             .ok_or_else(|| Fault::Down(format!("{}: the log is gone", self.connection.server)))?;
         let status = Arc::clone(&self.driver.status);
         status.horizon.raise(UnixMillis(horizon.unwrap_or(0)));
-        let added = number(&stream, b"entries-added").unwrap_or(0);
+        let number = |name| from_redis_value_ref::<u64>(stream.get(name)?).ok();
+        let added = number("entries-added").unwrap_or(0);
         if self.at.delivered.position == 0 {
-            let there = number(&stream, b"length").unwrap_or(0);
+            let there = number("length").unwrap_or(0);
             self.at.count = Some(added.saturating_sub(there));
         }
         // Also when what comes next cannot be read.
         if let Some(count) = self.at.count {
             status.set_behind(added.saturating_sub(count));
         }
-        let page = self.take(&entries)?;
+        let page = self.take(entries)?;
         if page.is_whole
             && let Some(gap) = self.compare_head(head, page.count, asked)
         {
@@ -140,24 +149,25 @@ impl Session {
 
     /// Waits at the head for the next entry, or for the sentinels.
     async fn wait(&mut self) -> Result<Option<News>, Fault> {
-        let mut waiting = self.waiting.take().unwrap_or_else(|| {
+        let (mut answer, asked) = self.waiting.take().unwrap_or_else(|| {
             let asked = self.driver.status.clock.moment();
-            self.connection.ask(self.read(Some(HEARTBEAT)), asked)
+            let (connection, read) = (self.connection.clone(), self.read(Some(HEARTBEAT)));
+            (async move { connection.run(&read).await }.boxed(), asked)
         });
         let entries = tokio::select! {
             biased;
-            entries = &mut waiting.answer => entries?,
+            entries = &mut answer => entries?,
             verdict = self.witness.next() => {
-                self.waiting = Some(waiting);
+                self.waiting = Some((answer, asked));
                 return heed(verdict);
             }
         };
-        let page = self.take(&entries)?;
+        let page = self.take(entries)?;
         self.at_head = None;
         if page.is_whole && page.count > 0 && page.count < PAGE {
             // The read was not cut short, so it went up to the head of some moment since it began.
             // Which one is not known: the answer may have waited long for this process.
-            self.arrive(waiting.asked);
+            self.arrive(asked);
         }
         Ok(page.news)
     }
@@ -195,12 +205,13 @@ impl Session {
     }
 
     /// Takes a page of entries in, as far as it can be read.
-    fn take(&mut self, reply: &Value) -> Result<Page, Fault> {
-        let entries = page_of(reply);
+    fn take(&mut self, streams: Streams) -> Result<Page, Fault> {
+        let only = streams.unwrap_or_default().pop();
+        let entries = only.map(|(_key, entries)| entries).unwrap_or_default();
         let mut records = Vec::new();
         let mut is_whole = true;
-        for value in entries {
-            let entry = match Entry::read(value) {
+        for entry in &entries {
+            let entry = match Entry::read(entry) {
                 Ok(entry) => entry,
                 // It is never skipped: what is not understood is not enforced.
                 Err(unreadable) if records.is_empty() => return Err(Fault::Down(unreadable)),
