@@ -1,5 +1,8 @@
 //! The server is down, full, forbids, or does not answer.
 
+use std::io::{self, Write};
+use std::sync::Mutex;
+
 use portcullis::core::secret::Secret;
 
 use super::*;
@@ -132,6 +135,52 @@ async fn a_replica_that_may_not_write_knows_before_the_first_event() {
         assert_eq!(watch.subjects, ["a"], "a probe leaves nothing behind");
     }
     assert_eq!(server.entries().await, 1);
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    fn count(&self, text: &str) -> usize {
+        let logged = self.0.lock().unwrap();
+        String::from_utf8_lossy(&logged).matches(text).count()
+    }
+}
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// On one thread, so that its subscriber hears of everything.
+#[tokio::test]
+async fn a_user_who_may_not_compact_is_reported_once() {
+    let server = Server::start().await;
+    let logged = Logged::default();
+    let writer = logged.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let mut config = as_user(&server, &ALLOWED.replace("+set ", "")).await;
+    config.compact_every = Span(Duration::from_millis(50));
+    let log = connect(&config);
+    append(&log, "a").await.unwrap();
+    let mut watch = Watch::of(&log, None);
+    let report = "expired revocations cannot be deleted from the log";
+    while logged.count(report) == 0 {
+        watch.step().await;
+    }
+    // Heartbeats of a second each: many rounds of compaction.
+    for _ in 0..3 {
+        watch.sync().await;
+    }
+    assert_eq!(logged.count(report), 1);
+    assert!(logged.count("ACL user") > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

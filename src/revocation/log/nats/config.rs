@@ -14,10 +14,12 @@ use crate::revocation::log::engine::login;
 /// A JetStream stream that all replicas share. Needs NATS 2.11 or later.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["servers"]))]
 pub struct Config {
     /// The servers, such as `nats://nats-1.example.com:4222`; `tls://` insists on TLS. One is
     /// enough to begin with, since servers of a cluster name each other; several are found even
     /// while one is down. Credentials go to `auth`, not here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<String>,
     /// The stream that holds the revocations.
     pub stream: String,
