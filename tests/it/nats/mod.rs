@@ -123,7 +123,7 @@ impl Reader {
         match &feed {
             Feed::Records(records, cursor) => {
                 self.seen
-                    .extend(records.iter().map(|record| record.id.to_owned()));
+                    .extend(records.iter().map(|record| record.id.clone()));
                 self.cursor = Some(*cursor);
             }
             Feed::InSync(cursor, _) => self.cursor = Some(*cursor),

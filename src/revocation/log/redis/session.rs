@@ -18,6 +18,9 @@ use super::driver::Driver;
 use super::entry::{Entry, EntryId, RawEntry};
 use super::script::Head;
 
+/// What `XINFO` says of one thing.
+type Fields = HashMap<String, Value>;
+
 /// What `XREAD` answers: the entries of each stream that was asked for.
 type Streams = Option<Vec<(String, Vec<RawEntry>)>>;
 
@@ -97,12 +100,8 @@ impl Session {
             .add_command(cmd("XINFO").arg("STREAM").arg(key).take())
             .add_command(self.read(None))
             .add_command(self.driver.scripts.horizon());
-        let (groups, stream, entries, horizon): (
-            Vec<HashMap<String, Value>>,
-            HashMap<String, Value>,
-            Streams,
-            Option<u64>,
-        ) = self.connection.run_all(&questions).await?;
+        let (groups, stream, entries, horizon): (Vec<Fields>, Fields, Streams, Option<u64>) =
+            self.connection.run_all(&questions).await?;
         let epoch = self.at.delivered.epoch;
         let head = Head::among(&groups).filter(|head| head.epoch == epoch);
         let head = head
