@@ -1,6 +1,7 @@
 //! Mistakes in a configuration, collected so that an operator sees all of them at once.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// One mistake and the field that it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,19 @@ impl ConfigErrors {
     pub fn is_replaced(&self, path: &str) -> bool {
         let mut replaced = self.replaced.iter();
         replaced.any(|sample| is_within(sample, path) || is_within(path, sample))
+    }
+
+    /// Reports `field` unless its value is within `bounds`.
+    pub fn range<T: PartialOrd + fmt::Display + Copy>(
+        &mut self,
+        field: &str,
+        value: T,
+        bounds: RangeInclusive<T>,
+    ) {
+        if !bounds.contains(&value) {
+            let (least, most) = bounds.into_inner();
+            self.push(field, format!("must be between {least} and {most}"));
+        }
     }
 
     /// Runs `check` with `field` added to the current path.

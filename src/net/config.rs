@@ -54,17 +54,12 @@ impl Config {
     /// Reports what is wrong, with `connections` as the current place.
     pub fn check(&self, errors: &mut ConfigErrors) {
         for (name, ..) in SHARES {
-            if self
-                .set(name)
-                .is_some_and(|most| !(4..=1_000_000).contains(&most))
-            {
-                errors.push(name, "must be from 4 to 1000000");
+            if let Some(most) = self.set(name) {
+                errors.range(name, most, 4..=1_000_000);
             }
         }
-        let bounds = Duration::from_millis(100)..=Duration::from_mins(5);
-        if !bounds.contains(&self.first_request.0) {
-            errors.push("first_request", "must be from 100ms to 5m");
-        }
+        let bounds = Span(Duration::from_millis(100))..=Span::secs(300);
+        errors.range("first_request", self.first_request, bounds);
     }
 
     fn set(&self, name: &str) -> Option<usize> {

@@ -54,7 +54,7 @@ impl<S: Subscriber> Layer<S> for Limiter {
 /// What the log left out and has not said yet.
 #[derive(Debug)]
 pub struct Losses {
-    limiter: Limiter,
+    pub(super) limiter: Limiter,
     dropped: [ErrorCounter; 2],
     told: AtomicUsize,
 }
@@ -67,10 +67,6 @@ impl Losses {
             dropped,
             told,
         }
-    }
-
-    pub(super) fn limiter(&self) -> Limiter {
-        self.limiter.clone()
     }
 
     /// Logs once a second what was left out since. Never returns.

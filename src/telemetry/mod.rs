@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::core::config_error::ConfigErrors;
@@ -107,8 +106,15 @@ impl Log {
     }
 
     fn subscriber(&self, format: Format, level: EnvFilter) -> Box<dyn Subscriber + Send + Sync> {
-        let limiter = self.losses.limiter();
-        subscriber(format, level, self.queues.writer(), limiter)
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(level)
+            .with_writer(self.queues.writer())
+            .with_ansi(format == Format::Human && io::stderr().is_terminal());
+        let limiter = self.losses.limiter.clone();
+        match format {
+            Format::Json => Box::new(builder.event_format(json::Line).finish().with(limiter)),
+            Format::Human => Box::new(builder.finish().with(limiter)),
+        }
     }
 }
 
@@ -131,25 +137,6 @@ pub fn init(config: &Config) -> Result<Log, String> {
     tracing::subscriber::set_global_default(log.subscriber(config.format, level))
         .map_err(|_| "logging was started before".to_owned())?;
     Ok(log)
-}
-
-fn subscriber<W>(
-    format: Format,
-    level: EnvFilter,
-    writer: W,
-    limiter: Limiter,
-) -> Box<dyn Subscriber + Send + Sync>
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(level)
-        .with_writer(writer)
-        .with_ansi(format == Format::Human && io::stderr().is_terminal());
-    match format {
-        Format::Json => Box::new(builder.event_format(json::Line).finish().with(limiter)),
-        Format::Human => Box::new(builder.finish().with(limiter)),
-    }
 }
 
 #[cfg(test)]
@@ -177,9 +164,9 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let level = filter("info").unwrap();
-        let writer = move || writer.clone();
-        let subscriber = subscriber(Format::Json, level, writer, Limiter::default());
-        tracing::subscriber::with_default(subscriber, log);
+        let out = Log::over(move || writer.clone());
+        tracing::subscriber::with_default(out.subscriber(Format::Json, level), log);
+        drop(out);
         let lines = lines.0.lock().unwrap();
         String::from_utf8(lines.clone()).unwrap()
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::algorithm::Algorithms;
 use super::config::IssuerConfig;
 use super::feed::{Feed, Shared};
-use super::jwks::{Candidates, MOST_TRIED, Missing};
+use super::jwks::{Candidates, MOST_TRIED};
 use super::jws::{Header, Jws};
 use super::key::{Key, Terms};
-use super::keyring::{Keyring, NoKey};
+use super::keyring::Keyring;
 use super::metrics::Metrics;
 use super::origin::{LazyClient, Origin};
 use super::refresh::Want;
@@ -140,19 +140,21 @@ impl Issuer {
         jws: &Jws<'_>,
         clock: &Clock,
     ) -> Result<Candidates, Refusal<'_>> {
-        let header = &jws.header;
-        if header.algorithm.is_hmac() {
-            return Ok(self.secret_for(header)?);
+        let Header { algorithm, kid, .. } = &jws.header;
+        let (algorithm, kid) = (*algorithm, kid.as_deref());
+        if algorithm.is_hmac() {
+            let secret = self.secret.as_ref().ok_or(Reason::UnsupportedAlgorithm)?;
+            return Ok(secret.find(kid, algorithm).map_err(Reason::from)?);
         }
-        match self.public(name, header, clock.now()) {
-            Ok(candidates) => Ok(candidates),
-            Err(NoKey::NotLoaded) => {
+        match self.keyring.find(name, kid, algorithm, clock.now()) {
+            Some(Ok(candidates)) => Ok(candidates),
+            Some(Err(missing)) => Err(self.doubt(jws, missing.into())),
+            None => {
                 if let Some(feed) = &self.feed {
                     feed.refresh.ask(Want::Name);
                 }
                 Err(Reason::NotReady.into())
             }
-            Err(NoKey::Missing(missing)) => Err(self.doubt(jws, reason(missing))),
         }
     }
 
@@ -169,29 +171,6 @@ impl Issuer {
             }),
             _ => reason.into(),
         }
-    }
-
-    fn public(
-        &self,
-        name: &str,
-        header: &Header<'_>,
-        now: UnixMillis,
-    ) -> Result<Candidates, NoKey> {
-        let kid = header.kid.as_deref();
-        self.keyring.find(name, kid, header.algorithm, now)
-    }
-
-    fn secret_for(&self, header: &Header<'_>) -> Result<Candidates, Reason> {
-        let secret = self.secret.as_ref().ok_or(Reason::UnsupportedAlgorithm)?;
-        let found = secret.find(header.kid.as_deref(), header.algorithm);
-        found.map_err(reason)
-    }
-}
-
-fn reason(missing: Missing) -> Reason {
-    match missing {
-        Missing::Key => Reason::UnknownKey,
-        Missing::Algorithm => Reason::UnsupportedAlgorithm,
     }
 }
 

@@ -11,6 +11,7 @@ use super::jwk::text;
 use super::key::{Key, Lease, Terms};
 use super::public::Unusable;
 use crate::core::issuer::{TENANT, overlap};
+use crate::core::reason::Reason;
 
 /// How many keys are tried for one token: each costs a signature check. More under one `kid` are
 /// skipped.
@@ -45,6 +46,15 @@ pub(super) enum Missing {
     Key,
     /// Keys have this `kid`, and none is for this algorithm.
     Algorithm,
+}
+
+impl From<Missing> for Reason {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Key => Self::UnknownKey,
+            Missing::Algorithm => Self::UnsupportedAlgorithm,
+        }
+    }
 }
 
 impl KeySet {
@@ -150,7 +160,7 @@ impl KeySet {
 
     /// How many keys were skipped for this kind of reason.
     pub(super) fn skipped(&self, kind: &str) -> usize {
-        let of_kind = self.skipped.iter().filter(|(why, _)| why.kind() == kind);
+        let of_kind = self.skipped.iter().filter(|(why, _)| why.parts().0 == kind);
         of_kind.map(|(_, count)| count).sum()
     }
 
@@ -164,7 +174,7 @@ impl KeySet {
             .skipped
             .iter()
             .filter(|(reason, _)| self.keys.is_empty() || is_wrong(reason))
-            .map(|(reason, count)| format!("{count} skipped: {}", reason.why()))
+            .map(|(reason, count)| format!("{count} skipped: {}", reason.parts().1))
             .collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }

@@ -143,31 +143,15 @@ impl JwksConfig {
 impl KeysConfig {
     /// Reports every mistake.
     pub fn check(&self, errors: &mut ConfigErrors) {
-        let (second, minute, week) = (Span::secs(1), Span::secs(60), Span::secs(7 * 24 * 3600));
-        let bounded = [
-            ("refresh", self.refresh, second, week),
-            ("min_refresh", self.min_refresh, second, week),
-            ("max_refresh", self.max_refresh, second, week),
-            ("cooldown", self.cooldown, second, Span::secs(3600)),
-            ("timeout", self.timeout, second, minute),
-            (
-                "startup_timeout",
-                self.startup_timeout,
-                second,
-                Span::secs(3600),
-            ),
-            (
-                "max_stale",
-                self.max_stale,
-                minute,
-                Span::secs(366 * 24 * 3600),
-            ),
-        ];
-        for (field, span, least, most) in bounded {
-            if !(least..=most).contains(&span) {
-                errors.push(field, format!("must be between {least} and {most}"));
-            }
-        }
+        let (second, minute, hour) = (Span::secs(1), Span::secs(60), Span::secs(3600));
+        let (week, year) = (Span::secs(7 * 24 * 3600), Span::secs(366 * 24 * 3600));
+        errors.range("refresh", self.refresh, second..=week);
+        errors.range("min_refresh", self.min_refresh, second..=week);
+        errors.range("max_refresh", self.max_refresh, second..=week);
+        errors.range("cooldown", self.cooldown, second..=hour);
+        errors.range("timeout", self.timeout, second..=minute);
+        errors.range("startup_timeout", self.startup_timeout, second..=hour);
+        errors.range("max_stale", self.max_stale, minute..=year);
         if self.max_refresh < self.min_refresh {
             errors.conflict("max_refresh", "must not be shorter than min_refresh");
         }
@@ -177,8 +161,6 @@ impl KeysConfig {
                 "must not be shorter than refresh and max_refresh, or good keys run out in between",
             );
         }
-        if self.max_size < Bytes::kib(1) || self.max_size > Bytes::mib(16) {
-            errors.push("max_size", "must be between 1KiB and 16MiB");
-        }
+        errors.range("max_size", self.max_size, Bytes::kib(1)..=Bytes::mib(16));
     }
 }

@@ -19,14 +19,6 @@ pub(super) struct Keyring {
     names: Vec<String>,
 }
 
-/// Why no key may be tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoKey {
-    /// No set was loaded yet, or the last good one is too old.
-    NotLoaded,
-    Missing(Missing),
-}
-
 impl Keyring {
     pub(super) fn new(terms: Terms, names: Vec<String>) -> Self {
         Self {
@@ -37,18 +29,17 @@ impl Keyring {
         }
     }
 
+    /// Returns the keys that may have signed a token; `None` if no set was loaded yet, or the last good
+    /// one is too old.
     pub(super) fn find(
         &self,
         issuer: &str,
         kid: Option<&str>,
         algorithm: Algorithm,
         now: UnixMillis,
-    ) -> Result<Candidates, NoKey> {
-        if !self.is_loaded(now) {
-            return Err(NoKey::NotLoaded);
-        }
-        let found = self.set.load().find(issuer, kid, algorithm);
-        found.map_err(NoKey::Missing)
+    ) -> Option<Result<Candidates, Missing>> {
+        let is_loaded = self.is_loaded(now);
+        is_loaded.then(|| self.set.load().find(issuer, kid, algorithm))
     }
 
     pub(super) fn is_loaded(&self, now: UnixMillis) -> bool {

@@ -38,27 +38,17 @@ impl Unusable {
         "exposed",
     ];
 
-    pub(super) const fn kind(self) -> &'static str {
-        Self::KINDS[match self {
-            Self::OtherPurpose(_) => 0,
-            Self::OtherIssuer(_) => 1,
-            Self::Unsupported(_) => 2,
-            Self::Malformed(_) => 3,
-            Self::Weak(_) => 4,
-            Self::Exposed(_) => 5,
-        }]
-    }
-
-    /// For people.
-    pub(super) const fn why(self) -> &'static str {
-        match self {
-            Self::OtherPurpose(why)
-            | Self::OtherIssuer(why)
-            | Self::Unsupported(why)
-            | Self::Malformed(why)
-            | Self::Weak(why)
-            | Self::Exposed(why) => why,
-        }
+    /// Returns its value of the label, and the reason for people.
+    pub(super) const fn parts(self) -> (&'static str, &'static str) {
+        let (kind, why) = match self {
+            Self::OtherPurpose(why) => (0, why),
+            Self::OtherIssuer(why) => (1, why),
+            Self::Unsupported(why) => (2, why),
+            Self::Malformed(why) => (3, why),
+            Self::Weak(why) => (4, why),
+            Self::Exposed(why) => (5, why),
+        };
+        (Self::KINDS[kind], why)
     }
 }
 

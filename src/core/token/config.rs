@@ -88,9 +88,7 @@ impl Config {
                 format!("must name at most {MOST_SOURCES} locations"),
             );
         }
-        if self.max_size.is_empty() || self.max_size > LONGEST {
-            errors.push("max_size", format!("must be between 1B and {LONGEST}"));
-        }
+        errors.range("max_size", self.max_size, Bytes(1)..=LONGEST);
         errors.each("sources", &self.sources, |errors, source| {
             source.check(errors);
         });

@@ -190,10 +190,8 @@ impl IssuerConfig {
         if !self.audiences.is_empty() && self.any_audience {
             errors.conflict("any_audience", "contradicts audiences: remove one of them");
         }
-        if !(Span::secs(1)..=LONGEST_LIFETIME).contains(&self.max_token_lifetime) {
-            let why = format!("must be between 1s and {LONGEST_LIFETIME}");
-            errors.push("max_token_lifetime", why);
-        }
+        let lifetimes = Span::secs(1)..=LONGEST_LIFETIME;
+        errors.range("max_token_lifetime", self.max_token_lifetime, lifetimes);
         if self.leeway > LONGEST_LEEWAY {
             errors.push("leeway", format!("must be at most {LONGEST_LEEWAY}"));
         }

@@ -172,7 +172,7 @@ fn a_key_that_gets_another_issuer_is_another_key() {
     let find = |tenant: &str| {
         let now = UnixMillis::from_seconds(NOW);
         let found = keyring.find(&of(tenant), Some("p256"), Algorithm::ES256, now);
-        found.map(|found| Arc::clone(&found[0]))
+        found.unwrap().map(|found| Arc::clone(&found[0]))
     };
     let before = find("acme").unwrap();
     keyring
