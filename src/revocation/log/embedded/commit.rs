@@ -44,10 +44,10 @@ pub(super) struct Job {
 pub(super) type Reply = Box<dyn FnOnce(Result<Cursor, AppendError>) + Send>;
 
 /// A value of [`crate::core::kv::KeyValueStore`].
-pub(super) struct Kept {
-    pub(super) kind: Kind,
-    pub(super) name: String,
-    pub(super) value: Vec<u8>,
+pub(in crate::revocation::log) struct Kept {
+    pub(in crate::revocation::log) kind: Kind,
+    pub(in crate::revocation::log) name: String,
+    pub(in crate::revocation::log) value: Vec<u8>,
 }
 
 pub(super) struct Committer {

@@ -40,13 +40,14 @@ use crate::revocation::record::Revocation;
 use crate::revocation::retention::Retention;
 
 use super::{AppendError, Cursor, Feed, Log};
-use commit::{Committer, Job, Kept};
+use commit::{Committer, Job};
 use compact::Compaction;
 use database::Tally;
 use head::Head;
 use home::{Home, Witness};
 use seal::Seal;
 
+pub(super) use commit::Kept;
 pub use error::OpenError;
 pub use snapshot::{Snapshot, snapshot};
 
@@ -158,6 +159,24 @@ impl Embedded {
         self.run(None)
     }
 
+    /// Appends records and keeps a value, both or neither.
+    pub(super) async fn write(
+        &self,
+        records: Vec<Arc<Revocation>>,
+        kept: Option<Kept>,
+    ) -> Result<Cursor, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job {
+            records,
+            kept,
+            compact: false,
+            reply: Box::new(move |done| drop(reply.send(done))),
+        })?;
+        // The writer died between taking the job and answering.
+        let lost = |_| AppendError::Unknown(self.why_not());
+        answer.await.map_err(lost)?
+    }
+
     /// Has the writer keep something, or compact the log, and waits for it.
     fn run(&self, kept: Option<Kept>) -> io::Result<()> {
         let (reply, answer) = sync_channel(1);
@@ -219,18 +238,7 @@ impl Embedded {
 
 impl Log for Embedded {
     fn append(&self, records: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>> {
-        Box::pin(async move {
-            let (reply, answer) = oneshot::channel();
-            self.send(Job {
-                records,
-                kept: None,
-                compact: false,
-                reply: Box::new(move |done| drop(reply.send(done))),
-            })?;
-            // The writer died between taking the job and answering.
-            let lost = |_| AppendError::Unknown(self.why_not());
-            answer.await.map_err(lost)?
-        })
+        Box::pin(self.write(records, None))
     }
 
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed> {

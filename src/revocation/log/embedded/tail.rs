@@ -318,6 +318,24 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_row_with_the_digest_of_version_0_1_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = open(&directory);
+        append(&log, 0..1).await;
+        let (seal, digest, bytes) = (log.seal, [9_u8; 16], record(0).encode());
+        drop(log);
+        let database = Connection::open(directory.path().join("portcullis.db")).unwrap();
+        let sum = seal.of_row(1, &digest, i64::MAX, &bytes);
+        let sql = "UPDATE records SET digest = ?1, sum = ?2";
+        database.execute(sql, (digest, sum)).unwrap();
+        drop(database);
+        let log = open(&directory);
+        let mut seen = Vec::new();
+        up_to(&mut log.follow(None), 0, &mut seen).await;
+        assert_eq!(seen, [0]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn who_lags_gets_the_rest_from_the_disk_and_then_the_news_again() {
         let directory = tempfile::tempdir().unwrap();
         let log = open(&directory);

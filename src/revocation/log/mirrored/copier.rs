@@ -9,8 +9,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::core::clock::UnixMillis;
-use crate::core::kv::{KeyValueStore, Kind};
+use crate::core::kv::Kind;
 use crate::core::readiness::Readiness;
+use crate::revocation::log::embedded::Kept;
 use crate::revocation::log::{AppendError, Cursor, Embedded, Log, Records};
 
 use super::checkpoint::Checkpoint;
@@ -98,20 +99,31 @@ impl Copier {
     }
 
     async fn write(&mut self, entries: &[Entry]) -> Result<(), AppendError> {
-        let records = entries.iter().map(|entry| entry.records.clone());
-        let records: Vec<_> = records.flatten().collect();
-        if !records.is_empty() {
-            self.copy.append(records).await?;
-        }
-        if let Some(last) = entries.last() {
-            self.reach.send_replace(Reach::UpTo(last.cursor));
-        }
+        let records = entries.iter().flat_map(|entry| entry.records.iter());
+        let records: Vec<_> = records.cloned().collect();
         let checkpoint = entries.iter().rev().find_map(|entry| {
             let (cursor, in_sync_at) = (entry.cursor, entry.in_sync_at?);
             Some(Checkpoint { cursor, in_sync_at })
         });
-        if let Some(checkpoint) = checkpoint {
-            self.save(checkpoint).await;
+        let is_due = |saved| checkpoint.is_some_and(|ours| ours.is_due_after(saved));
+        let checkpoint = checkpoint.filter(|_| self.is_incomplete || self.saved.is_none_or(is_due));
+        let kept = checkpoint.map(|checkpoint| Kept {
+            kind: Kind::Place,
+            name: String::new(),
+            value: checkpoint.to_bytes(),
+        });
+        if !records.is_empty() || kept.is_some() {
+            self.copy.write(records, kept).await?;
+        }
+        if let Some(last) = entries.last() {
+            self.reach.send_replace(Reach::UpTo(last.cursor));
+        }
+        self.saved = checkpoint.or(self.saved);
+        // An incomplete copy is complete again with its checkpoint.
+        if self.is_incomplete && checkpoint.is_some() && self.mark(false).await {
+            self.is_incomplete = false;
+            self.readiness.recover(DEGRADED);
+            tracing::info!("the local copy of the log is complete again");
         }
         Ok(())
     }
@@ -127,15 +139,17 @@ impl Copier {
         self.reach.send_replace(Reach::Torn);
     }
 
-    /// Notes on the disk that the copy is incomplete. Returns whether that is durable.
-    async fn mark(&self) -> bool {
+    /// Notes on the disk whether the copy is incomplete. Returns whether that is durable.
+    async fn mark(&self, incomplete: bool) -> bool {
         let copy = Arc::clone(&self.copy);
-        let marked = spawn_blocking(move || copy.mark_incomplete(true)).await;
+        let marked = spawn_blocking(move || copy.mark_incomplete(incomplete)).await;
         let marked = marked.map_err(io::Error::other).flatten();
         if let Err(error) = &marked {
             tracing::warn!(
                 %error,
-                "the local copy cannot be marked as incomplete: do not export it; trying again"
+                incomplete,
+                "the local copy cannot be marked as complete or incomplete: do not export it; \
+                 trying again"
             );
         }
         marked.is_ok()
@@ -143,7 +157,7 @@ impl Copier {
 
     /// Drops what comes. A damaged copy takes no writes until it is replaced.
     async fn wait_until_writable(&self, queued: &mut mpsc::UnboundedReceiver<Entry>) {
-        let mut is_marked = self.mark().await;
+        let mut is_marked = self.mark(true).await;
         let mut dropped = Vec::new();
         loop {
             tokio::select! {
@@ -157,43 +171,8 @@ impl Copier {
                     if self.copy.append(Vec::new()).await.is_ok() {
                         return;
                     }
-                    is_marked = is_marked || self.mark().await;
+                    is_marked = is_marked || self.mark(true).await;
                 }
-            }
-        }
-    }
-
-    /// Saves a checkpoint if it is due. An incomplete copy is complete again with it.
-    async fn save(&mut self, checkpoint: Checkpoint) {
-        let is_due = self
-            .saved
-            .is_none_or(|saved| checkpoint.is_due_after(saved));
-        if !is_due && !self.is_incomplete {
-            return;
-        }
-        let copy = Arc::clone(&self.copy);
-        let is_incomplete = self.is_incomplete;
-        let save = move || {
-            copy.save(Kind::Place, "", &checkpoint.to_bytes())?;
-            if is_incomplete {
-                copy.mark_incomplete(false)?;
-            }
-            Ok(())
-        };
-        match spawn_blocking(save)
-            .await
-            .map_err(io::Error::other)
-            .flatten()
-        {
-            Ok(()) => {
-                self.saved = Some(checkpoint);
-                if std::mem::take(&mut self.is_incomplete) {
-                    self.readiness.recover(DEGRADED);
-                    tracing::info!("the local copy of the log is complete again");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the checkpoint of the local copy cannot be saved");
             }
         }
     }
