@@ -47,6 +47,11 @@ impl Call {
         Self::post(target, body.to_string()).header("content-type", "application/json")
     }
 
+    pub(crate) fn method(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.method);
+        self
+    }
+
     /// Adds a header; one that is there already stays beside it.
     pub(crate) fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
