@@ -143,10 +143,6 @@ impl Node {
         Error::mismatch(expected, found)
     }
 
-    fn text(&self) -> Result<&str, Error> {
-        self.scalar("text", |scalar| Some(scalar.text.as_str()))
-    }
-
     fn integer(&self, least: i128, most: i128) -> Result<i128, Error> {
         let integer = self.scalar("a whole number", Scalar::as_integer)?;
         let out_of_range = if integer < least {
@@ -194,7 +190,7 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_borrowed_str(self.text()?)
+        visitor.visit_borrowed_str(self.scalar("text", |scalar| Some(&scalar.text))?)
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -251,31 +247,19 @@ impl<'de> Deserializer<'de> for &'de Node {
             let text = self.scalar(&format!("one of {list}"), |scalar| Some(&scalar.text))?;
             return visitor.visit_enum(BorrowedStrDeserializer::new(text));
         };
-        let is_unknown = |entry: &&Node| {
-            !entry
-                .key
-                .as_deref()
-                .is_some_and(|key| variants.contains(&key))
-        };
-        match (entries.as_slice(), entries.iter().find(is_unknown)) {
-            ([_], _) => visitor.visit_enum(MapAccessDeserializer::new(Entries::of(self))),
-            (_, Some(unknown)) => {
-                let name = unknown.key.clone().unwrap_or_default();
-                let reason = Reason::Unknown {
-                    name: name.clone(),
-                    known: variants,
-                };
-                Err(Error {
-                    path: None,
-                    key: Some(name),
-                    reason,
-                })
-            }
-            ([], None) => Err(Error::new(Reason::Mismatch(format!("give one of {list}")))),
-            _ => Err(Error::new(Reason::Mismatch(format!(
-                "give exactly one of {list}"
-            )))),
+        if entries.len() == 1 {
+            return visitor.visit_enum(MapAccessDeserializer::new(Entries::of(self)));
         }
+        let mut keys = entries.iter().filter_map(|entry| entry.key.as_deref());
+        if let Some(unknown) = keys.find(|key| !variants.contains(key)) {
+            return Err(Error {
+                key: Some(unknown.to_owned()),
+                ..de::Error::unknown_variant(unknown, variants)
+            });
+        }
+        let exactly = if entries.is_empty() { "" } else { "exactly " };
+        let message = format!("give {exactly}one of {list}");
+        Err(Error::new(Reason::Mismatch(message)))
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
