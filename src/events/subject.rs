@@ -62,6 +62,8 @@ parts! {
     /// The tenant of a complex subject.
     Tenant = "tenant" => None,
     Uri = "uri" => None,
+    /// The user of a complex subject, whose own format says where to look.
+    User = "user" => None,
 }
 
 /// The claims of access tokens that hold what subjects name, where they are not the usual ones.
@@ -73,7 +75,10 @@ impl Subjects {
     /// Reports what is wrong, with `subjects` as the current place.
     pub(super) fn check(&self, errors: &mut ConfigErrors) {
         for (part, claim) in &self.0 {
-            if let Err(why) = ClaimPath::parse(claim) {
+            if *part == Part::User {
+                let message = "name the format in which the user comes instead, such as iss_sub";
+                errors.push(part.as_str(), message);
+            } else if let Err(why) = ClaimPath::parse(claim) {
                 errors.push(part.as_str(), why.to_string());
             }
         }
@@ -147,6 +152,11 @@ impl Resolver<'_> {
         if subject.format().as_deref() != Some("complex") {
             return self.simple(subject, path);
         }
+        for (part, member) in subject.narrower() {
+            if member.is_some() && self.critical.contains(&part) {
+                self.claim(part, "", &format!("{path}.{}", part.as_str()))?;
+            }
+        }
         let session = subject.session.as_deref().map(|session| &session.0);
         let session = session.filter(|session| session.value() != Some(ALL_SESSIONS));
         if let Some(session) = session
@@ -163,7 +173,7 @@ impl Resolver<'_> {
         for (part, member) in subject.narrower() {
             let Some(member) = member else { continue };
             let path = format!("{path}.{}", part.as_str());
-            if self.subjects.claim(part).is_none() && !self.critical.contains(&part) {
+            if self.subjects.claim(part).is_none() {
                 // Without it the subject is wider, so nobody is missed.
                 continue;
             }

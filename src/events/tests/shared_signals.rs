@@ -65,6 +65,7 @@ async fn recorded_events_of_keycloak_end_what_they_are_about() {
     let issuer = "http://127.0.0.1:23080/realms/acme";
     let mut config = config(json!({
         "audience": ["ssf-receiver/1d92978b-a341-4495-adeb-38c09c73453b"],
+        "critical_subject_members": ["user"],
     }));
     config["issuer"] = json!(issuer);
     let header = json!({ "name": "Authorization", "value": "Bearer receiver-shared-token" });
@@ -328,6 +329,7 @@ fn unsound_options_are_refused_with_reason() {
     for (options, field) in [
         (json!({ "audience": [] }), "audience"),
         (json!({ "subjects": { "email": "a..b" } }), "subjects.email"),
+        (json!({ "subjects": { "user": "sub" } }), "subjects.user"),
         (json!({ "types": [] }), "types"),
         (json!({ "max_age": "1s" }), "max_age"),
         (json!({ "grace": "6m" }), "grace"),

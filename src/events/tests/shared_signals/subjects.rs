@@ -144,6 +144,11 @@ async fn subjects_that_nobody_can_be_found_by_are_a_visible_failure() {
                 "device": { "format": "opaque", "id": "phone" } }),
             json!({ "critical_subject_members": ["device"] }),
         ),
+        (
+            json!({ "format": "complex", "session": { "format": "opaque", "id": "s1" },
+                "tenant": { "format": "opaque", "id": "blue" } }),
+            json!({ "critical_subject_members": ["user", "tenant"] }),
+        ),
     ] {
         let door = door_of(&config(options));
         let claims = token(&format!("{CAEP}/session-revoked"), &json!({}), &subject);
