@@ -1,4 +1,16 @@
-//! The private listener: health, readiness and metrics.
+//! The private listener: health, readiness, metrics and the admin API.
+
+mod access;
+mod api;
+mod body;
+mod config;
+mod explain;
+mod order;
+mod query;
+mod refused;
+mod revocations;
+mod routes;
+mod shown;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +27,11 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::readiness::Readiness;
-use crate::net::{self, Listener, Patience, Places, Seat, problem, uncached};
+use crate::net::{self, Listener, Patience, Places, Seat, problem};
+
+pub use access::Credentials;
+pub use api::Api;
+pub use config::{Config, SOURCE};
 
 /// Updates a gauge at every scrape, so it must be quick.
 pub type Refresh = Box<dyn Fn() + Send + Sync>;
@@ -63,11 +79,10 @@ const PATIENCE: Patience = Patience {
 pub async fn serve(
     listener: Listener,
     places: Arc<Places>,
-    readiness: Readiness,
-    metrics: Metrics,
+    router: Router,
     shutdown: CancellationToken,
 ) {
-    let router = router(readiness, metrics).layer(map_request(settle));
+    let router = router.layer(map_request(settle));
     let each =
         |connection, seat| net::http1(connection, seat, router.clone(), PATIENCE, shutdown.clone());
     net::serve(listener, places, PATIENCE.last, shutdown.clone(), each).await;
@@ -79,8 +94,15 @@ async fn settle(Extension(seat): Extension<Arc<Seat>>, request: Request) -> Requ
     request
 }
 
-/// Returns the routes.
-pub fn router(readiness: Readiness, metrics: Metrics) -> Router {
+impl Api {
+    /// Returns all routes of the admin listener.
+    pub fn router(self, metrics: Metrics) -> Router {
+        open_router(self.readiness.clone(), metrics).nest("/v1", routes::router(self))
+    }
+}
+
+/// Returns the routes that need no credential.
+fn open_router(readiness: Readiness, metrics: Metrics) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready).with_state(readiness))
@@ -97,14 +119,7 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let body = serde_json::json!({
-        "ready": state.is_ready(),
-        "draining": state.draining,
-        "awaited": state.awaited,
-        "degraded": state.degraded,
-    });
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    uncached((status, kind, format!("{body}\n")).into_response())
+    shown::answer(status, &shown::readiness(&state))
 }
 
 async fn scrape(State(metrics): State<Metrics>) -> Response {
@@ -145,7 +160,7 @@ mod tests {
     #[tokio::test]
     async fn ready_says_what_is_awaited() {
         let readiness = Readiness::default();
-        let router = router(readiness.clone(), empty());
+        let router = open_router(readiness.clone(), empty());
         readiness.wait_for("log", "replaying");
         let (status, body) = call(&router, "/readyz").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -181,7 +196,7 @@ mod tests {
         let refresh: Refresh = Box::new(move || {
             gauge.set(read.load(Ordering::Relaxed));
         });
-        let router = router(Readiness::default(), Metrics::new(registry, vec![refresh]));
+        let router = open_router(Readiness::default(), Metrics::new(registry, vec![refresh]));
         source.store(8, Ordering::Relaxed);
         let (status, body) = call(&router, "/metrics").await;
         assert_eq!(status, StatusCode::OK);

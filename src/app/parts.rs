@@ -13,7 +13,7 @@ use crate::config::{Addresses, Config};
 use crate::core::clock::Clock;
 use crate::core::config_error::ConfigError;
 use crate::core::readiness::Readiness;
-use crate::doors::{Answers, Doors, Generation, ext_authz, forward_auth};
+use crate::doors::{self, Answers, Doors, Generation, ext_authz, forward_auth};
 use crate::gate::{self, Gate};
 use crate::net::{self, Listener, Places, Tls};
 use crate::verify::{self, Verifier};
@@ -27,7 +27,7 @@ pub(super) struct Parts {
     later: Arc<events::Later>,
     verifier: Arc<Verifier>,
     follower: revocation::Follower,
-    metrics: admin::Metrics,
+    admin: axum::Router,
 }
 
 /// Bound sockets, each with the places of its listener. They are bound first, so that a port in use
@@ -86,14 +86,7 @@ impl Parts {
         let (clock, readiness) = (Clock::system(), Readiness::default());
         let mut registry = Registry::with_prefix("portcullis");
         let listeners = Listeners::bind(config, &mut registry).await?;
-        let revocations = revocation::open(
-            &config.revocations,
-            &config.lifetimes(),
-            &clock,
-            &readiness,
-            Arc::new(revocation::Metrics::register(&mut registry)),
-        )
-        .map_err(|error| error.to_string())?;
+        let revocations = revocations(config, &clock, &readiness, &mut registry)?;
         let verifier = Verifier::new(
             &config.issuers,
             &config.keys,
@@ -114,6 +107,16 @@ impl Parts {
             revocations.reader,
             &mut registry,
         );
+        let admin = admin::Api {
+            credentials: Arc::new(admin::Credentials::build(&config.admin)?),
+            readiness: readiness.clone(),
+            gate: generation.gate.clone(),
+            status_of: doors::status,
+            writer: revocations.writer.clone(),
+            search: revocations.search,
+            monitor: revocations.monitor,
+            clock: clock.clone(),
+        };
         let generation = Arc::new(ArcSwap::from_pointee(generation));
         let doors = Doors::new(generation, &config.doors, readiness.clone(), &mut registry);
         let record: Arc<dyn events::Record> = Arc::new(Recorder(revocations.writer));
@@ -136,7 +139,7 @@ impl Parts {
             later,
             verifier,
             follower: revocations.follower,
-            metrics: admin::Metrics::new(registry, vec![revocations.refresh]),
+            admin: admin.router(admin::Metrics::new(registry, vec![revocations.refresh])),
         })
     }
 
@@ -153,8 +156,7 @@ impl Parts {
             ok(announce(self.readiness.clone(), core.shutdown())),
         );
         for (listener, places) in self.listeners.admin {
-            let (readiness, metrics) = (self.readiness.clone(), self.metrics.clone());
-            let served = admin::serve(listener, places, readiness, metrics, core.shutdown());
+            let served = admin::serve(listener, places, self.admin.clone(), core.shutdown());
             core.spawn("the admin listener", ok(served));
         }
         for (listener, places) in self.listeners.ext_authz {
@@ -173,6 +175,22 @@ impl Parts {
             doors.spawn_on("the event listener", ok(served), yielding);
         }
     }
+}
+
+fn revocations(
+    config: &Config,
+    clock: &Clock,
+    readiness: &Readiness,
+    registry: &mut Registry,
+) -> Result<revocation::Parts, String> {
+    revocation::open(
+        &config.revocations,
+        &config.lifetimes(),
+        clock,
+        readiness,
+        Arc::new(revocation::Metrics::register(registry)),
+    )
+    .map_err(|error| error.to_string())
 }
 
 /// Returns what the doors swap as a whole: the gate and how its decisions are answered.

@@ -1,12 +1,18 @@
 //! The command line: one file for each command.
 
 mod check_config;
+mod client;
 mod common;
+mod explain;
 mod export;
 mod import;
+mod lift;
+mod list;
 mod proxy_config;
+mod revoke;
 mod schema;
 mod serve;
+mod status;
 
 use std::process::ExitCode;
 
@@ -17,7 +23,7 @@ use common::{ConfigFile, FAILED, OK, Output, blocking, complain, print, tell};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  success
-  1  the configuration is invalid, or a part could not start or died
+  1  the configuration is invalid, a part could not start or died, or a request was refused
   2  the command line is wrong";
 
 /// One enforcement point for JWTs at the edge, with revocation that holds.
@@ -36,6 +42,11 @@ enum Command {
     Import(import::Import),
     ProxyConfig(proxy_config::ProxyConfig),
     Schema(schema::Schema),
+    Revoke(revoke::Revoke),
+    Lift(lift::Lift),
+    List(list::List),
+    Status(status::Status),
+    Explain(explain::Explain),
 }
 
 impl Cli {
@@ -48,6 +59,11 @@ impl Cli {
             Command::Import(command) => command.run(),
             Command::ProxyConfig(command) => command.run(),
             Command::Schema(command) => command.run(),
+            Command::Revoke(command) => command.run(),
+            Command::Lift(command) => command.run(),
+            Command::List(command) => command.run(),
+            Command::Status(command) => command.run(),
+            Command::Explain(command) => command.run(),
         };
         ExitCode::from(code)
     }

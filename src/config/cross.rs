@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::nearest::suggest;
+use crate::admin;
 use crate::core::config_error::ConfigErrors;
 use crate::core::issuer::ByIssuer;
 use crate::verify::IssuerConfig;
@@ -18,6 +19,20 @@ pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
             "there is no event source; add one under events, or remove this listener",
         ),
         _ => {}
+    }
+    if !config.admin.credentials.is_empty() {
+        if config.listen.admin.is_none() && !errors.is_replaced("listen.admin") {
+            errors.push(
+                "admin.credentials",
+                "nobody can use these credentials: give listen.admin an address",
+            );
+        }
+        for (i, source) in config.events.iter().enumerate() {
+            if source.name == admin::SOURCE {
+                let path = format!("events[{i}].name");
+                errors.push(&path, "is the source of revocations by the admin API");
+            }
+        }
     }
     let mut fields = ["issuer", "tenants"].iter().flat_map(|field| {
         let issuers = 0..config.issuers.len();

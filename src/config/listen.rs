@@ -21,7 +21,7 @@ pub struct Listen {
     /// Webhooks: the one listener that identity providers have to reach.
     pub events: Option<Addresses>,
 
-    /// Health, readiness and metrics. Keep it private.
+    /// Health, readiness, metrics and the admin API. Keep it private.
     pub admin: Option<Addresses>,
 }
 

@@ -30,7 +30,7 @@ use serde::Deserialize;
 
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::Span;
-use crate::{core::token, doors, events, net, policy, revocation, telemetry, verify};
+use crate::{admin, core::token, doors, events, net, policy, revocation, telemetry, verify};
 
 // A running process holds one of these and swaps it whole.
 /// The settings of Portcullis.
@@ -82,6 +82,10 @@ pub struct Config {
     /// How much time and room the senders of events get.
     #[serde(default)]
     pub event_listener: events::ListenerConfig,
+
+    /// Who may use the admin API, at `/v1/…` on `listen.admin`.
+    #[serde(default)]
+    pub admin: admin::Config,
 
     /// What is answered: the headers that the service behind the proxy gets, and how a refusal
     /// looks.
@@ -141,6 +145,7 @@ impl Config {
         errors.within("event_listener", |errors| {
             self.event_listener.check(errors);
         });
+        errors.within("admin", |errors| self.admin.check(errors));
         errors.within("answer", |errors| self.answer.check(errors));
         errors.within("doors", |errors| self.doors.check(errors));
         errors.within("log", |errors| self.log.check(errors));

@@ -36,6 +36,7 @@ use crate::gate::{Decision, Gate};
 pub use answer::Answers;
 pub use config::Config;
 pub use metrics::Metrics;
+pub use refusal::status;
 
 /// Decides about requests and says how they are answered, under one configuration. Tests of the
 /// doors bring their own.

@@ -16,6 +16,12 @@ pub(super) struct Refusal {
     pub(super) grpc: tonic::Code,
 }
 
+/// Returns the status that a client gets for a refusal.
+#[must_use]
+pub const fn status(reason: Reason) -> StatusCode {
+    Refusal::of(reason).status
+}
+
 impl Refusal {
     /// Returns the refusal for a reason. Whose fault it is decides the status; only the faults of
     /// the request have one each.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::core::readiness::Readiness;
 use crate::core::reason::{Reason, Rejection};
 use crate::core::request::Request;
-use crate::core::token;
+use crate::core::token::{self, Carriers, Token};
 use crate::policy::{Policy, Tokens};
 use crate::revocation::{Reader, Standing};
 use crate::verify::Verifier;
@@ -22,7 +22,7 @@ pub use id::DecisionId;
 pub use metrics::Metrics;
 
 /// Everything that a decision depends on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Gate {
     pub readiness: Readiness,
     pub policy: Policy,
@@ -37,10 +37,20 @@ impl Gate {
     /// [`Gate::metrics`].
     pub async fn check(&self, request: &Request<'_>) -> Decision {
         let id = DecisionId::next();
-        match self.judge(request, id).await {
-            Ok(decision) => decision,
-            Err(Rejection { reason, detail }) => Decision::Deny(Denial { id, reason, detail }),
+        decided(id, self.judge(request, id).await)
+    }
+
+    /// Decides about a token alone, as if it came in the first of the configured places on a path that
+    /// is not exempt.
+    pub async fn check_token(&self, token: Token<'_>) -> Decision {
+        let id = DecisionId::next();
+        if !self.readiness.knows() {
+            return decided(id, Err(Reason::NotReady.into()));
         }
+        if token.expose().len() > self.sources.max_size() {
+            return decided(id, Err(Reason::TokenTooLarge.into()));
+        }
+        decided(id, self.judge_token(token, Carriers::first(0), id).await)
     }
 
     async fn judge(&self, request: &Request<'_>, id: DecisionId) -> Result<Decision, Rejection> {
@@ -59,11 +69,21 @@ impl Gate {
             Err(Reason::MissingToken) if exempt.is_some() => return Ok(bypass),
             found => found?,
         };
-        let verified = self.verifier.verify(located.token()).await?;
+        self.judge_token(located.token(), located.carriers, id)
+            .await
+    }
+
+    async fn judge_token(
+        &self,
+        token: Token<'_>,
+        carriers: Carriers,
+        id: DecisionId,
+    ) -> Result<Decision, Rejection> {
+        let verified = self.verifier.verify(token).await?;
         match self.revocations.standing(&verified.claims) {
             Standing::Clear(looked_up) => Ok(Decision::Permit(Permit {
                 id,
-                carriers: located.carriers,
+                carriers,
                 verified,
                 _looked_up: looked_up,
             })),
@@ -72,4 +92,10 @@ impl Gate {
             Standing::Stale => Err(Reason::Stale.into()),
         }
     }
+}
+
+fn decided(id: DecisionId, judged: Result<Decision, Rejection>) -> Decision {
+    judged.unwrap_or_else(|Rejection { reason, detail }| {
+        Decision::Deny(Denial { id, reason, detail })
+    })
 }

@@ -15,6 +15,8 @@ mod patience;
 pub mod reader;
 pub mod record;
 pub mod retention;
+pub mod search;
+mod status;
 pub mod transfer;
 pub mod writer;
 
@@ -29,6 +31,8 @@ pub use metrics::Metrics;
 pub use reader::{Clear, Reader, Standing};
 pub use record::{Action, Draft, Revocation, Target, Terms};
 pub use retention::{Issuer, Retention};
+pub use search::Search;
+pub use status::{Monitor, Status};
 pub use writer::Writer;
 
 use std::collections::HashMap;
@@ -52,6 +56,9 @@ pub struct Parts {
     pub writer: Writer,
     /// For the request path.
     pub reader: Reader,
+    /// For operators.
+    pub search: Search,
+    pub monitor: Monitor,
     /// To be run as a task.
     pub follower: Follower,
     /// To be called at a scrape: sets the metrics of the index and the age of the feed.
@@ -133,6 +140,8 @@ pub fn over(
         metrics,
     };
     Ok(Parts {
+        search: Search::new(config, &writer),
+        monitor: Monitor::new(&writer, &reader),
         follower: Follower::new(config, &writer, &reader, applied, readiness, histories),
         refresh: Box::new(move || {
             scraped_metrics.index(&scraped);

@@ -53,16 +53,42 @@ impl Writer {
         within: Duration,
     ) -> Result<usize, AppendError> {
         let latest = Instant::now() + within;
-        let received = drafts.into_iter().map(|draft| self.receive(draft));
-        let received = received.filter_map(Result::transpose);
-        let batch = received.collect::<Result<Vec<_>, _>>()?;
+        let batch = self.receive_all(drafts)?;
         let recorded = batch.len();
-        if recorded > 0 {
-            let cursor = self.log.append(batch).await?;
-            let left = latest.saturating_duration_since(Instant::now());
-            self.enforced(cursor, left.min(self.sync_timeout)).await?;
-        }
+        self.append(batch, latest).await?;
         Ok(recorded)
+    }
+
+    /// Does what [`Writer::record`] does, and returns the records.
+    ///
+    /// # Errors
+    /// Those of [`Writer::record`].
+    pub async fn record_whole(
+        &self,
+        drafts: Vec<Draft>,
+    ) -> Result<Vec<Arc<Revocation>>, AppendError> {
+        let latest = Instant::now() + self.sync_timeout;
+        let batch = self.receive_all(drafts)?;
+        self.append(batch.clone(), latest).await?;
+        Ok(batch)
+    }
+
+    fn receive_all(&self, drafts: Vec<Draft>) -> Result<Vec<Arc<Revocation>>, AppendError> {
+        let received = drafts.into_iter().map(|draft| self.receive(draft));
+        received.filter_map(Result::transpose).collect()
+    }
+
+    async fn append(
+        &self,
+        batch: Vec<Arc<Revocation>>,
+        latest: Instant,
+    ) -> Result<(), AppendError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let cursor = self.log.append(batch).await?;
+        let left = latest.saturating_duration_since(Instant::now());
+        self.enforced(cursor, left.min(self.sync_timeout)).await
     }
 
     /// Returns the record of a draft; `None` for one that is dropped.

@@ -26,7 +26,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("gate", &["policy", "verify", "revocation"]),
     ("events", &["verify", "revocation", "net"]),
     ("doors", &["gate", "verify", "net"]),
-    ("admin", &["verify", "revocation", "net"]),
+    ("admin", &["gate", "verify", "revocation", "net"]),
     ("telemetry", &[]),
 ];
 

@@ -18,6 +18,7 @@ mod whole;
 
 use support::keys;
 
+mod admin;
 mod allocations;
 mod architecture;
 mod child;

@@ -91,6 +91,12 @@ impl Sources {
         }
     }
 
+    /// Returns the bytes of the longest token that is accepted.
+    #[must_use]
+    pub const fn max_size(&self) -> usize {
+        self.max_size
+    }
+
     /// Returns the request headers that a proxy must forward to Portcullis.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
         self.locations.iter().filter_map(Location::header)

@@ -317,6 +317,11 @@ impl Causes {
     }
 }
 
+/// Whether the times of a token are within the cut-off of a revocation that matches its claims.
+pub(super) fn is_within_cut_off(record: &Revocation, token: &Claims) -> bool {
+    Slot::new(Key::default(), 0, 0, record, UnixMillis::MAX).covers(token)
+}
+
 fn insert(shard: &mut Shard, shape: &Shape, mut new: Slot) {
     let hash_of_key = hash(new.key);
     // Lifted already, or known already: it is enough to remember that for as long.

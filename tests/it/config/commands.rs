@@ -35,7 +35,15 @@ fn every_command_has_help_with_an_example() {
     assert_eq!(output.status.code(), Some(0));
     let text = stdout(&output);
     assert!(text.contains("Exit codes:"), "{text}");
-    for command in ["serve", "check-config", "proxy-config", "schema"] {
+    for command in [
+        "serve",
+        "check-config",
+        "proxy-config",
+        "schema",
+        "revoke",
+        "list",
+        "explain",
+    ] {
         assert!(text.contains(command), "{text}");
         let output = portcullis(&[command, "--help"], &[]);
         assert_eq!(output.status.code(), Some(0));

@@ -1,0 +1,107 @@
+//! Admits the users of the admin API.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::config::{Config, Role, check_secret};
+use super::refused::Refused;
+use crate::core::secret::{Encoding, Live, Sources};
+use crate::net::last;
+
+/// The configured credentials with their secrets at hand.
+#[derive(Debug)]
+pub struct Credentials(Vec<Credential>);
+
+#[derive(Debug)]
+struct Credential {
+    caller: Caller,
+    secret: Live,
+}
+
+/// Who sent a request: the name of the credential and what it permits.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) name: Arc<str>,
+    role: Role,
+}
+
+impl Credentials {
+    /// Reads the secrets of a checked configuration.
+    ///
+    /// # Errors
+    /// A sentence that names the credential and the file.
+    pub fn build(config: &Config) -> Result<Self, String> {
+        let credentials = config.credentials.iter().map(|credential| {
+            let name = &credential.name;
+            let secret = Sources::of("secret", Some(&credential.secret), None)
+                .and_then(|all| Live::read(all, Encoding::Plain, Box::new(check_secret)))
+                .map_err(|error| format!("admin credential {name}: {error}"))?;
+            let (name, role) = (name.as_str().into(), credential.role);
+            let caller = Caller { name, role };
+            Ok(Credential { caller, secret })
+        });
+        credentials.collect::<Result<_, String>>().map(Self)
+    }
+
+    /// Compares with every credential, in a time that does not depend on which one matches.
+    fn admit(&self, headers: &HeaderMap) -> Option<&Caller> {
+        let presented = bearer(headers).unwrap_or_default();
+        let all = self.0.iter();
+        all.fold(None, |found, credential| {
+            let matches = credential.secret.matches(presented);
+            found.or(matches.then_some(&credential.caller))
+        })
+    }
+}
+
+/// Returns the secret of the only `Authorization` header (RFC 6750 §2.1).
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (scheme, secret) = value.as_bytes().split_at_checked(7)?;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer ");
+    is_bearer.then(|| secret.trim_ascii())
+}
+
+impl Caller {
+    pub(super) fn may_write(&self) -> Result<(), Refused> {
+        if self.role == Role::Write {
+            return Ok(());
+        }
+        let why = "this credential has the role read; revoking and lifting need the role write";
+        Err(Refused::new(StatusCode::FORBIDDEN, why))
+    }
+}
+
+/// Lets requests with a good credential pass, before their body is read. Strangers lose their
+/// connection.
+pub(super) async fn admit(
+    State(credentials): State<Arc<Credentials>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if credentials.0.is_empty() {
+        let why =
+            "no credentials are configured for the admin API; add one under admin.credentials";
+        return last(Refused::new(StatusCode::FORBIDDEN, why).into_response());
+    }
+    let Some(caller) = credentials.admit(request.headers()) else {
+        let why = "the credential is absent or wrong; send `Authorization: Bearer SECRET` with a \
+                   secret of admin.credentials";
+        let mut response = Refused::new(StatusCode::UNAUTHORIZED, why).into_response();
+        let challenge = HeaderValue::from_static("Bearer");
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
+        return last(response);
+    };
+    let caller = caller.clone();
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}

@@ -1,0 +1,52 @@
+//! What the admin API needs of the other parts.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::Value;
+
+use super::access::Credentials;
+use super::refused::Refused;
+use super::shown::{readiness, rfc3339};
+use crate::core::clock::{Clock, UnixMillis};
+use crate::core::readiness::Readiness;
+use crate::core::reason::Reason;
+use crate::gate::Gate;
+use crate::revocation::{Monitor, Search, Writer};
+
+/// What the admin API needs of the other parts.
+#[derive(Debug)]
+pub struct Api {
+    pub credentials: Arc<Credentials>,
+    pub readiness: Readiness,
+    pub gate: Gate,
+    /// Returns the status that a client gets for a refusal.
+    pub status_of: fn(Reason) -> StatusCode,
+    pub writer: Writer,
+    pub search: Search,
+    pub monitor: Monitor,
+    pub clock: Clock,
+}
+
+impl Api {
+    /// Refuses until the log is replayed: before that nobody knows what is revoked.
+    pub(super) fn require_ready(&self) -> Result<(), Refused> {
+        if self.readiness.knows() {
+            return Ok(());
+        }
+        let why = "Portcullis is not ready yet; GET /readyz says what it waits for";
+        Err(Refused::unavailable(why))
+    }
+
+    pub(super) fn status(&self) -> Value {
+        let status = self.monitor.status();
+        let horizon = Some(status.horizon).filter(|at| *at > UnixMillis::default());
+        let mut shown = readiness(&self.readiness.state());
+        shown["version"] = env!("CARGO_PKG_VERSION").into();
+        shown["live_revocations"] = status.live.into();
+        shown["feed_age_seconds"] = status.feed_age.map(|age| age.as_secs_f64()).into();
+        shown["feed_lag_records"] = status.feed_lag.into();
+        shown["horizon"] = horizon.map(rfc3339).into();
+        shown
+    }
+}

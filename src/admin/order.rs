@@ -1,0 +1,164 @@
+//! What `POST /v1/revocations` asks for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+use super::body::Matches;
+use super::refused::Refused;
+use super::shown::parse_rfc3339;
+use crate::core::clock::UnixMillis;
+use crate::core::token::Token;
+use crate::revocation::Target;
+use crate::verify::Verifier;
+use crate::verify::claims::ClaimPath;
+
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 200;
+
+/// The longest value of a claim, in bytes.
+const LONGEST_VALUE: usize = 4096;
+
+/// The body: `token`, or `issuer` and `matches`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Order {
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default)]
+    issuer: Option<String>,
+    #[serde(default)]
+    matches: Option<Matches>,
+    #[serde(default)]
+    issued_at_or_before: IssuedAtOrBefore,
+    #[serde(default)]
+    confirm: bool,
+    reason: String,
+}
+
+/// `null` is not the same as an absent member.
+#[derive(Default)]
+enum IssuedAtOrBefore {
+    #[default]
+    Absent,
+    Null,
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for IssuedAtOrBefore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Option::deserialize(deserializer)?;
+        Ok(text.map_or(Self::Null, Self::Text))
+    }
+}
+
+/// What is to be revoked.
+pub(super) struct Wanted {
+    pub(super) target: Target,
+    cut_off: CutOff,
+}
+
+#[derive(Clone, Copy)]
+enum CutOff {
+    /// Every matching token.
+    Never,
+    At(UnixMillis),
+    Now,
+}
+
+impl Wanted {
+    /// Returns the cut-off of a revocation that is made `now`.
+    pub(super) const fn cut_off(&self, now: UnixMillis) -> Option<UnixMillis> {
+        match self.cut_off {
+            CutOff::Never => None,
+            CutOff::At(at) => Some(at),
+            CutOff::Now => Some(now),
+        }
+    }
+}
+
+impl Order {
+    /// Returns the reason that the operator gives.
+    pub(super) fn reason(&self) -> Result<&str, Refused> {
+        let reason = self.reason.trim();
+        let is_long = reason.chars().count() > LONGEST_REASON;
+        if reason.is_empty() || is_long || reason.contains(char::is_control) {
+            return Err(Refused::unprocessable(format!(
+                "reason must have 1 to {LONGEST_REASON} characters and no control characters"
+            )));
+        }
+        Ok(reason)
+    }
+
+    /// Returns what is to be revoked. Verifies a token.
+    pub(super) async fn wanted(&self, verifier: &Verifier) -> Result<Wanted, Refused> {
+        match (&self.token, &self.issuer, &self.matches) {
+            (Some(token), None, None)
+                if matches!(self.issued_at_or_before, IssuedAtOrBefore::Absent) =>
+            {
+                let target = of_token(token, verifier).await?;
+                let cut_off = CutOff::Never;
+                Ok(Wanted { target, cut_off })
+            }
+            (None, Some(issuer), Some(matches)) => self.of_claims(issuer, &matches.0),
+            _ => Err(Refused::bad_request(
+                "give token alone, or issuer and matches, which may have issued_at_or_before",
+            )),
+        }
+    }
+
+    fn of_claims(
+        &self,
+        issuer: &str,
+        matches: &BTreeMap<String, String>,
+    ) -> Result<Wanted, Refused> {
+        for (claim, value) in matches {
+            ClaimPath::parse(claim)
+                .map_err(|error| Refused::unprocessable(format!("matches: {claim:?} {error}")))?;
+            if !(1..=LONGEST_VALUE).contains(&value.len()) {
+                let why =
+                    format!("matches: the value of {claim:?} must have 1 to {LONGEST_VALUE} bytes");
+                return Err(Refused::unprocessable(why));
+            }
+        }
+        if matches.is_empty() && !self.confirm {
+            return Err(Refused::unprocessable(
+                "an empty matches revokes every token of the issuer; add \"confirm\": true to do so",
+            ));
+        }
+        let mut claims = matches.keys().map(String::as_str);
+        let is_one_session = matches!((claims.next(), claims.next()), (Some("jti" | "sid"), None));
+        let cut_off = match &self.issued_at_or_before {
+            IssuedAtOrBefore::Absent if is_one_session => CutOff::Never,
+            IssuedAtOrBefore::Absent => CutOff::Now,
+            IssuedAtOrBefore::Null => CutOff::Never,
+            IssuedAtOrBefore::Text(text) => CutOff::At(parse_rfc3339(text).ok_or_else(|| {
+                Refused::unprocessable(
+                    "issued_at_or_before must be null or RFC 3339 in UTC, such as 2026-11-27T08:00:00Z",
+                )
+            })?),
+        };
+        let target = Target {
+            issuer: issuer.to_owned(),
+            matches: matches.clone(),
+        };
+        Ok(Wanted { target, cut_off })
+    }
+}
+
+/// Returns the target that only this token has.
+async fn of_token(token: &str, verifier: &Verifier) -> Result<Target, Refused> {
+    let judged = verifier.verify(Token::new(token.trim())).await;
+    let judged = judged.map_err(|rejection| Refused::bad_token(&rejection))?;
+    let claims = &judged.claims;
+    let Some(token_id) = &claims.token_id else {
+        return Err(Refused::unprocessable(
+            "the token has no jti, so it cannot be revoked alone; send issuer and matches, such as \
+             its sub or sid",
+        ));
+    };
+    Ok(Target {
+        issuer: claims.issuer.to_string(),
+        matches: BTreeMap::from([("jti".to_owned(), token_id.to_string())]),
+    })
+}

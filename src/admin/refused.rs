@@ -1,0 +1,79 @@
+//! Why a request to the admin API is refused: the one place that turns failures into answers.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::core::reason::{Fault, Rejection};
+use crate::net::problem;
+use crate::revocation::log::AppendError;
+use crate::revocation::search::SearchError;
+
+/// A refusal: its status, and what is wrong and what to do. It never quotes a value of the request.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    pub(super) detail: String,
+}
+
+impl Refused {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { status, detail }
+    }
+
+    /// Refuses a request that cannot be read.
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// Refuses a request that can be read and makes no sense here.
+    pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// Refuses to revoke a token that is not good.
+    pub(super) fn bad_token(Rejection { reason, detail }: &Rejection) -> Self {
+        let expected = detail.as_ref().map(|detail| detail.expected());
+        let expected = expected.map(|expected| format!(" (expected {expected})"));
+        let expected = expected.unwrap_or_default();
+        if reason.fault() == Fault::Portcullis {
+            let detail = format!("the token cannot be judged now: {reason}{expected}; try again");
+            return Self::unavailable(detail);
+        }
+        Self::unprocessable(format!(
+            "the token is refused already: {reason}{expected}; to revoke other tokens, send issuer \
+             and matches"
+        ))
+    }
+}
+
+impl From<AppendError> for Refused {
+    fn from(error: AppendError) -> Self {
+        if let AppendError::Rejected(why) = error {
+            return Self::unprocessable(why);
+        }
+        tracing::error!(%error, "a request to the admin API is not durable");
+        Self::unavailable("it could not be made durable; send it again")
+    }
+}
+
+impl From<SearchError> for Refused {
+    fn from(error: SearchError) -> Self {
+        Self::unavailable(format!("{error}; try again"))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response: Response = problem(self.status, &self.detail);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

@@ -1,0 +1,244 @@
+//! `/v1/revocations`: revoke, list, lift.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::json;
+
+use super::access::Caller;
+use super::api::Api;
+use super::config::SOURCE;
+use super::order::{Order, Wanted};
+use super::query::Query;
+use super::refused::Refused;
+use super::shown::answer;
+use super::{body, shown};
+use crate::core::clock::UnixMillis;
+use crate::revocation::search::{Found, Results, Scope};
+use crate::revocation::{Action, Draft, Revocation, Target};
+
+/// Revocations that one request lifts, at most.
+const MOST_LIFTED: usize = 10_000;
+
+/// Revocations with one id that are shown, at most.
+const MOST_SHOWN: usize = 1000;
+
+/// The header of a key that makes repeating a request safe.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// `POST /v1/revocations`.
+pub(super) async fn revoke(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Refused> {
+    caller.may_write()?;
+    let key = idempotency_key(request.headers())?;
+    let order: Order = body::read(request).await?;
+    api.require_ready()?;
+    let cause = format!("{}: {}", caller.name, order.reason()?);
+    let wanted = order.wanted(&api.gate.verifier).await?;
+    if let Some(key) = &key
+        && let Some(earlier) = api.earlier(key).await?
+    {
+        return repeated(&earlier, &wanted, &cause);
+    }
+    let now = api.clock.now();
+    let draft = Draft {
+        id: key.unwrap_or_else(fresh_id),
+        issued_at_or_before: wanted.cut_off(now),
+        target: wanted.target,
+        action: Action::Revoke,
+        expires_at_or_before: None,
+        occurred_at: now,
+        source: SOURCE.to_owned(),
+        cause,
+    };
+    let records = api.writer.record_whole(vec![draft]).await?;
+    let record = records.first().ok_or_else(not_recorded)?;
+    let claims: Vec<_> = record.target.matches.keys().collect();
+    let (credential, id) = (&*caller.name, &*record.id);
+    tracing::info!(credential, id, ?claims, "revoked through the admin API");
+    let found = Found {
+        forget_after: record.forget_after,
+        record: Arc::clone(record),
+        is_lifted: false,
+    };
+    Ok(created(StatusCode::CREATED, &found))
+}
+
+/// Answers a request whose key was used before. It changes nothing.
+fn repeated(earlier: &Found, wanted: &Wanted, cause: &str) -> Result<Response, Refused> {
+    let record = &earlier.record;
+    if record.target != wanted.target || record.cause != cause || record.source != SOURCE {
+        return Err(Refused::unprocessable(
+            "this Idempotency-Key belongs to another revocation; send another key",
+        ));
+    }
+    if earlier.is_lifted {
+        let why =
+            "the revocation of this Idempotency-Key was lifted; to revoke again, send another key";
+        return Err(Refused::new(StatusCode::CONFLICT, why));
+    }
+    Ok(created(StatusCode::OK, earlier))
+}
+
+fn created(status: StatusCode, found: &Found) -> Response {
+    let body = shown::revocation(&found.record, found.forget_after);
+    let mut response = answer(status, &body);
+    let id = utf8_percent_encode(&found.record.id, NON_ALPHANUMERIC);
+    if let Ok(location) = HeaderValue::try_from(format!("/v1/revocations/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// `GET /v1/revocations`.
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    let query = Query::parse(query.as_deref().unwrap_or_default())?;
+    api.require_ready()?;
+    let limit = query.limit;
+    let found = api.search.find(Scope::Live, limit, query.filter()).await?;
+    Ok(listed(&found))
+}
+
+/// `GET /v1/revocations/{id}`.
+pub(super) async fn find(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    api.require_ready()?;
+    let filter = move |record: &Revocation| record.id == id;
+    let results = api.search.find(Scope::Live, MOST_SHOWN, filter).await?;
+    if results.found.is_empty() {
+        return Err(no_such_revocation());
+    }
+    Ok(listed(&results))
+}
+
+/// `DELETE /v1/revocations/{id}`.
+pub(super) async fn lift(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    caller.may_write()?;
+    api.require_ready()?;
+    let wanted = id.clone();
+    let named = move |record: &Revocation| record.id == wanted;
+    let named = api.search.find(Scope::Live, MOST_LIFTED, named).await?;
+    if named.found.is_empty() {
+        return Err(no_such_revocation());
+    }
+    let now = api.clock.now();
+    // A sender whose clock is ahead may have dated it later than now.
+    let occurred = named.found.iter().map(|found| found.record.occurred_at);
+    let at = occurred.fold(now, UnixMillis::max);
+    let records = named.found.iter().map(|found| &*found.record);
+    let subjects: BTreeSet<_> = records.map(Subject::of).collect();
+    let drafts = subjects.iter().map(|subject| subject.lift(at)).collect();
+    // A lift reaches all revocations of the same source, target and cause.
+    let reached = move |record: &Revocation| {
+        record.occurred_at <= at && subjects.iter().any(|subject| subject.is_of(record))
+    };
+    let reached = api.search.find(Scope::Live, MOST_LIFTED, reached).await?;
+    if api.writer.record_whole(drafts).await?.is_empty() {
+        return Err(not_recorded());
+    }
+    let (credential, lifted) = (&*caller.name, reached.found.len());
+    tracing::info!(credential, id, lifted, "lifted through the admin API");
+    Ok(listed(&reached))
+}
+
+/// What a lift and the revocations that it takes back have in common.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Subject {
+    source: String,
+    cause: String,
+    target: Target,
+}
+
+impl Subject {
+    fn of(record: &Revocation) -> Self {
+        Self {
+            source: record.source.clone(),
+            cause: record.cause.clone(),
+            target: record.target.clone(),
+        }
+    }
+
+    fn is_of(&self, record: &Revocation) -> bool {
+        (&self.source, &self.cause, &self.target) == (&record.source, &record.cause, &record.target)
+    }
+
+    fn lift(&self, at: UnixMillis) -> Draft {
+        Draft {
+            id: fresh_id(),
+            target: self.target.clone(),
+            action: Action::Lift,
+            issued_at_or_before: None,
+            expires_at_or_before: None,
+            occurred_at: at,
+            source: self.source.clone(),
+            cause: self.cause.clone(),
+        }
+    }
+}
+
+impl Api {
+    /// Returns the revocation that a request with this key made, also if it was lifted since.
+    async fn earlier(&self, key: &str) -> Result<Option<Found>, Refused> {
+        let key = key.to_owned();
+        let filter = move |record: &Revocation| record.id == key;
+        let earlier = self.search.find(Scope::LiftedToo, 1, filter).await?;
+        Ok(earlier.found.into_iter().next())
+    }
+}
+
+fn listed(results: &Results) -> Response {
+    let found = results.found.iter();
+    let found = found.map(|found| shown::revocation(&found.record, found.forget_after));
+    let found: Vec<_> = found.collect();
+    let body = json!({ "revocations": found, "more": results.more });
+    answer(StatusCode::OK, &body).into_response()
+}
+
+fn no_such_revocation() -> Refused {
+    let why = "no live revocation has this id: it never had one, or it was lifted or forgotten";
+    Refused::new(StatusCode::NOT_FOUND, why)
+}
+
+fn not_recorded() -> Refused {
+    Refused::unavailable("this replica's clock was set back; nothing was recorded")
+}
+
+fn fresh_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// Returns the key of a request, with or without quotes.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refused> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let key = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().unwrap_or_default(),
+        (Some(_), Some(_)) => "",
+    };
+    let quoted = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
+    let key = quoted.unwrap_or(key);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+    if (1..=128).contains(&key.len()) && key.bytes().all(is_allowed) {
+        return Ok(Some(key.to_owned()));
+    }
+    Err(Refused::bad_request(
+        "Idempotency-Key must stand once and have 1 to 128 characters of A-Z, a-z, 0-9, -, ., _, ~ and :",
+    ))
+}

@@ -1,0 +1,87 @@
+//! `portcullis explain`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::client::{Call, Client, printable, read_text, table};
+use super::common::complain;
+
+const AFTER: &str = "\
+Runs the check that a door runs, and prints the decision, its reason, the verified claims and the
+revocations that match. A request is a JSON object: {\"method\": \"GET\", \"target\": \"/orders\",
+\"headers\": [[\"authorization\", \"Bearer …\"]]}. Tokens are read from files or the standard input only,
+because other users of the machine see arguments.
+
+Examples:
+  portcullis explain --token-file token.jwt
+  pbpaste | portcullis explain --token-file -
+  portcullis explain --request-file request.json --output json";
+
+/// Say why a token or a request is permitted or refused
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub(super) struct Explain {
+    #[command(flatten)]
+    client: Client,
+
+    /// A file with the token; `-` is the standard input
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "request_file",
+        required_unless_present = "request_file"
+    )]
+    token_file: Option<PathBuf>,
+
+    /// A file with the request as JSON; `-` is the standard input
+    #[arg(long, value_name = "FILE")]
+    request_file: Option<PathBuf>,
+}
+
+impl Explain {
+    pub(super) fn run(self) -> u8 {
+        let body = match self.body() {
+            Ok(body) => body,
+            Err(error) => return complain(&format!("portcullis: {error}")),
+        };
+        let mut call = Call::new(Method::POST, &["explain"]);
+        call.body = Some(body);
+        self.client.run(call, text)
+    }
+
+    fn body(&self) -> Result<Value, String> {
+        if let Some(file) = &self.token_file {
+            return Ok(json!({ "token": read_text(file)? }));
+        }
+        let file = self.request_file.as_deref().unwrap_or("-".as_ref());
+        let request: Value = serde_json::from_str(&read_text(file)?)
+            .map_err(|error| format!("{} is not JSON: {error}", file.display()))?;
+        Ok(json!({ "request": request }))
+    }
+}
+
+fn text(answer: &Value) -> String {
+    let member = |name: &str| answer[name].as_str().map(printable);
+    let decision = member("decision").unwrap_or_default();
+    let reason = member("reason").map(|reason| format!(", {reason}"));
+    let mut text = format!("decision: {decision}{}\n", reason.unwrap_or_default());
+    let _ = writeln!(text, "status for the client: {}", answer["status"]);
+    for name in ["expected", "found"] {
+        if let Some(detail) = member(name) {
+            let _ = writeln!(text, "{name}: {detail}");
+        }
+    }
+    let claims = &answer["claims"];
+    if claims.is_object() {
+        let _ = writeln!(text, "claims: {claims}");
+    }
+    if answer["revocations"].is_array() {
+        text.push_str("revocations:\n");
+        text.push_str(&table(answer));
+    }
+    text
+}

@@ -1,0 +1,108 @@
+//! `portcullis revoke`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::client::{Call, Client, printable, read_text, table};
+use super::common::complain;
+
+const AFTER: &str = "\
+Revokes one token, or all tokens of an issuer that match. When this returns, the revocation is durable
+and this replica enforces it. Without --issued-at-or-before, tokens issued until now are refused, and a
+new login works; every token of a jti or sid is refused, whenever it was issued.
+
+Examples:
+  portcullis revoke --token-file stolen.jwt --reason 'found in a log'
+  portcullis revoke --issuer https://id.example.com --match sub=alice --reason 'stolen laptop'
+  portcullis revoke --issuer https://id.example.com --confirm --reason 'leaked signing key'";
+
+/// Refuse a token, or all tokens that match
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub(super) struct Revoke {
+    #[command(flatten)]
+    client: Client,
+
+    /// A file with the token; `-` is the standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["issuer", "matches", "issued_at_or_before", "confirm"])]
+    token_file: Option<PathBuf>,
+
+    /// The issuer of the tokens, as in `issuers`
+    #[arg(long, value_name = "ISSUER", required_unless_present = "token_file")]
+    issuer: Option<String>,
+
+    /// A claim and its value; tokens that match all of them are refused
+    #[arg(long = "match", value_name = "CLAIM=VALUE", value_parser = pair)]
+    matches: Vec<(String, String)>,
+
+    /// Refuse tokens issued until then (RFC 3339 in UTC), or `any` for all
+    #[arg(long, value_name = "TIME")]
+    issued_at_or_before: Option<String>,
+
+    /// Confirm a revocation without --match, which refuses every token of the issuer
+    #[arg(long)]
+    confirm: bool,
+
+    /// Why, for the records; up to 200 characters. Name no person: it is shown to all operators
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+
+    /// A key that makes it safe to repeat the command; it becomes the id
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (claim, value) = text
+        .split_once('=')
+        .ok_or("write CLAIM=VALUE, such as sub=alice")?;
+    Ok((claim.to_owned(), value.to_owned()))
+}
+
+impl Revoke {
+    pub(super) fn run(self) -> u8 {
+        let body = match self.body() {
+            Ok(body) => body,
+            Err(error) => return complain(&format!("portcullis: {error}")),
+        };
+        let mut call = Call::new(Method::POST, &["revocations"]);
+        call.body = Some(body);
+        call.idempotency_key = self.idempotency_key.as_deref();
+        self.client.run(call, |record| {
+            let id = printable(record["id"].as_str().unwrap_or_default());
+            let table = table(&json!({ "revocations": [record] }));
+            format!("{table}\nto take it back: portcullis lift {id}")
+        })
+    }
+
+    fn body(&self) -> Result<Value, String> {
+        if let Some(file) = &self.token_file {
+            return Ok(json!({ "token": read_text(file)?, "reason": self.reason }));
+        }
+        let mut matches = Map::new();
+        for (claim, value) in &self.matches {
+            if matches
+                .insert(claim.clone(), value.as_str().into())
+                .is_some()
+            {
+                return Err(format!(
+                    "--match names {claim} twice; one command matches one value"
+                ));
+            }
+        }
+        let mut body = json!({
+            "issuer": self.issuer,
+            "matches": matches,
+            "confirm": self.confirm,
+            "reason": self.reason,
+        });
+        if let Some(at) = &self.issued_at_or_before {
+            let at = Some(at).filter(|at| *at != "any");
+            body["issued_at_or_before"] = json!(at);
+        }
+        Ok(body)
+    }
+}

@@ -1,0 +1,149 @@
+//! Who may do what, on every listener.
+
+use serde_json::{Value, json};
+
+use super::{READ, WRITE, revoke_subject, world};
+use crate::support::{Call, Reply, World};
+
+/// A call without a credential, and the status that the roles read and write get.
+fn verbs(issuer: &str) -> Vec<(Call, u16, u16)> {
+    let order = json!({ "issuer": issuer, "matches": { "sub": "eve" }, "reason": "test" });
+    vec![
+        (Call::get("/v1/status"), 200, 200),
+        (Call::get("/v1/revocations"), 200, 200),
+        (Call::get("/v1/revocations/absent"), 404, 404),
+        (
+            Call::json("/v1/explain", &json!({ "token": "x" })),
+            200,
+            200,
+        ),
+        (Call::json("/v1/revocations", &order), 403, 201),
+        (Call::new("DELETE", "/v1/revocations/absent"), 403, 404),
+        (Call::get("/v1/absent"), 404, 404),
+        (Call::new("PUT", "/v1/revocations"), 405, 405),
+    ]
+}
+
+fn assert_problem(reply: &Reply, status: u16) {
+    assert_eq!(reply.status, status, "{}", reply.text());
+    assert_eq!(
+        reply.header("content-type"),
+        Some("application/problem+json")
+    );
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    let body = reply.body_json();
+    assert_eq!(body["status"], status);
+    assert!(
+        body["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.len() > 10),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn every_verb_asks_for_its_role() {
+    let world = world().await;
+    let admin = world.portcullis.admin();
+    for (call, read, write) in verbs(&world.idp.issuer()) {
+        let wrong = [
+            call.clone(),
+            call.clone().bearer("wrong-secret-0123456789"),
+            call.clone().bearer(""),
+            call.clone().bearer(&WRITE[..WRITE.len() - 1]),
+            call.clone().bearer(&format!("{WRITE}x")),
+            call.clone().basic("ops", WRITE),
+            call.clone().header("authorization", WRITE),
+            call.clone().bearer(WRITE).bearer(WRITE),
+        ];
+        for call in wrong {
+            let reply = call.send(admin).await;
+            assert_problem(&reply, 401);
+            assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
+        }
+        for (secret, expected) in [(READ, read), (WRITE, write)] {
+            let reply = call.clone().bearer(secret).send(admin).await;
+            assert_eq!(reply.status, expected, "{call:?}: {}", reply.text());
+            assert_eq!(reply.header("cache-control"), Some("no-store"));
+            if expected >= 400 {
+                assert_problem(&reply, expected);
+            }
+        }
+    }
+    let allowed = Call::new("PUT", "/v1/revocations")
+        .bearer(READ)
+        .send(admin)
+        .await;
+    let allowed = allowed.header("allow").unwrap_or_default().to_owned();
+    assert!(
+        allowed.contains("GET") && allowed.contains("POST"),
+        "{allowed}"
+    );
+    for open in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(Call::get(open).send(admin).await.status, 200, "{open}");
+    }
+}
+
+#[tokio::test]
+async fn no_other_listener_serves_the_api() {
+    let world = world().await;
+    let listeners = [
+        world.portcullis.forward_auth(),
+        world.portcullis.door("events"),
+    ];
+    for (call, ..) in verbs(&world.idp.issuer()) {
+        for listener in listeners {
+            let reply = call.clone().bearer(WRITE).send(listener).await;
+            assert_eq!(reply.status, 404, "{call:?}: {}", reply.text());
+        }
+        // A proxy takes it for a request with a bad token, which the back end never sees.
+        let reply = call.clone().bearer(WRITE).send(world.envoy.edge).await;
+        assert_eq!(reply.status, 401, "{call:?}: {}", reply.text());
+    }
+    let listed = super::get(&world, "/v1/revocations").await.body_json();
+    assert_eq!(listed["revocations"], json!([]));
+}
+
+#[tokio::test]
+async fn without_credentials_the_api_is_closed() {
+    let world = World::start().await;
+    for (call, ..) in verbs(&world.idp.issuer()) {
+        for call in [
+            call.clone(),
+            call.bearer(WRITE),
+            Call::get("/v1/status").bearer(""),
+        ] {
+            let reply = call.send(world.portcullis.admin()).await;
+            assert_problem(&reply, 403);
+            assert!(
+                reply.text().contains("admin.credentials"),
+                "{}",
+                reply.text()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_secret_counts_at_once_and_the_old_one_no_longer() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("secret");
+    std::fs::write(&file, format!("{WRITE}\n")).unwrap();
+    let secret = json!({ "file": file });
+    let builder = World::builder().config(|config: &mut Value| {
+        config["admin"] = json!({ "credentials": [
+            { "name": "ops", "role": "write", "secret": secret },
+        ]});
+    });
+    let world = builder.start().await;
+    revoke_subject(&world, "alice").await;
+    let next = home.path().join("next");
+    std::fs::write(&next, "another-secret-0123456789\n").unwrap();
+    std::fs::rename(&next, &file).unwrap();
+    let status = async |secret: &str| {
+        let call = Call::get("/v1/status").bearer(secret);
+        call.send(world.portcullis.admin()).await.status
+    };
+    assert_eq!(status("another-secret-0123456789").await, 200);
+    assert_eq!(status(WRITE).await, 401);
+}
