@@ -85,3 +85,56 @@ pub(super) fn check_secret(secret: &Secret) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(yaml: &str) -> Vec<String> {
+        let config: Config = serde_saphyr::from_str(yaml).unwrap();
+        let mut errors = ConfigErrors::new();
+        config.check(&mut errors);
+        let found = errors.into_vec();
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn names_are_plain_and_secrets_long_enough() {
+        let good = "credentials: [{ name: ops, role: write, secret: 0123456789abcdef }]";
+        assert_eq!(mistakes(good), Vec::<String>::new());
+        assert_eq!(mistakes("{}"), Vec::<String>::new());
+        for (wrong, expected) in [
+            (
+                "ops, role: read, secret: 0123456789abcde",
+                "secret: the secret must have at least 16 bytes",
+            ),
+            (
+                "ops, role: read, secret: [0123456789abcdef, short]",
+                "secret: the secret must have",
+            ),
+            (
+                "ops, role: read, secret: \"0123456789abcdef\\n\"",
+                "secret: a header cannot hold",
+            ),
+            (
+                "Ops, role: read, secret: 0123456789abcdef",
+                "name: must have 1 to 64 characters",
+            ),
+            (
+                "'', role: read, secret: 0123456789abcdef",
+                "name: must have 1 to 64 characters",
+            ),
+        ] {
+            let found = mistakes(&format!("credentials: [{{ name: {wrong} }}]"));
+            assert_eq!(found.len(), 1, "{wrong}: {found:?}");
+            let expected = format!("credentials[0].{expected}");
+            assert!(found[0].starts_with(&expected), "{wrong}: {found:?}");
+        }
+        let one = "{ name: ops, role: read, secret: 0123456789abcdef }";
+        let twice = mistakes(&format!("credentials: [{one}, {one}]"));
+        assert_eq!(
+            twice,
+            ["credentials[1].name: duplicate credential name \"ops\""]
+        );
+    }
+}

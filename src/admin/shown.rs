@@ -58,3 +58,25 @@ pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
     uncached((status, kind, format!("{body}\n")).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_with_milliseconds_and_read_back() {
+        let at = UnixMillis(1_795_766_400_123);
+        assert_eq!(rfc3339(at), "2026-11-27T08:00:00.123Z");
+        assert_eq!(parse_rfc3339(&rfc3339(at)), Some(at));
+        assert_eq!(rfc3339(UnixMillis::MAX), "9999-12-31T23:59:59.999Z");
+        for wrong in [
+            "",
+            "2026-11-27",
+            "2026-11-27T08:00:00",
+            "2026-11-27T08:00:00+01:00",
+            "2026-13-01T00:00:00Z",
+        ] {
+            assert_eq!(parse_rfc3339(wrong), None, "{wrong}");
+        }
+    }
+}
