@@ -85,6 +85,20 @@ impl Delivery<Verified> {
     }
 }
 
+/// Makes a delivery whose sender nobody checked, to see what it would leave behind.
+pub(super) fn on_trial(
+    body: Bytes,
+    received_at: UnixMillis,
+    claimed: Proven,
+) -> Delivery<Verified> {
+    Delivery {
+        headers: HeaderMap::new(),
+        body,
+        received_at,
+        state: Verified(claimed),
+    }
+}
+
 /// Makes a delivery for the tests of formats, which begin where authentication ended.
 #[cfg(test)]
 pub(super) fn verified(

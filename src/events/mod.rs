@@ -27,7 +27,10 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{BasicConfig, Config as CredentialsConfig, HeaderConfig, SignatureConfig};
+pub use auth::{
+    BasicConfig, Config as CredentialsConfig, HeaderConfig, HmacConfig, JwtConfig, SignatureConfig,
+    StandardWebhooksConfig,
+};
 pub use delivery::{Delivery, Unverified, Verified};
 pub use dialect::Origin;
 pub use formats::Format;

@@ -32,6 +32,17 @@ pub enum Effect {
     Nothing,
 }
 
+impl Effect {
+    /// Records these, if there are any.
+    pub(super) fn of(drafts: Vec<Draft>) -> Self {
+        if drafts.is_empty() {
+            Self::Nothing
+        } else {
+            Self::Record(drafts)
+        }
+    }
+}
+
 /// Why a body of an authenticated sender can never be understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {

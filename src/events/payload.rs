@@ -11,10 +11,11 @@ use std::ops::{Deref, RangeInclusive};
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{
-    Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, Unexpected, Visitor,
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, Unexpected,
+    Visitor,
 };
 use serde_json::error::Category;
-use serde_path_to_error::{Path, Segment};
+use serde_path_to_error::{Path, Segment, Track};
 
 use super::outcome::Rejection;
 use crate::core::clock::UnixMillis;
@@ -27,6 +28,24 @@ pub(super) fn read<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, Rej
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer);
     let Object(value) = read.map_err(|error| rejection(spell(error.path()), error.inner()))?;
+    match deserializer.end() {
+        Ok(()) => Ok(value),
+        Err(error) => Err(rejection(String::new(), &error)),
+    }
+}
+
+/// Reads a whole body by a seed, for what is read when only the configuration says which members.
+///
+/// # Errors
+/// Where the body is not JSON, or not of the expected shape.
+pub(super) fn read_with<'de, S: DeserializeSeed<'de>>(
+    bytes: &'de [u8],
+    seed: S,
+) -> Result<S::Value, Rejection> {
+    let (mut deserializer, mut track) = (serde_json::Deserializer::from_slice(bytes), Track::new());
+    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    let read = seed.deserialize(tracked);
+    let value = read.map_err(|error| rejection(spell(&track.path()), &error))?;
     match deserializer.end() {
         Ok(()) => Ok(value),
         Err(error) => Err(rejection(String::new(), &error)),
@@ -221,7 +240,7 @@ impl Visitor<'_> for Integer {
     }
 }
 
-const DUPLICATE: &str = "duplicate member";
+pub(super) const DUPLICATE: &str = "duplicate member";
 
 /// How serde names the kind of a value, followed by the value itself, and how a rejection does.
 const KINDS: [(&str, &str); 7] = [

@@ -2,7 +2,11 @@
 
 mod basic;
 mod header;
+mod hmac;
 mod jws;
+mod jwt;
+mod signed;
+mod standard_webhooks;
 mod token;
 
 use bytes::Bytes;
@@ -17,16 +21,19 @@ use crate::core::config_error::ConfigErrors;
 
 pub use basic::Config as BasicConfig;
 pub use header::Config as HeaderConfig;
+pub use hmac::Config as HmacConfig;
 pub(super) use jws::BodyHash;
 pub use jws::Config as SignatureConfig;
 pub(super) use jws::Types;
+pub use jwt::Config as JwtConfig;
+pub use standard_webhooks::Config as StandardWebhooksConfig;
 pub(super) use token::{Place, Rules};
 
 /// How the sender proves who it is. Several proofs at once mean that all must hold.
 ///
 /// A format whose events are signed tokens, such as `oidc-backchannel-logout`, needs nothing here.
-/// For the others, `basic` or `header` is needed: a signature of theirs has no time in it, so a
-/// recorded event could be sent again for ever.
+/// The others need `basic`, `header`, or a signature with a time in it: `standard_webhooks`, `jwt`, or
+/// `hmac` with `timestamp`. With another signature alone a recorded event could be sent again for ever.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -41,12 +48,24 @@ pub struct Config {
     /// any asymmetric algorithm.
     #[serde(default)]
     pub signature: Option<SignatureConfig>,
+    /// A signature by Standard Webhooks 1.0 or Svix.
+    #[serde(default)]
+    pub standard_webhooks: Option<StandardWebhooksConfig>,
+    /// An HMAC of the raw body in a header.
+    #[serde(default)]
+    pub hmac: Option<HmacConfig>,
+    /// A bearer token of the issuer that names the hash of the body.
+    #[serde(default)]
+    pub jwt: Option<JwtConfig>,
 }
 
 /// How the bodies of a format prove themselves.
 pub(super) enum Proof {
     /// By the credentials in the headers and, if one is configured, a signature of the body.
     Headers(Option<BodyHash>),
+    /// By the credentials in the headers or any signature of the body. The signature needs no time:
+    /// every event has an id and a time in its body, so sending it again changes nothing.
+    Idempotent,
     /// By a JWT, which is enough alone.
     Token(Rules),
 }
@@ -54,23 +73,20 @@ pub(super) enum Proof {
 impl Config {
     /// Reports what is wrong, with `auth` as the current place.
     pub(super) fn check(&self, proof: &Proof, errors: &mut ConfigErrors) {
-        match proof {
-            Proof::Token(_) => {}
-            Proof::Headers(place) => {
-                if self.basic.is_none() && self.header.is_none() {
-                    let message = match self.signature {
-                        Some(_) => {
-                            "add basic or header: the signature has no time in it, so a recorded \
-                             event could be sent again for ever"
-                        }
-                        None => "basic or header is missing: anybody could revoke tokens",
-                    };
-                    errors.push("", message);
-                }
-                if place.is_none() && self.signature.is_some() {
-                    errors.conflict("signature", "senders of this format sign nothing");
-                }
-            }
+        if !self.is_enough(proof) {
+            let is_signed = self.signature.is_some() || self.hmac.is_some();
+            errors.push(
+                "",
+                if is_signed {
+                    "add basic or header: the signature has no time in it, so a recorded event could \
+                     be sent again for ever"
+                } else {
+                    "basic or header is missing, or a signature: anybody could revoke tokens"
+                },
+            );
+        }
+        if matches!(proof, Proof::Headers(None) | Proof::Idempotent) && self.signature.is_some() {
+            errors.conflict("signature", "senders of this format have no such signature");
         }
         if let Some(basic) = &self.basic {
             errors.within("basic", |errors| basic.check(errors));
@@ -83,6 +99,27 @@ impl Config {
         if let Some(signature) = &self.signature {
             errors.within("signature", |errors| signature.check(errors));
         }
+        if let Some(webhooks) = &self.standard_webhooks {
+            errors.within("standard_webhooks", |errors| webhooks.check(errors));
+        }
+        if let Some(hmac) = &self.hmac {
+            errors.within("hmac", |errors| hmac.check(errors));
+        }
+        if let Some(jwt) = &self.jwt {
+            let is_taken = self.basic.is_some();
+            errors.within("jwt", |errors| jwt.check(is_taken, errors));
+        }
+    }
+
+    /// Returns whether the proofs say who sends, and that nobody sends it again.
+    fn is_enough(&self, proof: &Proof) -> bool {
+        let has_time = |hmac: &HmacConfig| hmac.has_time() || matches!(proof, Proof::Idempotent);
+        matches!(proof, Proof::Token(_))
+            || self.basic.is_some()
+            || self.header.is_some()
+            || self.standard_webhooks.is_some()
+            || self.jwt.is_some()
+            || self.hmac.as_ref().is_some_and(has_time)
     }
 }
 
@@ -132,6 +169,9 @@ pub(super) enum Unproven {
 pub(super) struct Credentials {
     basic: Option<basic::Basic>,
     header: Option<header::Header>,
+    standard_webhooks: Option<standard_webhooks::StandardWebhooks>,
+    hmac: Option<hmac::Hmac>,
+    jwt: Option<jwt::Jwt>,
     seal: Seal,
 }
 
@@ -151,18 +191,18 @@ impl Credentials {
     /// # Errors
     /// A sentence that names the field and the file.
     pub(super) fn build(config: &Config, proof: Proof, issuer: &str) -> Result<Self, String> {
+        if !config.is_enough(&proof) {
+            return Err("auth: basic or header is missing, or a signature".to_owned());
+        }
         let signature = config.signature.as_ref();
         let signature = signature.map(SignatureConfig::build).transpose()?;
         let seal = match (proof, signature) {
-            (Proof::Headers(_), _) if config.basic.is_none() && config.header.is_none() => {
-                return Err("auth: basic or header is missing".to_owned());
-            }
-            (Proof::Headers(_), None) => Seal::Open,
+            (Proof::Headers(_) | Proof::Idempotent, None) => Seal::Open,
             (Proof::Headers(Some(place)), Some(signature)) => {
                 Seal::Hash(signature, place, issuer.to_owned())
             }
-            (Proof::Headers(None), Some(_)) => {
-                return Err("auth.signature: senders of this format sign nothing".to_owned());
+            (Proof::Headers(None) | Proof::Idempotent, Some(_)) => {
+                return Err("auth.signature: senders of this format have none".to_owned());
             }
             (Proof::Token(mut rules), signature) => {
                 rules.issuer.get_or_insert_with(|| issuer.to_owned());
@@ -170,9 +210,14 @@ impl Credentials {
             }
         };
         let (basic, header) = (config.basic.as_ref(), config.header.as_ref());
+        let (webhooks, hmac) = (config.standard_webhooks.as_ref(), config.hmac.as_ref());
+        let jwt = config.jwt.as_ref();
         Ok(Self {
             basic: basic.map(BasicConfig::build).transpose()?,
             header: header.map(HeaderConfig::build).transpose()?,
+            standard_webhooks: webhooks.map(StandardWebhooksConfig::build).transpose()?,
+            hmac: hmac.map(HmacConfig::build).transpose()?,
+            jwt: jwt.map(|jwt| jwt.build(issuer)),
             seal,
         })
     }
@@ -204,14 +249,26 @@ impl Credentials {
         now: UnixMillis,
         keys: &dyn Keys,
     ) -> Result<Proven, Unproven> {
-        match &self.seal {
+        let mut id = None;
+        if let Some(webhooks) = &self.standard_webhooks {
+            id = Some(webhooks.check(headers, body, now)?.to_owned());
+        }
+        if let Some(hmac) = &self.hmac {
+            hmac.check(headers, body, now)?;
+        }
+        if let Some(jwt) = &self.jwt {
+            jwt.check(headers, body, now, keys).await?;
+        }
+        let proven = match &self.seal {
             Seal::Open => Ok(Proven::default()),
             Seal::Hash(signature, place, issuer) => {
                 let checked = signature.check(*place, headers, body, issuer, keys).await;
                 checked.map(|()| Proven::default())
             }
             Seal::Token(signature, rules) => rules.prove(signature, headers, body, now, keys).await,
-        }
+        }?;
+        let id = proven.id.or(id);
+        Ok(Proven { id, ..proven })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde::Deserialize;
@@ -80,6 +82,29 @@ impl Rules {
             claims,
             id: Some(id),
         })
+    }
+
+    /// Returns what a JWT in the body says, without verifying anything. Nothing, if it stands in the
+    /// headers.
+    pub(in crate::events) fn claimed(&self, body: &Bytes) -> Result<Proven, Rejection> {
+        let rejection = |message: &str| Rejection {
+            path: String::new(),
+            message: message.to_owned(),
+        };
+        let compact = match self.place {
+            Place::Bearer => return Ok(Proven::default()),
+            Place::Body | Place::Field(_) => self.place.find(&HeaderMap::new(), body),
+        };
+        let compact = compact.map_err(|unproven| match unproven {
+            Unproven::Malformed(rejection) => rejection,
+            _ => rejection("expected a compact JWT"),
+        })?;
+        let payload = compact.split('.').nth(1);
+        let payload = payload.and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
+        let claims = Bytes::from(payload.ok_or_else(|| rejection("expected a compact JWT"))?);
+        let id = payload::read::<Registered>(&claims)?.jti;
+        let id = id.map(|id| id.to_string());
+        Ok(Proven { claims, id })
     }
 
     /// Returns the `jti` of sound claims.

@@ -2,6 +2,7 @@
 
 pub mod fusionauth;
 pub mod global_token_revocation;
+pub mod mapped;
 pub mod oidc_backchannel_logout;
 pub mod shared_signals;
 
@@ -46,6 +47,8 @@ formats! {
     "oidc-backchannel-logout" => OidcBackchannelLogout(oidc_backchannel_logout::Config);
     /// Security event tokens of the Shared Signals Framework 1.0, pushed (RFC 8935).
     "shared-signals" => SharedSignals(shared_signals::Config);
+    /// Any JSON webhook, by rules.
+    "mapped" => Mapped(mapped::Config);
 }
 
 impl Format {

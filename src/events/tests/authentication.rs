@@ -17,7 +17,7 @@ fn header_source() -> SourceConfig {
             value: Some(Secret::new("s3cret value").into()),
             value_file: None,
         }),
-        signature: None,
+        ..CredentialsConfig::default()
     })
 }
 

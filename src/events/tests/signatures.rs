@@ -11,13 +11,13 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 fn signed_source(algorithms: &[Algorithm], secret: Option<&str>) -> SourceConfig {
     source(CredentialsConfig {
         basic: Some(basic()),
-        header: None,
         signature: Some(SignatureConfig {
             algorithms: algorithms.to_vec(),
             secret: secret.map(|secret| Secret::new(secret).into()),
             secret_file: None,
             encoding: Encoding::Plain,
         }),
+        ..CredentialsConfig::default()
     })
 }
 

@@ -73,16 +73,35 @@ impl ClaimPath {
         if text.is_empty() {
             return Err(BadPath::Empty);
         }
-        let mut alternatives = alternatives(text)?;
+        let alternatives = alternatives(text)?;
         alternatives.iter().try_for_each(|path| check(path))?;
+        Ok(Self::of_steps(text, alternatives))
+    }
+
+    /// Reads a path into JSON that is no token, with the same syntax.
+    ///
+    /// # Errors
+    /// When it is no path.
+    pub(crate) fn of_json(text: &str) -> Result<Self, BadPath> {
+        if text.is_empty() {
+            return Err(BadPath::Empty);
+        }
+        let alternatives = alternatives(text)?;
+        if alternatives.iter().any(|path| path.len() > DEEPEST) {
+            return Err(BadPath::TooDeep);
+        }
+        Ok(Self::of_steps(text, alternatives))
+    }
+
+    fn of_steps(text: &str, mut alternatives: Vec<Path>) -> Self {
         let steps = match &mut alternatives[..] {
             [path] if path.len() == 1 => Steps::Member(std::mem::take(&mut path[0])),
             _ => Steps::FirstOf(alternatives.into()),
         };
-        Ok(Self {
+        Self {
             text: text.into(),
             steps,
-        })
+        }
     }
 
     /// Reads the name of a claim in a revocation record. It never fails, because a revocation that
