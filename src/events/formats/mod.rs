@@ -1,9 +1,11 @@
 //! The formats: a folder each, and a line each in the table below.
 
+pub mod auth0;
 pub mod fusionauth;
 pub mod global_token_revocation;
 pub mod mapped;
 pub mod oidc_backchannel_logout;
+pub mod okta;
 pub mod shared_signals;
 
 use std::collections::BTreeMap;
@@ -49,6 +51,10 @@ formats! {
     "shared-signals" => SharedSignals(shared_signals::Config);
     /// Any JSON webhook, by rules.
     "mapped" => Mapped(mapped::Config);
+    /// Okta's event hooks.
+    "okta" => Okta(okta::Config);
+    /// Auth0's Event Streams.
+    "auth0" => Auth0(auth0::Config);
 }
 
 impl Format {
