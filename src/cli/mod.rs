@@ -13,6 +13,7 @@ mod revoke;
 mod schema;
 mod serve;
 mod status;
+mod try_event;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,7 @@ enum Command {
     List(list::List),
     Status(status::Status),
     Explain(explain::Explain),
+    TryEvent(try_event::TryEvent),
 }
 
 impl Cli {
@@ -64,6 +66,7 @@ impl Cli {
             Command::List(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Explain(command) => command.run(),
+            Command::TryEvent(command) => command.run(),
         };
         ExitCode::from(code)
     }

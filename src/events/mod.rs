@@ -26,6 +26,7 @@ mod source;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub use auth::{
     BasicConfig, Config as CredentialsConfig, HeaderConfig, HmacConfig, JwtConfig, SignatureConfig,
@@ -41,3 +42,4 @@ pub use outcome::{Effect, Outcome, Rejection};
 pub use receiver::Receiver;
 pub use serve::{Current, serve};
 pub use source::{ListenerConfig, Source, SourceConfig, check};
+pub use trial::try_event;

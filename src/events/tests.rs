@@ -9,6 +9,7 @@ mod replays;
 mod shared_signals;
 mod signatures;
 mod sockets;
+mod webhook_signatures;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -74,6 +74,7 @@ impl Config {
                 may_be_absent: true,
             },
             issuer: Some(issuer.to_owned()),
+            subject: None,
             audiences: self.audience.0.clone(),
             max_age: MAX_AGE,
             required: &["iat", "exp"],

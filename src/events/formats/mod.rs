@@ -41,20 +41,20 @@ macro_rules! formats {
 }
 
 formats! {
+    /// Auth0's Event Streams.
+    "auth0" => Auth0(auth0::Config);
     /// FusionAuth's webhooks.
     "fusionauth" => FusionAuth(fusionauth::Config);
     /// Global Token Revocation (draft-parecki-oauth-global-token-revocation), Okta's Universal Logout.
     "global-token-revocation" => GlobalTokenRevocation(global_token_revocation::Config);
-    /// OpenID Connect Back-Channel Logout 1.0.
-    "oidc-backchannel-logout" => OidcBackchannelLogout(oidc_backchannel_logout::Config);
-    /// Security event tokens of the Shared Signals Framework 1.0, pushed (RFC 8935).
-    "shared-signals" => SharedSignals(shared_signals::Config);
     /// Any JSON webhook, by rules.
     "mapped" => Mapped(mapped::Config);
+    /// OpenID Connect Back-Channel Logout 1.0.
+    "oidc-backchannel-logout" => OidcBackchannelLogout(oidc_backchannel_logout::Config);
     /// Okta's event hooks.
     "okta" => Okta(okta::Config);
-    /// Auth0's Event Streams.
-    "auth0" => Auth0(auth0::Config);
+    /// Security event tokens of the Shared Signals Framework 1.0, pushed (RFC 8935).
+    "shared-signals" => SharedSignals(shared_signals::Config);
 }
 
 impl Format {

@@ -43,6 +43,7 @@ fn every_command_has_help_with_an_example() {
         "revoke",
         "list",
         "explain",
+        "try-event",
     ] {
         assert!(text.contains(command), "{text}");
         let output = portcullis(&[command, "--help"], &[]);

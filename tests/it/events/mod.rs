@@ -4,6 +4,11 @@
 mod keycloak;
 mod oidc_provider;
 
+use std::time::{Duration, UNIX_EPOCH};
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use portcullis::core::clock::Clock;
 use serde_json::{Value, json};
 
@@ -17,6 +22,8 @@ const STREAM: &str = "https://portcullis.example.com/events/shared-signals";
 struct Case {
     name: &'static str,
     options: Value,
+    /// The proof beside the body, for those who know the issuer's address as a secret.
+    auth: fn(&str) -> Value,
     event: fn(&Idp, &str) -> Call,
     accepted: u16,
 }
@@ -26,23 +33,72 @@ const CASES: fn() -> Vec<Case> = || {
         Case {
             name: "oidc-backchannel-logout",
             options: json!({ "clients": [CLIENT] }),
+            auth: no_auth,
             event: backchannel_logout,
             accepted: 200,
         },
         Case {
             name: "shared-signals",
             options: json!({ "audience": [STREAM] }),
+            auth: no_auth,
             event: session_revoked,
             accepted: 202,
         },
         Case {
             name: "global-token-revocation",
             options: json!({ "audience": [STREAM] }),
+            auth: no_auth,
             event: universal_logout,
             accepted: 204,
         },
+        Case {
+            name: "mapped",
+            options: json!({
+                "type": "type",
+                "rules": [{
+                    "when": { "type": "session.ended" },
+                    "target": { "sid": "session" },
+                    "cut_off": "none",
+                }],
+            }),
+            auth: |issuer| json!({ "standard_webhooks": { "secret": webhook_secret(issuer) } }),
+            event: signed_webhook,
+            accepted: 200,
+        },
+        Case {
+            name: "okta",
+            options: json!({ "claim": "sub" }),
+            auth: header,
+            event: event_hook,
+            accepted: 200,
+        },
+        Case {
+            name: "auth0",
+            options: json!({}),
+            auth: header,
+            event: event_stream,
+            accepted: 200,
+        },
     ]
 };
+
+fn no_auth(_issuer: &str) -> Value {
+    json!({})
+}
+
+fn header(issuer: &str) -> Value {
+    json!({ "header": { "name": "Authorization", "value": issuer } })
+}
+
+fn webhook_secret(issuer: &str) -> String {
+    format!("whsec_{}", STANDARD.encode(format!("{issuer:-<32}")))
+}
+
+/// The current time by RFC 3339.
+fn timestamp() -> String {
+    let now = UNIX_EPOCH + Duration::from_millis(Clock::system().now().0);
+    humantime::format_rfc3339_millis(now).to_string()
+}
 
 fn path(format: &str) -> String {
     format!("/events/{format}")
@@ -94,6 +150,41 @@ fn universal_logout(idp: &Idp, user: &str) -> Call {
     call.bearer(&token.sign())
 }
 
+fn signed_webhook(idp: &Idp, user: &str) -> Call {
+    let body = json!({ "type": "session.ended", "session": session(user) }).to_string();
+    let (id, at) = ("msg_1", Clock::system().now().seconds());
+    let secret = webhook_secret(&idp.issuer());
+    let key = STANDARD.decode(&secret["whsec_".len()..]).unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    let tag = hmac::sign(&key, format!("{id}.{at}.{body}").as_bytes());
+    let call = Call::post(&path("mapped"), body).header("content-type", "application/json");
+    let call = call
+        .header("webhook-id", id)
+        .header("webhook-timestamp", at.to_string());
+    call.header("webhook-signature", format!("v1,{}", STANDARD.encode(tag)))
+}
+
+fn event_hook(idp: &Idp, user: &str) -> Call {
+    let event = json!({
+        "uuid": "1", "eventType": "user.lifecycle.suspend", "published": timestamp(),
+        "outcome": { "result": "SUCCESS" }, "target": [{ "id": user, "type": "User" }],
+    });
+    let call = Call::json(
+        &path("okta"),
+        &json!({ "eventId": "1", "data": { "events": [event] } }),
+    );
+    call.header("authorization", idp.issuer())
+}
+
+fn event_stream(idp: &Idp, user: &str) -> Call {
+    let event = json!({
+        "id": "evt_1", "type": "user.deleted", "time": timestamp(),
+        "data": { "object": { "user_id": user } },
+    });
+    let call = Call::json(&path("auth0"), &event);
+    call.header("authorization", idp.issuer())
+}
+
 async fn on_every_door(world: &World, token: &str, status: u16, what: &str) {
     for door in Door::ALL {
         let reply = world.orders(door, token).await;
@@ -112,6 +203,7 @@ async fn an_event_of_any_format_ends_the_tokens_that_it_is_about_and_no_others()
                     "name": case.name,
                     "format": { case.name: case.options },
                     "issuer": issuer,
+                    "auth": (case.auth)(issuer.as_str().unwrap()),
                 }));
             }
         })

@@ -1,0 +1,4 @@
+function(ctx) {
+  type: 'password_changed',
+  identity_id: ctx.identity.id,
+}
