@@ -8,7 +8,6 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::auth::Unproven;
-use super::dialect::Handshake;
 use super::metrics::Ended;
 use super::outcome::Rejection;
 use crate::net::{last, problem, uncached};
@@ -200,6 +199,12 @@ pub(super) fn accepted(answers: Answers) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = answers.success;
     uncached(response)
+}
+
+/// The answer to a request that carries no event, by which a provider checks the address.
+pub(super) struct Handshake {
+    pub(super) content_type: &'static str,
+    pub(super) body: String,
 }
 
 /// Returns the answer to a handshake. It echoes what a stranger sent, so no browser may take it for a

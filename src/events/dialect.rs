@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::Request;
 
-use super::answer::Answers;
+use super::answer::{Answers, Handshake};
 use super::auth::Proof;
 use super::delivery::{Delivery, Verified};
 use super::outcome::{Outcome, Rejection};
@@ -18,12 +18,6 @@ pub struct Origin<'a> {
     pub source: &'a str,
     /// The `iss` of the tokens that it may revoke.
     pub issuer: &'a str,
-}
-
-/// The answer to a request that carries no event, by which a provider checks the address.
-pub(super) struct Handshake {
-    pub(super) content_type: &'static str,
-    pub(super) body: String,
 }
 
 /// The options of one format, and what senders of that format do.

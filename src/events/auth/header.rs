@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::only_value;
+use super::proven::only_value;
 use crate::core::config_error::ConfigErrors;
 use crate::core::secret::{Encoding, Live, Secret, Sources};
 

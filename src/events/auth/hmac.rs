@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::proven::{Unproven, only_value};
 use super::signed::{SignatureEncoding, Tolerance, decimal, is_tag};
-use super::{Unproven, only_value};
 use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
 use crate::core::secret::{Encoding, Live, Sources};

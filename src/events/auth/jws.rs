@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use subtle::ConstantTimeEq;
 
-use super::{Unproven, only_value};
+use super::proven::{Unproven, only_value};
 use crate::core::config_error::ConfigErrors;
 use crate::core::secret::{Check, Encoding, Live, Sources};
 use crate::events::keys::{Keys, SignatureError};

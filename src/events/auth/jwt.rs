@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
-use super::Unproven;
 use super::jws::{Signature, Types};
+use super::proven::Unproven;
 use super::signed::SignatureEncoding;
 use super::token::{Place, Rules};
 use crate::core::clock::UnixMillis;

@@ -5,6 +5,7 @@ mod header;
 mod hmac;
 mod jws;
 mod jwt;
+mod proven;
 mod signed;
 mod standard_webhooks;
 mod token;
@@ -15,7 +16,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::keys::Keys;
-use super::outcome::Rejection;
 use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
 
@@ -26,6 +26,7 @@ pub(super) use jws::BodyHash;
 pub use jws::Config as SignatureConfig;
 pub(super) use jws::Types;
 pub use jwt::Config as JwtConfig;
+pub(super) use proven::{Proven, Unproven};
 pub use standard_webhooks::Config as StandardWebhooksConfig;
 pub(super) use token::{Place, Rules};
 
@@ -142,28 +143,6 @@ impl Admitted {
     }
 }
 
-/// What the proof of a body yielded.
-#[derive(Debug, Default)]
-pub(super) struct Proven {
-    /// The payload of the JWT, if one was the proof.
-    pub(super) claims: Bytes,
-    /// The id of the event that the proof covers, if it names one.
-    pub(super) id: Option<String>,
-}
-
-/// Why a delivery stays unverified.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unproven {
-    /// It is not the sender's. The sentence is for the log; the caller is not told.
-    Forged(&'static str),
-    /// The proof is not where it should be.
-    Malformed(Rejection),
-    /// The token is the issuer's, and breaks a rule for ever.
-    Refused(Rejection),
-    /// Nobody can tell now, as when the issuer's keys are not at hand.
-    Unavailable(String),
-}
-
 /// The proofs, with their secrets at hand. A value of this type has at least one.
 #[derive(Debug)]
 pub(super) struct Credentials {
@@ -270,12 +249,4 @@ impl Credentials {
         let id = proven.id.or(id);
         Ok(Proven { id, ..proven })
     }
-}
-
-/// Returns the value of a header that stands exactly once: two readers would disagree about which
-/// of two counts.
-fn only_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    values.next().is_none().then(|| value.as_bytes())
 }

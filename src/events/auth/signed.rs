@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-use super::Unproven;
+use super::proven::Unproven;
 use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
 use crate::core::secret::{Encoding, Secret};

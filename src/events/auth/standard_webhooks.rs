@@ -8,8 +8,8 @@ use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::proven::{Unproven, only_value};
 use super::signed::{Tolerance, decimal, is_tag};
-use super::{Unproven, only_value};
 use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
 use crate::core::secret::{Encoding, Live, Secret, Sources};

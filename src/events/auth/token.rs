@@ -10,7 +10,7 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::jws::{Signature, Types};
-use super::{Proven, Unproven, only_value};
+use super::proven::{Proven, Unproven, only_value};
 use crate::core::clock::UnixMillis;
 use crate::core::shorthand::OneOrMany;
 use crate::events::keys::Keys;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Config, Kind};
+use super::config::{Config, Kind};
 use crate::events::dialect::Origin;
 use crate::events::formats::mapped::Unit;
 use crate::events::outcome::{Effect, Outcome, Rejection};

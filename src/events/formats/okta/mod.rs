@@ -18,9 +18,10 @@ use http::{Method, Request};
 use serde_json::json;
 
 use crate::core::config_error::ConfigErrors;
+use crate::events::answer::Handshake;
 use crate::events::auth::Proof;
 use crate::events::delivery::{Delivery, Verified};
-use crate::events::dialect::{Dialect, Handshake, Origin};
+use crate::events::dialect::{Dialect, Origin};
 use crate::events::outcome::{Outcome, Rejection};
 
 pub use config::{Config, User};

@@ -35,7 +35,7 @@ const DEGRADED: &str = "store";
 pub(super) struct Job {
     pub(super) records: Vec<Arc<Revocation>>,
     pub(super) kept: Option<Kept>,
-    /// See [`super::Embedded::compact`].
+    /// See `Embedded::compact`.
     pub(super) compact: bool,
     /// Hears where the log ends once all of it is durable.
     pub(super) reply: Reply,
@@ -104,7 +104,7 @@ impl Committer {
                 while self.failing.is_none() && !self.compact() {}
             }
         }
-        let answer = written.map(|()| super::cursor(&self.tally));
+        let answer = written.map(|()| self.tally.end());
         for job in jobs {
             (job.reply)(answer.clone());
         }

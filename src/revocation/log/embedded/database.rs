@@ -7,6 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
 use crate::core::kv::Kind;
+use crate::revocation::log::Cursor;
 use crate::revocation::record::Revocation;
 
 use super::OpenError;
@@ -56,6 +57,16 @@ pub(super) struct Tally {
     pub(super) commits: i64,
     pub(super) last_position: i64,
     pub(super) records: i64,
+}
+
+impl Tally {
+    /// Returns the place behind the last record.
+    pub(super) fn end(&self) -> Cursor {
+        Cursor {
+            epoch: self.seal.epoch,
+            position: u128::from(self.last_position.cast_unsigned()),
+        }
+    }
 }
 
 /// Opens the database for writing, and makes it if it is not there.

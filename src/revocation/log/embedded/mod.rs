@@ -287,13 +287,6 @@ impl Drop for Embedded {
     }
 }
 
-fn cursor(tally: &Tally) -> Cursor {
-    Cursor {
-        epoch: tally.seal.epoch,
-        position: u128::from(tally.last_position.cast_unsigned()),
-    }
-}
-
 /// Tells what a crash left to recover, and refuses what no crash leaves.
 fn examine_crash(wal: &Path, database: &Path) -> Result<(), OpenError> {
     let found = wal::examine(wal).map_err(OpenError::unusable(wal))?;
