@@ -35,7 +35,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
-setup: ## fetch the real proxies and engines that tests and demo run, into .cache/tools
+setup: ## fetch the real proxies, stores and identity providers that tests and demo run, into .cache/tools
 	tools/setup $(TEST_TOOLS)
 
 .PHONY: build

@@ -11,8 +11,8 @@
 //!
 //! # Life of an event
 //! [`events`] authenticates the bytes and maps them to [`revocation::Revocation`] records →
-//! [`revocation::log`] makes them durable → the sender gets its 2xx → [`revocation::follow`]
-//! tails the log and is the only writer of the index.
+//! [`revocation::log`] makes them durable → [`revocation::follow`] tails the log and is the only
+//! writer of the index → the sender gets its 2xx.
 //!
 //! Dependencies point inward only; `tests/it/architecture.rs` fails on a `use` that does not.
 

@@ -17,7 +17,7 @@ new login works; every token of a jti or sid is refused, whenever it was issued.
 Examples:
   portcullis revoke --token-file stolen.jwt --reason 'found in a log'
   portcullis revoke --issuer https://id.example.com --match sub=alice --reason 'stolen laptop'
-  portcullis revoke --issuer https://id.example.com --confirm --reason 'leaked signing key'";
+  portcullis revoke --issuer https://id.example.com --confirm --reason 'everybody logs in again'";
 
 /// Refuse a token, or all tokens that match
 #[derive(Args, Debug)]

@@ -1,6 +1,6 @@
 //! "Did you mean": the nearest known name.
 
-/// The end of a message about an unknown name: the nearest known one, or all of them.
+/// Returns the end of a message about an unknown name: the nearest known one, or all of them.
 pub(super) fn suggest(name: &str, known: &[&str]) -> String {
     match nearest(name, known) {
         Some(near) => format!("; did you mean {near:?}?"),
@@ -9,8 +9,8 @@ pub(super) fn suggest(name: &str, known: &[&str]) -> String {
     }
 }
 
-/// The known name with the smallest edit distance, if that is small for its length. A name that
-/// begins like a known one counts as near: `basic_auth` and `basic`.
+/// Returns the known name with the smallest edit distance, if that is small for its length. A name
+/// that begins like a known one counts as near: `basic_auth` and `basic`.
 pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     // A name that is far too long is no slip of a finger, and measuring it takes its time.
     if name.len() > 256 {

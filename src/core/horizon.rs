@@ -13,7 +13,7 @@ use super::clock::UnixMillis;
 pub struct Horizon(Arc<AtomicU64>);
 
 impl Horizon {
-    /// A horizon that was saved earlier.
+    /// Returns a horizon that was saved earlier.
     #[must_use]
     pub fn at(saved: UnixMillis) -> Self {
         Self(Arc::new(AtomicU64::new(saved.0)))

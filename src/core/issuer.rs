@@ -45,7 +45,7 @@ impl IssuerPattern {
         }))
     }
 
-    /// Whether `issuer` is that of a tenant.
+    /// Returns whether `issuer` is that of a tenant.
     #[must_use]
     pub fn matches(&self, issuer: &str) -> bool {
         let rest = issuer.strip_prefix(&*self.before);
@@ -60,8 +60,8 @@ impl IssuerPattern {
     }
 }
 
-/// Whether the text can fill a segment of a path and means itself there: unreserved characters
-/// (RFC 3986 §2.3), and not `.` or `..`, which lead elsewhere.
+/// Returns whether the text can fill a segment of a path and means itself there: unreserved
+/// characters (RFC 3986 §2.3), and not `.` or `..`, which lead elsewhere.
 #[must_use]
 pub fn is_tenant(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -70,7 +70,7 @@ pub fn is_tenant(text: &str) -> bool {
         && text.bytes().any(|byte| byte != b'.')
 }
 
-/// Whether any issuer goes by both names, each of which may be a pattern.
+/// Returns whether any issuer goes by both names, each of which may be a pattern.
 #[must_use]
 pub fn overlap(one: &str, other: &str) -> bool {
     let (mut left, mut right) = (one.split('/'), other.split('/'));

@@ -66,7 +66,7 @@ impl<'a> Fields<'a> {
         Self(message)
     }
 
-    /// The number of the next field, and its value; `None` behind the last one.
+    /// Returns the number of the next field, and its value; `None` behind the last one.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.0.is_empty() {

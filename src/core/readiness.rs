@@ -20,7 +20,7 @@ pub struct State {
 }
 
 impl State {
-    /// Whether a proxy should send requests here.
+    /// Returns whether a proxy should send requests here.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.started && self.awaited.is_empty() && !self.draining
@@ -68,7 +68,7 @@ impl Readiness {
         self.state.send_modify(|state| state.started = true);
     }
 
-    /// Whether requests may be judged. One atomic load.
+    /// Returns whether requests may be judged. One atomic load.
     #[must_use]
     pub fn knows(&self) -> bool {
         self.knows.load(Ordering::Acquire)

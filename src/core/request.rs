@@ -130,8 +130,8 @@ impl Request<'_> {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
 
-    /// Whether the client speaks gRPC and expects errors as trailers. This is Envoy's own rule, because
-    /// Envoy writes them: `application/grpc-web`, for example, gets an HTTP error.
+    /// Returns whether the client speaks gRPC and expects errors as trailers. This is Envoy's own
+    /// rule, because Envoy writes them: `application/grpc-web`, for example, gets an HTTP error.
     #[must_use]
     pub fn is_grpc(&self) -> bool {
         let kind = self.headers.text("content-type");

@@ -31,7 +31,7 @@ impl Secret {
         Self(Zeroizing::new(bytes.into()))
     }
 
-    /// The bytes themselves. Every call is a place where the secret can leak.
+    /// Returns the bytes themselves. Every call is a place where the secret can leak.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0

@@ -69,7 +69,7 @@ fn start(text: &str, longest: usize) -> &str {
     &text[..text.floor_char_boundary(longest)]
 }
 
-/// The trace that the request belongs to (W3C Trace Context §3.2), if its header is sound.
+/// Returns the trace that the request belongs to (W3C Trace Context §3.2), if its header is sound.
 fn trace_id<'a>(request: &Request<'a>) -> Option<&'a str> {
     let parent = request.headers.text("traceparent")?;
     let mut parts = parent.splitn(5, '-');

@@ -161,7 +161,7 @@ pub(super) fn places() -> Arc<Places> {
     Places::new("test", 1024, std::time::Duration::from_mins(1), &metrics)
 }
 
-/// A listener on a free port, and its address.
+/// Returns a listener on a free port, and its address.
 pub(super) async fn local() -> (Listener, String) {
     let listener = net::bind(&Address::Tcp(([127, 0, 0, 1], 0).into()))
         .await

@@ -4,7 +4,7 @@ use super::{DecisionId, Denial};
 use crate::core::reason::Reason;
 
 impl Denial {
-    /// A denial with an id of its own.
+    /// Returns a denial with an id of its own.
     #[must_use]
     pub fn because(reason: Reason) -> Self {
         Self {

@@ -146,7 +146,8 @@ impl Shards {
         Ok(())
     }
 
-    /// A counter that stands at `total`. Its exemplar, if there is one, is its last increment.
+    /// Returns a counter that stands at `total`. Its exemplar, if there is one, is its last
+    /// increment.
     fn with_example(&self, total: u64, cell: usize) -> CounterWithExemplar<Labels> {
         let counter = CounterWithExemplar::default();
         let example = self.examples.get(cell).map(Mutex::lock);

@@ -71,7 +71,7 @@ impl Places {
         })
     }
 
-    /// The listener's name.
+    /// Returns the listener's name.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name

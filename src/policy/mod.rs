@@ -90,7 +90,7 @@ impl Bypass {
         })
     }
 
-    /// Whether the entry covers OPTIONS alone, a method that changes nothing.
+    /// Returns whether the entry covers OPTIONS alone, a method that changes nothing.
     fn is_preflight(&self) -> bool {
         let methods = self.methods.as_deref();
         methods.is_some_and(|methods| !methods.is_empty() && methods.iter().all(|m| m == "OPTIONS"))

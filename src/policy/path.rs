@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::core::request::{Request, spelling, target_of};
 
-/// Whether a path has one reading only: absolute, printable ASCII, nothing encoded, no
+/// Returns whether a path has one reading only: absolute, printable ASCII, nothing encoded, no
 /// parameters, no empty or all-dots segment (a last empty segment is a trailing slash).
 ///
 /// # Errors
@@ -51,7 +51,7 @@ const METHOD_OVERRIDES: [&str; 4] = [
     "x-tunneled-method",
 ];
 
-/// Whether a header names another path than the request line.
+/// Returns whether a header names another path than the request line.
 pub(super) fn overridden(request: &Request<'_>) -> bool {
     let target = request.target;
     let named = request
@@ -81,22 +81,22 @@ const METHOD_PARAMETERS: [&str; 9] = [
 /// the parameter is called.
 const UNSAFE_METHODS: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 
-/// Whether a header or the query may name another method than the request line. Names are compared
-/// as CGI and PHP read them.
+/// Returns whether a header or the query may name another method than the request line. Names are
+/// compared as CGI and PHP read them.
 pub(super) fn method_overridden(request: &Request<'_>) -> bool {
     let mut headers = request.headers.iter();
     headers.any(|(name, _)| METHOD_OVERRIDES.contains(&&*spelling(name)))
         || request.query().split(['&', ';']).any(overrides_method)
 }
 
-/// Whether a pair of the query may name the method.
+/// Returns whether a pair of the query may name the method.
 fn overrides_method(pair: &str) -> bool {
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
     names_the_method(name) || is_unsafe_method(value)
 }
 
-/// Whether a parameter is read as the method. A name that is escaped twice, or holds bytes that
-/// servers read differently, counts as one that is.
+/// Returns whether a parameter is read as the method. A name that is escaped twice, or holds bytes
+/// that servers read differently, counts as one that is.
 fn names_the_method(name: &str) -> bool {
     let name = name.replace('+', " ");
     let Ok(name) = percent_decode_str(&name).decode_utf8() else {
@@ -114,7 +114,7 @@ fn names_the_method(name: &str) -> bool {
     })
 }
 
-/// Whether a value is a method that changes something, also when it is escaped twice.
+/// Returns whether a value is a method that changes something, also when it is escaped twice.
 fn is_unsafe_method(value: &str) -> bool {
     let value = value.replace('+', " ");
     let once = percent_decode_str(&value).decode_utf8_lossy();

@@ -120,7 +120,7 @@ impl Config {
         }
     }
 
-    /// How old the feed may be before this issuer's tokens are refused; `None`: any age.
+    /// Returns how old the feed may be before this issuer's tokens are refused; `None`: any age.
     pub(super) fn patience(&self, issuer: &str) -> Option<Duration> {
         let has = |one: &&Exception| match IssuerPattern::parse(&one.issuer) {
             Ok(Some(pattern)) => pattern.matches(issuer),

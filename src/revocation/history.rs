@@ -165,7 +165,7 @@ impl Histories {
             .collect()
     }
 
-    /// Whether the log has everything that [`Histories::unwritten`] returned.
+    /// Returns whether the log has everything that [`Histories::unwritten`] returned.
     #[must_use]
     pub fn is_written(&self) -> bool {
         let mut issuers = self.issuers.values();
@@ -216,7 +216,7 @@ impl Histories {
         self.set_terms();
     }
 
-    /// Whether it lets tokens live longer than the log's latest bounds.
+    /// Returns whether it lets tokens live longer than the log's latest bounds.
     fn is_raise(&self, issuer: &str, bounds: Bounds) -> bool {
         let of = self.issuers.get(issuer);
         let latest = of.and_then(|of| of.history.latest());
@@ -252,7 +252,7 @@ impl OfIssuer {
         Bounds::new(self.configured.longest_life(), self.configured.leeway)
     }
 
-    /// Whether our configuration is the latest change.
+    /// Returns whether our configuration is the latest change.
     fn is_latest(&self) -> bool {
         let ours = Some(self.bounds());
         self.history.latest() == ours && self.own.latest() == ours

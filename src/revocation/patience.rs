@@ -32,7 +32,7 @@ impl Patience {
         }
     }
 
-    /// Whether this issuer's tokens are refused at this age of the feed.
+    /// Returns whether this issuer's tokens are refused at this age of the feed.
     pub(super) fn is_over(&self, issuer: &str, age: impl FnOnce() -> Duration) -> bool {
         let Some(shortest) = self.shortest else {
             return false;
@@ -41,7 +41,7 @@ impl Patience {
         age > shortest && self.of.get(issuer).is_none_or(|own| is_over(*own, age))
     }
 
-    /// Whether the tokens of all issuers are refused at this age.
+    /// Returns whether the tokens of all issuers are refused at this age.
     pub(super) fn is_over_for_all(&self, age: Duration) -> bool {
         is_over(self.longest, age)
     }

@@ -157,7 +157,7 @@ impl Lifts {
         }
     }
 
-    /// Whether a lift takes the revocation back.
+    /// Returns whether a lift takes the revocation back.
     fn lift(&self, record: &Revocation) -> bool {
         let lift = self.latest.get(&self.secret.subject(record));
         lift.is_some_and(|lifted_at| *lifted_at >= record.occurred_at)

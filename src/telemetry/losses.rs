@@ -27,7 +27,7 @@ struct Counts {
 }
 
 impl Limiter {
-    /// Whether this warning is among the first of its kind in a second.
+    /// Returns whether this warning is among the first of its kind in a second.
     fn admits(&self, kind: Identifier, now: Instant) -> bool {
         let mut kinds = self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let (began, count) = kinds.entry(kind).or_insert((now, 0));

@@ -1,5 +1,5 @@
-//! Tokens that were seen before. A cache, and never the truth: whatever it holds of a good token is
-//! judged again by the clock, the horizon and the state of the key that verified it.
+//! The cache of verified and refused tokens. A hit is never final: a cached token is checked again
+//! against the clock, the horizon and the state of the key that verified it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -15,26 +15,26 @@ use super::verified::Verified;
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::reason::{Reason, Rejection};
 
-/// What is known of tokens by their fingerprints. Good ones are bounded by bytes; a full cache
-/// costs signature checks and nothing else. Refused ones are kept apart, so that bad tokens drive
-/// out no good ones.
+/// The tokens seen before, by fingerprint. Verified tokens are bounded by bytes; a full cache costs
+/// signature checks and nothing else. Refused tokens are kept apart, so that they cannot evict verified
+/// ones.
 pub(super) struct KnownTokens(Option<Arc<Caches>>);
 
 struct Caches {
     good: Cache<Fingerprint, Arc<Verified>>,
     refused: Cache<Fingerprint, Rejection>,
-    /// Until when there may be anything in `refused`, in milliseconds, so that new good tokens are
-    /// not looked up there.
+    /// When the last entry of `refused` ends, in milliseconds. Afterwards new tokens are not looked up
+    /// there.
     refusing_until: AtomicU64,
     clock: Clock,
 }
 
-/// Clients that do not notice a refusal ask again at once, so this is enough to spare their
-/// signatures. It is also how long a token stays refused whose key is replaced by the right one
-/// under the same name.
+/// How long a refusal is remembered. Clients that ignore a refusal repeat it at once, so this saves most of
+/// their signature checks. It is also how long a good token stays refused after its key replaced another one
+/// of the same `kid`.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
-/// Some megabytes at most.
+/// The most refused tokens, some megabytes.
 const REFUSED_TOKENS: u64 = 10_000;
 
 impl KnownTokens {
@@ -59,7 +59,7 @@ impl KnownTokens {
         })))
     }
 
-    /// A memo for a token that will be inserted.
+    /// Returns a memo for a token that will be inserted.
     pub(super) fn memo(&self, token: Fingerprint) -> Memo {
         self.0.as_ref().map_or_else(Memo::default, |caches| {
             let caches: Weak<dyn Weigh> = Arc::<Caches>::downgrade(caches);
@@ -67,8 +67,8 @@ impl KnownTokens {
         })
     }
 
-    /// A token that was verified before and still is, or the reason why it is refused now. `None`
-    /// when it has to be verified, be it again.
+    /// Returns a token that was verified before and is still good, or the reason why it is refused now.
+    /// `None` when it has to be verified, perhaps again.
     pub(super) fn find(
         &self,
         token: &Fingerprint,
@@ -122,7 +122,7 @@ impl Caches {
     }
 }
 
-/// Whether a refusal came at the price of a signature, and would come again whatever the time.
+/// Returns whether a refusal cost a signature check and does not depend on the time.
 const fn is_lasting(reason: Reason) -> bool {
     matches!(
         reason,
@@ -137,8 +137,7 @@ const fn is_lasting(reason: Reason) -> bool {
     )
 }
 
-/// Frees the memory of a token that ended, so that it keeps no room from others. That it ended is
-/// judged by [`KnownTokens::find`].
+/// Frees the memory of a token that has expired. [`KnownTokens::find`] decides whether it has.
 struct AtTheEnd(Clock);
 
 impl Expiry<Fingerprint, Arc<Verified>> for AtTheEnd {
@@ -162,11 +161,11 @@ impl Expiry<Fingerprint, Arc<Verified>> for AtTheEnd {
     }
 }
 
-/// What one entry takes besides its claims and its answer: the cache's own bookkeeping, and what the
-/// allocator adds to five blocks.
+/// The bytes of an entry besides its claims and its answer: the cache's bookkeeping, and what the allocator
+/// adds to five blocks.
 const PER_ENTRY: usize = 576;
 
-/// About how many bytes an entry takes.
+/// Returns about how many bytes an entry takes.
 fn weight(verified: &Verified) -> usize {
     let held = verified.claims.footprint() + verified.memo.footprint();
     PER_ENTRY + size_of::<Verified>() + held

@@ -18,8 +18,8 @@ const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 const P521: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x23];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
-/// Reads the public key of a DER certificate; `None` when there is none of a supported kind. The
-/// numbers are not judged yet.
+/// Returns the public key of a DER certificate, or `None` if it has no supported one. The numbers are not
+/// checked yet.
 pub(super) fn public_key(der: &[u8]) -> Option<Public> {
     let mut certificate = Der(Der(der).take(SEQUENCE)?);
     let mut body = Der(certificate.take(SEQUENCE)?);
@@ -56,11 +56,11 @@ fn unsigned(number: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// What is left of a DER text (X.690 §8.1).
+/// The unread rest of a DER encoding (X.690 §8.1).
 struct Der<'d>(&'d [u8]);
 
 impl<'d> Der<'d> {
-    /// Takes the next value if it has this tag. Otherwise nothing is taken.
+    /// Takes the next value if it has this tag, otherwise nothing.
     fn take(&mut self, tag: u8) -> Option<&'d [u8]> {
         let (&first, rest) = self.0.split_first()?;
         let (&length, rest) = rest.split_first()?;

@@ -49,7 +49,7 @@ impl Claims {
         }
     }
 
-    /// How many bytes it takes besides itself.
+    /// Returns how many bytes it takes besides itself.
     pub(crate) fn footprint(&self) -> usize {
         let texts = [&self.subject, &self.client, &self.token_id];
         let texts = texts.into_iter().flatten().map(|text| text.len());

@@ -71,7 +71,7 @@ async fn read(mut response: Response, max_size: Bytes) -> Result<Vec<u8>, String
     }
 }
 
-/// What `Cache-Control` allows, less the time that the answer was cached (RFC 9111 §5.1).
+/// Returns what `Cache-Control` allows, less the time that the answer was cached (RFC 9111 §5.1).
 fn fresh_for(response: &Response) -> Option<Duration> {
     let values = response.headers().get_all(CACHE_CONTROL).iter();
     let texts = values.filter_map(|value| value.to_str().ok());

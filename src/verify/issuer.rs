@@ -30,7 +30,7 @@ pub(super) struct Issuer {
 /// Why a token is refused.
 pub(super) enum Refusal<'i> {
     Known(Rejection),
-    /// Unless a newer key set says otherwise.
+    /// A newer key set may say otherwise.
     Doubted(Doubt<'i>),
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Doubt<'i> {
     pub reason: Reason,
     feed: &'i Feed,
     want: Want,
-    /// The latest moment at which the token was issued, if it is good. Unverified.
+    /// The latest moment at which the token can have been issued, if it is good. Unverified.
     issued_by: Option<UnixMillis>,
 }
 
@@ -106,13 +106,13 @@ impl Issuer {
         })
     }
 
-    /// What the header alone can decide.
+    /// Checks what the header alone decides.
     pub(super) fn admit(&self, header: &Header<'_>) -> Result<(), Reason> {
         let allowed = self.algorithms.contains(header.algorithm);
         allowed.then_some(()).ok_or(Reason::UnsupportedAlgorithm)
     }
 
-    /// The key of `name`, one of the entry's issuers, that signed this token.
+    /// Returns the key of `name`, one of the entry's issuers, that signed this token.
     pub(super) fn signer(
         &self,
         name: &str,
@@ -174,7 +174,7 @@ impl Issuer {
     }
 }
 
-/// The feed that will fill the keyring. An inline set fills it right here.
+/// Returns the feed that will fill the keyring. An inline set fills it at once.
 fn feed(
     config: &IssuerConfig,
     keyring: &Arc<Keyring>,

@@ -54,8 +54,8 @@ fn from_chain(jwk: &Object<'_>, chain: &Json<'_>) -> Result<Public, Unusable> {
     Ok(public)
 }
 
-/// An uncompressed point. Some libraries drop a coordinate's leading zeros, and some add a byte of
-/// them, where RFC 7518 §6.2.1.2 wants the full length: neither changes the number.
+/// Returns an uncompressed point. Some libraries drop a coordinate's leading zeros, and some add a
+/// byte of them, where RFC 7518 §6.2.1.2 wants the full length: neither changes the number.
 fn point(jwk: &Object<'_>, size: usize) -> Result<Vec<u8>, Unusable> {
     let mut point = vec![4];
     for name in ["x", "y"] {
@@ -68,7 +68,7 @@ fn point(jwk: &Object<'_>, size: usize) -> Result<Vec<u8>, Unusable> {
     Ok(point)
 }
 
-/// A number without its leading zeros.
+/// Returns a number without its leading zeros.
 fn number(jwk: &Object<'_>, name: &str) -> Result<Vec<u8>, Unusable> {
     let bytes = bytes(jwk, name)?;
     Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
@@ -88,7 +88,7 @@ pub(super) fn text<'m>(jwk: &'m Object<'_>, name: &str) -> Result<Option<&'m str
     }
 }
 
-/// A member's value. `null` counts as absent: some libraries write every member they know.
+/// Returns a member's value. `null` counts as absent: some libraries write every member they know.
 pub(super) fn member<'m, 'a>(jwk: &'m Object<'a>, name: &str) -> Option<&'m Json<'a>> {
     jwk.get(name).filter(|value| !matches!(value, Json::Null))
 }

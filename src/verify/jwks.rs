@@ -108,9 +108,9 @@ impl KeySet {
         Ok(())
     }
 
-    /// The keys that may have signed a token of this issuer with this header: those of its `kid`
-    /// that fit the algorithm, or every fitting one if it has none. A set's only key serves tokens
-    /// of any `kid` if it has none itself.
+    /// Returns the keys that may have signed a token of this issuer with this header: those with its `kid`
+    /// that fit the algorithm, or all that fit if the token has no `kid`. If the set has a single key, and
+    /// that has no `kid`, it serves tokens of any `kid`.
     pub(super) fn find(
         &self,
         issuer: &str,
@@ -140,8 +140,8 @@ impl KeySet {
         }
     }
 
-    /// Keeps the keys of an earlier set that are in this one too, so that what they verified stays
-    /// good, and retires the others.
+    /// Takes over the keys of an earlier set that are also in this one, so that the tokens they verified
+    /// stay cached. Returns the others, to be retired.
     pub(super) fn succeed(&mut self, earlier: &Self) -> Retire {
         let mut gone: Vec<&Published> = earlier.keys.iter().collect();
         for new in &mut self.keys {
@@ -158,7 +158,7 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// How many keys were skipped for this kind of reason.
+    /// Returns how many keys were skipped for this kind of reason.
     pub(super) fn skipped(&self, kind: &str) -> usize {
         let of_kind = self.skipped.iter().filter(|(why, _)| why.parts().0 == kind);
         of_kind.map(|(_, count)| count).sum()

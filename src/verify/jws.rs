@@ -11,10 +11,10 @@ use crate::core::clock::UnixMillis;
 use crate::core::reason::Reason;
 use crate::core::token;
 
-/// Longer names of keys are refused: they are compared, and they are the client's bytes.
+/// The longest `kid`, in bytes. A longer one is refused, because the client chooses it and it is compared.
 const LONGEST_KID: usize = 256;
 
-/// A token that reads well. Nothing in it is verified.
+/// A well-formed token. Nothing in it is verified.
 pub(super) struct Jws<'a> {
     pub header: Header<'a>,
     pub payload: Object<'a>,
@@ -25,13 +25,13 @@ pub(super) struct Jws<'a> {
     pub signature: &'a [u8],
 }
 
-/// The parts of the header that matter.
+/// The header members that are used.
 ///
-/// `jku`, `x5u` and `x5c` are never read: some issuers send them, and keys come from the
-/// configuration alone. Refused are `jwk`, because a token that brings its own key is another
-/// kind of token (RFC 9449) or an attack, and everything that changes how the rest is to be read:
-/// `crit` and `b64` (RFC 7515 §4.1.11, RFC 7797), `zip` and `enc` (RFC 7516), and `cty: JWT`, a
-/// token within a token (RFC 7519 §5.2).
+/// `jku`, `x5u` and `x5c` are ignored: some issuers send them, but keys come from the configuration
+/// alone. A header with `jwk` is refused, because a token that brings its own key is another kind of
+/// token (RFC 9449) or an attack. So is a header with a member that changes how the rest is read: `crit`
+/// and `b64` (RFC 7515 §4.1.11, RFC 7797), `zip` and `enc` (RFC 7516), and `cty: JWT`, a nested token
+/// (RFC 7519 §5.2).
 pub(super) struct Header<'a> {
     pub algorithm: Algorithm,
     /// Never empty: an empty name counts as none.
@@ -40,12 +40,12 @@ pub(super) struct Header<'a> {
 }
 
 impl<'a> Jws<'a> {
-    /// Exactly three parts, canonical base64url without padding, two strict JSON objects. `space`
-    /// takes what the parts decode to; the rest borrows from it.
+    /// Parses a token: exactly three parts in canonical base64url without padding, of which the first two
+    /// are strict JSON objects. The parts are decoded into `space`, from which the result borrows.
     ///
     /// # Errors
-    /// [`Reason::MalformedToken`]; [`Reason::TokenTooLarge`] when it passes a limit of ours;
-    /// [`Reason::UnsupportedAlgorithm`] when the header reads well and names no algorithm of ours.
+    /// [`Reason::MalformedToken`]; [`Reason::TokenTooLarge`] when the token exceeds a limit;
+    /// [`Reason::UnsupportedAlgorithm`] when a well-formed header names an algorithm that is not supported.
     pub(super) fn parse(token: &'a str, space: &'a mut Vec<u8>) -> Result<Self, Reason> {
         if token.len() > token::LONGEST.len() {
             return Err(Reason::TokenTooLarge);
@@ -68,7 +68,7 @@ impl<'a> Jws<'a> {
         })
     }
 
-    /// When the token claims to have been issued.
+    /// Returns the unverified `iat`, in seconds.
     pub(super) fn issued_at(&self) -> Option<UnixMillis> {
         match self.payload.get("iat")? {
             Json::Number(seconds) => seconds.as_u64().map(UnixMillis::from_seconds),
@@ -76,7 +76,7 @@ impl<'a> Jws<'a> {
         }
     }
 
-    /// The issuer that the token claims to be from; good for choosing whose keys to try.
+    /// Returns the unverified `iss`, which selects the keys to try.
     pub(super) fn issuer(&self) -> Option<&str> {
         match self.payload.get("iss")? {
             Json::Text(name) => Some(name),
@@ -117,7 +117,7 @@ fn object(text: &[u8]) -> Result<Object<'_>, Reason> {
     })
 }
 
-/// The parts between exactly two dots. Parts of a token are too long to look at byte by byte.
+/// Splits at exactly two dots. Uses a vectorised search, because the parts are long.
 fn three_parts(token: &str) -> Option<[&str; 3]> {
     let mut dots = memchr_iter(b'.', token.as_bytes());
     let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
@@ -137,8 +137,8 @@ fn as_text(value: Json<'_>) -> Result<Cow<'_, str>, Reason> {
     }
 }
 
-/// Media types are compared without case, and `application/` may be left out when no other slash
-/// follows (RFC 7515 §4.1.9).
+/// Compares media types without case. `application/` may be left out when no other slash follows
+/// (RFC 7515 §4.1.9).
 pub(super) fn same_type(one: &str, other: &str) -> bool {
     short_type(one).eq_ignore_ascii_case(short_type(other))
 }
@@ -158,11 +158,11 @@ pub(super) fn decode(part: &str) -> Result<Vec<u8>, Reason> {
     Ok(space)
 }
 
-/// Decodes to the beginning of `space`, which is at least as long as the text, and gives back what
-/// is left of it.
+/// Decodes into the beginning of `space`, which is at least as long as the text, and returns the decoded
+/// part and the rest.
 ///
-/// This decoder refuses padding, whitespace, the other alphabet and set trailing bits, so every
-/// byte string has exactly one text.
+/// The decoder rejects padding, whitespace, the standard alphabet and non-zero trailing bits, so each byte
+/// string has exactly one encoding.
 fn decode_into<'s>(part: &str, space: &'s mut [u8]) -> Result<(&'s [u8], &'s mut [u8]), Reason> {
     let decoded = URL_SAFE_NO_PAD
         .decode(part.as_bytes(), space.as_out())

@@ -131,7 +131,7 @@ impl JwksConfig {
         }
     }
 
-    /// The JSON text of an inline set.
+    /// Returns the JSON text of an inline set.
     pub(super) fn inline_text(&self) -> Option<String> {
         self.inline.as_ref().map(|set| match set {
             serde_json::Value::String(text) => text.clone(),

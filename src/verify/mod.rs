@@ -250,7 +250,7 @@ impl Verifier {
         .await
     }
 
-    /// Whether a cached refusal may be the fault of a jump of the clock.
+    /// Returns whether a cached refusal may be the fault of a jump of the clock.
     fn is_doubtful(&self, found: &Result<Arc<Verified>, Rejection>) -> bool {
         let is_by_time = matches!(found, Err(refused) if is_by_time(refused.reason));
         is_by_time && self.clock.without_jump().is_some()
@@ -302,7 +302,7 @@ impl Verifier {
     }
 }
 
-/// Whether a refusal may depend on the present time.
+/// Returns whether a refusal may depend on the present time.
 const fn is_by_time(reason: Reason) -> bool {
     use Reason::{Expired, LifetimeExceeded, NotYetValid};
     matches!(reason, Expired | LifetimeExceeded | NotYetValid)

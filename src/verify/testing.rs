@@ -71,7 +71,7 @@ impl Signer {
         Self::Hmac(secret.to_vec())
     }
 
-    /// The public JWK under a name, without `alg`.
+    /// Returns the public JWK under a name, without `alg`.
     pub(super) fn jwk(&self, kid: &str) -> Value {
         match self {
             Self::Rsa(pair) => {
@@ -102,7 +102,7 @@ impl Signer {
         }
     }
 
-    /// The public key's DER, as algorithm confusion would use it for a secret.
+    /// Returns the public key's DER, as algorithm confusion would use it for a secret.
     pub(super) fn public_der(&self) -> Vec<u8> {
         match self {
             Self::Rsa(pair) => {
@@ -114,7 +114,7 @@ impl Signer {
         }
     }
 
-    /// The private key as PKCS#8 of version 1.
+    /// Returns the private key as PKCS#8 of version 1.
     pub(super) fn private_der(&self) -> Vec<u8> {
         match self {
             Self::Rsa(pair) => {
@@ -185,14 +185,14 @@ impl Signer {
         }
     }
 
-    /// A token with this header and payload, word for word.
+    /// Returns a token with this header and payload, word for word.
     pub(super) fn seal(&self, algorithm: &str, header: &[u8], payload: &[u8]) -> String {
         let signed = format!("{}.{}", base64(header), base64(payload));
         let signature = self.sign(algorithm, signed.as_bytes());
         format!("{signed}.{}", base64(&signature))
     }
 
-    /// A token with the usual header.
+    /// Returns a token with the usual header.
     pub(super) fn token(&self, algorithm: &str, kid: &str, payload: &Value) -> String {
         let header = json!({"alg": algorithm, "typ": "JWT", "kid": kid}).to_string();
         self.seal(algorithm, header.as_bytes(), payload.to_string().as_bytes())

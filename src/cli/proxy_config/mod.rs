@@ -72,7 +72,7 @@ impl Part {
         }
     }
 
-    /// The port that the shipped file listens on: all proxies can run beside each other.
+    /// Returns the port that the shipped file listens on: all proxies can run beside each other.
     const fn default_port(self) -> u16 {
         match self {
             Self::Envoy => 8080,
@@ -83,7 +83,7 @@ impl Part {
         }
     }
 
-    /// How this proxy writes the address of a door, or `None` when it cannot reach it.
+    /// Returns how this proxy writes the address of a door, or `None` when it cannot reach it.
     fn door(self, address: &Address) -> Option<String> {
         let address = match address {
             Address::Tcp(tcp) if tcp.port() == 0 => return None,
@@ -110,7 +110,7 @@ impl Part {
         })
     }
 
-    /// What else [`Part::door`] takes, as the end of a sentence.
+    /// Returns what else [`Part::door`] takes, as the end of a sentence.
     const fn or_socket(self) -> &'static str {
         match self {
             Self::Envoy | Self::Nginx | Self::Caddy => {
@@ -222,7 +222,7 @@ impl ProxyConfig {
     }
 }
 
-/// The names in `answer.headers`, in lower case.
+/// Returns the names in `answer.headers`, in lower case.
 fn identity_headers(config: &Config) -> Result<Vec<String>, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let names = config.answer.headers.keys();
@@ -236,8 +236,8 @@ fn identity_headers(config: &Config) -> Result<Vec<String>, String> {
     }
 }
 
-/// The headers that Portcullis reads tokens from. A query parameter is part of the target, which
-/// every proxy sends.
+/// Returns the headers that Portcullis reads tokens from. A query parameter is part of the target,
+/// which every proxy sends.
 fn token_headers(config: &Config) -> Vec<String> {
     let sources = Sources::new(&config.token);
     let names: BTreeSet<_> = sources.headers().map(str::to_ascii_lowercase).collect();

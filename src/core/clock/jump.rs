@@ -65,7 +65,7 @@ impl Jumps {
         by
     }
 
-    /// Whether the last look found a jump that is not believed.
+    /// Returns whether the last look found a jump that is not believed.
     pub(super) fn in_doubt(&self) -> bool {
         self.in_doubt.load(Ordering::Relaxed)
     }

@@ -63,8 +63,8 @@ fn signed_millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A point in time on two clocks, for [`Clock::since`]. Ordered by the boot clock first, because the wall
-/// clock may be set back.
+/// A point in time on two clocks, for [`Clock::since`](super::Clock::since). Ordered by the boot clock
+/// first, because the wall clock may be set back.
 ///
 /// The boot clock (`CLOCK_BOOTTIME`) never steps and counts the time that a suspended machine
 /// sleeps. It stops while a virtual machine is frozen and restored from a snapshot; the wall clock

@@ -102,7 +102,7 @@ impl Sources {
         self.locations.iter().filter_map(Location::header)
     }
 
-    /// Whether any token is ever removed. `all` says whether verified tokens are.
+    /// Returns whether any token is ever removed. `all` says whether verified tokens are.
     #[must_use]
     pub fn strips(&self, all: bool) -> bool {
         all || self.several == Several::First

@@ -94,8 +94,8 @@ impl Index {
         self.horizon.get()
     }
 
-    /// Whether a revocation that is not lifted matches the token. Costs a few hash look-ups for each live
-    /// shape of the issuer, however many revocations there are.
+    /// Returns whether a revocation that is not lifted matches the token. Costs a few hash look-ups
+    /// for each live shape of the issuer, however many revocations there are.
     #[must_use]
     pub fn is_revoked(&self, token: &Claims) -> bool {
         let shapes = self.shapes.load();
@@ -317,7 +317,8 @@ impl Causes {
     }
 }
 
-/// Whether the times of a token are within the cut-off of a revocation that matches its claims.
+/// Returns whether the times of a token are within the cut-off of a revocation that matches its
+/// claims.
 pub(super) fn is_within_cut_off(record: &Revocation, token: &Claims) -> bool {
     Slot::new(Key::default(), 0, 0, record, UnixMillis::MAX).covers(token)
 }

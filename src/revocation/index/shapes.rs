@@ -72,7 +72,7 @@ impl Shape {
             .fetch_sub(slot.is_lift().into(), Ordering::Relaxed);
     }
 
-    /// Whether `found` accepts the key of any combination of the token's values.
+    /// Returns whether `found` accepts the key of any combination of the token's values.
     pub(super) fn any_key(
         &self,
         token: &Claims,

@@ -68,12 +68,12 @@ impl Slot {
         self.cause & LIFT != 0
     }
 
-    /// Whether both are of the same source, target and cause.
+    /// Returns whether both are of the same source, target and cause.
     pub(super) fn is_about(&self, other: &Self) -> bool {
         self.key == other.key && (self.cause ^ other.cause) & !LIFT == 0
     }
 
-    /// Whether this lift takes `revoked` back.
+    /// Returns whether this lift takes `revoked` back.
     pub(super) fn lifts(&self, revoked: &Self) -> bool {
         self.is_lift()
             && !revoked.is_lift()
@@ -81,7 +81,7 @@ impl Slot {
             && self.occurred_at >= revoked.occurred_at
     }
 
-    /// Whether this slot replaces `other`, if it is remembered for as long.
+    /// Returns whether this slot replaces `other`, if it is remembered for as long.
     pub(super) fn stands_for(&self, other: &Self) -> bool {
         if self.is_lift() != other.is_lift() || !self.is_about(other) {
             return false;
@@ -100,7 +100,7 @@ impl Slot {
         self.forget_after = self.forget_after.max(other.forget_after);
     }
 
-    /// Whether this revokes `token`, which is one of its target.
+    /// Returns whether this revokes `token`, which is one of its target.
     pub(super) fn covers(&self, token: &Claims) -> bool {
         if self.is_lift() {
             return false;
@@ -113,7 +113,7 @@ impl Slot {
         }
     }
 
-    /// Whether no matching token can be valid any more in second `now`.
+    /// Returns whether no matching token can be valid any more in second `now`.
     pub(super) fn is_over(&self, now: u64) -> bool {
         self.forget_after != u32::MAX && u64::from(self.forget_after) < now
     }

@@ -19,15 +19,15 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Whether everything up to `other` lies before this place. Never true in another history.
+    /// Returns whether this place is at or behind `other`. Places of different epochs never are.
     #[must_use]
     pub fn has_passed(self, other: Self) -> bool {
         self.epoch == other.epoch && self.position >= other.position
     }
 }
 
-/// Why an append was not acknowledged. The sender is told to try again in every case but
-/// [`AppendError::Rejected`]; records are idempotent, so trying again is always safe.
+/// Why an append was not acknowledged. Except for [`AppendError::Rejected`], the sender is told to try again;
+/// records are idempotent, so that is always safe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The store will never take this record.
@@ -80,9 +80,9 @@ impl IntoIterator for Records {
 pub enum Feed {
     /// Records in log order, and the place behind the last of them.
     Records(Records, Cursor),
-    /// Everything that the log had at this moment, up to this place, was delivered. The first one
-    /// ends the replay; later ones are heartbeats. The age of the feed is counted from the moment,
-    /// which is when the log was asked: its answer may have waited long to be read.
+    /// Everything that the log had at this moment, up to this place, was delivered. The first one ends
+    /// the replay; later ones are heartbeats. The moment is when the log was asked, not when its answer was
+    /// read. The age of the feed is counted from it.
     InSync(Cursor, Moment),
     /// What was delivered so far comes from this replica's own disk and was complete at that
     /// moment; the log itself cannot be reached.
@@ -96,37 +96,36 @@ pub enum Feed {
 
 /// A durable, ordered, append-only log of revocations.
 pub trait Log: fmt::Debug + Send + Sync + 'static {
-    /// Makes a batch durable, all of it or nothing, unless it is too long for the store to take at
-    /// once: then what was not acknowledged may be there in part. Returns the place behind the batch once no
-    /// crash of this process or, where the store says so, of its machine can lose it. A record
-    /// that is in the log already counts as appended.
+    /// Makes a batch durable and returns the place behind it. Atomic, except that a batch over the store's
+    /// limit may be stored in part when it fails. Returns once no crash of this process, or, where the store
+    /// says so, of its machine, can lose the batch. A record that is in the log already counts as appended.
     fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>>;
 
-    /// Everything after `from`, or from the start; then what comes. The stream ends only when
-    /// the log is closed or has failed for good.
+    /// Delivers everything after `from`, or from the start, and then new records as they come. The stream
+    /// ends only when the log is closed or has failed for good.
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed>;
 
-    /// Returns once a restart of this replica would bring back what was delivered up to `at`, even
-    /// if nothing but its own disk were there; at once where it has no disk of its own.
+    /// Waits until this replica could restore everything up to `at` from its own disk. Returns at once for a
+    /// log without a local copy.
     fn kept(&self, _at: Cursor) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 
-    /// How many records the log had, when it was last heard of, behind `at`. Where an engine keeps
-    /// an event's records together, they count as one. `None` when it cannot tell.
+    /// Returns how many records lie behind `at`, as of the last contact with the log. Where an engine keeps
+    /// an event's records together, they count as one. `None` if it is not known.
     fn behind(&self, at: Cursor) -> Option<u64>;
 
-    /// Why nothing can be appended at the moment, as far as a probe has shown.
+    /// Returns why nothing can be appended at the moment, as far as a probe has shown.
     fn unwritable(&self) -> Option<String> {
         None
     }
 
-    /// How many milliseconds the clock of the log's server is ahead of ours (behind, if negative),
-    /// when it was last heard of and that is more than it may be.
+    /// Returns how many milliseconds the clock of the log's server is ahead of ours (negative: behind), as of
+    /// the last contact, if that is more than it may be.
     fn clock_apart(&self) -> Option<i64> {
         None
     }
 
-    /// Why the log cannot be used any more, if it cannot.
+    /// Returns why the log has failed for good, if it has.
     fn failure(&self) -> Option<String>;
 }

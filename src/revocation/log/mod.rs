@@ -51,7 +51,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The same store, which is not made if it is missing.
+    /// Returns the same store, which is not made if it is missing.
     #[must_use]
     pub fn without_creating(&self) -> Self {
         let mut config = self.clone();
@@ -124,7 +124,7 @@ pub fn open(
     Ok(Store { log, keep, horizon })
 }
 
-/// The log of the configured engine, as it is there; `None` for the embedded store.
+/// Returns the log of the configured engine, as it is there; `None` for the embedded store.
 pub(super) fn engine(
     config: &Config,
     clock: &Clock,

@@ -19,8 +19,8 @@ mod wire {
 }
 
 impl Revocation {
-    /// The log's bytes (`proto/portcullis/v1/revocation.proto`): those that it was read from, where they
-    /// say more than this version understands.
+    /// Returns the log's bytes (`proto/portcullis/v1/revocation.proto`): those that it was read
+    /// from, where they say more than this version understands.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         if let Some(original) = &self.original {

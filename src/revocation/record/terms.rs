@@ -26,8 +26,8 @@ const WHOLE_SECOND: Duration = Duration::from_secs(1);
 const LATE_DELIVERIES: Duration = Duration::from_hours(72);
 
 impl Terms {
-    /// The furthest that the cut-off of an event received `now` reaches. Two clocks may be wrong,
-    /// and nobody can tell which:
+    /// Returns the furthest that the cut-off of an event received `now` reaches. Two clocks may be
+    /// wrong, and nobody can tell which:
     ///
     /// - The issuer's, which then stamps its tokens as it stamps its events: tokens that exist
     ///   already have an `iat` up to as far ahead, and become valid later. A cut-off that is pulled
@@ -42,7 +42,7 @@ impl Terms {
         now.plus(self.longest_life.max(self.leeway))
     }
 
-    /// The moment after which no token that `record` matches can be accepted any more.
+    /// Returns the moment after which no token that `record` matches can be accepted any more.
     ///
     /// A token issued at or before the cut-off `c` expires by `c + longest_life` and is accepted
     /// for `leeway` more. Without a cut-off the last matching token is taken to be issued when

@@ -55,7 +55,7 @@ impl Piece {
 }
 
 impl Payload {
-    /// The values of a member; `None` when there is no such member.
+    /// Returns the values of a member; `None` when there is no such member.
     pub(super) fn member(&self, name: &str) -> Option<impl Iterator<Item = &str>> {
         let own = &self.pieces[..self.own as usize];
         let mut start = 0;
@@ -74,7 +74,7 @@ impl Payload {
         }))
     }
 
-    /// The values at a path, in all objects that it leads to; `None` when it leads nowhere.
+    /// Returns the values at a path, in all objects that it leads to; `None` when it leads nowhere.
     pub(super) fn at(&self, path: &[Box<str>]) -> Option<Values<'_>> {
         if let [name] = path {
             return self.member(name).map(Iterator::collect);

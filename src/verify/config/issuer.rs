@@ -245,7 +245,7 @@ impl IssuerConfig {
         }
     }
 
-    /// Whether the issuer is a pattern without a list of tenants.
+    /// Returns whether the issuer is a pattern without a list of tenants.
     pub(in crate::verify) fn accepts_any_tenant(&self) -> bool {
         matches!(self.tenants, Some(Tenants::Any))
     }

@@ -83,7 +83,7 @@ fn value<'m, 'a>(claim: &ClaimPath, payload: &'m Object<'a>) -> Option<&'m Json<
     claim.paths().find_map(|path| at(payload, path))
 }
 
-/// Whether the value, or an item of the array, is one of these, as text.
+/// Returns whether the value, or an item of the array, is one of these, as text.
 fn has_any(held: &Json<'_>, values: &[String]) -> bool {
     match held {
         Json::List(items) => items.iter().any(|item| {

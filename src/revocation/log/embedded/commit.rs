@@ -184,7 +184,7 @@ impl Committer {
     }
 }
 
-/// Everything that waits, up to a limit.
+/// Returns everything that waits, up to a limit.
 fn gather(first: Job, jobs: &Receiver<Job>) -> Vec<Job> {
     let mut records = first.records.len();
     let mut gathered = vec![first];

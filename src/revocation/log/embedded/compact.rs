@@ -48,7 +48,7 @@ impl Compaction {
         self.position = 0;
     }
 
-    /// Whether it is time for the next step.
+    /// Returns whether it is time for the next step.
     pub(super) fn is_due(&self) -> bool {
         Instant::now() >= self.next && self.retention.is_set()
     }

@@ -96,7 +96,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Tally), OpenError> {
     Ok((connection, tally))
 }
 
-/// A connection that only reads.
+/// Returns a connection that only reads.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags(OpenFlags::empty()))?;
     set_up(&connection)?;

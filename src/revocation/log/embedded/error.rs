@@ -69,7 +69,7 @@ impl OpenError {
     }
 }
 
-/// Whether the files themselves are wrong, so that trying again is no use.
+/// Returns whether the files themselves are wrong, so that trying again is no use.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     let Some(error) = error.sqlite_error() else {
         // A value of another type than we write.
@@ -87,7 +87,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
         )
 }
 
-/// What the sender is told about a write that failed.
+/// Returns what the sender is told about a write that failed.
 pub(super) fn refusal(error: &rusqlite::Error) -> AppendError {
     let text = error.to_string();
     let extended = error.sqlite_error().map(|error| error.extended_code);

@@ -14,7 +14,7 @@ const LOCK: &str = "lock";
 pub(super) const DATABASE: &str = "portcullis.db";
 pub(super) const WITNESS: &str = "witness";
 
-/// The file that says that records are missing.
+/// Returns the file that says that records are missing.
 pub(super) fn mark_of(database: &Path) -> PathBuf {
     database.with_file_name("incomplete")
 }
@@ -102,7 +102,7 @@ pub(super) struct Witness {
 const TESTIMONY: usize = 16 + 8 + 8;
 
 impl Witness {
-    /// What the last process left: the database's epoch and the number of commits.
+    /// Returns what the last process left: the database's epoch and the number of commits.
     pub(super) fn read(path: &Path) -> Result<Option<([u8; 16], u64)>, OpenError> {
         let mut bytes = Vec::new();
         match File::open(path) {

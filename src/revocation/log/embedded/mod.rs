@@ -196,7 +196,7 @@ impl Embedded {
             .map_err(io::Error::other)
     }
 
-    /// Whether records are known to be missing: see [`Embedded::mark_incomplete`].
+    /// Returns whether records are known to be missing: see [`Embedded::mark_incomplete`].
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
         home::mark_of(&self.database).exists()
@@ -320,7 +320,7 @@ fn expect_database(testimony: Option<([u8; 16], u64)>, database: &Path) -> Resul
     }
 }
 
-/// Whether the database has everything that was acknowledged.
+/// Returns whether the database has everything that was acknowledged.
 fn compare(
     testimony: Option<([u8; 16], u64)>,
     tally: &Tally,

@@ -20,7 +20,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Why the feed ended before its time.
+    /// Returns why the feed ended before its time.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.head.failure()

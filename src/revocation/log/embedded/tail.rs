@@ -35,7 +35,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Deliveries from the disk that may wait for a follower.
 const READ_AHEAD: usize = 4;
 
-/// Everything after `from`, then what comes until `head` is closed.
+/// Returns everything after `from`, then what comes until `head` is closed.
 pub(super) fn start(
     database: PathBuf,
     seal: Seal,

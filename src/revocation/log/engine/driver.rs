@@ -46,7 +46,7 @@ pub trait Driver: Send + Sync + 'static {
     /// Finds the log, or makes it, and returns where it ends.
     fn find(&self) -> impl Future<Output = Result<(Cursor, Self::Found), Fault>> + Send;
 
-    /// Whether the log still holds what was read before `at`, as far as can be told before
+    /// Returns whether the log still holds what was read before `at`, as far as can be told before
     /// reading on.
     fn confirms(&self, _at: Cursor) -> impl Future<Output = Result<bool, Fault>> + Send {
         future::ready(Ok(true))

@@ -85,7 +85,7 @@ impl Status {
         }
     }
 
-    /// Whether a follower that came this far has all that this process appended.
+    /// Returns whether a follower that came this far has all that this process appended.
     pub(super) fn has_all_of_ours(&self, reached: Option<Cursor>) -> bool {
         let appended = *self.appended.lock().unwrap_or_else(PoisonError::into_inner);
         appended.is_none_or(|ours| reached.is_some_and(|reached| reached.has_passed(ours)))

@@ -51,7 +51,7 @@ impl Checkpoint {
         })
     }
 
-    /// Whether this one is worth writing, when that one is on the disk.
+    /// Returns whether this one is worth writing, when that one is on the disk.
     pub(super) fn is_due_after(self, saved: Self) -> bool {
         // The clock was set back: the saved moment would make the copy look younger than it is.
         if self.in_sync_at < saved.in_sync_at {

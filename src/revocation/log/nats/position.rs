@@ -29,7 +29,7 @@ impl Position {
         }
     }
 
-    /// Whether the message that was read here had this payload.
+    /// Returns whether the message that was read here had this payload.
     pub(super) fn confirms(&self, payload: &[u8]) -> bool {
         self.mark != UNSEEN && Self::behind(self.sequence, payload).mark == self.mark
     }

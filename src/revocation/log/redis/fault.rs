@@ -36,7 +36,7 @@ pub(super) fn in_use(server: &str, error: &RedisError) -> Fault {
     }
 }
 
-/// Whether the user lacks a right. Within a script the server words it in another way.
+/// Returns whether the user lacks a right. Within a script the server words it in another way.
 pub(super) fn is_forbidden(error: &RedisError) -> bool {
     let said = error.detail().unwrap_or_default();
     error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
