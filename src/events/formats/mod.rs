@@ -3,6 +3,7 @@
 pub mod auth0;
 pub mod fusionauth;
 pub mod global_token_revocation;
+mod kinds;
 pub mod mapped;
 pub mod oidc_backchannel_logout;
 pub mod okta;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+
+use crate::events::formats::kinds::kinds;
 
 /// The options of the format `auth0`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -13,42 +15,16 @@ pub struct Config {
     pub on: BTreeMap<Kind, bool>,
 }
 
-/// An event type of Auth0.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
-)]
-pub enum Kind {
-    /// A member left an organization: the user's tokens for it.
-    #[serde(rename = "organization.member.deleted")]
-    MemberDeleted,
-    /// A member lost a role in an organization: the user's tokens for it.
-    #[serde(rename = "organization.member.role.deleted")]
-    MemberRoleDeleted,
-    /// A user was deleted.
-    #[serde(rename = "user.deleted")]
-    UserDeleted,
-    /// A user was changed: it counts while the user is blocked.
-    #[serde(rename = "user.updated")]
-    UserUpdated,
-}
-
-impl Kind {
-    /// Every kind, in the order of their names.
-    pub const ALL: [Self; 4] = [
-        Self::MemberDeleted,
-        Self::MemberRoleDeleted,
-        Self::UserDeleted,
-        Self::UserUpdated,
-    ];
-
-    /// Returns the type as Auth0 writes it; also the cause in the record and the label in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::MemberDeleted => "organization.member.deleted",
-            Self::MemberRoleDeleted => "organization.member.role.deleted",
-            Self::UserDeleted => "user.deleted",
-            Self::UserUpdated => "user.updated",
-        }
+kinds! {
+    /// An event type of Auth0.
+    pub enum Kind {
+        /// A member left an organization: the user's tokens for it.
+        MemberDeleted = "organization.member.deleted",
+        /// A member lost a role in an organization: the user's tokens for it.
+        MemberRoleDeleted = "organization.member.role.deleted",
+        /// A user was deleted.
+        UserDeleted = "user.deleted",
+        /// A user was changed: it counts while the user is blocked.
+        UserUpdated = "user.updated",
     }
 }

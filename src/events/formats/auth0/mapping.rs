@@ -55,7 +55,7 @@ struct Organization {
 pub(super) fn map(config: &Config, body: &[u8], origin: Origin<'_>) -> Result<Outcome, Rejection> {
     let event = read::<Event>(body)?;
     let name = required(event.kind, "type", "the name of an event type")?;
-    let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == name);
+    let kind = Kind::named(&name);
     let id = required(event.id, "id", Id::EXPECTED)?.to_string();
     let outcome = |effect| Outcome {
         event: Cow::Borrowed(kind.map_or("other", Kind::as_str)),

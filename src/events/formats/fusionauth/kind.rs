@@ -1,63 +1,37 @@
 //! The event types that mean something here.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// Declares the types with the names that FusionAuth gives them.
-macro_rules! kinds {
-    ($($variant:ident = $name:literal,)+) => {
-        /// An event type of FusionAuth. The `.complete` variants, which follow once a transaction is
-        /// committed, count as the type without it.
-        #[derive(
-            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
-        )]
-        pub enum Kind {
-            $(#[serde(rename = $name)] $variant,)+
-        }
-
-        impl Kind {
-            /// Every kind, in the order of their names.
-            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
-
-            /// Returns the type as FusionAuth writes it; also the cause in the record and the label
-            /// in metrics.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-        }
-    };
-}
+use crate::events::formats::kinds::kinds;
 
 kinds! {
-    GroupMemberRemove = "group.member.remove",
-    PublicKeyUpdate = "jwt.public-key.update",
-    RefreshTokenRevoke = "jwt.refresh-token.revoke",
-    UserAction = "user.action",
-    UserDeactivate = "user.deactivate",
-    UserDelete = "user.delete",
-    UserEmailUpdate = "user.email.update",
-    UserIdentityProviderUnlink = "user.identity-provider.unlink",
-    UserIdentityUpdate = "user.identity.update",
-    UserLoginSuspicious = "user.login.suspicious",
-    UserPasswordBreach = "user.password.breach",
-    UserPasswordResetSuccess = "user.password.reset.success",
-    UserPasswordUpdate = "user.password.update",
-    UserReactivate = "user.reactivate",
-    UserRegistrationDelete = "user.registration.delete",
-    UserRegistrationUpdate = "user.registration.update",
-    UserTwoFactorMethodAdd = "user.two-factor.method.add",
-    UserTwoFactorMethodRemove = "user.two-factor.method.remove",
-    UserUpdate = "user.update",
+    /// An event type of FusionAuth. The `.complete` variants, which follow once a transaction is committed,
+    /// count as the type without it.
+    pub enum Kind {
+        GroupMemberRemove = "group.member.remove",
+        PublicKeyUpdate = "jwt.public-key.update",
+        RefreshTokenRevoke = "jwt.refresh-token.revoke",
+        UserAction = "user.action",
+        UserDeactivate = "user.deactivate",
+        UserDelete = "user.delete",
+        UserEmailUpdate = "user.email.update",
+        UserIdentityProviderUnlink = "user.identity-provider.unlink",
+        UserIdentityUpdate = "user.identity.update",
+        UserLoginSuspicious = "user.login.suspicious",
+        UserPasswordBreach = "user.password.breach",
+        UserPasswordResetSuccess = "user.password.reset.success",
+        UserPasswordUpdate = "user.password.update",
+        UserReactivate = "user.reactivate",
+        UserRegistrationDelete = "user.registration.delete",
+        UserRegistrationUpdate = "user.registration.update",
+        UserTwoFactorMethodAdd = "user.two-factor.method.add",
+        UserTwoFactorMethodRemove = "user.two-factor.method.remove",
+        UserUpdate = "user.update",
+    }
 }
 
 impl Kind {
     /// Returns the kind of an event type, if it is one of these.
     pub(super) fn of(event_type: &str) -> Option<Self> {
-        let name = event_type.strip_suffix(".complete").unwrap_or(event_type);
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+        Self::named(event_type.strip_suffix(".complete").unwrap_or(event_type))
     }
 
     /// Returns whether the kind revokes unless it is configured. Those that hint at a danger do not,

@@ -22,7 +22,7 @@ pub(super) fn map(config: &Config, body: &[u8], origin: Origin<'_>) -> Result<Ou
     let events = required(data.0.events, "data.events", "a list of events")?;
     let (mut drafts, mut names, mut refused) = (Vec::new(), Vec::new(), None);
     for (index, Object(event)) in events.into_iter().enumerate() {
-        let kind = event.kind.as_deref().and_then(Kind::of);
+        let kind = event.kind.as_deref().and_then(Kind::named);
         names.push(kind.map_or("other", Kind::as_str));
         let Some(kind) = kind.filter(|kind| config.is_on(*kind) && event.has_happened()) else {
             continue;
