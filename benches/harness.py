@@ -214,7 +214,8 @@ class Portcullis(Program):
         counts = {}
         for line in self.admin("/metrics").splitlines():
             if line.startswith("portcullis_decisions_total{"):
-                labels, value = line.rsplit(" ", 1)
+                # An exemplar may follow the value.
+                labels, value = line.split(" # ")[0].rsplit(" ", 1)
                 outcome = labels.split('outcome="')[1].split('"')[0]
                 reason = labels.split('reason="')[1].split('"')[0]
                 counts[reason or outcome] = int(value)
