@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use http::HeaderValue;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -74,11 +73,10 @@ fn is_name(name: &str) -> bool {
 
 /// Returns what is wrong with a secret, for people.
 pub(super) fn check_secret(secret: &Secret) -> Result<(), String> {
-    let bytes = secret.expose();
-    if bytes.len() < SHORTEST {
+    if secret.expose().len() < SHORTEST {
         return Err(format!("the secret must have at least {SHORTEST} bytes"));
     }
-    if bytes.trim_ascii() != bytes || HeaderValue::from_bytes(bytes).is_err() {
+    if !secret.fits_header() {
         let message =
             "a header cannot hold this secret: it has control characters, or space around it";
         return Err(message.to_owned());

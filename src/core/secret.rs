@@ -9,6 +9,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use http::HeaderValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
@@ -35,6 +36,13 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Returns whether a header can carry the secret: headers lose the space around their values on the
+    /// way, and cannot hold control characters.
+    #[must_use]
+    pub fn fits_header(&self) -> bool {
+        self.0.trim_ascii() == &**self.0 && HeaderValue::from_bytes(&self.0).is_ok()
     }
 
     /// Compares in a time that depends on the lengths alone.

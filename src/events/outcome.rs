@@ -17,6 +17,37 @@ pub struct Outcome {
     pub notice: Option<&'static str>,
 }
 
+impl Outcome {
+    /// Returns the outcome of a body with several events, of which `names` are the types and `refused` is
+    /// one that was not understood. That one does not keep the others from being recorded: the log then says
+    /// `incomplete`.
+    ///
+    /// # Errors
+    /// `refused`, if nothing is left to record.
+    pub(super) fn of_several(
+        mut names: Vec<Cow<'static, str>>,
+        id: Option<String>,
+        drafts: Vec<Draft>,
+        refused: Option<Rejection>,
+        incomplete: &'static str,
+    ) -> Result<Self, Rejection> {
+        let notice = match refused {
+            Some(rejection) if drafts.is_empty() => return Err(rejection),
+            refused => refused.map(|_| incomplete),
+        };
+        names.dedup();
+        Ok(Self {
+            event: match &mut names[..] {
+                [one] => std::mem::take(one),
+                _ => Cow::Borrowed("several"),
+            },
+            id,
+            effect: Effect::of(drafts),
+            notice,
+        })
+    }
+}
+
 /// What has to be done before the sender gets its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -62,10 +62,8 @@ impl Header {
     }
 }
 
-/// Header values lose the space around them on the way, and cannot hold control characters.
 fn check_sendable(value: &Secret) -> Result<(), String> {
-    let bytes = value.expose();
-    if bytes.trim_ascii() == bytes && HeaderValue::from_bytes(bytes).is_ok() {
+    if value.fits_header() {
         return Ok(());
     }
     let message = "a header cannot hold this value: it has control characters, or space around it";

@@ -12,7 +12,7 @@ use super::path::Path;
 use crate::core::clock::UnixMillis;
 use crate::events::delivery::{Delivery, Verified};
 use crate::events::dialect::Origin;
-use crate::events::outcome::{Effect, Outcome, Rejection};
+use crate::events::outcome::{Outcome, Rejection};
 use crate::revocation::{Action, Draft, Target};
 
 /// The most events that one body may hold.
@@ -51,21 +51,7 @@ pub(super) fn map(
             Err(rejection) => refused = Some(in_list(config, index, rejection)),
         }
     }
-    names.dedup();
-    let notice = match refused {
-        Some(rejection) if drafts.is_empty() => return Err(rejection),
-        Some(_) => Some(INCOMPLETE),
-        None => None,
-    };
-    Ok(Outcome {
-        event: match &mut names[..] {
-            [one] => std::mem::take(one),
-            _ => Cow::Borrowed("several"),
-        },
-        id,
-        effect: Effect::of(drafts),
-        notice,
-    })
+    Outcome::of_several(names, id, drafts, refused, INCOMPLETE)
 }
 
 /// Writes the path of a rejection as it is in the whole body.

@@ -7,7 +7,7 @@ use super::config::{Config, User};
 use super::kind::Kind;
 use super::members::{Body, Entity, Event, Published};
 use crate::events::dialect::Origin;
-use crate::events::outcome::{Effect, Outcome, Rejection};
+use crate::events::outcome::{Outcome, Rejection};
 use crate::events::payload::{Id, Object, read, required};
 use crate::revocation::{Action, Draft, Target};
 
@@ -23,7 +23,7 @@ pub(super) fn map(config: &Config, body: &[u8], origin: Origin<'_>) -> Result<Ou
     let (mut drafts, mut names, mut refused) = (Vec::new(), Vec::new(), None);
     for (index, Object(event)) in events.into_iter().enumerate() {
         let kind = event.kind.as_deref().and_then(Kind::named);
-        names.push(kind.map_or("other", Kind::as_str));
+        names.push(Cow::Borrowed(kind.map_or("other", Kind::as_str)));
         let Some(kind) = kind.filter(|kind| config.is_on(*kind) && event.has_happened()) else {
             continue;
         };
@@ -38,21 +38,8 @@ pub(super) fn map(config: &Config, body: &[u8], origin: Origin<'_>) -> Result<Ou
             Err(rejection) => refused = Some(rejection),
         }
     }
-    names.dedup();
-    let notice = match refused {
-        Some(rejection) if drafts.is_empty() => return Err(rejection),
-        Some(_) => Some(INCOMPLETE),
-        None => None,
-    };
-    Ok(Outcome {
-        event: Cow::Borrowed(match names[..] {
-            [one] => one,
-            _ => "several",
-        }),
-        id: event_id.map(|id| id.to_string()),
-        effect: Effect::of(drafts),
-        notice,
-    })
+    let id = event_id.map(|id| id.to_string());
+    Outcome::of_several(names, id, drafts, refused, INCOMPLETE)
 }
 
 fn draft(
