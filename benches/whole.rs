@@ -10,8 +10,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use portcullis::core::clock::Clock;
 use portcullis::core::readiness::Readiness;
-use portcullis::doors::{Answers, Doors, Generation, ext_authz, serve};
-use portcullis::gate::{self, Gate};
+use portcullis::core::request::Request;
+use portcullis::doors::{Answers, Check, Doors, ext_authz, serve};
+use portcullis::gate::{self, Decision, Gate};
 use portcullis::policy::Policy;
 use portcullis::revocation::log::{self, embedded};
 use portcullis::revocation::{Action, Draft, Issuer, Target};
@@ -30,6 +31,26 @@ const AUDIENCE: &str = "shop-api";
 
 /// The call of `Check` as Envoy makes it: a framed message, as one frame of HTTP/2.
 pub(crate) type Call = http::Request<Full<Bytes>>;
+
+/// The part of a configuration that checks need.
+pub(crate) struct Generation {
+    pub(crate) gate: Gate,
+    pub(crate) answers: Answers,
+}
+
+impl Check for Generation {
+    async fn check(&self, request: &Request<'_>) -> Decision {
+        self.gate.check(request).await
+    }
+
+    fn count(&self, decision: &Decision, took: Duration) {
+        self.gate.metrics.decided(decision, took);
+    }
+
+    fn answers(&self) -> &Answers {
+        &self.answers
+    }
+}
 
 /// Everything between a call and its answer, except HTTP/2.
 pub(crate) struct Whole {

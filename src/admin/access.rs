@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::access::DynAccess;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +12,9 @@ use super::config::{Config, Role, check_secret};
 use super::refused::Refused;
 use crate::core::secret::{Encoding, Live, Sources};
 use crate::net::last;
+
+/// A part of the configuration in use, loaded once for each request.
+pub type Current<T> = Arc<dyn DynAccess<Arc<T>> + Send + Sync>;
 
 /// The configured credentials with their secrets at hand.
 #[derive(Debug)]
@@ -82,10 +86,11 @@ impl Caller {
 /// Lets requests with a good credential pass, before their body is read. Strangers lose their
 /// connection.
 pub(super) async fn admit(
-    State(credentials): State<Arc<Credentials>>,
+    State(current): State<Current<Credentials>>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    let credentials = Arc::clone(&current.load());
     if credentials.0.is_empty() {
         let why =
             "no credentials are configured for the admin API; add one under admin.credentials";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::Value;
 
-use super::access::Credentials;
+use super::access::{Credentials, Current};
 use super::refused::Refused;
 use super::shown::{readiness, rfc3339};
 use crate::core::clock::{Clock, UnixMillis};
@@ -15,11 +15,10 @@ use crate::gate::Gate;
 use crate::revocation::{Monitor, Search, Writer};
 
 /// What the admin API needs of the other parts.
-#[derive(Debug)]
 pub struct Api {
-    pub credentials: Arc<Credentials>,
+    pub credentials: Current<Credentials>,
+    pub gate: Current<Gate>,
     pub readiness: Readiness,
-    pub gate: Gate,
     /// Returns the status that a client gets for a refusal.
     pub status_of: fn(Reason) -> StatusCode,
     pub writer: Writer,
@@ -29,6 +28,11 @@ pub struct Api {
 }
 
 impl Api {
+    /// Returns the gate in use.
+    pub(super) fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate.load())
+    }
+
     /// Refuses until the log is replayed: before that nobody knows what is revoked.
     pub(super) fn require_ready(&self) -> Result<(), Refused> {
         if self.readiness.knows() {

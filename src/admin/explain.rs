@@ -17,9 +17,9 @@ use super::{body, shown};
 use crate::core::reason::Detail;
 use crate::core::request::{Headers, Request as Checked};
 use crate::core::token::Token;
-use crate::gate::Decision;
-use crate::revocation::search::{Results, Scope, that_refuse};
-use crate::verify::Algorithm;
+use crate::gate::{Decision, Gate};
+use crate::revocation::search::{Scope, that_refuse};
+use crate::verify::{Algorithm, Verified, Verifier};
 
 /// Revocations in an answer, at most.
 const MOST: usize = 100;
@@ -49,18 +49,19 @@ pub(super) async fn explain(
     request: Request,
 ) -> Result<Response, Refused> {
     let question: Question = body::read(request).await?;
+    let gate = api.gate();
     let explained = match (&question.token, &question.request) {
         (Some(token), None) => {
             let token = Token::new(token.trim());
-            let decision = api.gate.check_token(token).await;
-            api.explained(&decision, Some(token)).await
+            let decision = gate.check_token(token).await;
+            api.explained(&gate, &decision, Some(token)).await
         }
         (None, Some(described)) => {
             let request = described.as_request();
-            let decision = api.gate.check(&request).await;
-            let located = api.gate.sources.find(&request).ok();
+            let decision = gate.check(&request).await;
+            let located = gate.sources.find(&request).ok();
             let token = located.as_ref().map(|located| located.token());
-            api.explained(&decision, token).await
+            api.explained(&gate, &decision, token).await
         }
         _ => {
             return Err(Refused::bad_request(
@@ -88,6 +89,7 @@ impl Described {
 impl Api {
     async fn explained(
         &self,
+        gate: &Gate,
         decision: &Decision,
         token: Option<Token<'_>>,
     ) -> Result<Value, Refused> {
@@ -97,19 +99,19 @@ impl Api {
             Decision::Deny(denial) => ("deny", (self.status_of)(denial.reason), Some(denial)),
         };
         let detail = denial.and_then(|denial| denial.detail.as_deref());
-        let matching = match token {
-            Some(token) => self.matching(token).await?,
-            None => None,
+        let verified = match token {
+            Some(token) if self.readiness.knows() => gate.verifier.verify(token).await.ok(),
+            _ => None,
         };
         let claims = match token {
-            Some(token) => self.signed_claims(token).await,
+            Some(token) if verified.is_some() => payload(token),
+            Some(token) => signed_claims(&gate.verifier, token).await,
             None => None,
         };
-        let revocations = matching.map(|results| {
-            let found = results.found.iter();
-            let found = found.map(|found| shown::revocation(&found.record, found.forget_after));
-            found.collect::<Vec<_>>()
-        });
+        let revocations = match verified {
+            Some(verified) => Some(self.matching(&verified).await?),
+            None => None,
+        };
         Ok(json!({
             "decision": outcome,
             "reason": denial.map(|denial| denial.reason.as_str()),
@@ -121,28 +123,27 @@ impl Api {
         }))
     }
 
-    /// Returns the live revocations that match a token; `None` for one that is refused for another
-    /// reason, or whose revocations are not known yet.
-    async fn matching(&self, token: Token<'_>) -> Result<Option<Results>, Refused> {
-        if !self.readiness.knows() {
-            return Ok(None);
-        }
-        let Ok(verified) = self.gate.verifier.verify(token).await else {
-            return Ok(None);
-        };
+    /// Returns the live revocations that match a verified token.
+    async fn matching(&self, verified: &Verified) -> Result<Vec<Value>, Refused> {
         let filter = that_refuse(verified.claims.clone());
         let results = self.search.find(Scope::Live, MOST, filter).await?;
-        Ok(Some(results))
+        let found = results.found.iter();
+        let shown = found.map(|found| shown::revocation(&found.record, found.forget_after));
+        Ok(shown.collect())
     }
+}
 
-    /// Returns the claims of a token whose signature holds, whatever else is wrong with it.
-    async fn signed_claims(&self, token: Token<'_>) -> Option<Map<String, Value>> {
-        let payload = token.expose().split('.').nth(1)?;
-        let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-        let unverified: Map<String, Value> = serde_json::from_slice(&payload).ok()?;
-        let issuer = unverified.get("iss")?.as_str()?;
-        let verifier = &self.gate.verifier;
-        let opened = verifier.open(issuer, token.expose(), &Algorithm::ALL);
-        serde_json::from_slice(&opened.await.ok()?).ok()
-    }
+/// Returns the claims of a token whose signature holds, whatever else is wrong with it.
+async fn signed_claims(verifier: &Verifier, token: Token<'_>) -> Option<Map<String, Value>> {
+    let unverified = payload(token)?;
+    let issuer = unverified.get("iss")?.as_str()?;
+    let opened = verifier.open(issuer, token.expose(), &Algorithm::ALL);
+    opened.await.ok().map(|_| unverified)
+}
+
+/// Returns the payload of a token, whose signature the caller checks.
+fn payload(token: Token<'_>) -> Option<Map<String, Value>> {
+    let payload = token.expose().split('.').nth(1)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    serde_json::from_slice(&payload).ok()
 }

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::core::readiness::Readiness;
 use crate::net::{self, Listener, Patience, Places, Seat, problem};
 
-pub use access::Credentials;
+pub use access::{Credentials, Current};
 pub use api::Api;
 pub use config::{Config, SOURCE};
 

@@ -42,7 +42,7 @@ pub(super) async fn revoke(
     let order: Order = body::read(request).await?;
     api.require_ready()?;
     let cause = format!("{}: {}", caller.name, order.reason()?);
-    let wanted = order.wanted(&api.gate.verifier).await?;
+    let wanted = order.wanted(&api.gate().verifier).await?;
     if let Some(key) = &key
         && let Some(earlier) = api.earlier(key).await?
     {

@@ -1,6 +1,8 @@
 //! Builds the parts in order, runs them, and shuts them down.
 
+mod generation;
 mod keys;
+mod listeners;
 mod parts;
 mod tasks;
 

@@ -7,17 +7,18 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::keys::{IssuerKeys, Recorder};
+use super::generation::{self, Current, Generation, Shared};
+use super::keys::Recorder;
+use super::listeners::Listeners;
 use super::tasks::Tasks;
-use crate::config::{Addresses, Config};
+use crate::config::Config;
 use crate::core::clock::Clock;
 use crate::core::config_error::ConfigError;
 use crate::core::readiness::Readiness;
-use crate::doors::{self, Answers, Doors, Generation, ext_authz, forward_auth};
-use crate::gate::{self, Gate};
-use crate::net::{self, Listener, Places, Tls};
+use crate::doors::{self, Doors, ext_authz, forward_auth};
+use crate::gate;
 use crate::verify::{self, Verifier};
-use crate::{admin, core::token, events, revocation};
+use crate::{admin, events, revocation};
 
 pub(super) struct Parts {
     pub(super) readiness: Readiness,
@@ -28,57 +29,6 @@ pub(super) struct Parts {
     verifier: Arc<Verifier>,
     follower: revocation::Follower,
     admin: axum::Router,
-}
-
-/// Bound sockets, each with the places of its listener. They are bound first, so that a port in use
-/// shows at once.
-struct Listeners {
-    ext_authz: Vec<Bound>,
-    forward_auth: Vec<Bound>,
-    events: Vec<Bound>,
-    admin: Vec<Bound>,
-}
-
-type Bound = (Listener, Arc<Places>);
-
-/// The names of protocols in ALPN (RFC 7301 §6).
-const H2: &[u8] = b"h2";
-const HTTP1: &[u8] = b"http/1.1";
-
-impl Listeners {
-    async fn bind(config: &Config, registry: &mut Registry) -> Result<Self, String> {
-        let listen = &config.listen;
-        let metrics = net::Metrics::register(registry);
-        let shares = config.connections.shares(net::open_files())?;
-        let first_request = config.connections.first_request.0;
-        let places = shares.map(|(name, most)| Places::new(name, most, first_request, &metrics));
-        let [ext_authz, forward_auth, events, admin] = &places;
-        Ok(Self {
-            ext_authz: bind(ext_authz, H2, listen.ext_authz.as_ref()).await?,
-            forward_auth: bind(forward_auth, HTTP1, listen.forward_auth.as_ref()).await?,
-            events: bind(events, HTTP1, listen.events.as_ref()).await?,
-            admin: bind(admin, HTTP1, listen.admin.as_ref()).await?,
-        })
-    }
-}
-
-/// Binds the addresses of a listener that speaks `protocol`, by its name in ALPN.
-async fn bind(
-    places: &Arc<Places>,
-    protocol: &'static [u8],
-    addresses: Option<&Addresses>,
-) -> Result<Vec<Bound>, String> {
-    let door = places.name();
-    let mut listeners = Vec::new();
-    for listen in addresses.into_iter().flat_map(|addresses| &addresses.0) {
-        let tls = listen.tls().map(|tls| Tls::load(tls, protocol)).transpose();
-        let tls = tls.map_err(|error| format!("listen.{door}: tls: {error}"))?;
-        let listener = net::bind(listen.address()).await?.with_tls(tls);
-        let bound = listener.address().map_err(|error| error.to_string())?;
-        tracing::info!(door, address = %bound, "listening");
-        listeners.push((listener, Arc::clone(places)));
-    }
-    Ok(listeners)
 }
 
 impl Parts {
@@ -100,42 +50,38 @@ impl Parts {
         )
         .map(Arc::new)
         .map_err(|errors| sentence(&errors.into_vec()))?;
-        let generation = generation(
-            config,
-            &readiness,
-            &verifier,
-            revocations.reader,
-            &mut registry,
-        );
-        let admin = admin::Api {
-            credentials: Arc::new(admin::Credentials::build(&config.admin)?),
-            readiness: readiness.clone(),
-            gate: generation.gate.clone(),
-            status_of: doors::status,
-            writer: revocations.writer.clone(),
-            search: revocations.search,
-            monitor: revocations.monitor,
-            clock: clock.clone(),
-        };
-        let generation = Arc::new(ArcSwap::from_pointee(generation));
-        let doors = Doors::new(generation, &config.doors, readiness.clone(), &mut registry);
-        let record: Arc<dyn events::Record> = Arc::new(Recorder(revocations.writer));
+        let (writer, metrics) = (revocations.writer, gate::Metrics::register(&mut registry));
+        let record: Arc<dyn events::Record> = Arc::new(Recorder(writer.clone()));
         let later = events::Later::open(revocations.keep, Arc::clone(&record), clock.clone());
         let later = Arc::new(later);
-        let receiver = events::Receiver::new(
-            sources(&config.events)?,
-            config.event_listener.clone(),
-            Arc::new(IssuerKeys(Arc::clone(&verifier))),
-            record,
-            Arc::clone(&later),
-            Arc::new(events::Metrics::register(&mut registry)),
+        let shared = Shared {
+            readiness: readiness.clone(),
+            metrics: Arc::new(metrics),
+            events: events::Shared::new(
+                record,
+                Arc::clone(&later),
+                events::Metrics::register(&mut registry),
+                clock.clone(),
+                config.event_listener.max_in_flight,
+            ),
+        };
+        let first = shared.generation(config, Arc::clone(&verifier), revocations.reader)?;
+        let current: Current = Arc::new(ArcSwap::from_pointee(first));
+        let admin = admin::Api {
+            credentials: generation::credentials(&current),
+            gate: generation::gate(&current),
+            readiness: readiness.clone(),
+            status_of: doors::status,
+            writer,
+            search: revocations.search,
+            monitor: revocations.monitor,
             clock,
-        );
+        };
         Ok(Self {
-            readiness,
             listeners,
-            doors,
-            receiver: Arc::new(ArcSwap::from_pointee(receiver)),
+            receiver: generation::receiver(&current),
+            doors: Doors::new(current, &config.doors, readiness.clone(), &mut registry),
+            readiness,
             later,
             verifier,
             follower: revocations.follower,
@@ -193,27 +139,6 @@ fn revocations(
     .map_err(|error| error.to_string())
 }
 
-/// Returns what the doors swap as a whole: the gate and how its decisions are answered.
-fn generation(
-    config: &Config,
-    readiness: &Readiness,
-    verifier: &Arc<Verifier>,
-    revocations: revocation::Reader,
-    registry: &mut Registry,
-) -> Generation {
-    Generation {
-        gate: Gate {
-            readiness: readiness.clone(),
-            policy: config.policy.clone(),
-            sources: token::Sources::new(&config.token),
-            verifier: Arc::clone(verifier),
-            revocations,
-            metrics: Arc::new(gate::Metrics::register(registry)),
-        },
-        answers: Answers::new(&config.answer, token::Sources::new(&config.token)),
-    }
-}
-
 /// Logs when Portcullis is ready, which may be never if it is stopped before.
 async fn announce(readiness: Readiness, shutdown: CancellationToken) {
     let reached = shutdown.run_until_cancelled(readiness.reached()).await;
@@ -227,10 +152,6 @@ async fn announce(readiness: Readiness, shutdown: CancellationToken) {
 async fn ok(part: impl Future<Output = ()>) -> Result<(), String> {
     part.await;
     Ok(())
-}
-
-fn sources(configured: &[events::SourceConfig]) -> Result<Vec<events::Source>, String> {
-    configured.iter().map(events::Source::build).collect()
 }
 
 fn sentence(errors: &[ConfigError]) -> String {

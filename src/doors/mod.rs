@@ -31,7 +31,7 @@ use prometheus_client::registry::Registry;
 
 use crate::core::readiness::Readiness;
 use crate::core::request::Request;
-use crate::gate::{Decision, Gate};
+use crate::gate::Decision;
 
 pub use answer::Answers;
 pub use config::Config;
@@ -49,27 +49,6 @@ pub trait Check: Send + Sync + 'static {
 
     /// Returns how decisions are answered.
     fn answers(&self) -> &Answers;
-}
-
-/// The gate and the answers of one configuration.
-#[derive(Debug)]
-pub struct Generation {
-    pub gate: Gate,
-    pub answers: Answers,
-}
-
-impl Check for Generation {
-    async fn check(&self, request: &Request<'_>) -> Decision {
-        self.gate.check(request).await
-    }
-
-    fn count(&self, decision: &Decision, took: Duration) {
-        self.gate.metrics.decided(decision, took);
-    }
-
-    fn answers(&self) -> &Answers {
-        &self.answers
-    }
 }
 
 /// What both doors share.

@@ -39,7 +39,7 @@ pub use keys::{Keys, Record, SignatureError};
 pub use later::Later;
 pub use metrics::Metrics;
 pub use outcome::{Effect, Outcome, Rejection};
-pub use receiver::Receiver;
+pub use receiver::{Receiver, Shared};
 pub use serve::{Current, serve};
 pub use source::{ListenerConfig, Source, SourceConfig, check};
 pub use trial::try_event;

@@ -23,19 +23,46 @@ use super::source::{ListenerConfig, Source};
 use crate::core::clock::{Clock, UnixMillis};
 use crate::net::Seat;
 
-/// Handles events. It can be replaced as a whole; today it is built once, at the start.
+/// Handles events under one configuration.
 pub struct Receiver {
     sources: HashMap<String, Arc<Source>>,
+    limits: ListenerConfig,
     keys: Arc<dyn Keys>,
+    shared: Arc<Shared>,
+}
+
+/// What the receivers of successive configurations share.
+pub struct Shared {
     record: Arc<dyn Record>,
     later: Arc<Later>,
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
     clock: Clock,
-    limits: ListenerConfig,
     in_flight: Arc<Semaphore>,
     /// How many events are handled at once whose senders have proven nothing yet.
     strangers: Arc<Semaphore>,
     replays: Replays,
+}
+
+impl Shared {
+    /// Handles `max_in_flight` events at once.
+    #[must_use]
+    pub fn new(
+        record: Arc<dyn Record>,
+        later: Arc<Later>,
+        metrics: Metrics,
+        clock: Clock,
+        max_in_flight: usize,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            record,
+            later,
+            metrics,
+            clock,
+            in_flight: Arc::new(Semaphore::new(max_in_flight)),
+            strangers: Arc::new(Semaphore::new(max_in_flight.div_ceil(4))),
+            replays: Replays::new(),
+        })
+    }
 }
 
 impl Receiver {
@@ -44,28 +71,19 @@ impl Receiver {
         sources: Vec<Source>,
         limits: ListenerConfig,
         keys: Arc<dyn Keys>,
-        record: Arc<dyn Record>,
-        later: Arc<Later>,
-        metrics: Arc<Metrics>,
-        clock: Clock,
+        shared: Arc<Shared>,
     ) -> Self {
         for source in &sources {
-            metrics.expect(&source.name);
+            shared.metrics.expect(&source.name);
         }
         let named = sources
             .into_iter()
             .map(|source| (source.name.clone(), Arc::new(source)));
         Self {
             sources: named.collect(),
-            keys,
-            record,
-            later,
-            metrics,
-            clock,
-            in_flight: Arc::new(Semaphore::new(limits.max_in_flight)),
-            strangers: Arc::new(Semaphore::new(limits.max_in_flight.div_ceil(4))),
-            replays: Replays::new(),
             limits,
+            keys,
+            shared,
         }
     }
 
@@ -91,7 +109,7 @@ impl Receiver {
             Route::Answered(response) => Err(response),
             Route::Event(source) => {
                 let counted = Counted {
-                    metrics: Arc::clone(&self.metrics),
+                    shared: Arc::clone(&self.shared),
                     source: Arc::clone(&source),
                     started: Instant::now(),
                     ended: Ended::SenderGone,
@@ -133,14 +151,15 @@ impl Receiver {
             && let Some(source) = source
             && let Some(handshake) = source.format.dialect().handshake(request)
         {
-            self.metrics.ended(name, Ended::Handshake, Duration::ZERO);
+            let metrics = &self.shared.metrics;
+            metrics.ended(name, Ended::Handshake, Duration::ZERO);
             return Route::Answered(answer::handshake(handshake));
         }
         if request.method() != Method::POST {
             return Route::Answered(answer::wrong_method());
         }
         let Some(source) = source else {
-            self.metrics.unknown_source();
+            self.shared.metrics.unknown_source();
             return Route::Answered(answer::not_found());
         };
         Route::Event(Arc::clone(source))
@@ -173,9 +192,9 @@ impl Receiver {
         let mut seat = head.extensions.get::<Arc<Seat>>().cloned();
         let places = if admitted.is_known() {
             settle(seat.take());
-            &self.in_flight
+            &self.shared.in_flight
         } else {
-            &self.strangers
+            &self.shared.strangers
         };
         let place = take_place(places)?;
         // Read in any case: a known sender keeps its connection.
@@ -186,7 +205,7 @@ impl Receiver {
             return Err(Failure::WrongType(media_types));
         }
         let is_known = admitted.is_known();
-        let delivery = Delivery::new(admitted, head.headers, body, self.clock.now());
+        let delivery = Delivery::new(admitted, head.headers, body, self.shared.clock.now());
         let patience = source.record_timeout(&self.limits);
         let work = {
             let (receiver, source) = (Arc::clone(&self), Arc::clone(source));
@@ -197,7 +216,7 @@ impl Receiver {
                     place
                 } else {
                     settle(seat);
-                    take_place(&receiver.in_flight)?
+                    take_place(&receiver.shared.in_flight)?
                 };
                 receiver.finish(&source, delivery, place).await
             })
@@ -234,7 +253,7 @@ impl Receiver {
             _ => delivery.body(),
         };
         let seen = id.map(|id| Seen::of(&source.name, id, content));
-        let before = seen.and_then(|seen| self.replays.before(seen));
+        let before = seen.and_then(|seen| self.shared.replays.before(seen));
         let received_at = delivery.received_at();
         drop(delivery);
         let (ended, revocations) = match before {
@@ -248,9 +267,10 @@ impl Receiver {
             _ => self.effect(source, outcome.effect, received_at).await?,
         };
         if let Some(seen) = seen.filter(|_| ended == Ended::Accepted) {
-            self.replays.remember(seen);
+            self.shared.replays.remember(seen);
         }
-        self.metrics.understood(&source.name, event, revocations);
+        let metrics = &self.shared.metrics;
+        metrics.understood(&source.name, event, revocations);
         let (source, id) = (&*source.name, id.unwrap_or_default());
         match (ended, outcome.notice) {
             (Ended::Accepted, None) => {
@@ -275,13 +295,13 @@ impl Receiver {
             Effect::Record(drafts) => {
                 // Being enforced here is worth waiting for, but not an answer that comes too late.
                 let within = source.record_timeout(&self.limits) * 3 / 4;
-                let recorded = self.record.record(drafts, within).await;
+                let recorded = self.shared.record.record(drafts, within).await;
                 let recorded = recorded.map_err(|error| Failure::Unavailable(error.to_string()))?;
                 Ok((Ended::Accepted, recorded))
             }
             Effect::RecordLater(drafts, delay) => {
                 let revocations = drafts.len();
-                let added = self.later.add(drafts, received_at.plus(delay)).await;
+                let added = self.shared.later.add(drafts, received_at.plus(delay)).await;
                 added.map_err(|error| Failure::Unavailable(error.to_string()))?;
                 Ok((Ended::Accepted, revocations))
             }
@@ -315,7 +335,7 @@ fn settle(seat: Option<Arc<Seat>>) {
 
 /// Counts a request when it is over, however it ends.
 struct Counted {
-    metrics: Arc<Metrics>,
+    shared: Arc<Shared>,
     source: Arc<Source>,
     started: Instant,
     ended: Ended,
@@ -324,7 +344,9 @@ struct Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        self.metrics.ended(&self.source.name, self.ended, took);
+        self.shared
+            .metrics
+            .ended(&self.source.name, self.ended, took);
     }
 }
 

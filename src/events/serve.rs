@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::access::DynAccess;
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
@@ -15,8 +15,8 @@ use tower::Service;
 use super::receiver::Receiver;
 use crate::net::{self, Listener, Patience, Places};
 
-/// The receiver in use. Store another one to change everything from the next request on.
-pub type Current = Arc<ArcSwap<Receiver>>;
+/// The receiver in use, loaded once for each request.
+pub type Current = Arc<dyn DynAccess<Arc<Receiver>> + Send + Sync>;
 
 /// A sender that keeps one connection open for longer has to open another.
 const CONNECTION_LIFE: Duration = Duration::from_mins(10);
@@ -31,7 +31,7 @@ pub(super) fn service(
 ) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
 {
     tower::service_fn(move |request| {
-        let answer = current.load_full().receive(request);
+        let answer = Arc::clone(&current.load()).receive(request);
         async { Ok(answer.await) }
     })
 }

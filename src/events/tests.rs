@@ -114,7 +114,7 @@ impl Keys for FakeKeys {
 }
 
 struct Door {
-    current: Current,
+    current: Arc<ArcSwap<Receiver>>,
     later: Arc<Later>,
     keep: Arc<crate::core::kv::InMemory>,
     clock: Clock,
@@ -161,20 +161,20 @@ fn door_with(
     clock: Clock,
 ) -> Door {
     let mut registry = Registry::default();
-    let metrics = Arc::new(Metrics::register(&mut registry));
+    let metrics = Metrics::register(&mut registry);
     let (record, keys) = (Arc::new(record), Arc::new(keys));
     let keep = Arc::new(crate::core::kv::InMemory::default());
     let later = Later::open(keep.clone(), record.clone(), clock.clone());
     let later = Arc::new(later);
-    let receiver = Receiver::new(
-        vec![Source::build(source).unwrap()],
-        limits,
-        keys.clone(),
+    let shared = Shared::new(
         record.clone(),
         Arc::clone(&later),
         metrics,
         clock.clone(),
+        limits.max_in_flight,
     );
+    let sources = vec![Source::build(source).unwrap()];
+    let receiver = Receiver::new(sources, limits, keys.clone(), shared);
     Door {
         current: Arc::new(ArcSwap::from_pointee(receiver)),
         later,

@@ -1,0 +1,102 @@
+//! What follows from one configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use arc_swap::access::Map;
+
+use super::keys::IssuerKeys;
+use crate::config::Config;
+use crate::core::readiness::Readiness;
+use crate::core::request::Request;
+use crate::doors::{Answers, Check};
+use crate::gate::{self, Decision, Gate};
+use crate::verify::Verifier;
+use crate::{admin, core::token, events, revocation};
+
+/// Everything that follows from one configuration, swapped as a whole. A check, an event and a request
+/// to the admin API each load it once, so that none of them mixes two configurations.
+pub(super) struct Generation {
+    gate: Arc<Gate>,
+    answers: Answers,
+    receiver: Arc<events::Receiver>,
+    credentials: Arc<admin::Credentials>,
+}
+
+impl Check for Generation {
+    async fn check(&self, request: &Request<'_>) -> Decision {
+        self.gate.check(request).await
+    }
+
+    fn count(&self, decision: &Decision, took: Duration) {
+        self.gate.metrics.decided(decision, took);
+    }
+
+    fn answers(&self) -> &Answers {
+        &self.answers
+    }
+}
+
+/// What the generations share.
+pub(super) struct Shared {
+    pub(super) readiness: Readiness,
+    pub(super) metrics: Arc<gate::Metrics>,
+    pub(super) events: Arc<events::Shared>,
+}
+
+impl Shared {
+    /// Builds the generation of a checked configuration. Reads the files of its secrets.
+    ///
+    /// # Errors
+    /// A sentence that names the secret and its file.
+    pub(super) fn generation(
+        &self,
+        config: &Config,
+        verifier: Arc<Verifier>,
+        revocations: revocation::Reader,
+    ) -> Result<Generation, String> {
+        let sources = config.events.iter().map(events::Source::build);
+        let tokens = token::Sources::new(&config.token);
+        Ok(Generation {
+            receiver: Arc::new(events::Receiver::new(
+                sources.collect::<Result<_, _>>()?,
+                config.event_listener.clone(),
+                Arc::new(IssuerKeys(Arc::clone(&verifier))),
+                Arc::clone(&self.events),
+            )),
+            credentials: Arc::new(admin::Credentials::build(&config.admin)?),
+            answers: Answers::new(&config.answer, tokens.clone()),
+            gate: Arc::new(Gate {
+                readiness: self.readiness.clone(),
+                policy: config.policy.clone(),
+                sources: tokens,
+                verifier,
+                revocations,
+                metrics: Arc::clone(&self.metrics),
+            }),
+        })
+    }
+}
+
+/// The generation in use.
+pub(super) type Current = Arc<ArcSwap<Generation>>;
+
+/// Returns the part of the generation in use that the event listener needs.
+pub(super) fn receiver(current: &Current) -> events::Current {
+    Arc::new(Map::new(Arc::clone(current), |now: &Generation| {
+        &now.receiver
+    }))
+}
+
+/// Returns the part of the generation in use that decides.
+pub(super) fn gate(current: &Current) -> admin::Current<Gate> {
+    Arc::new(Map::new(Arc::clone(current), |now: &Generation| &now.gate))
+}
+
+/// Returns the part of the generation in use that admits the users of the admin API.
+pub(super) fn credentials(current: &Current) -> admin::Current<admin::Credentials> {
+    Arc::new(Map::new(Arc::clone(current), |now: &Generation| {
+        &now.credentials
+    }))
+}
