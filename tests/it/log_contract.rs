@@ -280,7 +280,9 @@ async fn what_was_acknowledged_outlives_a_restart(place: impl Place) {
     }
 }
 
-async fn closing_ends_the_feed_after_what_was_appended(place: impl Place) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_the_embedded_log_ends_the_feed_after_what_was_appended() {
+    let place = EmbeddedPlace::new();
     let store = place.open(&Clock::manual(NOW));
     let mut feed = store.log.follow(None);
     up_to_sync(&mut feed).await;
@@ -379,7 +381,6 @@ macro_rules! contract {
             a_cursor_past_the_head_resets
             a_backlog_is_delivered_whole
             what_was_acknowledged_outlives_a_restart
-            closing_ends_the_feed_after_what_was_appended
             a_shutdown_in_the_middle_keeps_what_it_acknowledged
             what_is_over_leaves_the_log_and_the_rest_stays
             the_kept_things_outlive_a_restart

@@ -102,7 +102,7 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>>;
 
     /// Delivers everything after `from`, or from the start, and then new records as they come. The stream
-    /// ends only when the log is closed or has failed for good.
+    /// ends only when the log has failed for good, or is embedded and closed.
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed>;
 
     /// Waits until this replica could restore everything up to `at` from its own disk. Returns at once for a

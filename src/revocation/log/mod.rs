@@ -86,10 +86,8 @@ pub struct Store {
 pub enum OpenError {
     #[error(transparent)]
     Embedded(#[from] embedded::OpenError),
-    #[error("the NATS store cannot be used: {0}")]
-    Nats(#[from] nats::OpenError),
-    #[error(transparent)]
-    Redis(#[from] redis::OpenError),
+    #[error("revocations.store: {0}")]
+    Engine(#[from] engine::OpenError),
 }
 
 /// Opens the configured store. An engine's log is mirrored in the directory `local`. Blocks on

@@ -7,10 +7,12 @@ use crate::core::clock::Moment;
 use crate::revocation::log::{AppendError, Cursor};
 use crate::revocation::record::Revocation;
 
-use super::fault::Fault;
+use super::fault::{Fault, OpenError};
+use super::status::Status;
 
 /// Speaks to the servers of an engine.
-pub trait Driver: Send + Sync + 'static {
+pub trait Driver: Sized + Send + Sync + 'static {
+    type Config;
     /// The log as it was found, before it is read.
     type Found: Send;
     type Session: Session;
@@ -18,6 +20,12 @@ pub trait Driver: Send + Sync + 'static {
     /// How often in a row the log's end must be seen before our position, before it is believed
     /// that the log was put back to an older state.
     const BEFORE_BELIEF: u32;
+
+    /// Prepares to speak to the servers; none is asked yet. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the configuration names a file or an address that cannot be used.
+    fn new(config: &Self::Config, status: Arc<Status>) -> Result<Self, OpenError>;
 
     /// See [`crate::revocation::log::Log::append`].
     fn append(

@@ -2,6 +2,11 @@
 
 use crate::revocation::log::AppendError;
 
+/// A file or an address in the configuration cannot be used. Servers that are down are no such error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct OpenError(pub String);
+
 /// Why an exchange with a server failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {

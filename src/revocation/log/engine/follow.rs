@@ -4,26 +4,21 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::DropGuard;
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::net::Backoff;
 use crate::revocation::log::{Cursor, Feed};
 
 use super::driver::{Driver, News, Progress, Session};
 use super::fault::Fault;
-use super::status::Status;
 
 /// Between two attempts. What is acknowledged once the servers have recovered should not wait long
 /// for its followers.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A closed log passes on what it was acknowledged, if that can be read in this time.
-const LAST_CALL: Duration = Duration::from_secs(2);
-
 pub(super) struct Follower<D: Driver> {
     driver: Arc<D>,
-    status: Arc<Status>,
     at: Option<Progress>,
     session: Option<D::Session>,
     ready: VecDeque<Feed>,
@@ -32,58 +27,32 @@ pub(super) struct Follower<D: Driver> {
     backoff: Option<Backoff>,
     /// How often in a row the log ended before our position.
     put_back: u32,
-    /// When the feed ends in any case. Set once the log is closed.
-    last_call: Option<Instant>,
-    /// Ends the upkeep with the feed.
-    _upkeep: DropGuard,
+    /// Ends with the feed.
+    _upkeep: AbortOnDropHandle<()>,
 }
 
 impl<D: Driver> Follower<D> {
-    pub(super) fn new(
-        driver: Arc<D>,
-        status: Arc<Status>,
-        from: Option<Cursor>,
-        upkeep: DropGuard,
-    ) -> Self {
+    pub(super) fn new(driver: Arc<D>, from: Option<Cursor>, upkeep: AbortOnDropHandle<()>) -> Self {
         Self {
             driver,
-            status,
             at: from.map(Progress::at),
             session: None,
             ready: VecDeque::new(),
             reported: None,
             backoff: None,
             put_back: 0,
-            last_call: None,
             _upkeep: upkeep,
         }
     }
 
-    /// Returns what comes next; `None` once the log was closed and what it took was passed on.
-    pub(super) async fn next(&mut self) -> Option<Feed> {
-        let closed = self.status.closed.clone();
+    /// Returns what comes next. A call that is cut short loses nothing: the next one begins at the same
+    /// position.
+    pub(super) async fn next(&mut self) -> Feed {
         loop {
             if let Some(feed) = self.ready.pop_front() {
-                return Some(feed);
+                return feed;
             }
-            let reached = self.at.map(|at| at.reached);
-            if self.last_call.is_some() && self.status.has_all_of_ours(reached) {
-                return None;
-            }
-            let last_call = self.last_call;
-            // A step that is cut short loses nothing: the next one begins at the same position.
-            let step = tokio::select! {
-                biased;
-                () = closed.cancelled(), if last_call.is_none() => {
-                    self.last_call = Some(Instant::now() + LAST_CALL);
-                    continue;
-                }
-                () = sleep_until(last_call.unwrap_or_else(Instant::now)), if last_call.is_some() => {
-                    return None;
-                }
-                step = self.step() => step,
-            };
-            if let Err(fault) = step {
+            if let Err(fault) = self.step().await {
                 self.backoff.get_or_insert_default();
                 self.report(fault);
             }

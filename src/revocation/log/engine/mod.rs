@@ -18,10 +18,12 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
-use tokio_util::sync::DropGuard;
+use tokio_util::task::AbortOnDropHandle;
 
+use crate::core::clock::Clock;
 use crate::core::horizon::Horizon;
 use crate::revocation::record::Revocation;
+use crate::revocation::retention::Retention;
 
 use super::{AppendError, Cursor, Feed, Log};
 
@@ -29,27 +31,34 @@ use follow::Follower;
 
 pub(super) use append::insist;
 pub(super) use driver::{Driver, News, Progress, Session};
-pub(super) use fault::Fault;
+pub(super) use fault::{Fault, OpenError};
 pub(super) use status::Status;
 
-/// The log on an engine. Dropping it ends its feeds.
+/// The log on an engine.
 pub struct Engine<D: Driver> {
     driver: Arc<D>,
     status: Arc<Status>,
-    _closed_when_dropped: DropGuard,
 }
 
 impl<D: Driver> Engine<D> {
-    pub(super) fn new(driver: D, status: Arc<Status>) -> Self {
-        Self {
-            driver: Arc::new(driver),
-            _closed_when_dropped: status.closed.clone().drop_guard(),
-            status,
-        }
+    /// Prepares the log and returns at once. Servers that are down, or must not be used as they are
+    /// configured, show in [`Log::append`] and [`Log::follow`], which keep trying. Raises `horizon` as
+    /// far as the log has forgotten. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the configuration names a file or an address that cannot be used.
+    pub fn connect(
+        config: &D::Config,
+        clock: &Clock,
+        retention: &Retention,
+        horizon: &Horizon,
+    ) -> Result<Self, OpenError> {
+        let status = Status::new(clock, retention, horizon);
+        let driver = Arc::new(D::new(config, Arc::clone(&status))?);
+        Ok(Self { driver, status })
     }
 
-    /// Returns the horizon. Every follower raises it before it is in sync, as
-    /// far as the log has forgotten.
+    /// Returns how far the log has forgotten: the horizon that it was given.
     #[must_use]
     pub fn horizon(&self) -> Horizon {
         self.status.horizon.clone()
@@ -58,28 +67,19 @@ impl<D: Driver> Engine<D> {
 
 impl<D: Driver> Log for Engine<D> {
     fn append(&self, batch: Vec<Arc<Revocation>>) -> BoxFuture<'_, Result<Cursor, AppendError>> {
-        async move {
-            let at = self.driver.append(batch).await?;
-            self.status.note_append(at);
-            Ok(at)
-        }
-        .boxed()
+        self.driver.append(batch).boxed()
     }
 
     fn follow(&self, from: Option<Cursor>) -> BoxStream<'static, Feed> {
         let (driver, status) = (Arc::clone(&self.driver), Arc::clone(&self.status));
-        let ended = status.closed.child_token();
-        let guard = ended.clone().drop_guard();
-        let follower = Follower::new(Arc::clone(&driver), Arc::clone(&status), from, guard);
         // On its own: appends wait for what it holds, and must not wait for whoever reads the feed.
-        tokio::spawn(async move {
-            let upkeep =
-                async { tokio::join!(append::keep_probing(&*driver, &status), driver.upkeep()) };
-            ended.run_until_cancelled(upkeep).await;
+        let upkeep = tokio::spawn(async move {
+            tokio::join!(append::keep_probing(&*driver, &status), driver.upkeep());
         });
+        let upkeep = AbortOnDropHandle::new(upkeep);
+        let follower = Follower::new(Arc::clone(&self.driver), from, upkeep);
         let feed = stream::unfold(follower, |mut follower| async {
-            let feed = follower.next().await?;
-            Some((feed, follower))
+            Some((follower.next().await, follower))
         });
         feed.boxed()
     }

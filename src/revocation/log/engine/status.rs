@@ -1,15 +1,13 @@
 //! What is known about an engine while its log is used.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio_util::sync::CancellationToken;
 
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::horizon::Horizon;
-use crate::revocation::log::Cursor;
 use crate::revocation::retention::Retention;
 
 /// An answer may be this old. Clocks that differ by less count as equal.
@@ -17,19 +15,15 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What appends, followers and readers of metrics share.
 #[derive(Debug)]
-pub(in crate::revocation::log) struct Status {
+pub struct Status {
     pub(in crate::revocation::log) clock: Clock,
     pub(in crate::revocation::log) retention: Retention,
     pub(in crate::revocation::log) horizon: Horizon,
-    /// Cancelled when the log is dropped.
-    pub(super) closed: CancellationToken,
     pub(super) unwritable: ArcSwapOption<String>,
     /// See [`crate::revocation::log::Log::clock_apart`]; 0 while the clocks agree.
     apart: AtomicI64,
     /// See [`crate::revocation::log::Log::behind`]; [`UNKNOWN`] before that can be told.
     behind: AtomicU64,
-    /// The furthest position that an append of this process was acknowledged at.
-    appended: Mutex<Option<Cursor>>,
 }
 
 const UNKNOWN: u64 = u64::MAX;
@@ -44,11 +38,9 @@ impl Status {
             clock: clock.clone(),
             retention: retention.clone(),
             horizon: horizon.clone(),
-            closed: CancellationToken::new(),
             unwritable: ArcSwapOption::empty(),
             apart: AtomicI64::new(0),
             behind: AtomicU64::new(UNKNOWN),
-            appended: Mutex::default(),
         })
     }
 
@@ -76,18 +68,5 @@ impl Status {
     pub(super) fn behind(&self) -> Option<u64> {
         let entries = self.behind.load(Ordering::Relaxed);
         (entries != UNKNOWN).then_some(entries)
-    }
-
-    pub(super) fn note_append(&self, at: Cursor) {
-        let mut appended = self.appended.lock().unwrap_or_else(PoisonError::into_inner);
-        if appended.is_none_or(|before| before.epoch != at.epoch || at.has_passed(before)) {
-            *appended = Some(at);
-        }
-    }
-
-    /// Returns whether a follower that came this far has all that this process appended.
-    pub(super) fn has_all_of_ours(&self, reached: Option<Cursor>) -> bool {
-        let appended = *self.appended.lock().unwrap_or_else(PoisonError::into_inner);
-        appended.is_none_or(|ours| reached.is_some_and(|reached| reached.has_passed(ours)))
     }
 }

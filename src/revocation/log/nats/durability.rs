@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::config::{Auth, Config};
@@ -14,28 +14,6 @@ const QUESTION: &str = "$SYS.REQ.SERVER.PING.JSZ";
 
 /// Every server answers on its own. After this much silence all of them have answered.
 const SILENCE: Duration = Duration::from_millis(500);
-
-#[derive(Deserialize)]
-struct Answer {
-    server: Server,
-    data: Option<Data>,
-}
-
-#[derive(Deserialize)]
-struct Server {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    config: Option<Settings>,
-}
-
-#[derive(Deserialize)]
-struct Settings {
-    #[serde(default)]
-    sync_always: bool,
-}
 
 /// Returns the names of the servers that acknowledge before they write to disk.
 pub(super) async fn late_writers(config: &Config, auth: &Auth) -> Result<Vec<String>, String> {
@@ -58,13 +36,15 @@ pub(super) async fn late_writers(config: &Config, auth: &Auth) -> Result<Vec<Str
     let mut late = Vec::new();
     let mut heard = 0_usize;
     while let Ok(Some(message)) = timeout(SILENCE, answers.next()).await {
-        let Ok(answer) = serde_json::from_slice::<Answer>(&message.payload) else {
+        let Ok(answer) = serde_json::from_slice::<Value>(&message.payload) else {
             continue;
         };
         heard += 1;
-        let settings = answer.data.and_then(|data| data.config);
-        if settings.is_some_and(|settings| !settings.sync_always) {
-            late.push(answer.server.name);
+        let settings = answer.pointer("/data/config").and_then(Value::as_object);
+        if settings.is_some_and(|settings| settings.get("sync_always") != Some(&Value::Bool(true)))
+        {
+            let name = answer.pointer("/server/name").and_then(Value::as_str);
+            late.push(name.unwrap_or("a server without a name").to_owned());
         }
     }
     if heard == 0 {

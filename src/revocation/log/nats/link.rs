@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::core::secret::{Secret, Sources};
-use crate::revocation::log::engine::login;
+use crate::revocation::log::engine::{OpenError, login};
 
 use super::config::{Auth, Config, Tls};
 
@@ -30,12 +30,6 @@ pub(super) struct Link {
     /// The last error since the connection was last up.
     pub(super) trouble: Option<String>,
 }
-
-/// A file or an address in the configuration cannot be used. Servers that are down are no such
-/// error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct OpenError(String);
 
 /// Begins to connect. Connecting and reconnecting go on in the background.
 pub(super) fn connect(config: &Config) -> Result<(Client, watch::Receiver<Link>), OpenError> {
@@ -86,7 +80,7 @@ fn note(link: &mut Link, event: &Event) {
 pub(super) fn addresses(config: &Config) -> Result<Vec<ServerAddr>, OpenError> {
     let parse = |server: &String| server.parse::<ServerAddr>();
     let addresses: Result<_, _> = config.servers.iter().map(parse).collect();
-    addresses.map_err(|error| OpenError(format!("revocations.store.nats.servers: {error}")))
+    addresses.map_err(|error| OpenError(format!("servers: {error}")))
 }
 
 pub(super) fn options(config: &Config, auth: &Auth) -> Result<ConnectOptions, OpenError> {

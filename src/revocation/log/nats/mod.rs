@@ -17,33 +17,92 @@ mod stream;
 
 use std::sync::Arc;
 
-use crate::core::clock::Clock;
-use crate::core::horizon::Horizon;
-use crate::revocation::retention::Retention;
+use async_nats::jetstream::stream::Info;
 
-use super::engine::{Engine, Status};
+use crate::core::clock::Moment;
+use crate::revocation::record::Revocation;
+
+use super::engine::{self, Engine, Fault, OpenError, Progress, Status};
+use super::{AppendError, Cursor};
+
+use position::Position;
+use session::Session;
+use stream::epoch;
 
 pub use config::{Auth, Config, Tls};
 pub use driver::Driver;
-pub use link::OpenError;
 
 /// The log in a JetStream stream.
 pub type Nats = Engine<Driver>;
 
-impl Nats {
-    /// Begins to connect and returns at once; the servers may be down. Until they are reached,
-    /// appends fail as unavailable and followers see [`super::Feed::Lost`]. Raises `horizon` as far
-    /// as messages have left the stream. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// When a file that the configuration names cannot be used.
-    pub fn connect(
-        config: &Config,
-        clock: &Clock,
-        retention: &Retention,
-        horizon: &Horizon,
-    ) -> Result<Self, OpenError> {
-        let status = Status::new(clock, retention, horizon);
-        Ok(Self::new(Driver::new(config, Arc::clone(&status))?, status))
+impl engine::Driver for Driver {
+    type Config = Config;
+    /// The stream, and when it was asked for.
+    type Found = (Info, Moment);
+    type Session = Session;
+
+    /// A new leader may lag for a moment.
+    const BEFORE_BELIEF: u32 = 3;
+
+    fn new(config: &Config, status: Arc<Status>) -> Result<Self, OpenError> {
+        Self::new(config, status)
+    }
+
+    async fn append(self: &Arc<Self>, batch: Vec<Arc<Revocation>>) -> Result<Cursor, AppendError> {
+        group::append(self, batch).await
+    }
+
+    async fn probe(&self) -> Result<(), Fault> {
+        self.probe_publishing().await
+    }
+
+    async fn changed(&self) {
+        let mut link = self.link.clone();
+        link.mark_unchanged();
+        let _ = link.changed().await;
+    }
+
+    async fn back(&self) {
+        let mut link = self.link.clone();
+        if link::broken(&self.client, &link).is_none() {
+            return std::future::pending().await;
+        }
+        while link::broken(&self.client, &link).is_some() {
+            if link.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    async fn find(&self) -> Result<(Cursor, Self::Found), Fault> {
+        let asked = self.status.clock.moment();
+        let info = self.stream().await?;
+        let end = Cursor {
+            epoch: epoch(&info),
+            position: Position::unseen(info.state.last_sequence).to_cursor(),
+        };
+        Ok((end, (info, asked)))
+    }
+
+    /// Another message at our position means that the stream was put back. None may mean that too,
+    /// with messages before it that we never saw: all that is left is read again then. That is
+    /// little, because what came before is over as well.
+    async fn confirms(&self, at: Cursor) -> Result<bool, Fault> {
+        let at = Position::of_cursor(at.position);
+        if at.sequence == 0 {
+            return Ok(true);
+        }
+        let found = self
+            .message(|message| message.sequence(at.sequence))
+            .await?;
+        Ok(found.is_some_and(|message| at.confirms(&message.payload)))
+    }
+
+    async fn open(
+        self: &Arc<Self>,
+        (info, asked): Self::Found,
+        at: Progress,
+    ) -> Result<Session, Fault> {
+        Session::open(self, at, &info, asked).await
     }
 }

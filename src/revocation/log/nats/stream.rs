@@ -20,7 +20,7 @@ use crate::core::clock::UnixMillis;
 use crate::revocation::log::engine::Fault;
 
 use super::config::Config;
-use super::driver::Driver;
+use super::driver::{Checked, Driver};
 use super::settings::{wanted, weaknesses};
 use super::{durability, link};
 
@@ -41,14 +41,6 @@ const ASK_AGAIN: Duration = Duration::from_millis(400);
 const PROBE_AGAIN: Duration = Duration::from_mins(1);
 
 type Ask = RawMessageBuilder<WithHeaders>;
-
-/// Remembers earlier checks, so that nothing is logged twice.
-#[derive(Debug, Default)]
-pub(super) struct Checked {
-    said: Vec<String>,
-    hinted: bool,
-    probed: Option<Instant>,
-}
 
 #[derive(Deserialize)]
 struct Answer {

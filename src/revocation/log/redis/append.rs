@@ -10,27 +10,12 @@ use crate::revocation::log::engine::{Fault, batch, insist};
 use crate::revocation::log::{AppendError, Cursor};
 use crate::revocation::record::Revocation;
 
-use super::confirm::Witness;
-use super::connection::{Connection, Purpose};
-use super::driver::Driver;
-use super::script::Head;
+use super::connection::Purpose;
+use super::driver::{Driver, Link};
+use super::script::{APPEND, Head};
 
 /// Every event of a burst reports the same failure, but not each one dials for itself.
 const REST: Duration = Duration::from_millis(250);
-
-/// The connection for appends.
-#[derive(Debug, Default)]
-pub(super) struct Writer {
-    link: Option<Arc<Link>>,
-    /// The last attempt to connect failed like this; nobody tries again before then.
-    resting: Option<(Instant, Fault)>,
-}
-
-#[derive(Debug)]
-struct Link {
-    connection: Connection,
-    witness: Witness,
-}
 
 impl Driver {
     /// See [`crate::revocation::log::Log::append`].
@@ -38,9 +23,10 @@ impl Driver {
         let deadline = Instant::now() + self.config.append_timeout.0;
         let forget_after = |record| self.status.retention.forget_after(record);
         let forget_after = batch.iter().map(|record| forget_after(record)).max();
-        let append = self
-            .scripts
-            .append(forget_after.unwrap_or_default(), &batch::encode(batch));
+        let mut append = APPEND.key(&self.config.key);
+        append.arg(self.config.candidate());
+        append.arg(forget_after.unwrap_or_default().0);
+        append.arg(batch::encode(batch));
         insist(deadline, || self.attempt(&append, deadline)).await
     }
 

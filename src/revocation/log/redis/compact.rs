@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
+use redis::cmd;
+
 use crate::core::units::Span;
 use crate::revocation::log::engine::Fault;
 
 use super::connection::Purpose;
 use super::driver::Driver;
+use super::script::COMPACT;
 
 /// Entries that one call of the script looks at: about a millisecond in the server.
 const LOOK_AT: usize = 500;
@@ -40,16 +43,22 @@ impl Driver {
         let (connection, _) = self.connect(Purpose::Read, silence).await?;
         let ours = format!("{:032x}", rand::random::<u128>());
         let every = millis(self.config.compact_every);
-        let taken: Option<String> = connection.run(&self.scripts.lock(&ours, every)).await?;
+        let compacting = self.config.beside("compacting");
+        let mut lock = cmd("SET");
+        lock.arg(&compacting).arg(&ours).arg("NX");
+        lock.arg("PX").arg(every);
+        let taken: Option<String> = connection.run(&lock).await?;
         if taken.is_none() {
             return Ok(());
         }
-        let lock = (ours.as_str(), every.max(LEAST_LOCK_MS));
-        let grace = millis(self.config.compact_grace);
+        let horizon = self.config.beside("horizon");
         let (mut from, mut deleted) = ("-".to_owned(), 0_usize);
         loop {
-            let times = (self.status.clock.steady_now().0, grace);
-            let step = self.scripts.compact(&from, LOOK_AT, times, lock);
+            let mut step = COMPACT.key(&self.config.key);
+            step.key(&horizon).key(&compacting).arg(&from).arg(LOOK_AT);
+            step.arg(self.status.clock.steady_now().0);
+            step.arg(millis(self.config.compact_grace));
+            step.arg(&ours).arg(every.max(LEAST_LOCK_MS));
             let step: Option<(usize, usize, String)> = connection.call(&step).await?;
             let Some((seen, dropped, last)) = step else {
                 tracing::debug!("another replica compacts the log");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
 use crate::core::config_error::ConfigErrors;
 use crate::core::secret::Sources;
@@ -20,10 +20,6 @@ pub struct Config {
     pub server: Option<Server>,
     /// A primary that sentinels watch over.
     pub sentinel: Option<Sentinel>,
-    /// Removed. A configuration that has it gets a message of its own.
-    #[serde(skip_serializing, deserialize_with = "refuse_cluster")]
-    #[schemars(skip)]
-    pub cluster: (),
     /// The database number.
     pub database: u16,
     /// The ACL user. Left out: `default`.
@@ -91,19 +87,11 @@ pub struct Tls {
     pub key: Option<PathBuf>,
 }
 
-fn refuse_cluster<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
-    Err(de::Error::custom(
-        "Redis Cluster is not supported any more: a stream lives on one node, so a cluster adds \
-         nothing; use `server` or `sentinel`",
-    ))
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
             server: None,
             sentinel: None,
-            cluster: (),
             database: 0,
             username: None,
             password: None,
@@ -184,6 +172,15 @@ impl Config {
                 "must be printable ASCII, with braces only around one hash tag, as in \
                  {portcullis}:revocations",
             );
+        }
+    }
+
+    /// Returns the name of the epoch that begins if there is no log yet; empty if none may begin.
+    pub(super) fn candidate(&self) -> String {
+        if self.create {
+            format!("{:032x}", rand::random::<u128>())
+        } else {
+            String::new()
         }
     }
 
@@ -288,17 +285,6 @@ mod tests {
         }
         assert!(serde_saphyr::from_str::<Config>("{ server: a, passwort: x }").is_err());
         assert!(serde_saphyr::from_str::<Config>("server: redis://a").is_err());
-    }
-
-    #[test]
-    fn a_configuration_of_a_cluster_is_told_what_to_do() {
-        let yaml = "cluster: { servers: [a, b] }";
-        let refused = serde_saphyr::from_str::<Config>(yaml).unwrap_err();
-        let refused = refused.to_string();
-        assert!(
-            refused.contains("Redis Cluster is not supported any more"),
-            "{refused}"
-        );
     }
 
     #[test]

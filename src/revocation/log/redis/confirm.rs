@@ -8,23 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::core::clock::Moment;
 use crate::revocation::log::engine::Fault;
 
 use super::address::Server;
 use super::config::Sentinel;
-use super::dial::{Dialer, Line};
-use super::sentinels::{Tally, ask};
+use super::dial::Dialer;
+use super::sentinels::{Line, Tally, ask_all, lines};
 
 /// Between two questions.
 const PACE: Duration = Duration::from_secs(1);
-
-/// How long a sentinel may take, to connect and to answer.
-const ANSWER: Duration = Duration::from_secs(1);
 
 /// What the sentinels last said about the server of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +140,7 @@ struct Inquiry {
 
 impl Inquiry {
     async fn repeat(&self, said: &watch::Sender<Verdict>) {
-        let mut lines = self.at.servers.iter().map(Kept::of).collect::<Vec<_>>();
+        let mut lines = lines(&self.at);
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -160,16 +156,9 @@ impl Inquiry {
     /// Asks all sentinels, and publishes the verdict as soon as there is a majority. The others may
     /// finish, so that their connections are ready for the next round, unless another round is
     /// requested. Returns whether it is.
-    async fn ask_all(&self, lines: &mut [Kept<'_>], said: &watch::Sender<Verdict>) -> bool {
+    async fn ask_all(&self, lines: &mut [Line<'_>], said: &watch::Sender<Verdict>) -> bool {
         let asked = (self.dialer.clock.moment(), Instant::now());
-        let asking = lines
-            .iter_mut()
-            .enumerate()
-            .map(|(number, kept)| async move {
-                let answer = kept.ask_in_time(&self.dialer, &self.at.primary).await;
-                (number, answer)
-            });
-        let mut asking = asking.collect::<FuturesUnordered<_>>();
+        let mut asking = ask_all(lines, &self.dialer, &self.at.primary);
         let mut tally = Tally::of(&self.at.servers);
         let mut is_decided = false;
         loop {
@@ -211,45 +200,10 @@ fn doubt(last: &mut Verdict, tally: &Tally<'_>) -> bool {
     is_news
 }
 
-/// A sentinel, and the connection to it if there is one.
-struct Kept<'a> {
-    sentinel: &'a Server,
-    line: Option<Line>,
-}
-
-impl<'a> Kept<'a> {
-    const fn of(sentinel: &'a Server) -> Self {
-        Self {
-            sentinel,
-            line: None,
-        }
-    }
-
-    async fn ask_in_time(&mut self, dialer: &Dialer, primary: &str) -> Result<Server, Fault> {
-        let sentinel = self.sentinel;
-        let answer = timeout(ANSWER, self.ask(dialer, primary)).await;
-        answer.unwrap_or_else(|_elapsed| Err(Fault::Down(format!("{sentinel}: no answer in time"))))
-    }
-
-    /// Keeps the connection only after a good answer.
-    async fn ask(&mut self, dialer: &Dialer, primary: &str) -> Result<Server, Fault> {
-        if let Some(mut line) = self.line.take()
-            && let Ok(server) = ask(&mut line, primary).await
-        {
-            self.line = Some(line);
-            return Ok(server);
-        }
-        // The sentinel may have been started again since it was last asked.
-        let mut line = dialer.sentinel(self.sentinel).await?;
-        let server = ask(&mut line, primary).await?;
-        self.line = Some(line);
-        Ok(server)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::core::clock::{Clock, UnixMillis};

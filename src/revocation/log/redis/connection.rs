@@ -1,4 +1,4 @@
-//! A connection that was checked: the server is a primary, and as durable as was asked for.
+//! A connection, and the check that its server is a primary and as durable as was asked for.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,8 +11,7 @@ use redis::{
 use crate::revocation::log::engine::Fault;
 
 use super::config::Config;
-use super::dial::Line;
-use super::fault::{before_use, in_use, is_forbidden};
+use super::fault::{in_use, is_forbidden};
 
 /// Cheap to clone; clones share the connection.
 #[derive(Clone, Debug)]
@@ -43,6 +42,15 @@ pub(super) enum Purpose {
 }
 
 impl Connection {
+    /// Wraps a connection that was not checked yet.
+    pub(super) const fn new(redis: MultiplexedConnection, server: String) -> Self {
+        Self {
+            redis,
+            server,
+            confirm: Confirm::Nobody,
+        }
+    }
+
     /// Runs a command.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
         let answer = command.query_async(&mut self.redis.clone()).await;
@@ -88,15 +96,9 @@ impl Connection {
             self.server
         )))
     }
-}
 
-impl Line {
     /// Refuses replicas and, to write, servers that may lose what they acknowledge.
-    pub(super) async fn check(
-        mut self,
-        config: &Config,
-        purpose: Purpose,
-    ) -> Result<Connection, Fault> {
+    pub(super) async fn check(mut self, config: &Config, purpose: Purpose) -> Result<Self, Fault> {
         self.refuse_replicas().await?;
         let weak = self.weaknesses().await?.join("; ");
         let server = &self.server;
@@ -110,18 +112,14 @@ impl Line {
         }
         // `WAITAOF` came with Redis 7.2.
         let probe = cmd("WAITAOF").arg(0).arg(0).arg(1).take();
-        let confirm = match config.wait_replicas {
+        self.confirm = match config.wait_replicas {
             0 => Confirm::Nobody,
-            required => match probe.query_async::<Value>(&mut self.redis).await {
+            required => match self.run::<Value>(&probe).await {
                 Ok(_) => Confirm::Synced(required),
                 Err(_) => Confirm::Received(required),
             },
         };
-        Ok(Connection {
-            redis: self.redis,
-            server: self.server,
-            confirm,
-        })
+        Ok(self)
     }
 
     async fn refuse_replicas(&mut self) -> Result<(), Fault> {
@@ -130,7 +128,7 @@ impl Line {
             Ok(_) => Err(Fault::Down(format!("{}: is not a primary", self.server))),
             // A replica answers writes with READONLY; not knowing the role is no reason to stop.
             Err(error) if is_forbidden(&error) => Ok(()),
-            Err(error) => Err(before_use(&self.server, &error)),
+            Err(error) => Err(in_use(&self.server, &error)),
         }
     }
 
@@ -148,7 +146,7 @@ impl Line {
                 "its settings cannot be read ({error}), so nobody knows what it keeps: \
                  allow the ACL user `+config|get`"
             )]),
-            Err(error) => Err(before_use(&self.server, &error)),
+            Err(error) => Err(in_use(&self.server, &error)),
         }
     }
 }

@@ -1,33 +1,23 @@
-//! Finds the server that holds the log and connects to it.
-//!
-//! One server holds the log at a time, alone or behind sentinels. Knowing it by name lets its
-//! settings be checked before it is trusted.
+//! Connects to servers and sentinels.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, FromRedisValue,
-    IntoConnectionInfo, RedisConnectionInfo, RedisResult, TlsCertificates,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo,
+    RedisConnectionInfo, RedisResult, TlsCertificates,
 };
 
 use crate::core::clock::Clock;
 use crate::core::secret::{Live, Sources};
 
-use crate::revocation::log::engine::{Fault, login};
+use crate::revocation::log::engine::{Fault, OpenError, login};
 
 use super::address::Server;
 use super::config::{Config, Sentinel, Tls};
-use super::fault::before_use;
-use super::sentinels::find_primary;
-
-/// A file that the configuration names is missing or unusable.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("revocations.store.redis: {0}")]
-pub struct OpenError(String);
+use super::connection::Connection;
+use super::fault::{before_use, in_use};
 
 /// Knows the addresses and the credentials.
 pub(super) struct Dialer {
@@ -38,19 +28,6 @@ pub(super) struct Dialer {
     sentinel_login: Login,
     certificates: Option<TlsCertificates>,
     pub(super) clock: Clock,
-}
-
-/// A connection that was not checked yet, and the address of its server.
-pub(super) struct Line {
-    pub(super) redis: MultiplexedConnection,
-    pub(super) server: String,
-}
-
-impl Line {
-    pub(super) async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Fault> {
-        let answer = command.query_async(&mut self.redis).await;
-        answer.map_err(|error| before_use(&self.server, &error))
-    }
 }
 
 #[derive(Default)]
@@ -97,15 +74,14 @@ impl Dialer {
             .map_err(|error| OpenError(format!("tls: {error}")))
     }
 
-    /// Connects to the server that holds the log. `silence` is how long an answer may take.
-    pub(super) async fn primary(&self, silence: Duration) -> Result<Line, Fault> {
-        let server = match (&self.config.sentinel, &self.config.server) {
-            (Some(at), _) => find_primary(self, at).await?,
-            (None, Some(server)) => server.clone(),
-            (None, None) => return Err(Fault::Down("no server is configured".to_owned())),
-        };
-        self.connect(&server, &self.login, self.config.database, silence)
-            .await
+    /// Connects to a server that may hold the log. `silence` is how long an answer may take.
+    pub(super) async fn server(
+        &self,
+        server: &Server,
+        silence: Duration,
+    ) -> Result<Connection, Fault> {
+        let database = self.config.database;
+        self.connect(server, &self.login, database, silence).await
     }
 
     /// Returns the sentinels, if the primary is found through them.
@@ -114,7 +90,7 @@ impl Dialer {
     }
 
     /// Connects to a sentinel.
-    pub(super) async fn sentinel(&self, server: &Server) -> Result<Line, Fault> {
+    pub(super) async fn sentinel(&self, server: &Server) -> Result<Connection, Fault> {
         let patience = self.config.connect_timeout.0;
         self.connect(server, &self.sentinel_login, 0, patience)
             .await
@@ -126,22 +102,19 @@ impl Dialer {
         login: &Login,
         database: u16,
         silence: Duration,
-    ) -> Result<Line, Fault> {
+    ) -> Result<Connection, Fault> {
         let (name, patience) = (server.to_string(), self.config.connect_timeout.0);
         let client = self
             .client(server, login.info(database))
-            .map_err(|error| before_use(&name, &error))?;
+            .map_err(|error| before_use(in_use(&name, &error)))?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(patience))
             .set_response_timeout(Some(silence));
         let dialled = client.get_multiplexed_async_connection_with_config(&config);
         // The crate's own limit does not cover each step of the handshake.
         match tokio::time::timeout(patience, dialled).await {
-            Ok(Ok(redis)) => Ok(Line {
-                redis,
-                server: name,
-            }),
-            Ok(Err(error)) => Err(before_use(&name, &error)),
+            Ok(Ok(redis)) => Ok(Connection::new(redis, name)),
+            Ok(Err(error)) => Err(before_use(in_use(&name, &error))),
             Err(_elapsed) => Err(Fault::Down(format!("{name}: no connection in time"))),
         }
     }
@@ -219,10 +192,4 @@ fn certificates(tls: &Tls) -> Result<TlsCertificates, OpenError> {
         client_tls,
         root_cert: tls.ca.as_ref().map(read).transpose()?,
     })
-}
-
-impl fmt::Debug for Dialer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialer").finish_non_exhaustive()
-    }
 }

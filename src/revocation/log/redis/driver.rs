@@ -1,52 +1,69 @@
-//! The driver: what appends, followers and compaction have in common.
+//! What appends, followers and compaction have in common.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::core::clock::UnixMillis;
-use crate::revocation::log::engine::{self, Fault, Progress, Status};
-use crate::revocation::log::{AppendError, Cursor};
-use crate::revocation::record::Revocation;
+use crate::revocation::log::engine::{Fault, OpenError, Status};
 
-use super::append::Writer;
 use super::config::Config;
 use super::confirm::Witness;
 use super::connection::{Connection, Purpose};
-use super::dial::{Dialer, OpenError};
-use super::script::{Head, Scripts};
-use super::session::{HEARTBEAT, Session};
+use super::dial::Dialer;
+use super::fault::before_use;
+use super::script::{Head, OPEN};
+use super::sentinels::find_primary;
 
 /// Speaks to the server that holds the stream.
 pub struct Driver {
     pub(super) config: Config,
     pub(super) status: Arc<Status>,
-    pub(super) dialer: Arc<Dialer>,
-    pub(super) scripts: Scripts,
+    dialer: Arc<Dialer>,
     /// One connection for all appends of this process.
     pub(super) writer: Mutex<Writer>,
+}
+
+/// The connection for appends.
+#[derive(Default)]
+pub(super) struct Writer {
+    pub(super) link: Option<Arc<Link>>,
+    /// The last attempt to connect failed like this; nobody tries again before then.
+    pub(super) resting: Option<(Instant, Fault)>,
+}
+
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    pub(super) witness: Witness,
 }
 
 impl Driver {
     pub(super) fn new(config: &Config, status: Arc<Status>) -> Result<Self, OpenError> {
         Ok(Self {
             dialer: Arc::new(Dialer::new(config, &status.clock)?),
-            scripts: Scripts::new(config),
             config: config.clone(),
             status,
             writer: Mutex::default(),
         })
     }
 
-    /// Connects and checks. `silence` is how long an answer may take on the connection.
+    /// Connects to the server that holds the log, alone or behind sentinels, and checks it. `silence` is
+    /// how long an answer may take on the connection.
     pub(super) async fn connect(
         &self,
         purpose: Purpose,
         silence: Duration,
     ) -> Result<(Connection, Head), Fault> {
-        let line = self.dialer.primary(silence).await?;
-        let connection = line.check(&self.config, purpose).await?;
+        let server = match (&self.config.sentinel, &self.config.server) {
+            (Some(at), _) => find_primary(&self.dialer, at).await?,
+            (None, Some(server)) => server.clone(),
+            (None, None) => return Err(Fault::Down("no server is configured".to_owned())),
+        };
+        let connection = self.dialer.server(&server, silence).await?;
+        let connection = connection.check(&self.config, purpose).await;
+        let connection = connection.map_err(before_use)?;
         let head = self.look(&connection, purpose).await?;
         Ok((connection, head))
     }
@@ -57,8 +74,14 @@ impl Driver {
         connection: &Connection,
         purpose: Purpose,
     ) -> Result<Head, Fault> {
-        let answer: (String, String, u64) = connection.call(&self.scripts.open(purpose)).await?;
-        let (epoch, last, time) = answer;
+        let mut open = OPEN.key(&self.config.key);
+        // Never made: see `open.lua`.
+        open.key(self.config.beside("nowhere"));
+        open.arg(self.config.candidate()).arg(match purpose {
+            Purpose::Write => "write",
+            Purpose::Read => "read",
+        });
+        let (epoch, last, time): (String, String, u64) = connection.call(&open).await?;
         let allowed = self.config.compact_grace.0 / 2;
         self.status.compare_clocks(UnixMillis(time), allowed);
         Head::read(&epoch, last.as_bytes()).ok_or_else(|| {
@@ -69,40 +92,5 @@ impl Driver {
 
     pub(super) fn witness(&self, connection: &Connection) -> Witness {
         Witness::of(&self.dialer, &connection.server)
-    }
-}
-
-impl engine::Driver for Driver {
-    type Found = Connection;
-    type Session = Session;
-
-    /// The primary itself says where the log ends.
-    const BEFORE_BELIEF: u32 = 1;
-
-    async fn append(self: &Arc<Self>, batch: Vec<Arc<Revocation>>) -> Result<Cursor, AppendError> {
-        self.write(&batch).await
-    }
-
-    async fn probe(&self) -> Result<(), Fault> {
-        self.probe_writing().await
-    }
-
-    async fn upkeep(&self) {
-        self.keep_compacting().await;
-    }
-
-    async fn find(&self) -> Result<(Cursor, Connection), Fault> {
-        // An answer may take as long as a read waits, and then some.
-        let silence = HEARTBEAT + self.config.append_timeout.0;
-        let (connection, head) = self.connect(Purpose::Read, silence).await?;
-        Ok((head.cursor(), connection))
-    }
-
-    async fn open(
-        self: &Arc<Self>,
-        connection: Connection,
-        at: Progress,
-    ) -> Result<Session, Fault> {
-        Ok(Session::new(Arc::clone(self), connection, at))
     }
 }

@@ -4,9 +4,9 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::revocation::log::engine::Fault;
 
-/// Reads an error from before a connection is usable: nothing can have been done.
-pub(super) fn before_use(server: &str, error: &RedisError) -> Fault {
-    match in_use(server, error) {
+/// Returns what a fault means before a connection is in use: nothing can have been done.
+pub(super) fn before_use(fault: Fault) -> Fault {
+    match fault {
         Fault::Lost(why) | Fault::Retry(why) => Fault::Down(why),
         other => other,
     }

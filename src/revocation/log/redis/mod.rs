@@ -25,34 +25,57 @@ mod session;
 
 use std::sync::Arc;
 
-use crate::core::clock::Clock;
-use crate::core::horizon::Horizon;
-use crate::revocation::retention::Retention;
+use crate::revocation::record::Revocation;
 
-use super::engine::{Engine, Status};
+use super::engine::{self, Engine, Fault, OpenError, Progress, Status};
+use super::{AppendError, Cursor};
+
+use connection::{Connection, Purpose};
+use session::{HEARTBEAT, Session};
 
 pub use address::Server;
 pub use config::{Config, Sentinel, Tls};
-pub use dial::OpenError;
 pub use driver::Driver;
 
 /// The log on Redis or Valkey.
 pub type Redis = Engine<Driver>;
 
-impl Redis {
-    /// Prepares the log. No server is asked yet: one that is down, or must not be used as it is
-    /// configured, shows in [`super::Log::append`] and [`super::Log::follow`], which keep trying.
-    /// Raises `horizon` as far as any replica's compaction has deleted entries.
-    ///
-    /// # Errors
-    /// When a file that the configuration names cannot be used.
-    pub fn connect(
-        config: &Config,
-        clock: &Clock,
-        retention: &Retention,
-        horizon: &Horizon,
-    ) -> Result<Self, OpenError> {
-        let status = Status::new(clock, retention, horizon);
-        Ok(Self::new(Driver::new(config, Arc::clone(&status))?, status))
+impl engine::Driver for Driver {
+    type Config = Config;
+    type Found = Connection;
+    type Session = Session;
+
+    /// The primary itself says where the log ends.
+    const BEFORE_BELIEF: u32 = 1;
+
+    fn new(config: &Config, status: Arc<Status>) -> Result<Self, OpenError> {
+        Self::new(config, status)
+    }
+
+    async fn append(self: &Arc<Self>, batch: Vec<Arc<Revocation>>) -> Result<Cursor, AppendError> {
+        self.write(&batch).await
+    }
+
+    async fn probe(&self) -> Result<(), Fault> {
+        self.probe_writing().await
+    }
+
+    async fn upkeep(&self) {
+        self.keep_compacting().await;
+    }
+
+    async fn find(&self) -> Result<(Cursor, Connection), Fault> {
+        // An answer may take as long as a read waits, and then some.
+        let silence = HEARTBEAT + self.config.append_timeout.0;
+        let (connection, head) = self.connect(Purpose::Read, silence).await?;
+        Ok((head.cursor(), connection))
+    }
+
+    async fn open(
+        self: &Arc<Self>,
+        connection: Connection,
+        at: Progress,
+    ) -> Result<Session, Fault> {
+        Ok(Session::new(Arc::clone(self), connection, at))
     }
 }

@@ -1,19 +1,30 @@
 //! The scripts that run inside the server, so that what belongs together happens together.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
-use redis::{Cmd, Script, ScriptInvocation, Value, cmd, from_redis_value_ref};
+use redis::{Script, Value, from_redis_value_ref};
 
-use crate::core::clock::UnixMillis;
 use crate::revocation::log::Cursor;
 
-use super::config::Config;
-use super::connection::Purpose;
 use super::entry::EntryId;
 
-const OPEN: &str = concat!(include_str!("head.lua"), include_str!("open.lua"));
-const APPEND: &str = concat!(include_str!("head.lua"), include_str!("append.lua"));
-const COMPACT: &str = include_str!("compact.lua");
+/// Finds the log, or starts it. Answers with the epoch, the id of the newest entry and the time.
+pub(super) static OPEN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("head.lua"), include_str!("open.lua"))));
+
+/// Appends an entry. Answers with the epoch and the entry's id.
+pub(super) static APPEND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("head.lua"),
+        include_str!("append.lua")
+    ))
+});
+
+/// Looks at some entries and deletes those that are over. The answer is empty when another replica
+/// has the lock.
+pub(super) static COMPACT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("compact.lua")));
 
 /// The name that `head.lua` gives the group that marks the head.
 const GROUP: &str = "portcullis:";
@@ -50,91 +61,6 @@ impl Head {
             epoch: self.epoch,
             position: self.last.position(),
         }
-    }
-}
-
-/// The scripts, and the keys they work on.
-pub(super) struct Scripts {
-    open: Script,
-    append: Script,
-    compact: Script,
-    stream: String,
-    horizon: String,
-    compacting: String,
-    /// Never made: see `open.lua`.
-    nowhere: String,
-    /// Whether a log that is missing is started.
-    create: bool,
-}
-
-impl Scripts {
-    pub(super) fn new(config: &Config) -> Self {
-        Self {
-            open: Script::new(OPEN),
-            append: Script::new(APPEND),
-            compact: Script::new(COMPACT),
-            stream: config.key.clone(),
-            horizon: config.beside("horizon"),
-            compacting: config.beside("compacting"),
-            nowhere: config.beside("nowhere"),
-            create: config.create,
-        }
-    }
-
-    /// Finds the log, or starts it. Returns the epoch, the id of the newest entry and the time.
-    pub(super) fn open(&self, purpose: Purpose) -> ScriptInvocation<'_> {
-        let mut call = self.open.key(&self.stream);
-        call.key(&self.nowhere);
-        call.arg(self.candidate()).arg(match purpose {
-            Purpose::Write => "write",
-            Purpose::Read => "read",
-        });
-        call
-    }
-
-    /// Appends an entry. Returns the epoch and the entry's id.
-    pub(super) fn append(&self, forget_after: UnixMillis, records: &[u8]) -> ScriptInvocation<'_> {
-        let mut call = self.append.key(&self.stream);
-        call.arg(self.candidate()).arg(forget_after.0).arg(records);
-        call
-    }
-
-    /// Returns the name of the epoch that begins if there is no log yet; empty if none may begin.
-    fn candidate(&self) -> String {
-        if self.create {
-            format!("{:032x}", rand::random::<u128>())
-        } else {
-            String::new()
-        }
-    }
-
-    /// Looks at `count` entries from `from` on and deletes those that are over.
-    /// The answer is empty when the lock is not `ours` any more.
-    pub(super) fn compact(
-        &self,
-        from: &str,
-        count: usize,
-        (now_ms, grace_ms): (u64, u64),
-        (ours, lock_ms): (&str, u64),
-    ) -> ScriptInvocation<'_> {
-        let mut call = self.compact.key(&self.stream);
-        call.key(&self.horizon).key(&self.compacting);
-        call.arg(from).arg(count).arg(now_ms).arg(grace_ms);
-        call.arg(ours).arg(lock_ms);
-        call
-    }
-
-    /// Takes the lock of compaction, if nobody has it.
-    pub(super) fn lock(&self, ours: &str, lock_ms: u64) -> Cmd {
-        let mut command = cmd("SET");
-        command.arg(&self.compacting).arg(ours).arg("NX");
-        command.arg("PX").arg(lock_ms);
-        command
-    }
-
-    /// Reads how far the log has forgotten.
-    pub(super) fn horizon(&self) -> Cmd {
-        cmd("GET").arg(&self.horizon).take()
     }
 }
 

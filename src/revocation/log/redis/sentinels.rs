@@ -1,27 +1,28 @@
 //! Finds the primary through the sentinels. A sentinel may be cut off together with a primary that was
 //! deposed, so a majority of all configured sentinels counts for more than the first answer.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use redis::cmd;
+use tokio::time::timeout;
 
 use crate::revocation::log::engine::Fault;
 
 use super::address::Server;
 use super::config::Sentinel;
-use super::dial::{Dialer, Line};
+use super::connection::Connection;
+use super::dial::Dialer;
+
+/// How long a sentinel may take, to connect and to answer.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// Returns the server that a majority names. Without a majority it is the one that the first sentinel
 /// in the configuration names, since a server that may be deposed is better than none.
 pub(super) async fn find_primary(dialer: &Dialer, at: &Sentinel) -> Result<Server, Fault> {
-    let asking = at.servers.iter().enumerate().map(|(number, sentinel)| {
-        let asked = async move {
-            let mut line = dialer.sentinel(sentinel).await?;
-            ask(&mut line, &at.primary).await
-        };
-        async move { (number, asked.await) }
-    });
-    let mut asking = asking.collect::<FuturesUnordered<_>>();
+    let mut lines = lines(at);
+    let mut asking = ask_all(&mut lines, dialer, &at.primary);
     let mut tally = Tally::of(&at.servers);
     while let Some((number, answer)) = asking.next().await {
         tally.note(number, answer);
@@ -33,18 +34,64 @@ pub(super) async fn find_primary(dialer: &Dialer, at: &Sentinel) -> Result<Serve
     first.ok_or_else(|| Fault::Down(format!("no sentinel helps: {}", tally.details())))
 }
 
-/// Asks one sentinel.
-pub(super) async fn ask(line: &mut Line, primary: &str) -> Result<Server, Fault> {
+/// A sentinel, and the connection to it if there is one.
+pub(super) struct Line<'a> {
+    sentinel: &'a Server,
+    connection: Option<Connection>,
+}
+
+pub(super) fn lines(at: &Sentinel) -> Vec<Line<'_>> {
+    let lines = at.servers.iter().map(|sentinel| Line {
+        sentinel,
+        connection: None,
+    });
+    lines.collect()
+}
+
+/// Asks all sentinels at once. Each answer comes with the number of its sentinel.
+pub(super) fn ask_all<'a>(
+    lines: &'a mut [Line<'_>],
+    dialer: &'a Dialer,
+    primary: &'a str,
+) -> FuturesUnordered<impl Future<Output = (usize, Result<Server, Fault>)> + 'a> {
+    let asking = lines
+        .iter_mut()
+        .enumerate()
+        .map(move |(number, line)| async move {
+            let late = Fault::Down(format!("{}: no answer in time", line.sentinel));
+            let answer = timeout(ANSWER, line.ask(dialer, primary)).await;
+            (number, answer.unwrap_or(Err(late)))
+        });
+    asking.collect()
+}
+
+impl Line<'_> {
+    /// Keeps the connection only after a good answer.
+    async fn ask(&mut self, dialer: &Dialer, primary: &str) -> Result<Server, Fault> {
+        if let Some(connection) = self.connection.take()
+            && let Ok(server) = ask(&connection, primary).await
+        {
+            self.connection = Some(connection);
+            return Ok(server);
+        }
+        // The sentinel may have been started again since it was last asked.
+        let connection = dialer.sentinel(self.sentinel).await?;
+        let server = ask(&connection, primary).await?;
+        self.connection = Some(connection);
+        Ok(server)
+    }
+}
+
+async fn ask(connection: &Connection, primary: &str) -> Result<Server, Fault> {
     let mut question = cmd("SENTINEL");
     question.arg("get-master-addr-by-name").arg(primary);
-    let found: Option<(String, u16)> = line.ask(&question).await?;
-    match found {
-        Some((host, port)) => Ok(Server::Tcp { host, port }),
-        None => Err(Fault::Down(format!(
-            "{}: knows no primary {primary:?}",
-            line.server
-        ))),
-    }
+    let found: Option<(String, u16)> = connection.run(&question).await?;
+    let unknown = || {
+        let sentinel = &connection.server;
+        Fault::Down(format!("{sentinel}: knows no primary {primary:?}"))
+    };
+    let (host, port) = found.ok_or_else(unknown)?;
+    Ok(Server::Tcp { host, port })
 }
 
 /// The answers of all sentinels to one question, as they come.

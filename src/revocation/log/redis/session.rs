@@ -99,7 +99,7 @@ impl Session {
             .add_command(cmd("XINFO").arg("GROUPS").arg(key).take())
             .add_command(cmd("XINFO").arg("STREAM").arg(key).take())
             .add_command(self.read(None))
-            .add_command(self.driver.scripts.horizon());
+            .add_command(cmd("GET").arg(self.driver.config.beside("horizon")).take());
         let (groups, stream, entries, horizon): (Vec<Fields>, Fields, Streams, Option<u64>) =
             self.connection.run_all(&questions).await?;
         let epoch = self.at.delivered.epoch;
