@@ -8,12 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use siphasher::sip128::{Hasher128, SipHasher13};
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::log::{self, Feed, embedded};
+use super::log::{self, embedded};
 use super::record::{Action, Revocation};
 use super::retention::Retention;
 use super::{Config, Writer, index};
@@ -92,27 +90,27 @@ impl Search {
     ) -> Result<Results, SearchError> {
         let place = Arc::clone(&self.place).try_acquire_owned();
         let place = place.map_err(|_| SearchError::Busy)?;
-        let (search, handle) = (self.clone(), Handle::current());
+        let search = self.clone();
         let searched = tokio::task::spawn_blocking(move || {
             let _place = place;
-            handle.block_on(search.run(scope, limit, filter))
+            search.run(scope, limit, filter)
         });
         searched
             .await
             .map_err(|died| SearchError::Unreadable(died.to_string()))?
     }
 
-    async fn run(
+    fn run(
         &self,
         scope: Scope,
         limit: usize,
         mut filter: impl FnMut(&Revocation) -> bool,
     ) -> Result<Results, SearchError> {
         let mut lifts = Lifts::default();
-        self.each(|record| lifts.learn(record)).await?;
+        self.each(|record| lifts.learn(record))?;
         let now = self.clock.steady_now();
         let mut newest = Newest::new(limit);
-        let take = |record: &Arc<Revocation>| {
+        self.each(|record| {
             let until = self.retention.forget_after(record);
             if record.action == Action::Revoke && until >= now && filter(record) {
                 let is_lifted = lifts.lift(record);
@@ -120,24 +118,16 @@ impl Search {
                     newest.add(record, until, is_lifted);
                 }
             }
-        };
-        self.each(take).await?;
+        })?;
         Ok(newest.into_results())
     }
 
-    async fn each(&self, mut visit: impl FnMut(&Arc<Revocation>)) -> Result<(), SearchError> {
-        let snapshot = embedded::snapshot(&self.copy);
-        let mut snapshot = snapshot.map_err(|error| SearchError::Unreadable(error.to_string()))?;
-        while let Some(feed) = snapshot.feed.next().await {
-            match feed {
-                Feed::Records(records, _) => records.iter().for_each(&mut visit),
-                Feed::InSync(..) => return Ok(()),
-                Feed::Restored(_) | Feed::Lost(_) | Feed::Reset(_) => {}
-            }
-        }
-        let why = snapshot.failure();
-        let why = why.unwrap_or_else(|| "it ended before its time".to_owned());
-        Err(SearchError::Unreadable(why))
+    fn each(&self, mut visit: impl FnMut(&Arc<Revocation>)) -> Result<(), SearchError> {
+        let read = embedded::read_all(&self.copy, |record| {
+            visit(&record);
+            Ok(())
+        });
+        read.map_err(SearchError::Unreadable)
     }
 }
 

@@ -36,9 +36,13 @@ pub async fn export(config: &Config, out: &mut (dyn Write + Send)) -> Result<usi
     let retention = Retention::default();
     let clock = Clock::system();
     if let log::Config::Embedded(place) = &config.store {
-        let mut snapshot = log::embedded::snapshot(place).map_err(|error| error.to_string())?;
-        let written = write_all(&mut snapshot.feed, out).await;
-        return written.map_err(|error| snapshot.failure().unwrap_or(error));
+        let mut written = 0;
+        log::embedded::read_all(place, |record| {
+            written += 1;
+            write_line(out, &record)
+        })?;
+        out.flush().map_err(|error| error.to_string())?;
+        return Ok(written);
     }
     let engine = log::engine(
         &config.store.without_creating(),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
 use crate::core::clock::{Moment, UnixMillis};
 use crate::revocation::record::Revocation;
 
 /// A place in a log. Positions rise within an epoch; a new epoch is another history (a stream
 /// that was deleted and made again), in which old positions mean nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     pub epoch: [u8; 16],
     pub position: u128,

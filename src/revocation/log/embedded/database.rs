@@ -214,8 +214,11 @@ impl Tally {
     }
 
     fn sum(&self) -> i64 {
-        self.seal
-            .of_tally(self.commits, self.last_position, self.records)
+        self.seal.of_parts([
+            &self.commits.to_le_bytes(),
+            &self.last_position.to_le_bytes(),
+            &self.records.to_le_bytes(),
+        ])
     }
 }
 
@@ -233,7 +236,7 @@ pub(super) fn load(
         .query_row(params![kind, name], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     match found {
-        Some((value, sum)) if seal.of_kept(kind, name, &value) != sum => {
+        Some((value, sum)) if seal.of_parts([kind.as_bytes(), name.as_bytes(), &value]) != sum => {
             let detail = format!("the kept {kind} {name:?} has a wrong checksum");
             Err(ReadError::Damaged(detail))
         }
@@ -251,7 +254,7 @@ pub(super) fn save(
     let sql = "INSERT INTO kept (kind, name, value, sum) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (kind, name) DO UPDATE SET value = excluded.value, sum = excluded.sum";
     let kind = kind.as_str();
-    let sum = seal.of_kept(kind, name, value);
+    let sum = seal.of_parts([kind.as_bytes(), name.as_bytes(), value]);
     transaction
         .prepare_cached(sql)?
         .execute(params![kind, name, value, sum])

@@ -13,9 +13,22 @@ use super::super::AppendError;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
     #[error("{0}")]
     Damaged(String),
+    /// Whoever reads wants no more.
+    #[error("{0}")]
+    Stopped(String),
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        if is_damage(&error) {
+            Self::Damaged(error.to_string())
+        } else {
+            Self::Sqlite(error)
+        }
+    }
 }
 
 /// Why the store does not open. Every message names the place.
@@ -60,11 +73,11 @@ impl OpenError {
     pub(super) fn unreadable<E: Into<ReadError>>(path: &Path) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
         move |error| match error.into() {
-            ReadError::Sqlite(error) if !is_damage(&error) => {
+            ReadError::Damaged(detail) => Self::damaged(&path, detail),
+            error => {
                 let source = io::Error::other(error);
                 Self::Unusable { path, source }
             }
-            damage => Self::damaged(&path, damage.to_string()),
         }
     }
 }

@@ -137,7 +137,8 @@ impl Witness {
         let mut bytes = [0; TESTIMONY];
         bytes[..16].copy_from_slice(&self.seal.epoch);
         bytes[16..24].copy_from_slice(&commits.to_le_bytes());
-        bytes[24..].copy_from_slice(&self.seal.of_count(commits).to_le_bytes());
+        let sum = self.seal.of_parts([&commits.to_le_bytes()]);
+        bytes[24..].copy_from_slice(&sum.to_le_bytes());
         self.file.write_all_at(&bytes, 0)
     }
 }
@@ -146,7 +147,7 @@ fn parse(bytes: &[u8]) -> Option<([u8; 16], u64)> {
     let (epoch, rest) = bytes.split_first_chunk::<16>()?;
     let (commits, rest) = rest.split_first_chunk::<8>()?;
     let commits = u64::from_le_bytes(*commits);
-    let sum = u64::from_le_bytes(rest.try_into().ok()?);
+    let sum = i64::from_le_bytes(rest.try_into().ok()?);
     let seal = Seal { epoch: *epoch };
-    (seal.of_count(commits) == sum).then_some((*epoch, commits))
+    (seal.of_parts([&commits.to_le_bytes()]) == sum).then_some((*epoch, commits))
 }

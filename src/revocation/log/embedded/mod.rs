@@ -49,7 +49,7 @@ use seal::Seal;
 
 pub(super) use commit::Kept;
 pub use error::OpenError;
-pub use snapshot::{Snapshot, snapshot};
+pub use snapshot::read_all;
 
 /// Batches that may wait for the writer. When there are more, senders are told to try again.
 const QUEUE: usize = 4096;

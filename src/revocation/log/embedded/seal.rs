@@ -26,23 +26,7 @@ impl Seal {
         ])
     }
 
-    pub(super) fn of_kept(self, kind: &str, name: &str, value: &[u8]) -> i64 {
-        self.of_parts([kind.as_bytes(), name.as_bytes(), value])
-    }
-
-    pub(super) fn of_tally(self, commits: i64, last: i64, records: i64) -> i64 {
-        self.of_parts([
-            &commits.to_le_bytes(),
-            &last.to_le_bytes(),
-            &records.to_le_bytes(),
-        ])
-    }
-
-    pub(super) fn of_count(self, count: u64) -> u64 {
-        self.of_parts([&count.to_le_bytes()]).cast_unsigned()
-    }
-
-    fn of_parts<const N: usize>(self, parts: [&[u8]; N]) -> i64 {
+    pub(super) fn of_parts<const N: usize>(self, parts: [&[u8]; N]) -> i64 {
         let mut hasher = SipHasher13::new_with_key(&self.epoch);
         for part in parts {
             hasher.write(&(part.len() as u64).to_le_bytes());

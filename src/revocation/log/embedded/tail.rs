@@ -11,19 +11,19 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream};
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::core::clock::{Clock, Moment};
-use crate::revocation::record::Revocation;
 
 use super::super::{Cursor, Feed, Records};
-use super::database::{self, Tally};
-use super::error::{ReadError, is_damage};
+use super::database;
+use super::error::ReadError;
 use super::head::{Head, News};
 use super::seal::Seal;
+use super::snapshot;
 
 /// Records that are delivered at once, and the bytes of their texts.
 const BATCH: usize = 2048;
@@ -45,7 +45,6 @@ pub(super) fn start(
 ) -> BoxStream<'static, Feed> {
     let reading = Reading {
         database,
-        seal,
         head: Arc::clone(head),
         clock: clock.clone(),
     };
@@ -152,99 +151,58 @@ impl Tail {
 #[derive(Clone)]
 struct Reading {
     database: PathBuf,
-    seal: Seal,
     head: Arc<Head>,
     clock: Clock,
 }
 
-/// Why a reading stops before its end.
-enum End {
-    /// The follower is gone.
-    Quiet,
-    /// The log cannot be read.
-    Failed(String),
-}
-
-impl<E: Into<ReadError>> From<E> for End {
-    fn from(error: E) -> Self {
-        let error = error.into();
-        Self::Failed(match &error {
-            ReadError::Sqlite(damage) if is_damage(damage) => format!("it is damaged: {damage}"),
-            _ => error.to_string(),
-        })
-    }
-}
-
 impl Reading {
     fn run(&self, at: Cursor, feed: &mpsc::Sender<Feed>) {
-        let opened = database::open_reader(&self.database).map_err(End::from);
-        let read = opened.and_then(|connection| self.replay(&connection, at, feed));
-        if let Err(End::Failed(why)) = read {
-            let place = self.database.display();
-            self.head.fail(format!(
-                "{place} cannot be read: {why}; see docs/recovery.md"
-            ));
+        let opened = database::open_reader(&self.database).map_err(ReadError::from);
+        match opened.and_then(|connection| self.replay(&connection, at, feed)) {
+            Ok(()) | Err(ReadError::Stopped(_)) => {}
+            Err(why) => {
+                let place = self.database.display();
+                let why = format!("{place} cannot be read: {why}; see docs/recovery.md");
+                self.head.fail(why);
+            }
         }
     }
 
-    /// Delivers what one snapshot of the disk has after `at`, checking every byte of it.
+    /// Delivers what one snapshot of the disk has after `at`.
     fn replay(
         &self,
         connection: &Connection,
         mut at: Cursor,
         feed: &mpsc::Sender<Feed>,
-    ) -> Result<(), End> {
-        let say = |said| feed.blocking_send(said).map_err(|_| End::Quiet);
+    ) -> Result<(), ReadError> {
+        let say = |said| {
+            let sent = feed.blocking_send(said);
+            sent.map_err(|_| ReadError::Stopped("the follower is gone".to_owned()))
+        };
         let asked = self.clock.moment();
-        let snapshot = connection.unchecked_transaction()?;
-        let tally = Tally::read(&snapshot)?;
-        let all = (at.position == 0).then_some(tally.records);
-        let mut statement = snapshot.prepare_cached(
-            "SELECT position, digest, forget_after, sum, record
-             FROM records WHERE position > ?1 ORDER BY position",
-        )?;
-        let mut rows = statement.query([i64::try_from(at.position).unwrap_or(i64::MAX)])?;
-        let (mut batch, mut bytes, mut read) = (Vec::with_capacity(BATCH), 0, 0);
-        while let Some(row) = rows.next()? {
-            let (position, record, length) = self.check(row)?;
+        let from = u64::try_from(at.position).unwrap_or(u64::MAX);
+        let (mut batch, mut bytes, mut count) = (Vec::with_capacity(BATCH), 0, 0);
+        let tally = snapshot::read(connection, from, |(record, position, length), tally| {
             at.position = position.into();
-            batch.push(Arc::new(record));
+            batch.push(record);
             bytes += length;
-            read += 1;
+            count += 1;
             if batch.len() == BATCH || bytes > BATCH_BYTES {
                 let mut records =
                     Records::from(mem::replace(&mut batch, Vec::with_capacity(BATCH)));
-                records.to_come = all.map_or(0, |all| usize::try_from(all - read).unwrap_or(0));
+                if from == 0 {
+                    records.to_come = usize::try_from(tally.records - count).unwrap_or(0);
+                }
                 say(Feed::Records(records, at))?;
                 bytes = 0;
             }
-        }
-        if let Some(counted) = all
-            && read != counted
-        {
-            let text = format!("it has {read} records, but {counted} were counted");
-            return Err(End::Failed(text));
-        }
+            Ok(())
+        })?;
         at.position = at.position.max(tally.last_position.cast_unsigned().into());
         if !batch.is_empty() {
             say(Feed::Records(batch.into(), at))?;
         }
         say(Feed::InSync(at, asked))
-    }
-
-    /// Checks a row. Returns its position, its record and the bytes of that.
-    fn check(&self, row: &Row<'_>) -> Result<(u64, Revocation, usize), End> {
-        let position: i64 = row.get(0)?;
-        let bytes = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
-        let (digest, forget_after, sum) = (row.get_ref(1)?, row.get(2)?, row.get::<_, i64>(3)?);
-        let digest = digest.as_blob().map_err(rusqlite::Error::from)?;
-        if sum != self.seal.of_row(position, digest, forget_after, bytes) {
-            let text = format!("the record at position {position} has a wrong checksum");
-            return Err(End::Failed(text));
-        }
-        let record = Revocation::decode(bytes)
-            .map_err(|error| End::Failed(format!("the record at position {position}: {error}")))?;
-        Ok((position.cast_unsigned(), record, bytes.len()))
     }
 }
 

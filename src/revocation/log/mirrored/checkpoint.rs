@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::clock::UnixMillis;
 use crate::revocation::log::Cursor;
-
-/// The first byte. A copy that version 0.1 wrote lacks the fields that it did not know, so everything
-/// is read from the engine once more: its checkpoints had no such byte.
-const VERSION: u8 = 2;
 
 /// How often the checkpoint is written at most. After a restart the engine is asked for what came
 /// since, which the copy has already.
@@ -17,7 +15,11 @@ const EVERY: Duration = Duration::from_secs(1);
 const EVERY_QUIET: Duration = Duration::from_secs(5);
 
 /// How far the copy reaches, and when it was known to be complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Version 0.1 wrote it in another form, and its copies lack the fields that it did not know. Without a
+/// checkpoint that can be read, everything is read from the engine once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Checkpoint {
     pub(super) cursor: Cursor,
     pub(super) in_sync_at: UnixMillis,
@@ -25,30 +27,11 @@ pub(super) struct Checkpoint {
 
 impl Checkpoint {
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let Cursor { epoch, position } = self.cursor;
-        [
-            &[VERSION][..],
-            &epoch,
-            &position.to_be_bytes(),
-            &self.in_sync_at.0.to_be_bytes(),
-        ]
-        .concat()
+        serde_json::to_vec(&self).expect("numbers can be written")
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (version, rest) = bytes.split_first()?;
-        if *version != VERSION {
-            return None;
-        }
-        let (epoch, rest) = rest.split_first_chunk()?;
-        let (position, rest) = rest.split_first_chunk()?;
-        Some(Self {
-            cursor: Cursor {
-                epoch: *epoch,
-                position: u128::from_be_bytes(*position),
-            },
-            in_sync_at: UnixMillis(u64::from_be_bytes(rest.try_into().ok()?)),
-        })
+        serde_json::from_slice(bytes).ok()
     }
 
     /// Returns whether this one is worth writing, when that one is on the disk.
@@ -82,7 +65,7 @@ mod tests {
         let bytes = checkpoint.to_bytes();
         assert_eq!(Checkpoint::from_bytes(&bytes), Some(checkpoint));
         assert_eq!(Checkpoint::from_bytes(&bytes[..40]), None);
-        assert_eq!(Checkpoint::from_bytes(&bytes[1..]), None, "of version 0.1");
+        assert_eq!(Checkpoint::from_bytes(&[7; 40]), None, "of version 0.1");
         assert_eq!(Checkpoint::from_bytes(&[bytes, vec![0]].concat()), None);
     }
 
