@@ -142,18 +142,17 @@ async fn gate(directory: &TempDir, keys: &[&SigningKey], live: usize, cache: &Va
         "audiences": [AUDIENCE],
         "jwks": { "inline": { "keys": jwks } },
     });
-    let verifier = Verifier::new(
-        &[config(&issuer)],
-        &config(&json!({})),
-        &config(cache),
-        parts.lifetimes,
-        parts.keep,
-        clock.clone(),
-        readiness.clone(),
-        parts.horizon,
-        Arc::new(verify::Metrics::register(&mut registry)),
-    )
-    .expect("the keys are good");
+    let verify = verify::Parts {
+        keys: config(&json!({})),
+        lifetimes: parts.lifetimes,
+        keep: parts.keep,
+        clock: clock.clone(),
+        readiness: readiness.clone(),
+        horizon: parts.horizon,
+        metrics: verify::Metrics::register(&mut registry),
+    };
+    let shared = verify::Shared::new(&config(cache), verify);
+    let verifier = Verifier::new(&[config(&issuer)], &shared).expect("the keys are good");
     tokio::spawn(parts.follower.run(CancellationToken::new()));
     readiness.reached().await;
     for start in (0..live).step_by(1000) {

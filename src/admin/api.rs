@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::access::{Credentials, Current};
+use super::configuration::Reload;
 use super::refused::Refused;
 use super::shown::{readiness, rfc3339};
 use crate::core::clock::{Clock, UnixMillis};
@@ -19,6 +20,7 @@ pub struct Api {
     pub credentials: Current<Credentials>,
     pub gate: Current<Gate>,
     pub readiness: Readiness,
+    pub reload: Reload,
     /// Returns the status that a client gets for a refusal.
     pub status_of: fn(Reason) -> StatusCode,
     pub writer: Writer,
@@ -50,6 +52,7 @@ impl Api {
         shown["live_revocations"] = status.live.into();
         shown["feed_age_seconds"] = status.feed_age.map(|age| age.as_secs_f64()).into();
         shown["feed_lag_records"] = status.feed_lag.into();
+        shown["configuration"] = self.reload.state.borrow().shown();
         shown["horizon"] = horizon.map(rfc3339).into();
         shown
     }

@@ -39,7 +39,7 @@ pub struct CredentialConfig {
 pub enum Role {
     /// To list revocations, to explain decisions and to see the status.
     Read,
-    /// Also to revoke and to lift.
+    /// Also to revoke, to lift and to reload the configuration.
     Write,
 }
 

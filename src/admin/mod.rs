@@ -4,10 +4,12 @@ mod access;
 mod api;
 mod body;
 mod config;
+mod configuration;
 mod explain;
 mod order;
 mod query;
 mod refused;
+mod reload;
 mod revocations;
 mod routes;
 mod shown;
@@ -32,6 +34,7 @@ use crate::net::{self, Listener, Patience, Places, Seat, problem};
 pub use access::{Credentials, Current};
 pub use api::Api;
 pub use config::{Config, SOURCE};
+pub use configuration::{Configuration, Failure, Question, Reload};
 
 /// Updates a gauge at every scrape, so it must be quick.
 pub type Refresh = Box<dyn Fn() + Send + Sync>;

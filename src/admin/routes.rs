@@ -12,7 +12,7 @@ use super::access::admit;
 use super::api::Api;
 use super::refused::Refused;
 use super::shown::answer;
-use super::{explain, revocations};
+use super::{explain, reload, revocations};
 
 /// Returns the routes below `/v1`.
 pub(super) fn router(api: Api) -> Router {
@@ -28,6 +28,7 @@ pub(super) fn router(api: Api) -> Router {
             get(revocations::find).delete(revocations::lift),
         )
         .route("/status", get(status))
+        .route("/reload", post(reload::reload))
         .route("/explain", post(explain::explain))
         .method_not_allowed_fallback(async || {
             let why = "this path does not know the method; the header Allow lists those it knows";

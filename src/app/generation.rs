@@ -8,6 +8,7 @@ use arc_swap::access::Map;
 
 use super::keys::IssuerKeys;
 use crate::config::Config;
+use crate::core::clock::Clock;
 use crate::core::readiness::Readiness;
 use crate::core::request::Request;
 use crate::doors::{Answers, Check};
@@ -18,7 +19,7 @@ use crate::{admin, core::token, events, revocation};
 /// Everything that follows from one configuration, swapped as a whole. A check, an event and a request
 /// to the admin API each load it once, so that none of them mixes two configurations.
 pub(super) struct Generation {
-    gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
     answers: Answers,
     receiver: Arc<events::Receiver>,
     credentials: Arc<admin::Credentials>,
@@ -40,6 +41,8 @@ impl Check for Generation {
 
 /// What the generations share.
 pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) revocations: revocation::Reader,
     pub(super) readiness: Readiness,
     pub(super) metrics: Arc<gate::Metrics>,
     pub(super) events: Arc<events::Shared>,
@@ -53,9 +56,9 @@ impl Shared {
     pub(super) fn generation(
         &self,
         config: &Config,
-        verifier: Arc<Verifier>,
-        revocations: revocation::Reader,
+        verifier: Verifier,
     ) -> Result<Generation, String> {
+        let verifier = Arc::new(verifier);
         let sources = config.events.iter().map(events::Source::build);
         let tokens = token::Sources::new(&config.token);
         Ok(Generation {
@@ -72,7 +75,7 @@ impl Shared {
                 policy: config.policy.clone(),
                 sources: tokens,
                 verifier,
-                revocations,
+                revocations: self.revocations.clone(),
                 metrics: Arc::clone(&self.metrics),
             }),
         })

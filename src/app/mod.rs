@@ -4,9 +4,11 @@ mod generation;
 mod keys;
 mod listeners;
 mod parts;
+mod reload;
 mod tasks;
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +22,11 @@ use crate::telemetry::{self, Losses};
 use parts::Parts;
 use tasks::Tasks;
 
-/// Runs until SIGTERM or SIGINT. The configuration was checked.
+/// Runs until SIGTERM or SIGINT. The configuration was read from the file at `path` and checked.
 ///
 /// # Errors
 /// What could not be started, or which part died and why.
-pub fn run(config: &Config) -> Result<(), String> {
+pub fn run(path: &Path, config: &Config) -> Result<(), String> {
     let log = telemetry::init(&config.log)?;
     let cannot = |error| format!("cannot start the runtime: {error}");
     let runtime = Builder::new_multi_thread()
@@ -41,7 +43,7 @@ pub fn run(config: &Config) -> Result<(), String> {
         .on_thread_start(thread_priority::lower_priority)
         .build()
         .map_err(cannot)?;
-    let result = runtime.block_on(serve(config, log.losses(), yielding.handle()));
+    let result = runtime.block_on(serve(path, config, log.losses(), yielding.handle()));
     if let Err(error) = &result {
         tracing::error!(error, "stopped");
     }
@@ -52,9 +54,14 @@ pub fn run(config: &Config) -> Result<(), String> {
     result
 }
 
-async fn serve(config: &Config, losses: Arc<Losses>, yielding: &Handle) -> Result<(), String> {
+async fn serve(
+    path: &Path,
+    config: &Config,
+    losses: Arc<Losses>,
+    yielding: &Handle,
+) -> Result<(), String> {
     let told_to_stop = stop_signal()?;
-    let parts = Parts::build(config).await?;
+    let parts = Parts::build(path, config).await?;
     let readiness = parts.readiness.clone();
     // The doors need the core, so it stops last.
     let (mut core, mut doors) = (Tasks::default(), Tasks::default());

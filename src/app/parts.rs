@@ -1,5 +1,6 @@
 //! Every part, built in the order in which they need each other.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -10,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::generation::{self, Current, Generation, Shared};
 use super::keys::Recorder;
 use super::listeners::Listeners;
+use super::reload::Reloader;
 use super::tasks::Tasks;
 use crate::config::Config;
 use crate::core::clock::Clock;
-use crate::core::config_error::ConfigError;
 use crate::core::readiness::Readiness;
 use crate::doors::{self, Doors, ext_authz, forward_auth};
 use crate::gate;
@@ -26,36 +27,38 @@ pub(super) struct Parts {
     doors: Arc<Doors<Generation>>,
     receiver: events::Current,
     later: Arc<events::Later>,
-    verifier: Arc<Verifier>,
+    keys: Arc<verify::Shared>,
     follower: revocation::Follower,
+    reloader: Reloader,
     admin: axum::Router,
 }
 
 impl Parts {
-    pub(super) async fn build(config: &Config) -> Result<Self, String> {
+    pub(super) async fn build(path: &Path, config: &Config) -> Result<Self, String> {
         let (clock, readiness) = (Clock::system(), Readiness::default());
         let mut registry = Registry::with_prefix("portcullis");
         let listeners = Listeners::bind(config, &mut registry).await?;
         let revocations = revocations(config, &clock, &readiness, &mut registry)?;
-        let verifier = Verifier::new(
-            &config.issuers,
-            &config.keys,
-            &config.cache,
-            revocations.lifetimes,
-            Arc::clone(&revocations.keep),
-            clock.clone(),
-            readiness.clone(),
-            revocations.horizon,
-            Arc::new(verify::Metrics::register(&mut registry)),
-        )
-        .map(Arc::new)
-        .map_err(|errors| sentence(&errors.into_vec()))?;
+        let parts = verify::Parts {
+            keys: config.keys.clone(),
+            lifetimes: revocations.lifetimes,
+            keep: Arc::clone(&revocations.keep),
+            clock: clock.clone(),
+            readiness: readiness.clone(),
+            horizon: revocations.horizon,
+            metrics: verify::Metrics::register(&mut registry),
+        };
+        let keys = verify::Shared::new(&config.cache, parts);
+        let verifier = Verifier::new(&config.issuers, &keys);
+        let verifier = verifier.map_err(|errors| errors.sentence())?;
         let (writer, metrics) = (revocations.writer, gate::Metrics::register(&mut registry));
         let record: Arc<dyn events::Record> = Arc::new(Recorder(writer.clone()));
         let later = events::Later::open(revocations.keep, Arc::clone(&record), clock.clone());
         let later = Arc::new(later);
         let shared = Shared {
+            clock: clock.clone(),
             readiness: readiness.clone(),
+            revocations: revocations.reader,
             metrics: Arc::new(metrics),
             events: events::Shared::new(
                 record,
@@ -65,12 +68,15 @@ impl Parts {
                 config.event_listener.max_in_flight,
             ),
         };
-        let first = shared.generation(config, Arc::clone(&verifier), revocations.reader)?;
+        let first = shared.generation(config, verifier)?;
         let current: Current = Arc::new(ArcSwap::from_pointee(first));
+        let in_use = Arc::clone(&current);
+        let (reloader, reload) = Reloader::new(path, config, in_use, shared, &mut registry)?;
         let admin = admin::Api {
             credentials: generation::credentials(&current),
             gate: generation::gate(&current),
             readiness: readiness.clone(),
+            reload,
             status_of: doors::status,
             writer,
             search: revocations.search,
@@ -83,7 +89,8 @@ impl Parts {
             doors: Doors::new(current, &config.doors, readiness.clone(), &mut registry),
             readiness,
             later,
-            verifier,
+            keys,
+            reloader,
             follower: revocations.follower,
             admin: admin.router(admin::Metrics::new(registry, vec![revocations.refresh])),
         })
@@ -96,7 +103,8 @@ impl Parts {
             self.follower.run(core.shutdown()),
         );
         core.spawn("delayed lifts", ok(self.later.run(core.shutdown())));
-        core.spawn("the keeper of keys", ok(self.verifier.run(core.shutdown())));
+        core.spawn("the reloader", ok(self.reloader.run(core.shutdown())));
+        core.spawn("the keeper of keys", ok(self.keys.run(core.shutdown())));
         core.spawn(
             "readiness",
             ok(announce(self.readiness.clone(), core.shutdown())),
@@ -152,9 +160,4 @@ async fn announce(readiness: Readiness, shutdown: CancellationToken) {
 async fn ok(part: impl Future<Output = ()>) -> Result<(), String> {
     part.await;
     Ok(())
-}
-
-fn sentence(errors: &[ConfigError]) -> String {
-    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    lines.join("; ")
 }

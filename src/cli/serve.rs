@@ -27,7 +27,7 @@ impl Serve {
             Ok(config) => config,
             Err(code) => return code,
         };
-        match app::run(&config) {
+        match app::run(&self.config.path, &config) {
             Ok(()) => OK,
             Err(error) => complain(&format!("portcullis: {error}")),
         }

@@ -9,7 +9,7 @@ use crate::net::{Address, TlsConfig};
 
 /// Where Portcullis listens. A listener that is left out is not served. Each takes one address or a
 /// list, and an address with `tls` is a mapping: `{ address: 0.0.0.0:9193, tls: { cert: …, key: … } }`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
     /// Envoy's `ext_authz` over gRPC, with gRPC health checks. A unix socket costs Envoy the least.

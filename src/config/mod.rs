@@ -32,7 +32,6 @@ use crate::core::config_error::ConfigErrors;
 use crate::core::units::Span;
 use crate::{admin, core::token, doors, events, net, policy, revocation, telemetry, verify};
 
-// A running process holds one of these and swaps it whole.
 /// The settings of Portcullis.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +69,11 @@ pub struct Config {
     #[schemars(skip)]
     pub policy: policy::Policy,
 
+    /// The SHA-256 of the file, in hexadecimal.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub hash: String,
+
     /// Where revocations are kept, for how long, and what happens when news of them stop coming.
     #[serde(default)]
     pub revocations: revocation::Config,
@@ -106,7 +110,7 @@ pub struct Config {
 }
 
 /// How the process ends.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shutdown {
     /// How long requests and events that are under way may take after SIGTERM, before the process

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::Path;
 
+use aws_lc_rs::digest::{SHA256, digest};
+
 use super::interpolate::{Environment, interpolate};
 use super::mend::Document;
 use super::report::{Finding, Redactions, Report};
@@ -45,7 +47,11 @@ pub fn parse(
         Ok(document) => check(document),
         Err(findings) => Err(findings),
     };
-    read.map_err(|findings| redactions.report(file, findings))
+    let mut config = read.map_err(|findings| redactions.report(file, findings))?;
+    let digest = digest(&SHA256, bytes);
+    let digits = digest.as_ref().iter();
+    config.hash = digits.fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
+    Ok(config)
 }
 
 /// Parses the file and expands its variables.

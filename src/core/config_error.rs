@@ -120,6 +120,13 @@ impl ConfigErrors {
         self.found.is_empty()
     }
 
+    /// Returns the mistakes in one line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let lines: Vec<_> = self.found.iter().map(ToString::to_string).collect();
+        lines.join("; ")
+    }
+
     #[must_use]
     pub fn into_vec(self) -> Vec<ConfigError> {
         self.found

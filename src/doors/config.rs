@@ -12,7 +12,7 @@ use crate::core::request::target_of;
 use crate::verify::claims::ClaimPath;
 
 /// What a proxy is told about a request that may pass, and how a refusal looks.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Request headers that tell the upstream who the client is: header name → claim. `client` is

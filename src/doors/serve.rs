@@ -20,7 +20,7 @@ use crate::net::{self, Connection, Listener, Places, Seat};
 
 /// How `ext_authz` and `forward_auth` serve proxies. The defaults are tuned; change one only with
 /// a measurement.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Requests at once on one HTTP/2 connection; more wait at the proxy.

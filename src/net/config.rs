@@ -11,7 +11,7 @@ use crate::core::units::Span;
 
 /// How many connections each listener holds at once, on all its addresses together. The default is a
 /// share of the process's limit of open files, so that no listener can starve another.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Connections to `listen.ext_authz`.

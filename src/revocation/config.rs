@@ -13,7 +13,7 @@ use super::log;
 use super::retention::Issuer;
 
 /// Where revocations are stored, for how long, and what happens when the log falls silent.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The durable log of revocations.
@@ -41,7 +41,7 @@ pub struct Config {
 }
 
 /// How one issuer's tokens are treated when the log falls silent.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {
     /// One of the configured issuers, exactly as in `issuers`; of an issuer with `tenants` either

@@ -25,7 +25,7 @@ pub use losses::Losses;
 use writer::Queues;
 
 /// What is logged, and how.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// `json`: an object per line, for machines. `human`: for people.

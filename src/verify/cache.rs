@@ -22,11 +22,41 @@ pub(super) struct KnownTokens(Option<Arc<Caches>>);
 
 struct Caches {
     good: Cache<Fingerprint, Arc<Verified>>,
-    refused: Cache<Fingerprint, Rejection>,
+    /// Each with the verifier that refused it.
+    refused: Cache<Fingerprint, (u64, Rejection)>,
     /// When the last entry of `refused` ends, in milliseconds. Afterwards new tokens are not looked up
     /// there.
     refusing_until: AtomicU64,
     clock: Clock,
+}
+
+/// Who judged tokens under one configuration. Numbers are never used twice.
+#[derive(Default)]
+pub(super) struct Judges {
+    verifier: u64,
+    /// Those of the entries of `issuers`, in ascending order.
+    entries: Box<[u64]>,
+}
+
+impl Judges {
+    pub(super) fn new(entries: impl Iterator<Item = u64>) -> Self {
+        let mut entries: Box<[u64]> = entries.collect();
+        entries.sort_unstable();
+        Self {
+            verifier: Self::next(),
+            entries,
+        }
+    }
+
+    /// Returns a number that nobody has yet; never 0.
+    pub(super) fn next() -> u64 {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        LAST.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn include(&self, entry: u64) -> bool {
+        self.entries.binary_search(&entry).is_ok()
+    }
 }
 
 /// How long a refusal is remembered. Clients that ignore a refusal repeat it at once, so this saves most of
@@ -68,17 +98,22 @@ impl KnownTokens {
     }
 
     /// Returns a token that was verified before and is still good, or the reason why it is refused now.
-    /// `None` when it has to be verified, perhaps again.
+    /// `None` when it has to be verified, perhaps again: other configurations than that of `judges` say
+    /// nothing about it.
     pub(super) fn find(
         &self,
         token: &Fingerprint,
+        judges: &Judges,
         now: UnixMillis,
         horizon: UnixMillis,
     ) -> Option<Result<Arc<Verified>, Rejection>> {
         let caches = self.0.as_ref()?;
         let Some(verified) = caches.good.get(token) else {
-            return caches.find_refused(token, now).map(Err);
+            return caches.find_refused(token, judges, now).map(Err);
         };
+        if !judges.include(verified.judged_by) {
+            return caches.find_refused(token, judges, now).map(Err);
+        }
         if !verified.key.is_good(now) {
             caches.good.invalidate(token);
             return None;
@@ -87,14 +122,19 @@ impl KnownTokens {
         Some(admitted.map(|()| verified))
     }
 
-    pub(super) fn insert(&self, token: Fingerprint, examined: &Result<Arc<Verified>, Rejection>) {
+    pub(super) fn insert(
+        &self,
+        token: Fingerprint,
+        judges: &Judges,
+        examined: &Result<Arc<Verified>, Rejection>,
+    ) {
         let Some(caches) = &self.0 else {
             return;
         };
         match examined {
             Ok(verified) => caches.good.insert(token, Arc::clone(verified)),
             Err(rejection) if is_lasting(rejection.reason) => {
-                caches.insert_refused(token, rejection.clone());
+                caches.insert_refused(token, (judges.verifier, rejection.clone()));
             }
             Err(_) => {}
         }
@@ -110,13 +150,19 @@ impl Weigh for Caches {
 }
 
 impl Caches {
-    fn find_refused(&self, token: &Fingerprint, now: UnixMillis) -> Option<Rejection> {
+    fn find_refused(
+        &self,
+        token: &Fingerprint,
+        judges: &Judges,
+        now: UnixMillis,
+    ) -> Option<Rejection> {
         let until = UnixMillis(self.refusing_until.load(Ordering::Relaxed));
-        (now <= until).then(|| self.refused.get(token))?
+        let (verifier, rejection) = (now <= until).then(|| self.refused.get(token))??;
+        (verifier == judges.verifier).then_some(rejection)
     }
 
-    fn insert_refused(&self, token: Fingerprint, rejection: Rejection) {
-        self.refused.insert(token, rejection);
+    fn insert_refused(&self, token: Fingerprint, refused: (u64, Rejection)) {
+        self.refused.insert(token, refused);
         let until = self.clock.now().plus(REFUSED_FOR);
         self.refusing_until.fetch_max(until.0, Ordering::Relaxed);
     }
@@ -191,7 +237,15 @@ mod tests {
 
     fn find(cache: &KnownTokens, text: &str) -> Option<Result<Arc<Verified>, Rejection>> {
         let now = UnixMillis(1);
-        cache.find(&fingerprint(text), now, now)
+        cache.find(&fingerprint(text), &judges(), now, now)
+    }
+
+    /// Those of [`Verified::assumed`].
+    fn judges() -> Judges {
+        Judges {
+            entries: [0].into(),
+            ..Judges::default()
+        }
     }
 
     #[test]
@@ -199,7 +253,11 @@ mod tests {
         let max_size = Bytes::kib(256);
         let cache = KnownTokens::new(&CacheConfig { max_size }, Clock::system());
         for i in 0..1000 {
-            cache.insert(fingerprint(&format!("token-{i}")), &Ok(verified(4096)));
+            cache.insert(
+                fingerprint(&format!("token-{i}")),
+                &judges(),
+                &Ok(verified(4096)),
+            );
         }
         let held = &cache.0.as_ref().unwrap().good;
         held.run_pending_tasks();
@@ -220,7 +278,7 @@ mod tests {
             let mut verified = Verified::assumed(Claims::with_payload(&json!({})));
             verified.memo = cache.memo(token);
             let verified = Arc::new(verified);
-            cache.insert(token, &Ok(Arc::clone(&verified)));
+            cache.insert(token, &judges(), &Ok(Arc::clone(&verified)));
             let light = weight(&verified);
             for _twice in 0..2 {
                 verified.memo.recall(|| vec![0_u8; 4096]);
@@ -239,7 +297,7 @@ mod tests {
     #[test]
     fn only_the_very_same_text_is_a_hit() {
         let cache = KnownTokens::new(&CacheConfig::default(), Clock::system());
-        cache.insert(fingerprint("a.b.c"), &Ok(verified(0)));
+        cache.insert(fingerprint("a.b.c"), &judges(), &Ok(verified(0)));
         assert!(find(&cache, "a.b.c").unwrap().is_ok());
         for other in ["a.b.C", "a.b.c ", "a.b", ""] {
             assert!(find(&cache, other).is_none(), "{other}");
@@ -250,17 +308,17 @@ mod tests {
     fn refused_tokens_drive_out_no_good_ones_and_only_lasting_refusals_are_kept() {
         let max_size = Bytes::kib(256);
         let cache = KnownTokens::new(&CacheConfig { max_size }, Clock::system());
-        cache.insert(fingerprint("good"), &Ok(verified(0)));
+        cache.insert(fingerprint("good"), &judges(), &Ok(verified(0)));
         for i in 0..20_000 {
             let refused = Err(Reason::BadSignature.into());
-            cache.insert(fingerprint(&format!("bad-{i}")), &refused);
+            cache.insert(fingerprint(&format!("bad-{i}")), &judges(), &refused);
         }
         assert!(find(&cache, "good").unwrap().is_ok());
         let held = &cache.0.as_ref().unwrap().refused;
         held.run_pending_tasks();
         assert!(held.entry_count() <= REFUSED_TOKENS);
         for reason in Reason::ALL {
-            cache.insert(fingerprint(reason.as_str()), &Err(reason.into()));
+            cache.insert(fingerprint(reason.as_str()), &judges(), &Err(reason.into()));
         }
         for reason in [Reason::NotYetValid, Reason::NotReady, Reason::UnknownKey] {
             assert!(find(&cache, reason.as_str()).is_none(), "{reason}");

@@ -15,7 +15,7 @@ pub use issuer::{BoundTokens, IssuerConfig, check_issuers};
 
 /// A secret for HMAC. At least as long as the hash: 32, 48 or 64 bytes (RFC 7518 §3.2). Give `value`
 /// or `value_file`; during a rotation give `value` a list of the new one and the old one.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretConfig {
     /// The secret itself, `{ file: PATH }`, `{ env: NAME }`, or a list of up to three of them, each of
@@ -34,7 +34,7 @@ pub struct SecretConfig {
 }
 
 /// The cache of verified tokens.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
     /// The memory that verified tokens may take, with the answers that are kept for them. `0B` turns the cache off.

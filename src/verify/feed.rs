@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
@@ -16,6 +15,7 @@ use super::keyring::Keyring;
 use super::metrics::OfKeys;
 use super::origin::Origin;
 use super::refresh::Refresh;
+use super::shared::Shared;
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::kv::KeyValueStore;
 use crate::core::readiness::Readiness;
@@ -25,17 +25,6 @@ use crate::net::Backoff;
 const FILE_POLL: Duration = Duration::from_secs(1);
 const BACKOFF: Backoff = Backoff::between(Duration::from_secs(1), Duration::from_mins(1));
 
-/// What every feed shares.
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub keys: KeysConfig,
-    pub keep: Arc<dyn KeyValueStore>,
-    pub clock: Clock,
-    pub readiness: Readiness,
-    /// Limits how many requests wait for keys, over all issuers.
-    pub places: Arc<Semaphore>,
-}
-
 /// The source of one issuer's keys, and the state of fetching them.
 pub(super) struct Feed {
     issuer: String,
@@ -44,7 +33,10 @@ pub(super) struct Feed {
     origin: Origin,
     keyring: Arc<Keyring>,
     metrics: OfKeys,
-    shared: Shared,
+    keys: KeysConfig,
+    keep: Arc<dyn KeyValueStore>,
+    clock: Clock,
+    readiness: Readiness,
     pub refresh: Refresh,
 }
 
@@ -63,14 +55,16 @@ struct Past {
 }
 
 impl Feed {
-    /// Restores the stored key set. Without one, readiness waits for the first fetch.
+    /// Restores the stored key set. Without one, readiness waits for the first fetch if the process is
+    /// starting.
     pub(super) fn new(
         issuer: &str,
         origin: Origin,
         keyring: Arc<Keyring>,
         metrics: OfKeys,
-        shared: Shared,
+        shared: &Shared,
     ) -> Self {
+        let parts = &shared.parts;
         let feed = Self {
             issuer: issuer.to_owned(),
             name: format!("keys {issuer}"),
@@ -78,26 +72,29 @@ impl Feed {
             keyring,
             metrics,
             refresh: Refresh::new(
-                shared.keys.cooldown.0,
-                shared.keys.timeout.0,
+                parts.keys.cooldown.0,
+                parts.keys.timeout.0,
                 Arc::clone(&shared.places),
             ),
-            shared,
+            keys: parts.keys.clone(),
+            keep: Arc::clone(&parts.keep),
+            clock: parts.clock.clone(),
+            readiness: parts.readiness.clone(),
         };
         if !feed.origin.is_file()
             && let Err(why) = feed.restore()
         {
             warn!(issuer, "{why}");
         }
-        if !feed.is_loaded() {
+        if !feed.is_loaded() && !feed.readiness.knows() {
             let why = format!("its keys are being loaded from {}", feed.origin.shown());
-            feed.shared.readiness.wait_for(&feed.name, why);
+            feed.readiness.wait_for(&feed.name, why);
         }
         feed
     }
 
     fn restore(&self) -> Result<(), String> {
-        let (keep, now) = (&*self.shared.keep, self.shared.clock.now());
+        let (keep, now) = (&*self.keep, self.clock.now());
         let Some(kept) = Kept::load(keep, &self.issuer, &self.origin.name(), now)? else {
             return Ok(());
         };
@@ -110,18 +107,18 @@ impl Feed {
         Ok(())
     }
 
-    fn is_loaded(&self) -> bool {
-        self.keyring.is_loaded(self.shared.clock.now())
+    pub(super) fn is_loaded(&self) -> bool {
+        self.keyring.is_loaded(self.clock.now())
     }
 
     /// Fetches for ever. After `startup_timeout` readiness no longer waits for these keys, so that
     /// the tokens of other issuers are served.
-    pub(super) async fn run(&self, startup_timeout: Duration) -> Infallible {
+    pub(super) async fn run(self: Arc<Self>) -> Infallible {
         let waiting = async {
-            sleep(startup_timeout).await;
+            sleep(self.keys.startup_timeout.0).await;
             if !self.is_loaded() {
                 warn!(issuer = self.issuer, "serving without this issuer's keys");
-                self.shared.readiness.arrived(&self.name);
+                self.readiness.arrived(&self.name);
             }
             std::future::pending().await
         };
@@ -136,7 +133,7 @@ impl Feed {
         let mut next = Instant::now();
         loop {
             self.until(next).await;
-            let fetch = self.refresh.begin(self.shared.clock.now());
+            let fetch = self.refresh.begin(self.clock.now());
             let outcome = self.load(&mut past, fetch.is_asked_for).await;
             self.refresh.end(fetch, outcome.is_ok());
             next = Instant::now()
@@ -171,7 +168,7 @@ impl Feed {
         if self.origin.is_file() && past.file.as_ref() == Some(&obtained.text) {
             return Ok(None);
         }
-        let now = self.shared.clock.now();
+        let now = self.clock.now();
         let set = self.adopt(&obtained.text, now).map_err(|why| {
             self.metrics.broken.inc();
             format!("{}: {why}; the keys stay as they were", self.origin.shown())
@@ -188,7 +185,7 @@ impl Feed {
         let was_empty = std::mem::replace(&mut past.is_empty, set.len() == 0);
         if past.is_empty {
             self.metrics.emptied.inc();
-            self.shared.readiness.degrade(&self.name, EMPTY.to_owned());
+            self.readiness.degrade(&self.name, EMPTY.to_owned());
         } else {
             self.metrics.fetched.inc();
         }
@@ -205,7 +202,7 @@ impl Feed {
         let until = if self.origin.is_file() {
             UnixMillis::MAX
         } else {
-            fetched_at.plus(self.shared.keys.max_stale.0)
+            fetched_at.plus(self.keys.max_stale.0)
         };
         let set = self.keyring.replace(text, until)?;
         self.metrics.loaded(&set, fetched_at);
@@ -214,9 +211,9 @@ impl Feed {
 
     /// Returns how long to wait before the next fetch.
     async fn succeeded(&self, loaded: Option<(Obtained, UnixMillis)>, past: &mut Past) -> Duration {
-        self.shared.readiness.arrived(&self.name);
+        self.readiness.arrived(&self.name);
         if !past.is_empty {
-            self.shared.readiness.recover(&self.name);
+            self.readiness.recover(&self.name);
         }
         past.backoff = None;
         past.failure = None;
@@ -229,7 +226,7 @@ impl Feed {
         if self.origin.is_file() {
             return FILE_POLL;
         }
-        let keys = &self.shared.keys;
+        let keys = &self.keys;
         let (least, most) = (
             keys.min_refresh.0,
             keys.max_refresh.0.max(keys.min_refresh.0),
@@ -249,7 +246,7 @@ impl Feed {
             fetched_at: at.0,
             set,
         };
-        let (keep, issuer) = (Arc::clone(&self.shared.keep), self.issuer.clone());
+        let (keep, issuer) = (Arc::clone(&self.keep), self.issuer.clone());
         let saved = tokio::task::spawn_blocking(move || kept.save(&*keep, &issuer)).await;
         if let Err(error) = saved.map_err(std::io::Error::other).flatten() {
             warn!(
@@ -259,15 +256,31 @@ impl Feed {
         }
     }
 
+    /// Waits until the first fetch ended, well or badly, or took too long.
+    pub(super) async fn first_fetch(&self) {
+        if !self.is_loaded() {
+            let waiting = self.refresh.first();
+            let _ = tokio::time::timeout(self.keys.startup_timeout.0, waiting).await;
+        }
+    }
+
     fn failed(&self, why: String, past: &mut Past) -> Duration {
         if past.failure.as_ref() != Some(&why) {
             warn!(issuer = self.issuer, "its keys cannot be loaded: {why}");
         }
-        self.shared.readiness.degrade(&self.name, why.clone());
+        self.readiness.degrade(&self.name, why.clone());
         past.failure = Some(why);
         if self.origin.is_file() {
             return FILE_POLL;
         }
         past.backoff.get_or_insert(BACKOFF).pause()
+    }
+}
+
+/// The reports on a feed that is gone go with it.
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.readiness.arrived(&self.name);
+        self.readiness.recover(&self.name);
     }
 }

@@ -3,28 +3,40 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::DropGuard;
+
 use super::algorithm::Algorithms;
+use super::cache::Judges;
 use super::config::IssuerConfig;
-use super::feed::{Feed, Shared};
+use super::feed::Feed;
 use super::jwks::{Candidates, MOST_TRIED};
 use super::jws::{Header, Jws};
 use super::key::{Key, Terms};
 use super::keyring::Keyring;
-use super::metrics::Metrics;
 use super::origin::{LazyClient, Origin};
 use super::refresh::Want;
 use super::rules::Rules;
 use super::secret_key::SharedSecret;
+use super::shared::Shared;
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::reason::{Reason, Rejection};
 
 pub(super) struct Issuer {
+    /// See [`Judges`].
+    pub number: u64,
     pub rules: Rules,
-    pub feed: Option<Feed>,
+    source: Arc<Source>,
+    leeway: Duration,
+}
+
+/// The keys of an issuer, and what keeps them fresh. Entries of successive configurations share it.
+struct Source {
     algorithms: Algorithms,
     keyring: Arc<Keyring>,
-    pub secret: Option<SharedSecret>,
-    leeway: Duration,
+    feed: Option<Arc<Feed>>,
+    secret: Option<Arc<SharedSecret>>,
+    /// The tasks end with the last entry.
+    _tasks: Vec<DropGuard>,
 }
 
 /// Why a token is refused.
@@ -72,16 +84,11 @@ impl Doubt<'_> {
     }
 }
 
-impl Issuer {
-    /// Builds from a checked configuration.
-    ///
-    /// # Errors
-    /// The field that is wrong, and why: a secret's file or an inline set that cannot be used.
-    pub(super) fn new(
+impl Source {
+    fn new(
         config: &IssuerConfig,
         client: &LazyClient,
         shared: &Shared,
-        metrics: &Metrics,
     ) -> Result<Self, (&'static str, String)> {
         let asymmetric = config.asymmetric();
         let terms = Terms {
@@ -91,24 +98,65 @@ impl Issuer {
         let keyring = Arc::new(Keyring::new(terms, config.names()));
         let secret = config.secret.as_ref();
         let secret = secret
-            .map(|secret| SharedSecret::read(secret, config.listed_hmac()))
+            .map(|secret| SharedSecret::read(secret, config.listed_hmac()).map(Arc::new))
             .transpose();
         let secret = secret.map_err(|why| ("secret", why))?;
-        let feed = feed(config, &keyring, client, shared, metrics).map_err(|why| ("jwks", why))?;
+        let feed = feed(config, &keyring, client, shared).map_err(|why| ("jwks", why))?;
         let hmac = secret.iter().flat_map(|secret| secret.algorithms.iter());
+        let fetching = feed.iter().map(|feed| shared.begin(Arc::clone(feed).run()));
+        let following = secret
+            .iter()
+            .map(|secret| shared.begin(Arc::clone(secret).follow()));
         Ok(Self {
-            rules: Rules::new(config),
-            feed,
+            _tasks: fetching.chain(following).collect(),
             algorithms: asymmetric.iter().chain(hmac).collect(),
             keyring,
+            feed,
             secret,
+        })
+    }
+}
+
+impl Issuer {
+    /// Builds from a checked configuration. Takes over the keys of an entry of the configuration before.
+    ///
+    /// # Errors
+    /// The field that is wrong, and why: a secret's file or an inline set that cannot be used.
+    pub(super) fn new(
+        config: &IssuerConfig,
+        client: &LazyClient,
+        shared: &Shared,
+        before: &[Arc<Self>],
+    ) -> Result<Self, (&'static str, String)> {
+        let same = before
+            .iter()
+            .find(|other| config.has_keys_of(other.rules.config()));
+        Ok(Self {
+            number: Judges::next(),
+            rules: Rules::new(config),
+            source: match same {
+                Some(other) => Arc::clone(&other.source),
+                None => Arc::new(Source::new(config, client, shared)?),
+            },
             leeway: config.leeway.0,
         })
     }
 
+    /// Waits until the first fetch of the keys ended.
+    pub(super) async fn first_fetch(&self) {
+        if let Some(feed) = &self.source.feed {
+            feed.first_fetch().await;
+        }
+    }
+
+    /// Returns the feed of keys that are fetched.
+    pub(super) fn feed(&self) -> Option<&Feed> {
+        self.source.feed.as_deref()
+    }
+
     /// Checks what the header alone decides.
     pub(super) fn admit(&self, header: &Header<'_>) -> Result<(), Reason> {
-        let allowed = self.algorithms.contains(header.algorithm);
+        let allowed = self.source.algorithms.contains(header.algorithm);
         allowed.then_some(()).ok_or(Reason::UnsupportedAlgorithm)
     }
 
@@ -143,14 +191,18 @@ impl Issuer {
         let Header { algorithm, kid, .. } = &jws.header;
         let (algorithm, kid) = (*algorithm, kid.as_deref());
         if algorithm.is_hmac() {
-            let secret = self.secret.as_ref().ok_or(Reason::UnsupportedAlgorithm)?;
+            let secret = self
+                .source
+                .secret
+                .as_ref()
+                .ok_or(Reason::UnsupportedAlgorithm)?;
             return Ok(secret.find(kid, algorithm).map_err(Reason::from)?);
         }
-        match self.keyring.find(name, kid, algorithm, clock.now()) {
+        match self.source.keyring.find(name, kid, algorithm, clock.now()) {
             Some(Ok(candidates)) => Ok(candidates),
             Some(Err(missing)) => Err(self.doubt(jws, missing.into())),
             None => {
-                if let Some(feed) = &self.feed {
+                if let Some(feed) = self.feed() {
                     feed.refresh.ask(Want::Name);
                 }
                 Err(Reason::NotReady.into())
@@ -159,7 +211,7 @@ impl Issuer {
     }
 
     fn doubt(&self, jws: &Jws<'_>, reason: Reason) -> Refusal<'_> {
-        match &self.feed {
+        match self.feed() {
             Some(feed) if !jws.header.algorithm.is_hmac() => Refusal::Doubted(Doubt {
                 reason,
                 feed,
@@ -180,24 +232,25 @@ fn feed(
     keyring: &Arc<Keyring>,
     client: &LazyClient,
     shared: &Shared,
-    metrics: &Metrics,
-) -> Result<Option<Feed>, String> {
+) -> Result<Option<Arc<Feed>>, String> {
     let Some(jwks) = &config.jwks else {
         return Ok(None);
     };
-    let of_keys = metrics.of(&config.issuer);
+    let parts = &shared.parts;
+    let of_keys = parts.metrics.of(&config.issuer);
     if let Some(text) = jwks.inline_text() {
         let set = keyring.replace(text.as_bytes(), UnixMillis::MAX)?;
         if set.len() == 0 {
             let why = set.complaint().unwrap_or_else(|| "it is empty".to_owned());
             return Err(format!("the key set has no usable key ({why})"));
         }
-        of_keys.loaded(&set, shared.clock.now());
+        of_keys.loaded(&set, parts.clock.now());
         return Ok(None);
     }
-    let origin = Origin::new(&config.issuer, jwks, &shared.keys, client)?;
+    let origin = Origin::new(&config.issuer, jwks, &parts.keys, client)?;
     Ok(origin.map(|origin| {
         let keyring = Arc::clone(keyring);
-        Feed::new(&config.issuer, origin, keyring, of_keys, shared.clone())
+        let feed = Feed::new(&config.issuer, origin, keyring, of_keys, shared);
+        Arc::new(feed)
     }))
 }

@@ -11,7 +11,7 @@ use crate::core::issuer::TENANT;
 use crate::core::units::{Bytes, Span};
 
 /// Where public keys come from. Exactly one of `uri`, `discovery`, `file` and `inline` is given.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JwksConfig {
     /// The address of a JWK set. https, or http to this very machine.
@@ -40,7 +40,7 @@ pub struct JwksConfig {
 }
 
 /// How key sets are fetched, for all issuers.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeysConfig {
     /// How often keys are fetched when the answer has no `Cache-Control: max-age`.

@@ -31,6 +31,7 @@ mod requirement;
 mod rules;
 mod safe_url;
 mod secret_key;
+mod shared;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -48,45 +49,35 @@ pub use memo::{Keepsake, Memo};
 pub use metrics::Metrics;
 pub use profile::Profile;
 pub use requirement::Requirement;
+pub use shared::{Parts, Shared};
 pub use verified::Verified;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::future::{join, join_all};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use futures_util::future::join_all;
 
-use crate::core::clock::{Clock, UnixMillis};
+use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
-use crate::core::horizon::Horizon;
 use crate::core::issuer::ByIssuer;
-use crate::core::kv::KeyValueStore;
 use crate::core::lifetime::Current;
-use crate::core::readiness::Readiness;
 use crate::core::reason::{Reason, Rejection};
 use crate::core::token::Token;
-use cache::KnownTokens;
+use cache::Judges;
 use claims::json;
-use feed::Shared;
 use fingerprint::Fingerprint;
 use issuer::{Issuer, Refusal};
 use jws::Jws;
 use origin::LazyClient;
-use secret_key::SharedSecret;
 
 /// Verifies tokens of every configured issuer.
 pub struct Verifier {
     issuers: ByIssuer<Known>,
     /// The entries of the configuration, each with keys of its own.
     entries: Vec<Arc<Issuer>>,
+    judges: Judges,
     /// The refusal of a token of another issuer.
     no_issuer: Rejection,
-    cache: KnownTokens,
-    clock: Clock,
-    horizon: Horizon,
-    metrics: Arc<Metrics>,
-    startup_timeout: std::time::Duration,
+    shared: Arc<Shared>,
 }
 
 /// An issuer, or those of any tenant, and the entry that says how their tokens are judged.
@@ -99,44 +90,53 @@ struct Known {
 
 impl Verifier {
     /// Builds from a checked configuration. Blocks on the disk: reads secrets and restores stored
-    /// keys. Readiness waits for keys that are still missing; [`Verifier::run`] fetches them.
+    /// keys. At the start of the process readiness waits for keys that are still missing;
+    /// [`Shared::run`] fetches them.
     ///
-    /// `lifetimes` has the history of each of [`IssuerConfig::names`].
+    /// `shared` has the history of each of [`IssuerConfig::names`].
     ///
     /// # Errors
     /// Every issuer whose secret or inline keys cannot be used.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called once, and each is a different part of the program"
-    )]
-    pub fn new(
+    pub fn new(issuers: &[IssuerConfig], shared: &Arc<Shared>) -> Result<Self, ConfigErrors> {
+        Self::build(issuers, shared, &[], false)
+    }
+
+    /// Builds the successor. It takes over the keys that did not change. The tokens that were verified
+    /// by entries that did not change stay verified if `keep_tokens` says so; a door may have kept
+    /// answers beside them.
+    ///
+    /// # Errors
+    /// See [`Verifier::new`].
+    pub fn succeed(
+        &self,
         issuers: &[IssuerConfig],
-        keys: &KeysConfig,
-        cache: &CacheConfig,
-        mut lifetimes: HashMap<String, Current>,
-        keep: Arc<dyn KeyValueStore>,
-        clock: Clock,
-        readiness: Readiness,
-        horizon: Horizon,
-        metrics: Arc<Metrics>,
+        keep_tokens: bool,
+    ) -> Result<Self, ConfigErrors> {
+        Self::build(issuers, &self.shared, &self.entries, keep_tokens)
+    }
+
+    fn build(
+        issuers: &[IssuerConfig],
+        shared: &Arc<Shared>,
+        before: &[Arc<Issuer>],
+        keep_tokens: bool,
     ) -> Result<Self, ConfigErrors> {
         let mut errors = ConfigErrors::new();
-        let shared = Shared {
-            keys: keys.clone(),
-            keep,
-            clock: clock.clone(),
-            readiness,
-            places: Arc::new(Semaphore::new(refresh::PLACES_IN_ALL)),
-        };
         let (mut built, mut entries) = (ByIssuer::default(), Vec::new());
         let client = LazyClient::new(access::Clients::new);
         errors.each("issuers", issuers, |errors, config| {
-            let entry = match Issuer::new(config, &client, &shared, &metrics) {
-                Ok(entry) => Arc::new(entry),
+            let mut unchanged = before.iter().filter(|_| keep_tokens);
+            let unchanged = unchanged.find(|entry| entry.rules.config() == config);
+            let entry = match unchanged.map(Arc::clone) {
+                Some(entry) => Ok(entry),
+                None => Issuer::new(config, &client, shared, before).map(Arc::new),
+            };
+            let entry = match entry {
+                Ok(entry) => entry,
                 Err((field, why)) => return errors.push(field, why),
             };
             for name in config.names() {
-                let Some(lifetimes) = lifetimes.remove(&name) else {
+                let Some(lifetimes) = shared.parts.lifetimes.get(&name).cloned() else {
                     return errors.push("issuer", format!("{name:?} has no history"));
                 };
                 let known = Known {
@@ -155,14 +155,16 @@ impl Verifier {
         let expected = format!("iss: {}", names.join(" or "));
         Ok(Self {
             issuers: built,
+            judges: Judges::new(entries.iter().map(|entry| entry.number)),
             entries,
             no_issuer: Rejection::expected(Reason::UnknownIssuer, expected),
-            cache: KnownTokens::new(cache, clock.clone()),
-            clock,
-            horizon,
-            metrics,
-            startup_timeout: keys.startup_timeout.0,
+            shared: Arc::clone(shared),
         })
+    }
+
+    /// Waits until the first fetch of each issuer's keys ended, well or badly.
+    pub async fn first_fetches(&self) {
+        join_all(self.entries.iter().map(|entry| entry.first_fetch())).await;
     }
 
     /// Verifies a token, or returns what the cache has of it. Waits only if no known key signed the
@@ -171,19 +173,25 @@ impl Verifier {
     /// # Errors
     /// The first check that failed.
     pub async fn verify(&self, token: Token<'_>) -> Result<Arc<Verified>, Rejection> {
-        let (now, horizon) = (self.clock.now(), self.horizon.get());
+        let Parts {
+            clock,
+            horizon,
+            metrics,
+            ..
+        } = &self.shared.parts;
+        let tokens = &self.shared.tokens;
         let fingerprint = Fingerprint::of(token);
-        let found = self.cache.find(&fingerprint, now, horizon);
+        let found = tokens.find(&fingerprint, &self.judges, clock.now(), horizon.get());
         if let Some(found) = found.filter(|found| !self.is_doubtful(found)) {
-            self.metrics.hits.inc();
+            metrics.hits.inc();
             return found;
         }
-        self.metrics.misses.inc();
+        metrics.misses.inc();
         let examined = self.examine(token).await.map(|mut verified| {
-            verified.memo = self.cache.memo(fingerprint);
+            verified.memo = tokens.memo(fingerprint);
             Arc::new(verified)
         });
-        self.cache.insert(fingerprint, &examined);
+        tokens.insert(fingerprint, &self.judges, &examined);
         examined
     }
 
@@ -207,7 +215,7 @@ impl Verifier {
                 return Err(Reason::UnsupportedAlgorithm.into());
             }
             let known = self.issuers.get(issuer).ok_or(Reason::UnknownIssuer)?;
-            known.entry.signer(issuer, &jws, &self.clock)?;
+            known.entry.signer(issuer, &jws, &self.shared.parts.clock)?;
             Ok(jws.payload_bytes.to_vec())
         })
         .await
@@ -215,6 +223,7 @@ impl Verifier {
     }
 
     async fn examine(&self, token: Token<'_>) -> Result<Verified, Rejection> {
+        let Parts { clock, horizon, .. } = &self.shared.parts;
         settled(|| {
             let mut space = Vec::new();
             let jws = Jws::parse(token.expose(), &mut space)?;
@@ -223,8 +232,8 @@ impl Verifier {
             let (name, known) = known.ok_or_else(|| self.no_issuer.clone())?;
             let Known { entry, .. } = known;
             entry.admit(&jws.header)?;
-            let key = entry.signer(name, &jws, &self.clock)?;
-            let now = self.clock.now();
+            let key = entry.signer(name, &jws, clock)?;
+            let now = clock.now();
             let name = known.name.clone().unwrap_or_else(|| name.into());
             let lifetimes = known.lifetimes.load();
             let typ = jws.header.typ.as_deref();
@@ -232,17 +241,17 @@ impl Verifier {
                 let name = name.clone();
                 let rules = &entry.rules;
                 let (claims, window) = rules.judge(name, &lifetimes, typ, &jws.payload, now)?;
-                window.admits(now, self.horizon.get())?;
+                window.admits(now, horizon.get())?;
                 Ok((claims, window))
             };
             let (claims, window) = judged(now).map_err(|why| self.without_jump(why, judged))?;
             if let Some(issued_at) = claims.issued_at {
-                self.clock
-                    .heard_of_issue(UnixMillis::from_seconds(issued_at));
+                clock.heard_of_issue(UnixMillis::from_seconds(issued_at));
             }
             Ok(Verified {
                 claims,
                 memo: Memo::default(),
+                judged_by: entry.number,
                 key,
                 window,
             })
@@ -253,7 +262,7 @@ impl Verifier {
     /// Returns whether a cached refusal may be the fault of a jump of the clock.
     fn is_doubtful(&self, found: &Result<Arc<Verified>, Rejection>) -> bool {
         let is_by_time = matches!(found, Err(refused) if is_by_time(refused.reason));
-        is_by_time && self.clock.without_jump().is_some()
+        is_by_time && self.shared.parts.clock.without_jump().is_some()
     }
 
     /// Returns why a token is refused that `refused` says is refused now. After a jump of the clock it is
@@ -267,7 +276,7 @@ impl Verifier {
         if !is_by_time(refused.reason) {
             return refused;
         }
-        let Some(then) = self.clock.without_jump() else {
+        let Some(then) = self.shared.parts.clock.without_jump() else {
             return refused;
         };
         match judged(then) {
@@ -276,27 +285,11 @@ impl Verifier {
         }
     }
 
-    /// Keeps every issuer's keys and secrets fresh until the shutdown.
-    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        let feeds = self.entries.iter().filter_map(|entry| entry.feed.as_ref());
-        let fetching = join_all(feeds.map(|feed| feed.run(self.startup_timeout)));
-        let secrets = self
-            .entries
-            .iter()
-            .filter_map(|entry| entry.secret.as_ref());
-        let following = join_all(secrets.map(SharedSecret::follow));
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            // If there is nothing to fetch and no secret, this ends at once.
-            _ = join(fetching, following) => shutdown.cancelled().await,
-        }
-    }
-
     /// Asks for an issuer's keys to be fetched soon, because an event said that they changed. There
     /// is at most one such fetch per cooldown; an earlier request is delayed, not dropped.
     pub fn refetch(&self, issuer: &str) {
         let known = self.issuers.get(issuer);
-        if let Some(feed) = known.and_then(|known| known.entry.feed.as_ref()) {
+        if let Some(feed) = known.and_then(|known| known.entry.feed()) {
             feed.refresh.hint();
         }
     }

@@ -128,6 +128,13 @@ impl Refresh {
         }
     }
 
+    /// Waits until a fetch ended.
+    pub(super) async fn first(&self) {
+        let mut ended = self.ended.subscribe();
+        // The sender lives in `self`, so this cannot fail.
+        let _ = ended.wait_for(|ended| ended.number > 0).await;
+    }
+
     /// Asks without waiting, and returns the ticket; `None` if the budget is used up.
     pub(super) fn ask(&self, want: Want) -> Option<u64> {
         let mut state = self.state();

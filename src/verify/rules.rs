@@ -31,6 +31,10 @@ impl Rules {
         }
     }
 
+    pub(super) const fn config(&self) -> &IssuerConfig {
+        &self.config
+    }
+
     /// Judges a token of `issuer` by its `typ` and its claims, but for the present time: see
     /// [`Window::admits`], which is asked each time the token is seen.
     pub(super) fn judge(

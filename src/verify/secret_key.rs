@@ -1,7 +1,7 @@
 //! The keys of an issuer that signs with shared secrets.
 
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -55,7 +55,7 @@ impl SharedSecret {
     }
 
     /// Retires the keys of replaced secrets, for ever.
-    pub(super) async fn follow(&self) -> Infallible {
+    pub(super) async fn follow(self: Arc<Self>) -> Infallible {
         loop {
             self.with_keys(|_| ());
             sleep(POLL).await;

@@ -15,6 +15,8 @@ pub struct Verified {
     pub claims: Claims,
     /// A door's encoded answer to this token.
     pub memo: Memo,
+    /// The number of the entry of `issuers` that judged the claims.
+    pub(super) judged_by: u64,
     pub(super) key: Arc<Key>,
     pub(super) window: Window,
 }
@@ -28,6 +30,7 @@ impl Verified {
         Self {
             claims,
             memo: Memo::default(),
+            judged_by: 0,
             key: Arc::new(key),
             window: Window {
                 from: UnixMillis(0),

@@ -35,6 +35,7 @@ mod never_forgets;
 mod presets;
 mod proxies;
 mod redis;
+mod reload;
 mod replicas;
 mod transfer;
 mod world;

@@ -14,7 +14,7 @@ use crate::core::stamp::Stamp;
 
 /// A secret: the text itself, or where it stands. During a rotation a list of the new one and the
 /// old one; each of them counts.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Sources(OneOrMany<Source>);
 
@@ -42,7 +42,7 @@ impl Source {
 }
 
 /// Where a secret stands.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Elsewhere {
     /// A file that holds it; one line break at its end is dropped. It is read again when it

@@ -10,7 +10,7 @@ use crate::core::units::Bytes;
 pub const LONGEST: Bytes = Bytes::kib(64);
 
 /// Where a request may hold its token.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The locations where a token may be, such as a header or a cookie.
@@ -35,7 +35,7 @@ pub enum Several {
 }
 
 /// One location. Give exactly one of `header`, `cookie`, `query` and `websocket_protocol`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The name of a request header.

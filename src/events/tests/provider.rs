@@ -81,17 +81,17 @@ pub(super) fn door_at(config: &Value, issuer: &str, jwks: &Value, now: u64) -> D
     let entry = json!({ "issuer": issuer, "audiences": ["api"], "jwks": { "inline": jwks } });
     let entry: verify::IssuerConfig = serde_saphyr::from_str(&entry.to_string()).unwrap();
     let lifetimes = Current::new(Lifetimes::new(Duration::from_hours(1)));
-    let verifier = Verifier::new(
-        &[entry],
-        &verify::KeysConfig::default(),
-        &verify::CacheConfig::default(),
-        HashMap::from([(issuer.to_owned(), lifetimes)]),
-        Arc::new(crate::core::kv::InMemory::default()),
-        clock.clone(),
-        Readiness::default(),
-        Horizon::default(),
-        Arc::new(verify::Metrics::register(&mut Registry::default())),
-    );
+    let parts = verify::Parts {
+        keys: verify::KeysConfig::default(),
+        lifetimes: HashMap::from([(issuer.to_owned(), lifetimes)]),
+        keep: Arc::new(crate::core::kv::InMemory::default()),
+        clock: clock.clone(),
+        readiness: Readiness::default(),
+        horizon: Horizon::default(),
+        metrics: verify::Metrics::register(&mut Registry::default()),
+    };
+    let shared = verify::Shared::new(&verify::CacheConfig::default(), parts);
+    let verifier = Verifier::new(&[entry], &shared);
     let keys = FakeKeys {
         verifier: Some(Arc::new(verifier.unwrap())),
         ..FakeKeys::default()

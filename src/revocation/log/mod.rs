@@ -31,7 +31,7 @@ pub use contract::{AppendError, Cursor, Feed, Log, Records};
 pub use embedded::Embedded;
 
 /// The durable log of revocations.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Config {
     /// SQLite in a directory of this machine: for one replica.

@@ -19,7 +19,7 @@ use crate::verify::requirement::Requirement;
 use crate::verify::secret_key;
 
 /// An issuer whose tokens are accepted, and on what terms.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
     /// The token's `iss`, compared byte by byte: a slash at the end matters. For a multi-tenant
@@ -235,6 +235,15 @@ impl IssuerConfig {
                 .collect(),
             _ => vec![self.issuer.clone()],
         }
+    }
+
+    /// Returns whether another entry has the same keys for the same issuers.
+    pub(in crate::verify) fn has_keys_of(&self, other: &Self) -> bool {
+        self.names() == other.names()
+            && self.issuer == other.issuer
+            && self.jwks == other.jwks
+            && self.secret == other.secret
+            && self.algorithms == other.algorithms
     }
 
     /// Shows the accepted issuers to people.

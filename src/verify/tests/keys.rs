@@ -99,7 +99,8 @@ async fn answer(State(provider): State<Provider>, uri: Uri, headers: HeaderMap) 
 
 /// Runs the verifier until the end of the test.
 pub(super) fn run(verifier: &Arc<Verifier>) {
-    tokio::spawn(Arc::clone(verifier).run(CancellationToken::new()));
+    let shared = Arc::clone(&verifier.shared);
+    tokio::spawn(shared.run(tokio_util::sync::CancellationToken::new()));
 }
 
 pub(super) async fn refusal(verifier: &Verifier, token: &str) -> Option<Reason> {

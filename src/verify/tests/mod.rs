@@ -19,8 +19,10 @@ mod kinds;
 mod mutation;
 mod recorded;
 mod sets;
+mod succession;
 mod tenants;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -30,8 +32,11 @@ use serde_json::{Value, json};
 
 use super::testing::*;
 use super::*;
-use crate::core::kv::InMemory;
-use crate::core::lifetime::Lifetimes;
+use crate::core::clock::Clock;
+use crate::core::horizon::Horizon;
+use crate::core::kv::{InMemory, KeyValueStore};
+use crate::core::lifetime::{Current, Lifetimes};
+use crate::core::readiness::Readiness;
 
 pub(super) const ISSUER: &str = "https://id.example.com";
 pub(super) const OTHER: &str = "https://other.example.com";
@@ -77,18 +82,16 @@ impl World {
             let names = one.names().into_iter();
             names.map(move |name| (name, lifetimes.clone()))
         });
-        Verifier::new(
-            &issuers,
-            &self.keys,
-            &self.cache,
-            lifetimes.collect(),
-            Arc::clone(&self.keep),
-            self.clock.clone(),
-            self.readiness.clone(),
-            self.horizon.clone(),
-            Arc::new(Metrics::register(&mut self.registry)),
-        )
-        .map(Arc::new)
+        let parts = Parts {
+            keys: self.keys.clone(),
+            lifetimes: lifetimes.collect(),
+            keep: Arc::clone(&self.keep),
+            clock: self.clock.clone(),
+            readiness: self.readiness.clone(),
+            horizon: self.horizon.clone(),
+            metrics: Metrics::register(&mut self.registry),
+        };
+        Verifier::new(&issuers, &Shared::new(&self.cache, parts)).map(Arc::new)
     }
 }
 

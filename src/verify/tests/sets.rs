@@ -258,8 +258,8 @@ fn a_repeat_token_is_the_very_same_and_counted_as_a_hit() {
     let first = verify(&verifier, &token).unwrap();
     let second = verify(&verifier, &token).unwrap();
     assert!(Arc::ptr_eq(&first, &second));
-    assert_eq!(verifier.metrics.hits.get(), 1);
-    assert_eq!(verifier.metrics.misses.get(), 1);
+    assert_eq!(verifier.shared.parts.metrics.hits.get(), 1);
+    assert_eq!(verifier.shared.parts.metrics.misses.get(), 1);
 }
 
 #[test]

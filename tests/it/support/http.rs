@@ -76,8 +76,13 @@ impl Call {
     }
 
     pub(crate) async fn try_send(&self, to: SocketAddr) -> io::Result<Reply> {
+        let stream = tokio::time::timeout(DEADLINE, TcpStream::connect(to)).await?;
+        self.on(&mut stream?).await
+    }
+
+    /// Sends it on a connection that is open. With `connection: keep-alive` the connection stays.
+    pub(crate) async fn on(&self, stream: &mut TcpStream) -> io::Result<Reply> {
         let exchange = async {
-            let mut stream = TcpStream::connect(to).await?;
             stream.write_all(&self.bytes()).await?;
             let mut answer = Vec::new();
             // Not until the end: after an error Envoy keeps the connection for another second. A

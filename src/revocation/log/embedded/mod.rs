@@ -55,7 +55,7 @@ pub use snapshot::read_all;
 const QUEUE: usize = 4096;
 
 /// A directory of this replica.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// A directory on a local disk that no other process uses. It is created if it is missing.

@@ -12,7 +12,7 @@ use crate::core::units::{Bytes, Span};
 use crate::revocation::log::engine::login;
 
 /// A JetStream stream that all replicas share. Needs NATS 2.11 or later.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["servers"]))]
 pub struct Config {
@@ -62,7 +62,7 @@ pub struct Config {
 
 /// At most one of: `user` and a password, a token, a credentials file, an NKey seed. Left out, none
 /// is used (or the client certificate alone).
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     /// The user's name; needs a password.
@@ -84,7 +84,7 @@ pub struct Auth {
 }
 
 /// Encryption of the connection to NATS.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// PEM file with the certificate authorities that sign the servers' certificates. Left out,

@@ -13,7 +13,7 @@ use crate::revocation::log::engine::login;
 use super::address::Server;
 
 /// Redis or Valkey, 7.0 or later. Either `server` or `sentinel` says where.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// One server: `redis.example.com:6379` or `unix:/run/redis/redis.sock`.
@@ -56,7 +56,7 @@ pub struct Config {
 }
 
 /// The sentinels and the primary that they know.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sentinel {
     /// All sentinels: revocations count as complete only while a majority of these confirms the
@@ -76,7 +76,7 @@ pub struct Sentinel {
 }
 
 /// TLS towards the servers.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// A PEM file with the authorities to trust. Left out: the system's.

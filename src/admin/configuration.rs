@@ -1,0 +1,47 @@
+//! The state of the configuration file.
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::shown::rfc3339;
+use crate::core::clock::UnixMillis;
+
+/// Which configuration is in use, and whether the file can be applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// Counts the configurations that were applied since the start, from 1.
+    pub generation: u64,
+    /// The SHA-256 of the file that was applied last, in hexadecimal.
+    pub hash: String,
+    /// `None` if the file is in use.
+    pub failure: Option<Failure>,
+}
+
+/// Why the file cannot be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub why: String,
+    pub since: UnixMillis,
+}
+
+/// Asks for the file to be read and applied, and gets the state afterwards.
+pub type Question = oneshot::Sender<Configuration>;
+
+/// The configuration as the admin API sees it.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    pub state: watch::Receiver<Configuration>,
+    pub ask: mpsc::Sender<Question>,
+}
+
+impl Configuration {
+    pub(super) fn shown(&self) -> Value {
+        let failure = self.failure.as_ref();
+        json!({
+            "generation": self.generation,
+            "hash": self.hash,
+            "error": failure.map(|failure| &failure.why),
+            "failing_since": failure.map(|failure| rfc3339(failure.since)),
+        })
+    }
+}
