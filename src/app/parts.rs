@@ -15,9 +15,11 @@ use super::reload::Reloader;
 use super::tasks::Tasks;
 use crate::config::Config;
 use crate::core::clock::Clock;
+use crate::core::kv::KeyValueStore;
 use crate::core::readiness::Readiness;
 use crate::doors::{self, Doors, ext_authz, forward_auth};
 use crate::gate;
+use crate::revocation::Writer;
 use crate::verify::{self, Verifier};
 use crate::{admin, events, revocation};
 
@@ -51,22 +53,14 @@ impl Parts {
         let keys = verify::Shared::new(&config.cache, parts);
         let verifier = Verifier::new(&config.issuers, &keys);
         let verifier = verifier.map_err(|errors| errors.sentence())?;
-        let (writer, metrics) = (revocations.writer, gate::Metrics::register(&mut registry));
-        let record: Arc<dyn events::Record> = Arc::new(Recorder(writer.clone()));
-        let later = events::Later::open(revocations.keep, Arc::clone(&record), clock.clone());
-        let later = Arc::new(later);
+        let (writer, keep) = (revocations.writer, revocations.keep);
+        let (later, events) = events(config, &writer, keep, &clock, &mut registry);
         let shared = Shared {
             clock: clock.clone(),
             readiness: readiness.clone(),
             revocations: revocations.reader,
-            metrics: Arc::new(metrics),
-            events: events::Shared::new(
-                record,
-                Arc::clone(&later),
-                events::Metrics::register(&mut registry),
-                clock.clone(),
-                config.event_listener.max_in_flight,
-            ),
+            metrics: Arc::new(gate::Metrics::register(&mut registry)),
+            events,
         };
         let first = shared.generation(config, verifier)?;
         let current: Current = Arc::new(ArcSwap::from_pointee(first));
@@ -145,6 +139,27 @@ fn revocations(
         Arc::new(revocation::Metrics::register(registry)),
     )
     .map_err(|error| error.to_string())
+}
+
+/// Returns the lifts that wait, and what handles events under every configuration.
+fn events(
+    config: &Config,
+    writer: &Writer,
+    keep: Arc<dyn KeyValueStore>,
+    clock: &Clock,
+    registry: &mut Registry,
+) -> (Arc<events::Later>, Arc<events::Shared>) {
+    let record: Arc<dyn events::Record> = Arc::new(Recorder(writer.clone()));
+    let later = events::Later::open(keep, Arc::clone(&record), clock.clone());
+    let later = Arc::new(later);
+    let events = events::Shared::new(
+        record,
+        Arc::clone(&later),
+        events::Metrics::register(registry),
+        clock.clone(),
+        config.event_listener.max_in_flight,
+    );
+    (later, events)
 }
 
 /// Logs when Portcullis is ready, which may be never if it is stopped before.
