@@ -51,9 +51,7 @@ impl Config {
     pub fn check(&self, errors: &mut ConfigErrors) {
         let mut names = BTreeSet::new();
         errors.each("credentials", &self.credentials, |errors, credential| {
-            if !is_name(&credential.name) {
-                errors.push("name", "must have 1 to 64 characters of a-z, 0-9 and -");
-            } else if !names.insert(credential.name.clone()) {
+            if errors.name("name", &credential.name) && !names.insert(credential.name.clone()) {
                 let message = format!("duplicate credential name {:?}", credential.name);
                 errors.push("name", message);
             }
@@ -64,11 +62,6 @@ impl Config {
             }
         });
     }
-}
-
-fn is_name(name: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=64).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 /// Returns what is wrong with a secret, for people.
@@ -92,8 +85,7 @@ mod tests {
         let config: Config = serde_saphyr::from_str(yaml).unwrap();
         let mut errors = ConfigErrors::new();
         config.check(&mut errors);
-        let found = errors.into_vec();
-        found.iter().map(ToString::to_string).collect()
+        errors.messages()
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Parts {
         };
         let keys = verify::Shared::new(&config.cache, parts);
         let verifier = Verifier::new(&config.issuers, &keys);
-        let verifier = verifier.map_err(|errors| errors.sentence())?;
+        let verifier = verifier.map_err(|errors| errors.messages().join("; "))?;
         let (writer, keep) = (revocations.writer, revocations.keep);
         let (later, events) = events(config, &writer, keep, &clock, &mut registry);
         let shared = Shared {

@@ -163,7 +163,7 @@ impl Reloader {
             config.answer == self.applied.answer && config.token == self.applied.token;
         let in_use = self.current.load();
         let verifier = in_use.gate.verifier.succeed(&config.issuers, same_answers);
-        let verifier = verifier.map_err(|errors| errors.sentence())?;
+        let verifier = verifier.map_err(|errors| errors.messages().join("; "))?;
         let generation = self.shared.generation(&config, verifier)?;
         Ok(Some(Next { config, generation }))
     }

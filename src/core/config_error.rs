@@ -80,6 +80,17 @@ impl ConfigErrors {
         }
     }
 
+    /// Reports `field` unless `name` can stand in paths, metrics and records. Returns whether it can.
+    pub fn name(&mut self, field: &str, name: &str) -> bool {
+        let is_allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_name = (1..=64).contains(&name.len()) && name.bytes().all(is_allowed);
+        if !is_name {
+            self.push(field, "must have 1 to 64 characters of a-z, 0-9 and -");
+        }
+        is_name
+    }
+
     /// Runs `check` with `field` added to the current path.
     pub fn within<T>(&mut self, field: &str, check: impl FnOnce(&mut Self) -> T) -> T {
         let inner = join(&self.path, field);
@@ -120,11 +131,10 @@ impl ConfigErrors {
         self.found.is_empty()
     }
 
-    /// Returns the mistakes in one line.
+    /// Returns each mistake with its path, for people.
     #[must_use]
-    pub fn sentence(&self) -> String {
-        let lines: Vec<_> = self.found.iter().map(ToString::to_string).collect();
-        lines.join("; ")
+    pub fn messages(&self) -> Vec<String> {
+        self.found.iter().map(ToString::to_string).collect()
     }
 
     #[must_use]

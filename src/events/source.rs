@@ -115,19 +115,12 @@ impl SourceConfig {
     }
 
     fn check(&self, errors: &mut ConfigErrors) {
-        if !is_name(&self.name) {
-            errors.push("name", "must have 1 to 64 characters of a-z, 0-9 and -");
-        }
+        errors.name("name", &self.name);
         errors.within("format", |errors| self.format.check(errors));
         let proof = self.format.dialect().proof();
         errors.within("auth", |errors| self.auth.check(&proof, errors));
         check_timeout("record_timeout", self.record_timeout, errors);
     }
-}
-
-fn is_name(name: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=64).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 /// A source with its secrets at hand.

@@ -29,8 +29,7 @@ fn mistakes_in(bypass: &Bypass) -> Vec<String> {
     let mut errors = ConfigErrors::new();
     let policy = Policy::build(std::slice::from_ref(bypass), &mut errors);
     assert_eq!(policy.is_some(), errors.is_empty());
-    let found = errors.into_vec();
-    found.iter().map(ToString::to_string).collect()
+    errors.messages()
 }
 
 fn policy_of(bypasses: &[Bypass]) -> Policy {

@@ -179,8 +179,7 @@ mod tests {
             leeway: Duration::from_mins(1),
         };
         config.check(&mut errors, &[issuer]);
-        let found = errors.into_vec();
-        found.iter().map(ToString::to_string).collect()
+        errors.messages()
     }
 
     #[test]

@@ -66,8 +66,7 @@ pub(super) fn source(config: &Value) -> SourceConfig {
 pub(super) fn problems(config: &Value) -> Vec<String> {
     let mut errors = crate::core::config_error::ConfigErrors::new();
     check(&[source(config)], &mut errors);
-    let found = errors.into_vec();
-    found.iter().map(ToString::to_string).collect()
+    errors.messages()
 }
 
 /// A receiver of one source, with the keys of [`ISSUER`] at hand.

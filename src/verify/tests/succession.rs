@@ -5,7 +5,7 @@ use super::*;
 fn succeed(before: &Verifier, issuers: &[Value], keep_tokens: bool) -> Verifier {
     let issuers: Vec<_> = issuers.iter().map(read).collect();
     let next = before.succeed(&issuers, keep_tokens);
-    next.unwrap_or_else(|errors| panic!("{}", errors.sentence()))
+    next.unwrap_or_else(|errors| panic!("{}", errors.messages().join("; ")))
 }
 
 fn misses(verifier: &Verifier) -> u64 {

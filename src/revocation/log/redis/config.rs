@@ -242,8 +242,7 @@ mod tests {
         let config: Config = serde_saphyr::from_str(yaml).unwrap();
         let mut errors = ConfigErrors::new();
         config.check(&mut errors);
-        let found = errors.into_vec();
-        found.iter().map(ToString::to_string).collect()
+        errors.messages()
     }
 
     #[test]
