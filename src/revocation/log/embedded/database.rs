@@ -1,10 +1,11 @@
 //! The tables of `portcullis.db`, and connections to them.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, params};
 
 use crate::core::kv::Kind;
 use crate::revocation::log::Cursor;
@@ -220,6 +221,50 @@ impl Tally {
             &self.records.to_le_bytes(),
         ])
     }
+}
+
+/// A record, its position, and the bytes that it takes.
+pub(super) type Read = (Arc<Revocation>, u64, usize);
+
+/// Calls `take` with each record after a position, each byte of it checked, of one snapshot of the database, and with how many
+/// that has. Returns what the snapshot says about itself.
+pub(super) fn read(
+    connection: &Connection,
+    after: u64,
+    mut take: impl FnMut(Read, &Tally) -> Result<(), ReadError>,
+) -> Result<Tally, ReadError> {
+    let snapshot = connection.unchecked_transaction()?;
+    let tally = Tally::read(&snapshot)?;
+    let mut statement = snapshot.prepare_cached(
+        "SELECT position, digest, forget_after, sum, record
+         FROM records WHERE position > ?1 ORDER BY position",
+    )?;
+    let mut rows = statement.query([i64::try_from(after).unwrap_or(i64::MAX)])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        take(check(row, &tally)?, &tally)?;
+        count += 1;
+    }
+    if after == 0 && count != tally.records {
+        let counted = tally.records;
+        let text = format!("it has {count} records, but {counted} were counted");
+        return Err(ReadError::Damaged(text));
+    }
+    Ok(tally)
+}
+
+fn check(row: &Row<'_>, tally: &Tally) -> Result<Read, ReadError> {
+    let position: i64 = row.get(0)?;
+    let bytes = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
+    let (digest, forget_after, sum) = (row.get_ref(1)?, row.get(2)?, row.get::<_, i64>(3)?);
+    let digest = digest.as_blob().map_err(rusqlite::Error::from)?;
+    let damaged =
+        |why: String| ReadError::Damaged(format!("the record at position {position}{why}"));
+    if sum != tally.seal.of_row(position, digest, forget_after, bytes) {
+        return Err(damaged(" has a wrong checksum".to_owned()));
+    }
+    let record = Revocation::decode(bytes).map_err(|error| damaged(format!(": {error}")))?;
+    Ok((Arc::new(record), position.cast_unsigned(), bytes.len()))
 }
 
 /// Reads what [`save`] wrote.

@@ -23,7 +23,6 @@ use super::database;
 use super::error::ReadError;
 use super::head::{Head, News};
 use super::seal::Seal;
-use super::snapshot;
 
 /// Records that are delivered at once, and the bytes of their texts.
 const BATCH: usize = 2048;
@@ -182,7 +181,7 @@ impl Reading {
         let asked = self.clock.moment();
         let from = u64::try_from(at.position).unwrap_or(u64::MAX);
         let (mut batch, mut bytes, mut count) = (Vec::with_capacity(BATCH), 0, 0);
-        let tally = snapshot::read(connection, from, |(record, position, length), tally| {
+        let tally = database::read(connection, from, |(record, position, length), tally| {
             at.position = position.into();
             batch.push(record);
             bytes += length;
