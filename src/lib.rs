@@ -31,11 +31,13 @@ pub mod gate;
 pub mod policy;
 
 // Level 3: edges.
-pub mod admin;
+mod admin;
 pub mod doors;
-pub mod telemetry;
+mod telemetry;
 
 // Level 4: wiring.
-pub mod app;
-pub mod cli;
+mod app;
+mod cli;
 pub mod config;
+
+pub use cli::Cli;

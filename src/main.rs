@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use portcullis::cli::Cli;
+use portcullis::Cli;
 
 // musl's own allocator is several times slower.
 #[global_allocator]

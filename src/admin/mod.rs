@@ -31,10 +31,10 @@ use tokio_util::sync::CancellationToken;
 use crate::core::readiness::Readiness;
 use crate::net::{self, Listener, Patience, Places, Seat, problem};
 
-pub use access::{Credentials, Current};
-pub use api::Api;
-pub use config::{Config, SOURCE};
-pub use configuration::{Configuration, Failure, Question, Reload};
+pub(crate) use access::{Credentials, Current};
+pub(crate) use api::Api;
+pub(crate) use config::{Config, SOURCE};
+pub(crate) use configuration::{Configuration, Failure, Question, Reload};
 
 /// Updates a gauge at every scrape, so it must be quick.
 pub type Refresh = Box<dyn Fn() + Send + Sync>;

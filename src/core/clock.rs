@@ -2,6 +2,7 @@
 
 mod jump;
 mod moment;
+mod testing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,22 +38,6 @@ impl Clock {
     #[must_use]
     pub fn system() -> Self {
         Self::of(Source::System)
-    }
-
-    /// Returns a clock that stands still until a test moves it.
-    #[must_use]
-    pub fn manual(start: UnixMillis) -> Self {
-        let hands = Hands {
-            wall: AtomicU64::new(start.0),
-            boot: AtomicU64::default(),
-        };
-        Self::of(Source::Manual(Arc::new(hands)))
-    }
-
-    /// Returns a clock with the same hands that has seen no jump yet, as another process has.
-    #[must_use]
-    pub fn restarted(&self) -> Self {
-        Self::of(self.source.clone())
     }
 
     fn of(source: Source) -> Self {
@@ -121,32 +106,6 @@ impl Clock {
             && issued_at.0 > old.0.midpoint(now.0)
         {
             self.heard(issued_at);
-        }
-    }
-
-    /// Sets the wall clock of a manual clock, forward or back, as an operator, NTP or a restored
-    /// snapshot does. The boot clock stays.
-    ///
-    /// # Panics
-    /// On the system clock.
-    pub fn set(&self, now: UnixMillis) {
-        self.hands().wall.store(now.0, Ordering::Relaxed);
-    }
-
-    /// Moves both hands of a manual clock forward, as time and a suspended machine do.
-    ///
-    /// # Panics
-    /// On the system clock.
-    pub fn advance(&self, span: Duration) {
-        self.set(self.now().plus(span));
-        let hands = self.hands();
-        hands.boot.fetch_add(millis(span), Ordering::Relaxed);
-    }
-
-    fn hands(&self) -> &Hands {
-        match &self.source {
-            Source::System => panic!("the system clock cannot be set"),
-            Source::Manual(hands) => hands,
         }
     }
 }

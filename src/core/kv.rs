@@ -1,8 +1,10 @@
 //! A small durable key-value store for what a replica must remember across restarts.
 
-use std::collections::HashMap;
+mod testing;
+
 use std::io;
-use std::sync::Mutex;
+
+pub use testing::InMemory;
 
 /// The kind of a value. Names are unique within a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,21 +50,4 @@ pub trait KeyValueStore: Send + Sync {
     /// # Errors
     /// When the disk cannot be written. The old value stays.
     fn save(&self, kind: Kind, name: &str, value: &[u8]) -> io::Result<()>;
-}
-
-/// A store in memory, for tests.
-#[derive(Debug, Default)]
-pub struct InMemory(Mutex<HashMap<(Kind, String), Vec<u8>>>);
-
-impl KeyValueStore for InMemory {
-    fn load(&self, kind: Kind, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let drawer = self.0.lock().expect("no holder of this lock panics");
-        Ok(drawer.get(&(kind, name.to_owned())).cloned())
-    }
-
-    fn save(&self, kind: Kind, name: &str, value: &[u8]) -> io::Result<()> {
-        let mut drawer = self.0.lock().expect("no holder of this lock panics");
-        drawer.insert((kind, name.to_owned()), value.to_vec());
-        Ok(())
-    }
 }

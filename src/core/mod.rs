@@ -1,18 +1,18 @@
 //! The pure parts that everything else is made of: no network, no async runtime.
 
 pub mod clock;
-pub mod config_error;
+pub(crate) mod config_error;
 pub mod horizon;
-pub mod issuer;
+pub(crate) mod issuer;
 pub mod kv;
 pub mod lifetime;
-pub mod protobuf;
+pub(crate) mod protobuf;
 pub mod readiness;
-pub mod reason;
+pub(crate) mod reason;
 pub mod request;
 pub mod secret;
-pub mod shorthand;
-pub mod stamp;
-pub mod thread_priority;
+pub(crate) mod shorthand;
+pub(crate) mod stamp;
+pub(crate) mod thread_priority;
 pub mod token;
 pub mod units;

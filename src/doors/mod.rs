@@ -4,18 +4,18 @@
 //! the request without copying it, ask one [`Check`], and write what its [`Answers`] say. Whatever
 //! goes wrong on the way, a panic included, becomes a denial.
 
-pub mod answer;
+pub(crate) mod answer;
 mod audit;
 mod batch;
 pub mod check_request;
 mod check_response;
-pub mod config;
+pub(crate) mod config;
 mod exchange;
 pub mod ext_authz;
-pub mod forward_auth;
+pub(crate) mod forward_auth;
 mod health;
-pub mod identity;
-pub mod metrics;
+pub(crate) mod identity;
+pub(crate) mod metrics;
 mod refusal;
 pub mod serve;
 
@@ -34,9 +34,9 @@ use crate::core::request::Request;
 use crate::gate::Decision;
 
 pub use answer::Answers;
-pub use config::Config;
+pub(crate) use config::Config;
 pub use metrics::Metrics;
-pub use refusal::status;
+pub(crate) use refusal::status;
 
 /// Decides about requests and says how they are answered, under one configuration. Tests of the
 /// doors bring their own.

@@ -4,21 +4,21 @@
 //! [`open`] builds all of them. The event path gets a [`Writer`], the request path a [`Reader`]; neither
 //! sees the other. The [`Follower`] reads the log and is the only writer of the [`Index`].
 
-pub mod config;
+pub(crate) mod config;
 mod feed;
-pub mod follow;
-pub mod history;
-pub mod index;
+pub(crate) mod follow;
+pub(crate) mod history;
+pub(crate) mod index;
 pub mod log;
 mod metrics;
 mod patience;
-pub mod reader;
-pub mod record;
-pub mod retention;
-pub mod search;
+pub(crate) mod reader;
+pub(crate) mod record;
+pub(crate) mod retention;
+pub(crate) mod search;
 mod status;
-pub mod transfer;
-pub mod writer;
+pub(crate) mod transfer;
+pub(crate) mod writer;
 
 #[cfg(test)]
 mod tests;

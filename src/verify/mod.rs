@@ -40,17 +40,16 @@ mod verified;
 mod verifying_key;
 mod window;
 
-pub use algorithm::Algorithm;
+pub(crate) use algorithm::Algorithm;
 pub use claims::Claims;
-pub use config::{BoundTokens, CacheConfig, IssuerConfig, SecretConfig, check_issuers};
-pub use discover::discover;
-pub use key_config::{JwksConfig, KeysConfig};
-pub use memo::{Keepsake, Memo};
+pub(crate) use config::{CacheConfig, IssuerConfig, check_issuers};
+pub(crate) use discover::discover;
+pub(crate) use key_config::KeysConfig;
+pub(crate) use memo::{Keepsake, Memo};
 pub use metrics::Metrics;
-pub use profile::Profile;
-pub use requirement::Requirement;
+pub(crate) use profile::Profile;
 pub use shared::{Parts, Shared};
-pub use verified::Verified;
+pub(crate) use verified::Verified;
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@
 
 mod shapes;
 mod slot;
+mod testing;
 
 #[cfg(test)]
 mod tests;
@@ -124,18 +125,6 @@ impl Index {
         })
     }
 
-    /// Adds a record and remembers it at least until `forget_after`.
-    ///
-    /// # Errors
-    /// When the record cannot be represented. The caller must not go on without it.
-    pub fn apply(
-        &self,
-        record: &Revocation,
-        forget_after: UnixMillis,
-    ) -> Result<(), TooManyShapes> {
-        self.apply_all(std::iter::once((record, forget_after)))
-    }
-
     /// Adds records in order, each with the time until which it is remembered.
     ///
     /// # Errors
@@ -183,7 +172,7 @@ impl Index {
         }
     }
 
-    /// Forgets what no valid token can match at `now`, in the next `shards` of [`Index::SHARDS`] shards.
+    /// Forgets what no valid token can match at `now`, in the next `shards` of [`SHARDS`] shards.
     /// Raises the horizon first.
     pub fn sweep(&self, now: UnixMillis, shards: usize) -> Swept {
         let mut writing = self.writing();
@@ -199,9 +188,6 @@ impl Index {
         }
         swept
     }
-
-    /// The number of shards.
-    pub const SHARDS: usize = SHARDS;
 
     fn sweep_shard(&self, register: &Register, shard: &RwLock<Shard>, now: UnixMillis) -> usize {
         let now = now.seconds();
@@ -252,11 +238,6 @@ impl Index {
     fn sum(&self, count: impl Fn(&Shape) -> usize) -> usize {
         let shapes = self.shapes.load();
         shapes.values().flatten().map(|shape| count(shape)).sum()
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Returns the numbers of live revocations by the claim names of their shape, over all issuers.

@@ -310,7 +310,7 @@ fn lifts_are_no_live_revocations() {
     after_it.occurred_at = UnixMillis::from_seconds(600);
     apply(&index, &after_it);
     assert_eq!(index.live(), BTreeMap::from([("sub".to_owned(), 1)]));
-    index.sweep(FAR.plus(Duration::from_secs(1)), Index::SHARDS);
+    index.sweep(FAR.plus(Duration::from_secs(1)), usize::MAX);
     assert_eq!((index.len(), index.lifts()), (0, 0));
 }
 
@@ -347,9 +347,9 @@ fn sweeping_raises_the_horizon_and_forgets_no_moment_too_early() {
     let mut record = revocation(target([("sub", "a")]));
     record.forget_after = UnixMillis(9_999_001);
     apply(&index, &record);
-    index.sweep(UnixMillis::from_seconds(10_000), Index::SHARDS);
+    index.sweep(UnixMillis::from_seconds(10_000), usize::MAX);
     assert_eq!((total(&index), index.horizon().0), (1, 0));
-    let swept = index.sweep(UnixMillis::from_seconds(10_001), Index::SHARDS);
+    let swept = index.sweep(UnixMillis::from_seconds(10_001), usize::MAX);
     assert_eq!((swept.forgotten, swept.round_is_over), (1, true));
     assert_eq!(index.horizon(), UnixMillis::from_seconds(10_000));
     assert!(index.live().is_empty());
@@ -360,7 +360,7 @@ fn sweeping_raises_the_horizon_and_forgets_no_moment_too_early() {
 fn a_forgotten_lift_leaves_the_horizon() {
     let index = index();
     apply(&index, &lift_at(target([("sub", "a")]), 500));
-    index.sweep(FAR.plus(Duration::from_secs(1)), Index::SHARDS);
+    index.sweep(FAR.plus(Duration::from_secs(1)), usize::MAX);
     assert_eq!((total(&index), index.horizon().0), (0, 0));
 }
 
@@ -374,7 +374,7 @@ fn merging_never_shortens_the_memory() {
     short.forget_after = UnixMillis::from_seconds(200);
     apply(&index, &long);
     apply(&index, &short);
-    index.sweep(UnixMillis::from_seconds(5000), Index::SHARDS);
+    index.sweep(UnixMillis::from_seconds(5000), usize::MAX);
     assert!(index.is_revoked(&token(150, json!({"sub": "a"}))));
 }
 
@@ -384,7 +384,7 @@ fn a_shape_that_nothing_uses_is_looked_up_no_more_and_may_return() {
     for _ in 0..3 {
         apply(&index, &revocation(target([("sub", "a")])));
         assert_eq!(index.shapes_of(&target([("sub", "x")])), (1, true));
-        index.sweep(FAR.plus(Duration::from_secs(1)), Index::SHARDS);
+        index.sweep(FAR.plus(Duration::from_secs(1)), usize::MAX);
         assert_eq!(index.shapes_of(&target([("sub", "x")])), (0, false));
     }
 }
@@ -397,7 +397,7 @@ fn times_beyond_32_bits_deny() {
     record.expires_at_or_before = Some(UnixMillis::MAX);
     record.forget_after = UnixMillis::MAX;
     apply(&index, &record);
-    index.sweep(UnixMillis::MAX, Index::SHARDS);
+    index.sweep(UnixMillis::MAX, usize::MAX);
     assert!(index.is_revoked(&token(u64::from(u32::MAX) * 2, json!({"sub": "a"}))));
     assert!(index.is_revoked(&without_iat(u64::from(u32::MAX) * 2)));
 }

@@ -151,7 +151,7 @@ impl World {
                 self.clock.set(UnixMillis(shown));
             }
             Step::Sender { ahead, issues } => (self.sender, self.issuer_sends) = (ahead, issues),
-            Step::Sweep => drop(self.index.sweep(self.clock.steady_now(), Index::SHARDS)),
+            Step::Sweep => drop(self.index.sweep(self.clock.steady_now(), usize::MAX)),
             Step::Compact => self.log.compact().unwrap(),
             Step::Replay => self.replay().await,
             Step::Reorder(seed) => self.reorder(seed).await,

@@ -11,6 +11,7 @@ mod fault;
 mod follow;
 pub(super) mod login;
 mod status;
+mod testing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -56,12 +57,6 @@ impl<D: Driver> Engine<D> {
         let status = Status::new(clock, retention, horizon);
         let driver = Arc::new(D::new(config, Arc::clone(&status))?);
         Ok(Self { driver, status })
-    }
-
-    /// Returns how far the log has forgotten: the horizon that it was given.
-    #[must_use]
-    pub fn horizon(&self) -> Horizon {
-        self.status.horizon.clone()
     }
 }
 

@@ -123,15 +123,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Returns the defaults, with these servers.
-    #[must_use]
-    pub fn on(servers: &[String]) -> Self {
-        Self {
-            servers: servers.to_vec(),
-            ..Self::default()
-        }
-    }
-
     /// Reports what cannot work.
     pub fn check(&self, errors: &mut ConfigErrors) {
         if self.servers.is_empty() {

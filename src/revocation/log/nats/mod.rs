@@ -14,6 +14,7 @@ mod position;
 mod session;
 mod settings;
 mod stream;
+mod testing;
 
 use std::sync::Arc;
 

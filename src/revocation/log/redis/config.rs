@@ -110,15 +110,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Returns the defaults, with one server.
-    #[must_use]
-    pub fn of(server: &Server) -> Self {
-        Self {
-            server: Some(server.clone()),
-            ..Self::default()
-        }
-    }
-
     /// Reports what cannot work.
     pub fn check(&self, errors: &mut ConfigErrors) {
         self.check_where(errors);

@@ -22,6 +22,7 @@ mod fault;
 mod script;
 mod sentinels;
 mod session;
+mod testing;
 
 use std::sync::Arc;
 
