@@ -25,6 +25,12 @@ pub(super) trait Dialect: Send + Sync {
     /// Reports what is wrong with the options, with the format as the current place.
     fn check(&self, errors: &mut ConfigErrors);
 
+    /// Returns the paths that senders append to `/events/<name>/`. They mean nothing more: the body says
+    /// what kind of event it is.
+    fn paths(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Returns how long an answer may take by default: less than a sender of this format waits. Most
     /// senders never try again, so a late answer is a lost event.
     fn patience(&self) -> Duration;

@@ -141,12 +141,15 @@ impl Receiver {
 
     /// Returns the source that an event is for, or the answer to what is no event.
     fn route(&self, request: &Request<Body>) -> Route {
-        let name = request.uri().path().strip_prefix("/events/");
-        let name = name.filter(|name| !name.is_empty() && !name.contains('/'));
-        let Some(name) = name else {
+        let path = request.uri().path().strip_prefix("/events/");
+        let Some(path) = path.filter(|path| !path.is_empty()) else {
             return Route::Answered(answer::not_found());
         };
-        let source = self.sources.get(name);
+        let (name, below) = path.split_once('/').unzip();
+        let name = name.unwrap_or(path);
+        let source = self.sources.get(name).filter(|source| {
+            below.is_none_or(|below| source.format.dialect().paths().contains(&below))
+        });
         if matches!(*request.method(), Method::GET | Method::POST)
             && let Some(source) = source
             && let Some(handshake) = source.format.dialect().handshake(request)

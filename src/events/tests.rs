@@ -3,6 +3,7 @@ mod backchannel_logout;
 mod configuration;
 mod global_token_revocation;
 mod http_rules;
+mod keycloak;
 mod later;
 mod provider;
 mod replays;

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use super::jws::{Signature, Types};
 use super::proven::Unproven;
 use super::signed::SignatureEncoding;
-use super::token::{Place, Rules};
+use super::token::{Names, Place, Rules};
 use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
 use crate::core::shorthand::OneOrMany;
@@ -69,6 +69,7 @@ impl Config {
     pub(super) fn build(&self, issuer: &str) -> Jwt {
         let rules = Rules {
             place: Place::Bearer,
+            names: Names::Registered,
             types: Types {
                 named: vec!["JWT".to_owned()],
                 may_be_absent: true,

@@ -28,7 +28,7 @@ pub(super) use jws::Types;
 pub use jwt::Config as JwtConfig;
 pub(super) use proven::{Proven, Unproven};
 pub use standard_webhooks::Config as StandardWebhooksConfig;
-pub(super) use token::{Place, Rules};
+pub(super) use token::{Names, Place, Rules};
 
 /// How the sender proves who it is. Several proofs at once mean that all must hold.
 ///

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use url::form_urlencoded;
 
 use super::jws::{Signature, Types};
@@ -15,7 +16,7 @@ use crate::core::clock::UnixMillis;
 use crate::core::shorthand::OneOrMany;
 use crate::events::keys::Keys;
 use crate::events::outcome::Rejection;
-use crate::events::payload::{self, Id, NumericDate};
+use crate::events::payload::{self, Id, Members, NumericDate};
 
 /// Where the JWT stands.
 #[derive(Clone, Copy, Debug)]
@@ -28,11 +29,23 @@ pub(in crate::events) enum Place {
     Bearer,
 }
 
+/// How a JWT spells the claims that count here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::events) enum Names {
+    /// As RFC 7519 §4.1 does.
+    Registered,
+    /// As Keycloak's adapter actions do: `resource`, `expiration` and `id` for `aud`, `exp` and `jti`, and
+    /// no `iss`. The same keys sign access tokens, in which users may have claims with these names; a
+    /// registered claim gives those away.
+    AdapterAction,
+}
+
 /// What a JWT of a format must say about itself. It needs `iss`, `aud` and `jti`; the times that it
 /// names must be sound.
 #[derive(Clone, Debug)]
 pub(in crate::events) struct Rules {
     pub(in crate::events) place: Place,
+    pub(in crate::events) names: Names,
     pub(in crate::events) types: Types,
     /// `iss`, and whose keys sign. `None`: the issuer of the source.
     pub(in crate::events) issuer: Option<String>,
@@ -62,6 +75,51 @@ struct Registered {
     jti: Option<Id>,
 }
 
+/// The claims of an adapter action that count here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AdapterAction {
+    id: Option<Id>,
+    resource: Option<Id>,
+    expiration: Option<NumericDate>,
+}
+
+impl Names {
+    fn read(self, claims: &[u8]) -> Result<Registered, Rejection> {
+        if self == Self::Registered {
+            return payload::read(claims);
+        }
+        let all: Members<IgnoredAny> = payload::read(claims)?;
+        let registered = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
+        if let Some(claim) = registered
+            .into_iter()
+            .find(|claim| all.0.contains_key(*claim))
+        {
+            return Err(Rejection {
+                path: claim.to_owned(),
+                message: "an adapter action has no such claim: this is another token".to_owned(),
+            });
+        }
+        let action: AdapterAction = payload::read(claims)?;
+        Ok(Registered {
+            aud: action.resource.map(|client| OneOrMany(vec![client])),
+            exp: action.expiration,
+            jti: action.id,
+            ..Registered::default()
+        })
+    }
+
+    /// Returns the spelling of a registered claim.
+    fn spell(self, claim: &str) -> &str {
+        match (self, claim) {
+            (Self::AdapterAction, "aud") => "resource",
+            (Self::AdapterAction, "exp") => "expiration",
+            (Self::AdapterAction, "jti") => "id",
+            _ => claim,
+        }
+    }
+}
+
 impl Rules {
     /// Finds the JWT, verifies its signature and holds its claims against the rules.
     pub(super) async fn prove(
@@ -76,7 +134,7 @@ impl Rules {
         let issuer = self.issuer.as_deref().unwrap_or_default();
         let opened = signature.open(&compact, &self.types, issuer, keys);
         let claims = opened.await?;
-        let registered = payload::read(&claims).map_err(Unproven::Refused)?;
+        let registered = self.names.read(&claims).map_err(Unproven::Refused)?;
         let id = self.judge(registered, now)?;
         Ok(Proven {
             claims,
@@ -102,7 +160,7 @@ impl Rules {
         let payload = compact.split('.').nth(1);
         let payload = payload.and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
         let claims = Bytes::from(payload.ok_or_else(|| rejection("expected a compact JWT"))?);
-        let id = payload::read::<Registered>(&claims)?.jti;
+        let id = self.names.read(&claims)?.jti;
         let id = id.map(|id| id.to_string());
         Ok(Proven { claims, id })
     }
@@ -111,11 +169,11 @@ impl Rules {
     fn judge(&self, claims: Registered, now: UnixMillis) -> Result<String, Unproven> {
         let refused = |path: &str, message: String| {
             Err(Unproven::Refused(Rejection {
-                path: path.to_owned(),
+                path: self.names.spell(path).to_owned(),
                 message,
             }))
         };
-        if claims.iss.as_deref() != self.issuer.as_deref() {
+        if self.names == Names::Registered && claims.iss.as_deref() != self.issuer.as_deref() {
             let expected = self.issuer.as_deref().unwrap_or_default();
             return refused("iss", format!("expected {expected}"));
         }
@@ -151,7 +209,7 @@ impl Rules {
             let most = humantime::format_duration(self.max_age);
             return refused("iat", format!("the token is older than {most}"));
         }
-        let id = payload::required(claims.jti, "jti", Id::EXPECTED);
+        let id = payload::required(claims.jti, self.names.spell("jti"), Id::EXPECTED);
         Ok(id.map_err(Unproven::Refused)?.to_string())
     }
 }

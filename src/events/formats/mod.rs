@@ -3,6 +3,7 @@
 pub mod auth0;
 pub mod fusionauth;
 pub mod global_token_revocation;
+pub mod keycloak;
 mod kinds;
 pub mod mapped;
 pub mod oidc_backchannel_logout;
@@ -48,6 +49,8 @@ formats! {
     "fusionauth" => FusionAuth(fusionauth::Config);
     /// Global Token Revocation (draft-parecki-oauth-global-token-revocation), Okta's Universal Logout.
     "global-token-revocation" => GlobalTokenRevocation(global_token_revocation::Config);
+    /// Keycloak's adapter actions: a pushed not-before, the logout of everybody.
+    "keycloak" => Keycloak(keycloak::Config);
     /// Any JSON webhook, by rules.
     "mapped" => Mapped(mapped::Config);
     /// OpenID Connect Back-Channel Logout 1.0.

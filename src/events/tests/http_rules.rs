@@ -245,7 +245,7 @@ async fn other_paths_and_methods_lead_nowhere_and_name_nothing() {
         );
         assert_eq!(response.headers()["allow"], "POST");
     }
-    door.counts("events_total{source=\"\",result=\"unknown_source\"} 3");
+    door.counts("events_total{source=\"\",result=\"unknown_source\"} 4");
     assert_eq!(door.recorded(), 0);
 }
 

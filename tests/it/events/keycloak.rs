@@ -1,14 +1,15 @@
-//! A real Keycloak sends its own back-channel logout messages, and nothing when a user is disabled or
-//! gets another password: what `docs/providers/keycloak.md` says.
+//! A real Keycloak sends its own back-channel logout messages and adapter actions, and nothing when a user
+//! is disabled or gets another password: what `docs/providers/keycloak.md` says.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use portcullis::core::clock::Clock;
 use serde_json::{Value, json};
 
 use super::on_every_door;
-use crate::support::{Call, Process, Reply, World, reserved_port, tool, until};
+use crate::support::{Call, Door, Process, Reply, World, reserved_port, tool, until};
 
 const ADMIN: &str = "admin";
 const PASSWORD: &str = "a-password-of-this-test";
@@ -77,7 +78,7 @@ impl Keycloak {
     }
 
     /// Calls the admin API, whose tokens live for a minute.
-    async fn admin(&self, method: &str, path: &str, body: &Value) {
+    async fn admin(&self, method: &str, path: &str, body: &Value) -> Value {
         let fields = [
             ("grant_type", "password"),
             ("client_id", "admin-cli"),
@@ -90,11 +91,13 @@ impl Keycloak {
         let call = Call::post(&format!("/admin/realms{path}"), body).method(method);
         let call = call.header("content-type", "application/json");
         let token = tokens["access_token"].as_str().unwrap();
-        self.send(call.bearer(token)).await;
+        let text = self.send(call.bearer(token)).await.text();
+        serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// Makes a realm with a client that is told of logouts at `uri`, and these users.
-    async fn create_realm(&self, uri: &str, users: &[&str]) {
+    /// Makes a realm with these users and a client, which is told of logouts at `logout_uri` and has an
+    /// admin URL.
+    async fn create_realm(&self, logout_uri: &str, admin_uri: &str, users: &[&str]) {
         let password = json!([{ "type": "password", "value": PASSWORD }]);
         let users = users.iter().map(|user| {
             json!({
@@ -112,8 +115,9 @@ impl Keycloak {
             "clientId": CLIENT,
             "secret": CLIENT_SECRET,
             "directAccessGrantsEnabled": true,
+            "adminUrl": admin_uri,
             "attributes": {
-                "backchannel.logout.url": uri,
+                "backchannel.logout.url": logout_uri,
                 "backchannel.logout.session.required": "true",
             },
             "protocolMappers": [audience],
@@ -166,13 +170,15 @@ impl Drop for Keycloak {
     }
 }
 
-#[tokio::test]
-async fn a_logout_at_a_real_keycloak_ends_the_access_tokens_and_disabling_a_user_does_not() {
+/// Starts a Keycloak, and a Portcullis to which it announces what it can.
+async fn start(users: &[&str]) -> (Keycloak, World) {
     let keycloak = Keycloak::start().await;
     let events = format!("127.0.0.1:{}", reserved_port());
-    let users = ["alice", "bob", "carol", "dave"];
-    let uri = format!("http://{events}/events/keycloak");
-    keycloak.create_realm(&uri, &users).await;
+    let (logout, admin) = ("/events/keycloak", "/events/keycloak-actions");
+    let uri = |path: &str| format!("http://{events}{path}");
+    keycloak
+        .create_realm(&uri(logout), &uri(admin), users)
+        .await;
     let world = World::builder()
         .config(|config| {
             config["listen"]["events"] = json!(events);
@@ -184,15 +190,67 @@ async fn a_logout_at_a_real_keycloak_ends_the_access_tokens_and_disabling_a_user
                 "audiences": ["shop-api"],
                 "profile": "keycloak",
             }));
-            let options = json!({ "clients": [CLIENT], "types": ["logout+jwt"] });
-            config["events"].as_array_mut().unwrap().push(json!({
-                "name": "keycloak",
-                "format": { "oidc-backchannel-logout": options },
-                "issuer": keycloak.issuer(),
-            }));
+            let logout = json!({ "clients": [CLIENT], "types": ["logout+jwt"] });
+            let sources = config["events"].as_array_mut().unwrap();
+            for (name, format) in [
+                ("keycloak", json!({ "oidc-backchannel-logout": logout })),
+                (
+                    "keycloak-actions",
+                    json!({ "keycloak": { "clients": [CLIENT] } }),
+                ),
+            ] {
+                let issuer = keycloak.issuer();
+                sources.push(json!({ "name": name, "format": format, "issuer": issuer }));
+            }
         })
         .start()
         .await;
+    (keycloak, world)
+}
+
+/// Logs in until a token passes that was issued in a later second than the cut-off.
+async fn passes_again(keycloak: &Keycloak, world: &World, user: &str) -> Login {
+    until("a new login passes", async || {
+        let login = keycloak.login(user).await;
+        let reply = world.orders(Door::Envoy, &login.access).await;
+        (reply.status == 200).then_some(login)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_not_before_and_a_logout_of_everybody_at_a_real_keycloak_end_all_tokens_of_the_realm() {
+    let (keycloak, world) = start(&["alice", "bob"]).await;
+    let (alice, bob) = (keycloak.login("alice").await, keycloak.login("bob").await);
+    on_every_door(&world, &alice.access, 200, "logged in").await;
+    let told = json!({ "successRequests": [format!(
+        "http://{}/events/keycloak-actions",
+        world.portcullis.door("events")
+    )] });
+
+    let now = Clock::system().now().seconds();
+    let not_before = json!({ "notBefore": now });
+    keycloak.admin("PUT", "/acme", &not_before).await;
+    on_every_door(&world, &alice.access, 200, "set, and not pushed").await;
+    let pushed = keycloak
+        .admin("POST", "/acme/push-revocation", &json!({}))
+        .await;
+    assert_eq!(pushed, told);
+    on_every_door(&world, &alice.access, 401, "the not-before was pushed").await;
+    on_every_door(&world, &bob.access, 401, "the not-before was pushed").await;
+
+    let again = passes_again(&keycloak, &world, "alice").await;
+    on_every_door(&world, &again.access, 200, "a new login").await;
+    let logged_out = keycloak.admin("POST", "/acme/logout-all", &json!({})).await;
+    assert_eq!(logged_out, told);
+    on_every_door(&world, &again.access, 401, "everybody was logged out").await;
+    passes_again(&keycloak, &world, "bob").await;
+    world.portcullis.assert_never_logged(&alice.access);
+}
+
+#[tokio::test]
+async fn a_logout_at_a_real_keycloak_ends_the_access_tokens_and_disabling_a_user_does_not() {
+    let (keycloak, world) = start(&["alice", "bob", "carol", "dave"]).await;
     let (alice, bob) = (keycloak.login("alice").await, keycloak.login("bob").await);
     let other_session = keycloak.login("alice").await;
     on_every_door(&world, &alice.access, 200, "logged in").await;

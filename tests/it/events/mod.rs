@@ -66,6 +66,13 @@ const CASES: fn() -> Vec<Case> = || {
             accepted: 200,
         },
         Case {
+            name: "keycloak",
+            options: json!({ "clients": [CLIENT] }),
+            auth: no_auth,
+            event: adapter_action,
+            accepted: 200,
+        },
+        Case {
             name: "okta",
             options: json!({ "claim": "sub" }),
             auth: header,
@@ -162,6 +169,23 @@ fn signed_webhook(idp: &Idp, user: &str) -> Call {
         .header("webhook-id", id)
         .header("webhook-timestamp", at.to_string());
     call.header("webhook-signature", format!("v1,{}", STANDARD.encode(tag)))
+}
+
+fn adapter_action(idp: &Idp, user: &str) -> Call {
+    let expiration = Clock::system().now().seconds() + 30;
+    let token = Mint::new(idp.key(), &idp.issuer(), CLIENT, user).header("typ", "JWT");
+    let token = ["iss", "sub", "aud", "iat", "exp", "jti"]
+        .into_iter()
+        .fold(token, Mint::without)
+        .claim("id", "action-1")
+        .claim("expiration", expiration)
+        .claim("resource", CLIENT)
+        .claim("action", "LOGOUT")
+        .claim("notBefore", 0)
+        .claim("adapterSessionIds", json!(["http-session"]))
+        .claim("keycloakSessionIds", json!([session(user)]));
+    let call = Call::post(&path("keycloak/k_logout"), token.sign());
+    call.header("content-type", "text/plain; charset=ISO-8859-1")
 }
 
 fn event_hook(idp: &Idp, user: &str) -> Call {

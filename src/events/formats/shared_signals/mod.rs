@@ -12,7 +12,7 @@ use http::StatusCode;
 
 use crate::core::config_error::ConfigErrors;
 use crate::events::answer::{Answers, Failures};
-use crate::events::auth::{Place, Proof, Rules, Types};
+use crate::events::auth::{Names, Place, Proof, Rules, Types};
 use crate::events::delivery::{Delivery, Verified};
 use crate::events::dialect::{Dialect, Origin};
 use crate::events::outcome::{Outcome, Rejection};
@@ -37,6 +37,7 @@ impl Dialect for Config {
     fn proof(&self) -> Proof {
         Proof::Token(Rules {
             place: Place::Body,
+            names: Names::Registered,
             types: Types {
                 named: self.types.clone(),
                 may_be_absent: self.allow_untyped,
