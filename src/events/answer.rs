@@ -66,6 +66,8 @@ pub(super) enum Failure {
     Malformed(Rejection),
     /// Nobody can be found by what the event is about.
     Unresolved(Rejection),
+    /// The same, but it may be different soon.
+    UnresolvedYet(Rejection),
     /// Not durable. Also when the store rejects the record: a 4xx would end the sender's attempts,
     /// and the event would be lost.
     Unavailable(String),
@@ -90,7 +92,7 @@ impl Failure {
             Self::TooLarge => Ended::TooLarge,
             Self::Slow => Ended::Slow,
             Self::Broken | Self::WrongType(_) | Self::Malformed(_) => Ended::Malformed,
-            Self::Unresolved(_) => Ended::Unresolved,
+            Self::Unresolved(_) | Self::UnresolvedYet(_) => Ended::Unresolved,
             Self::Unavailable(_) => Ended::Unavailable,
         }
     }
@@ -122,7 +124,9 @@ impl Failure {
             }
             Self::TooLarge | Self::Slow | Self::Broken => last(response),
             Self::Busy => last(with(response, header::RETRY_AFTER, "1")),
-            Self::Unavailable(_) => with(response, header::RETRY_AFTER, "1"),
+            Self::Unavailable(_) | Self::UnresolvedYet(_) => {
+                with(response, header::RETRY_AFTER, "1")
+            }
             Self::WrongType(_) | Self::Malformed(_) | Self::Unresolved(_) => response,
         }
     }
@@ -157,6 +161,12 @@ impl Failure {
                 return (StatusCode::BAD_REQUEST, rejection.to_string().into());
             }
             Self::Unresolved(rejection) => return (unresolved, rejection.to_string().into()),
+            Self::UnresolvedYet(rejection) => {
+                return (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    rejection.to_string().into(),
+                );
+            }
             Self::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the event could not be made durable; send it again",

@@ -13,6 +13,7 @@ mod auth;
 mod body;
 mod delivery;
 mod dialect;
+mod directory;
 pub mod formats;
 mod keys;
 mod later;
@@ -34,6 +35,7 @@ pub use auth::{
 };
 pub use delivery::{Delivery, Unverified, Verified};
 pub use dialect::Origin;
+pub use directory::{Config as DirectoryConfig, Unknown};
 pub use formats::Format;
 pub use keys::{Keys, Record, SignatureError};
 pub use later::Later;

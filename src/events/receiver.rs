@@ -14,6 +14,7 @@ use super::answer::{self, Failure};
 use super::body;
 use super::delivery::{Delivery, Verified};
 use super::dialect::Origin;
+use super::directory;
 use super::keys::{Keys, Record};
 use super::later::Later;
 use super::metrics::{Ended, Metrics};
@@ -267,7 +268,14 @@ impl Receiver {
                     message: "the token was used before, for another request".to_owned(),
                 }));
             }
-            _ => self.effect(source, outcome.effect, received_at).await?,
+            _ => {
+                let (directory, effect) = (source.directory.as_ref(), outcome.effect);
+                let (effect, missed) = directory::resolve(directory, effect).await?;
+                // Recorded in any case: tokens may carry what the event names.
+                let done = self.effect(source, effect, received_at).await?;
+                outcome.notice = outcome.notice.or(missed?);
+                done
+            }
         };
         if let Some(seen) = seen.filter(|_| ended == Ended::Accepted) {
             self.shared.replays.remember(seen);
@@ -374,7 +382,7 @@ fn log_failure(source: &Source, failure: &Failure) {
             let why = rejection.to_string();
             tracing::warn!(source, why = ?why, "event refused: not understood");
         }
-        Failure::Unresolved(rejection) => {
+        Failure::Unresolved(rejection) | Failure::UnresolvedYet(rejection) => {
             let why = rejection.to_string();
             tracing::warn!(source, why = ?why, "event refused: nobody is found by its subject");
         }

@@ -1,12 +1,14 @@
 //! Event sources and the listener's limits, as configured.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::{self, Credentials};
+use super::directory::{self, Directory};
 use super::formats::{self, Format};
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::{Bytes, Span};
@@ -32,6 +34,9 @@ pub struct SourceConfig {
     /// In place of `event_listener.record_timeout`, for this sender.
     #[serde(default)]
     pub record_timeout: Option<Span>,
+    /// Whom events mean that name an e-mail address or the like, where tokens have something else.
+    #[serde(default)]
+    pub directory: Option<directory::Config>,
 }
 
 /// How much time and room the senders of events get, all of them together.
@@ -120,6 +125,9 @@ impl SourceConfig {
         let proof = self.format.dialect().proof();
         errors.within("auth", |errors| self.auth.check(&proof, errors));
         check_timeout("record_timeout", self.record_timeout, errors);
+        if let Some(directory) = &self.directory {
+            errors.within("directory", |errors| directory.check(errors));
+        }
     }
 }
 
@@ -130,6 +138,7 @@ pub struct Source {
     pub(super) issuer: String,
     pub(super) format: Format,
     pub(super) credentials: Credentials,
+    pub(super) directory: Option<Arc<Directory>>,
     /// Of its own, or else the format's.
     record_timeout: Option<Duration>,
 }
@@ -141,13 +150,17 @@ impl Source {
     /// A sentence that names the source, the field and the file.
     pub fn build(config: &SourceConfig) -> Result<Self, String> {
         let proof = config.format.dialect().proof();
-        let credentials = Credentials::build(&config.auth, proof, &config.issuer)
-            .map_err(|error| format!("event source {}: {error}", config.name))?;
+        let of_source = |error| format!("event source {}: {error}", config.name);
+        let credentials = Credentials::build(&config.auth, proof, &config.issuer);
+        let credentials = credentials.map_err(of_source)?;
+        let directory = config.directory.as_ref().map(directory::Config::build);
+        let directory = directory.transpose().map_err(of_source)?;
         Ok(Self {
             name: config.name.clone(),
             issuer: config.issuer.clone(),
             format: config.format.clone(),
             credentials,
+            directory: directory.map(Arc::new),
             record_timeout: config.record_timeout.map(|span| span.0),
         })
     }

@@ -1,6 +1,7 @@
 mod authentication;
 mod backchannel_logout;
 mod configuration;
+mod directory;
 mod global_token_revocation;
 mod http_rules;
 mod keycloak;
@@ -139,6 +140,7 @@ fn source(auth: CredentialsConfig) -> SourceConfig {
         issuer: ISSUER.to_owned(),
         auth,
         record_timeout: None,
+        directory: None,
     }
 }
 
