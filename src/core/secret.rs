@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-pub use source::{Check, Live, Source, Sources};
+pub use source::{Check, Decode, Live, Source, Sources};
 
 /// Bytes that never show in logs, errors or debug output, and are wiped from memory when dropped.
 #[derive(Clone, Deserialize, JsonSchema)]

@@ -1,6 +1,7 @@
 //! What a sender is told. Every failure becomes a response here and nowhere else.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -19,6 +20,8 @@ pub(super) struct Answers {
     /// If nobody can be found by what the event is about.
     pub(super) unresolved: StatusCode,
     pub(super) failures: Failures,
+    /// What a 401 in the form [`Failures::Problem`] asks for.
+    pub(super) challenge: Option<&'static str>,
 }
 
 impl Default for Answers {
@@ -27,6 +30,7 @@ impl Default for Answers {
             success: StatusCode::OK,
             unresolved: StatusCode::BAD_REQUEST,
             failures: Failures::Problem,
+            challenge: None,
         }
     }
 }
@@ -34,7 +38,7 @@ impl Default for Answers {
 /// The form of a failure's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failures {
-    /// `application/problem+json` (RFC 9457); 401 asks for Basic authentication (RFC 7617).
+    /// `application/problem+json` (RFC 9457); 401 asks for what the source takes.
     Problem,
     /// `application/problem+json`; 401 asks for a bearer token (RFC 6750 §3).
     Bearer,
@@ -56,6 +60,8 @@ pub(super) enum Failure {
     Refused(Rejection),
     /// Too many events at once.
     Busy,
+    /// Its source sent too many, and has to wait for so long.
+    TooMany(Duration),
     TooLarge,
     /// The body did not come in time.
     Slow,
@@ -89,6 +95,7 @@ impl Failure {
         match self {
             Self::Stranger | Self::Forged(_) | Self::Refused(_) => Ended::Unauthenticated,
             Self::Busy => Ended::Busy,
+            Self::TooMany(_) => Ended::RateLimited,
             Self::TooLarge => Ended::TooLarge,
             Self::Slow => Ended::Slow,
             Self::Broken | Self::WrongType(_) | Self::Malformed(_) => Ended::Malformed,
@@ -116,16 +123,27 @@ impl Failure {
         match self {
             Self::Stranger | Self::Forged(_) | Self::Refused(_) => {
                 let challenge = match form {
-                    Failures::Problem => "Basic realm=\"events\"",
-                    Failures::Bearer => "Bearer error=\"invalid_token\"",
-                    Failures::SecurityEvent | Failures::OpenId => return last(response),
+                    Failures::Problem => answers.challenge,
+                    Failures::Bearer => Some("Bearer error=\"invalid_token\""),
+                    Failures::SecurityEvent | Failures::OpenId => None,
                 };
-                last(with(response, header::WWW_AUTHENTICATE, challenge))
+                last(match challenge {
+                    Some(challenge) => with(response, header::WWW_AUTHENTICATE, challenge),
+                    None => response,
+                })
             }
             Self::TooLarge | Self::Slow | Self::Broken => last(response),
             Self::Busy => last(with(response, header::RETRY_AFTER, "1")),
             Self::Unavailable(_) | Self::UnresolvedYet(_) => {
                 with(response, header::RETRY_AFTER, "1")
+            }
+            Self::TooMany(wait) => {
+                let mut response = response;
+                let seconds = wait.as_millis().div_ceil(1000).max(1);
+                let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+                let headers = response.headers_mut();
+                headers.insert(header::RETRY_AFTER, seconds.into());
+                response
             }
             Self::WrongType(_) | Self::Malformed(_) | Self::Unresolved(_) => response,
         }
@@ -146,6 +164,10 @@ impl Failure {
                 return (StatusCode::UNAUTHORIZED, rejection.to_string().into());
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many events at once"),
+            Self::TooMany(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many events of this source; send it again after Retry-After",
+            ),
             Self::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the body is larger than this listener takes",

@@ -54,6 +54,8 @@ ends! {
     TooLarge = "too_large",
     Slow = "slow",
     Busy = "busy",
+    /// Its source sent more than its `rate_limit`.
+    RateLimited = "rate_limited",
     Unavailable = "unavailable",
     /// The sender hung up before its answer. An event that it sent in full is recorded all the same.
     SenderGone = "sender_gone",

@@ -20,6 +20,7 @@ mod later;
 mod metrics;
 mod outcome;
 mod payload;
+mod rate;
 mod receiver;
 mod replay;
 mod serve;

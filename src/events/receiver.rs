@@ -115,7 +115,7 @@ impl Receiver {
                     started: Instant::now(),
                     ended: Ended::SenderGone,
                 };
-                let answers = source.format.dialect().answers();
+                let answers = source.answers();
                 Ok((counted, answers, tokio::spawn(self.handle(source, request))))
             }
         };
@@ -216,6 +216,9 @@ impl Receiver {
             tokio::spawn(async move {
                 let proven = delivery.authenticate(&source.credentials, &*receiver.keys);
                 let delivery = proven.await?;
+                source
+                    .count(receiver.shared.clock.now())
+                    .map_err(Failure::TooMany)?;
                 let place = if is_known {
                     place
                 } else {

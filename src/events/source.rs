@@ -7,9 +7,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answer::Answers;
 use super::auth::{self, Credentials};
 use super::directory::{self, Directory};
 use super::formats::{self, Format};
+use super::rate::{self, RateLimit};
+use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::{Bytes, Span};
 
@@ -37,6 +40,9 @@ pub struct SourceConfig {
     /// Whom events mean that name an e-mail address or the like, where tokens have something else.
     #[serde(default)]
     pub directory: Option<directory::Config>,
+    /// How many events it may send. Default: as many as it likes.
+    #[serde(default)]
+    pub rate_limit: Option<rate::Config>,
 }
 
 /// How much time and room the senders of events get, all of them together.
@@ -128,6 +134,9 @@ impl SourceConfig {
         if let Some(directory) = &self.directory {
             errors.within("directory", |errors| directory.check(errors));
         }
+        if let Some(limit) = self.rate_limit {
+            errors.within("rate_limit", |errors| limit.check(errors));
+        }
     }
 }
 
@@ -141,6 +150,7 @@ pub struct Source {
     pub(super) directory: Option<Arc<Directory>>,
     /// Of its own, or else the format's.
     record_timeout: Option<Duration>,
+    rate_limit: Option<RateLimit>,
 }
 
 impl Source {
@@ -162,7 +172,26 @@ impl Source {
             credentials,
             directory: directory.map(Arc::new),
             record_timeout: config.record_timeout.map(|span| span.0),
+            rate_limit: config.rate_limit.map(rate::Config::build),
         })
+    }
+
+    /// Returns how its sender wants to be answered.
+    pub(super) fn answers(&self) -> Answers {
+        Answers {
+            challenge: self.credentials.challenge(),
+            ..self.format.dialect().answers()
+        }
+    }
+
+    /// Counts an event of a sender that proved itself.
+    ///
+    /// # Errors
+    /// How long the sender has to wait, when it sent too many.
+    pub(super) fn count(&self, now: UnixMillis) -> Result<(), Duration> {
+        self.rate_limit
+            .as_ref()
+            .map_or(Ok(()), |limit| limit.take(now))
     }
 
     /// Returns how long checking and recording its events may take.

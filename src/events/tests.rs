@@ -7,6 +7,7 @@ mod http_rules;
 mod keycloak;
 mod later;
 mod provider;
+mod rate_limit;
 mod replays;
 mod shared_signals;
 mod signatures;
@@ -141,6 +142,7 @@ fn source(auth: CredentialsConfig) -> SourceConfig {
         auth,
         record_timeout: None,
         directory: None,
+        rate_limit: None,
     }
 }
 

@@ -114,15 +114,17 @@ impl From<Secret> for Sources {
 /// Returns what is wrong with a secret once it is decoded, for people.
 pub type Check = Box<dyn Fn(&Secret) -> Result<(), String> + Send + Sync>;
 
+/// Returns the bytes of a secret as it was written, or what is wrong with it, for people.
+pub type Decode = Box<dyn Fn(Secret) -> Result<Secret, String> + Send + Sync>;
+
 /// Secrets in use, each of which counts. Every use looks at the files and reads those that changed.
 ///
 /// A file that is missing or empty retires its secret at once, unless it is the last one: then the
 /// secret stays, because a mistake must not lock the sender out. A file that fails its check, or
-/// cannot be read, leaves the secret that was.
+/// cannot be read, leaves the secret that was. A secret is decoded when it is read, not when it is used.
 pub struct Live {
     secrets: Mutex<Vec<Watched>>,
-    encoding: Encoding,
-    check: Check,
+    decode: Decode,
 }
 
 /// One secret and, if it came from a file, what was seen of the file.
@@ -141,10 +143,22 @@ impl Live {
     /// # Errors
     /// When one cannot be read or fails the check, or all files are missing or empty, for people.
     pub fn read(sources: Vec<Source>, encoding: Encoding, check: Check) -> Result<Self, String> {
+        let decode = move |written| {
+            let secret = encoding.decode(written)?;
+            check(&secret)?;
+            Ok(secret)
+        };
+        Self::decoded(sources, Box::new(decode))
+    }
+
+    /// Does the same for secrets that are written in a way of their own.
+    ///
+    /// # Errors
+    /// Those of [`Live::read`].
+    pub fn decoded(sources: Vec<Source>, decode: Decode) -> Result<Self, String> {
         let live = Self {
             secrets: Mutex::default(),
-            encoding,
-            check,
+            decode,
         };
         let mut secrets = Vec::new();
         let mut missing = None;
@@ -156,12 +170,12 @@ impl Live {
                     let read = Secret::read(&path)?;
                     watched.is_gone = read.is_none();
                     match read {
-                        Some(secret) => watched.secret = Some(live.sound(secret)?),
+                        Some(secret) => watched.secret = Some((live.decode)(secret)?),
                         None => missing = Some(gone(&path)),
                     }
                     watched.file = Some(path);
                 }
-                fixed => watched.secret = Some(live.sound(fixed.read()?)?),
+                fixed => watched.secret = Some((live.decode)(fixed.read()?)?),
             }
             secrets.push(watched);
         }
@@ -214,7 +228,7 @@ impl Live {
             return;
         }
         watched.stamp = seen;
-        let read = Secret::read(path).and_then(|read| read.map(|new| self.sound(new)).transpose());
+        let read = Secret::read(path).and_then(|read| read.map(&self.decode).transpose());
         watched.is_gone = matches!(read, Ok(None));
         match read {
             Ok(Some(secret)) => {
@@ -227,12 +241,6 @@ impl Live {
                 "a changed secret cannot be used; the old one stays in use"
             ),
         }
-    }
-
-    fn sound(&self, written: Secret) -> Result<Secret, String> {
-        let secret = self.encoding.decode(written)?;
-        (self.check)(&secret)?;
-        Ok(secret)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Watched>> {

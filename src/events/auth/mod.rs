@@ -211,6 +211,18 @@ impl Credentials {
         holds.then_some(Admitted { is_known })
     }
 
+    /// Returns what a 401 asks for (RFC 9110 §11.6.1): the scheme that the source takes in the header
+    /// `Authorization`. `None` if it takes none there: a client that heard of one would send it in vain.
+    pub(super) const fn challenge(&self) -> Option<&'static str> {
+        if self.basic.is_some() {
+            Some("Basic realm=\"events\"")
+        } else if self.jwt.is_some() {
+            Some("Bearer error=\"invalid_token\"")
+        } else {
+            None
+        }
+    }
+
     /// Returns whether the id of a proof is about the very body. A bearer token is not, so whoever got
     /// hold of one could send another body with it.
     pub(super) const fn id_covers_body(&self) -> bool {

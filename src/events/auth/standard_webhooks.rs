@@ -89,8 +89,10 @@ impl Config {
         let (given, file) = (self.secret.as_ref(), self.secret_file.as_ref());
         let secrets = if self.has_secret() {
             let sources = Sources::of("secret", given, file)?;
-            let check = Box::new(|secret: &Secret| decode_secret(secret).map(drop));
-            Some(Live::read(sources, Encoding::Plain, check)?)
+            Some(Live::decoded(
+                sources,
+                Box::new(|written| decode_secret(&written)),
+            )?)
         } else {
             None
         };
@@ -124,11 +126,7 @@ impl StandardWebhooks {
         let seconds = decimal(timestamp);
         let seconds = seconds.ok_or(Unproven::Forged("webhook-timestamp is no number"))?;
         let signed = [id.as_bytes(), b".", timestamp, b".", body];
-        let secrets = self.secrets.as_ref().map_or_else(Vec::new, Live::now);
-        let keys = secrets
-            .iter()
-            .filter_map(|secret| decode_secret(secret).ok());
-        let keys: Vec<Secret> = keys.collect();
+        let keys = self.secrets.as_ref().map_or_else(Vec::new, Live::now);
         let signatures = signatures.split(|byte| *byte == b' ');
         let mut signatures = signatures
             .filter(|one| !one.is_empty())

@@ -56,6 +56,7 @@ impl Dialect for Config {
                 UnknownSubject::NotFound => StatusCode::NOT_FOUND,
             },
             failures: Failures::Bearer,
+            ..Answers::default()
         }
     }
 

@@ -60,6 +60,7 @@ impl Dialect for Config {
             success: StatusCode::ACCEPTED,
             unresolved: StatusCode::BAD_REQUEST,
             failures: Failures::SecurityEvent,
+            ..Answers::default()
         }
     }
 
