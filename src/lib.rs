@@ -33,6 +33,7 @@ pub mod policy;
 // Level 3: edges.
 mod admin;
 pub mod doors;
+mod oauth;
 mod telemetry;
 
 // Level 4: wiring.

@@ -151,14 +151,9 @@ async fn of_token(token: &str, verifier: &Verifier) -> Result<Target, Refused> {
     let judged = verifier.verify(Token::new(token.trim())).await;
     let judged = judged.map_err(|rejection| Refused::bad_token(&rejection))?;
     let claims = &judged.claims;
-    let Some(token_id) = &claims.token_id else {
-        return Err(Refused::unprocessable(
-            "the token has no jti, so it cannot be revoked alone; send issuer and matches, such as \
-             its sub or sid",
-        ));
-    };
+    let (claim, value) = claims.own_name();
     Ok(Target {
         issuer: claims.issuer.to_string(),
-        matches: BTreeMap::from([("jti".to_owned(), token_id.to_string())]),
+        matches: BTreeMap::from([(claim.to_owned(), value)]),
     })
 }

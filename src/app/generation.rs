@@ -14,7 +14,7 @@ use crate::core::request::Request;
 use crate::doors::{Answers, Check};
 use crate::gate::{self, Decision, Gate};
 use crate::verify::Verifier;
-use crate::{admin, core::token, events, revocation};
+use crate::{admin, core::token, events, oauth, revocation};
 
 /// Everything that follows from one configuration, swapped as a whole. A check, an event and a request
 /// to the admin API each load it once, so that none of them mixes two configurations.
@@ -23,6 +23,7 @@ pub(super) struct Generation {
     answers: Answers,
     receiver: Arc<events::Receiver>,
     credentials: Arc<admin::Credentials>,
+    clients: Arc<oauth::Clients>,
 }
 
 impl Check for Generation {
@@ -69,6 +70,7 @@ impl Shared {
                 Arc::clone(&self.events),
             )),
             credentials: Arc::new(admin::Credentials::build(&config.admin)?),
+            clients: Arc::new(oauth::Clients::build(&config.oauth)?),
             answers: Answers::new(&config.answer, tokens.clone()),
             gate: Arc::new(Gate {
                 readiness: self.readiness.clone(),
@@ -101,5 +103,12 @@ pub(super) fn gate(current: &Current) -> admin::Current<Gate> {
 pub(super) fn credentials(current: &Current) -> admin::Current<admin::Credentials> {
     Arc::new(Map::new(Arc::clone(current), |now: &Generation| {
         &now.credentials
+    }))
+}
+
+/// Returns the part of the generation in use that admits the clients of the OAuth endpoints.
+pub(super) fn clients(current: &Current) -> oauth::Current<oauth::Clients> {
+    Arc::new(Map::new(Arc::clone(current), |now: &Generation| {
+        &now.clients
     }))
 }

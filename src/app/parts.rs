@@ -21,7 +21,7 @@ use crate::doors::{self, Doors, ext_authz, forward_auth};
 use crate::gate;
 use crate::revocation::Writer;
 use crate::verify::{self, Verifier};
-use crate::{admin, events, revocation};
+use crate::{admin, events, oauth, revocation};
 
 pub(super) struct Parts {
     pub(super) readiness: Readiness,
@@ -33,6 +33,7 @@ pub(super) struct Parts {
     follower: revocation::Follower,
     reloader: Reloader,
     admin: axum::Router,
+    oauth: axum::Router,
 }
 
 impl Parts {
@@ -66,6 +67,7 @@ impl Parts {
         let current: Current = Arc::new(ArcSwap::from_pointee(first));
         let in_use = Arc::clone(&current);
         let (reloader, reload) = Reloader::new(path, config, in_use, shared, &mut registry)?;
+        let oauth = oauth(&current, &writer, &clock);
         let admin = admin::Api {
             credentials: generation::credentials(&current),
             gate: generation::gate(&current),
@@ -86,6 +88,7 @@ impl Parts {
             keys,
             reloader,
             follower: revocations.follower,
+            oauth,
             admin: admin.router(admin::Metrics::new(registry, vec![revocations.refresh])),
         })
     }
@@ -119,7 +122,8 @@ impl Parts {
         }
         for (listener, places) in self.listeners.events {
             let receiver = Arc::clone(&self.receiver);
-            let served = events::serve(listener, places, receiver, doors.shutdown());
+            let oauth = self.oauth.clone();
+            let served = events::serve(listener, places, receiver, oauth, doors.shutdown());
             doors.spawn_on("the event listener", ok(served), yielding);
         }
     }
@@ -160,6 +164,17 @@ fn events(
         config.event_listener.max_in_flight,
     );
     (later, events)
+}
+
+/// Returns the routes of the OAuth endpoints.
+fn oauth(current: &Current, writer: &Writer, clock: &Clock) -> axum::Router {
+    let api = oauth::Api {
+        clients: generation::clients(current),
+        gate: generation::gate(current),
+        writer: writer.clone(),
+        clock: clock.clone(),
+    };
+    api.router()
 }
 
 /// Logs when Portcullis is ready, which may be never if it is stopped before.

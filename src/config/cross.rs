@@ -2,10 +2,10 @@
 
 use super::Config;
 use super::nearest::suggest;
-use crate::admin;
 use crate::core::config_error::ConfigErrors;
 use crate::core::issuer::ByIssuer;
 use crate::verify::IssuerConfig;
+use crate::{admin, oauth};
 
 /// Reports contradictions between sections.
 pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
@@ -14,11 +14,16 @@ pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
             "events",
             "nobody can deliver these events: give listen.events an address",
         ),
-        (true, true) if !errors.is_replaced("events") => errors.push(
-            "listen.events",
-            "there is no event source; add one under events, or remove this listener",
-        ),
+        (true, true) if config.oauth.clients.is_empty() && !errors.is_replaced("events") => {
+            errors.push(
+                "listen.events",
+                "there is no event source; add one under events, or remove this listener",
+            );
+        }
         _ => {}
+    }
+    if !config.oauth.clients.is_empty() {
+        check_oauth(config, errors);
     }
     if !config.admin.credentials.is_empty() {
         if config.listen.admin.is_none() && !errors.is_replaced("listen.admin") {
@@ -40,6 +45,20 @@ pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
     });
     if !config.issuers.is_empty() && !fields.any(|path| errors.is_replaced(&path)) {
         check_issuers(config, errors);
+    }
+}
+
+/// Reports OAuth clients that nobody serves, and a source of events that has the name of theirs.
+fn check_oauth(config: &Config, errors: &mut ConfigErrors) {
+    if config.listen.events.is_none() && !errors.is_replaced("listen.events") {
+        let message = "nobody can use these clients: give listen.events an address";
+        errors.push("oauth.clients", message);
+    }
+    for (i, source) in config.events.iter().enumerate() {
+        if source.name == oauth::SOURCE {
+            let path = format!("events[{i}].name");
+            errors.push(&path, "is the source of revocations by OAuth clients");
+        }
     }
 }
 

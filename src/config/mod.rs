@@ -30,7 +30,7 @@ use serde::Deserialize;
 
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::Span;
-use crate::{admin, core::token, doors, events, net, policy, revocation, telemetry, verify};
+use crate::{admin, core::token, doors, events, net, oauth, policy, revocation, telemetry, verify};
 
 /// The settings of Portcullis.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -91,6 +91,11 @@ pub struct Config {
     #[serde(default)]
     pub admin: admin::Config,
 
+    /// Who may revoke and introspect tokens with OAuth, at `/oauth2/revoke` and `/oauth2/introspect` on
+    /// `listen.events`.
+    #[serde(default)]
+    pub oauth: oauth::Config,
+
     /// What is answered: the headers that the service behind the proxy gets, and how a refusal
     /// looks.
     #[serde(default)]
@@ -150,6 +155,7 @@ impl Config {
             self.event_listener.check(errors);
         });
         errors.within("admin", |errors| self.admin.check(errors));
+        errors.within("oauth", |errors| self.oauth.check(errors));
         errors.within("answer", |errors| self.answer.check(errors));
         errors.within("doors", |errors| self.doors.check(errors));
         errors.within("log", |errors| self.log.check(errors));

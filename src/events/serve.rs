@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::access::DynAccess;
+use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::Request;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
+use tower::{Service, ServiceExt as _};
 
 use super::receiver::Receiver;
 use crate::net::{self, Listener, Patience, Places};
@@ -25,14 +28,19 @@ const CONNECTION_LIFE: Duration = Duration::from_mins(10);
 /// has to be read, and what the sender still sends has to be discarded.
 const SLACK: Duration = Duration::from_secs(12);
 
-/// Answers `POST /events/<name>`.
+/// Answers `POST /events/<name>`, and by `oauth` what is below `/oauth2/`.
 pub(super) fn service(
     current: Current,
+    oauth: Router,
 ) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
 {
-    tower::service_fn(move |request| {
-        let answer = Arc::clone(&current.load()).receive(request);
-        async { Ok(answer.await) }
+    tower::service_fn(move |request: Request<Body>| {
+        if request.uri().path().starts_with("/oauth2/") {
+            Either::Left(oauth.clone().oneshot(request))
+        } else {
+            let receiver = Arc::clone(&current.load());
+            Either::Right(receiver.receive(request).map(Ok))
+        }
     })
 }
 
@@ -42,6 +50,7 @@ pub async fn serve(
     listener: Listener,
     places: Arc<Places>,
     current: Current,
+    oauth: Router,
     shutdown: CancellationToken,
 ) {
     let last = current.load().longest_request() + SLACK;
@@ -51,7 +60,7 @@ pub async fn serve(
             life: CONNECTION_LIFE,
             last,
         };
-        let service = service(Arc::clone(&current));
+        let service = service(Arc::clone(&current), oauth.clone());
         net::http1(connection, seat, service, patience, shutdown.clone())
     };
     net::serve(listener, places, last, shutdown.clone(), each).await;

@@ -201,7 +201,7 @@ fn open_door() -> Door {
 
 impl Door {
     async fn send(&self, request: Request<Body>) -> Response<Body> {
-        service(self.current.clone())
+        service(self.current.clone(), axum::Router::new())
             .oneshot(request)
             .await
             .unwrap()

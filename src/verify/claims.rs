@@ -10,6 +10,11 @@ use path::Steps;
 pub use path::{BadPath, ClaimPath};
 pub use payload::{Payload, Values};
 
+/// Stands in the place of a claim for the base64url of the SHA-256 of a token's header and payload, as they
+/// are signed. Only a token without `jti` has it. The signature is left out: of an ECDSA signature anybody
+/// can make another one that holds.
+pub const SIGNED_PART: &str = "token#sha256";
+
 /// The claims of one token. A value of this type exists only after every check of `verify` passed.
 #[derive(Clone)]
 pub struct Claims {
@@ -47,6 +52,18 @@ impl Claims {
                 present.next().unwrap_or_default()
             }
         }
+    }
+
+    /// Returns the claim and the value that only this token has: its `jti`, or else the digest of what its
+    /// signature covers.
+    #[must_use]
+    pub fn own_name(&self) -> (&'static str, String) {
+        if let Some(id) = &self.token_id {
+            return ("jti", id.to_string());
+        }
+        let digest = self.all.member(SIGNED_PART);
+        let digest = digest.and_then(|mut values| values.next());
+        (SIGNED_PART, digest.unwrap_or_default().to_owned())
     }
 
     /// Returns how many bytes it takes besides itself.

@@ -53,6 +53,9 @@ pub(crate) use verified::Verified;
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{self, SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 
 use crate::core::clock::UnixMillis;
@@ -62,7 +65,7 @@ use crate::core::lifetime::Current;
 use crate::core::reason::{Reason, Rejection};
 use crate::core::token::Token;
 use cache::Judges;
-use claims::json;
+use claims::{Payload, json};
 use fingerprint::Fingerprint;
 use issuer::{Issuer, Refusal};
 use jws::Jws;
@@ -243,7 +246,11 @@ impl Verifier {
                 window.admits(now, horizon.get())?;
                 Ok((claims, window))
             };
-            let (claims, window) = judged(now).map_err(|why| self.without_jump(why, judged))?;
+            let (mut claims, window) = judged(now).map_err(|why| self.without_jump(why, judged))?;
+            if claims.token_id.is_none() {
+                let digest = URL_SAFE_NO_PAD.encode(digest::digest(&SHA256, jws.signed));
+                claims.all = Payload::with(&jws.payload, Some((claims::SIGNED_PART, &digest)));
+            }
             if let Some(issued_at) = claims.issued_at {
                 clock.heard_of_issue(UnixMillis::from_seconds(issued_at));
             }

@@ -27,6 +27,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("events", &["verify", "revocation", "net"]),
     ("doors", &["gate", "verify", "net"]),
     ("admin", &["gate", "verify", "revocation", "net"]),
+    ("oauth", &["gate", "verify", "revocation", "net"]),
     ("telemetry", &[]),
 ];
 

@@ -32,6 +32,7 @@ mod harness;
 mod log_contract;
 mod nats;
 mod never_forgets;
+mod oauth;
 mod presets;
 mod proxies;
 mod redis;

@@ -71,7 +71,7 @@ async fn more_events_than_can_be_handled_are_sent_away_and_strangers_take_no_pla
         ..FakeRecord::default()
     };
     let door = door(&basic_source(), limits, record);
-    let router = service(door.current.clone());
+    let router = service(door.current.clone(), axum::Router::new());
     let mut first = boxed(router.oneshot(request(DEACTIVATE)));
     assert!(futures_util::poll!(&mut first).is_pending());
     while *door.record.asked.lock().unwrap() == 0 {
@@ -272,7 +272,7 @@ async fn changed_keys_are_fetched_again() {
 #[tokio::test]
 async fn a_new_receiver_takes_over_with_the_next_request() {
     let door = open_door();
-    let router = service(door.current.clone());
+    let router = service(door.current.clone(), axum::Router::new());
     let mut renamed = basic_source();
     renamed.name = "renamed".to_owned();
     let other = super::door(&renamed, ListenerConfig::default(), FakeRecord::default());

@@ -44,7 +44,7 @@ async fn strangers_have_a_share_of_the_places() {
     let mut waiting = Vec::new();
     // A quarter of the 512 places.
     for _stranger in 0..128 {
-        let router = service(door.current.clone());
+        let router = service(door.current.clone(), axum::Router::new());
         let mut answer = Box::pin(router.oneshot(stalled()));
         assert!(futures_util::poll!(&mut answer).is_pending());
         waiting.push(answer);

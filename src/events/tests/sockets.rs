@@ -45,7 +45,13 @@ fn serve_on(
     let metrics = net::Metrics::register(&mut Registry::default());
     let places = Places::new("events", most, Duration::from_mins(1), &metrics);
     let current = door.current.clone();
-    let task = tokio::spawn(serve(listener, places, current, shutdown.clone()));
+    let task = tokio::spawn(serve(
+        listener,
+        places,
+        current,
+        axum::Router::new(),
+        shutdown.clone(),
+    ));
     Served {
         address,
         shutdown,

@@ -103,12 +103,25 @@ impl Payload {
 
 impl From<&Object<'_>> for Payload {
     fn from(payload: &Object<'_>) -> Self {
+        Self::with(payload, None)
+    }
+}
+
+impl Payload {
+    /// Reads a payload and adds a member that it does not have.
+    pub(crate) fn with(payload: &Object<'_>, added: Option<(&str, &str)>) -> Self {
         let mut writing = Writing {
             text: String::with_capacity(USUAL_TEXT),
             pieces: Vec::with_capacity(USUAL_PIECES),
         };
         for (name, value) in payload.iter() {
             writing.member(name, value, 0);
+        }
+        if let Some((name, value)) = added {
+            writing.text.push_str(name);
+            writing.end_piece(Piece::NAME);
+            writing.text.push_str(value);
+            writing.end_piece(0);
         }
         let own = writing.pieces.len();
         for (name, value) in payload.iter() {

@@ -1,0 +1,116 @@
+//! Authenticates clients (RFC 6749 §2.3.1): by HTTP Basic, or by parameters of the body.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, header};
+use percent_encoding::percent_decode_str;
+
+use super::config::{Config, Revocable, check_secret};
+use super::form::Form;
+use super::refused::Refused;
+use crate::core::secret::{Encoding, Live, Sources};
+
+/// The configured clients with their secrets at hand.
+#[derive(Debug)]
+pub struct Clients {
+    by_id: HashMap<String, Client>,
+    pub(super) origins: Vec<String>,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) id: String,
+    /// `None`: the client is public.
+    secret: Option<Live>,
+    pub(super) revoke: Revocable,
+    pub(super) introspect: bool,
+}
+
+impl Clients {
+    /// Reads the secrets of a checked configuration.
+    ///
+    /// # Errors
+    /// A sentence that names the client and the file.
+    pub fn build(config: &Config) -> Result<Self, String> {
+        let clients = config.clients.iter().map(|client| {
+            let read = |given| {
+                let sources = Sources::of("secret", Some(given), None)?;
+                Live::read(sources, Encoding::Plain, Box::new(check_secret))
+            };
+            let secret = client.secret.as_ref().map(read).transpose();
+            let secret = secret.map_err(|error| format!("oauth client {}: {error}", client.id))?;
+            let built = Client {
+                id: client.id.clone(),
+                secret,
+                revoke: client.revoke,
+                introspect: client.introspect,
+            };
+            Ok((client.id.clone(), built))
+        });
+        Ok(Self {
+            by_id: clients.collect::<Result<_, String>>()?,
+            origins: config.allowed_origins.clone(),
+        })
+    }
+
+    /// Returns whether there are any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Returns the client that sent a request.
+    pub(super) fn admit(&self, headers: &HeaderMap, form: &Form) -> Result<&Client, Refused> {
+        let of_body = (form.get("client_id"), form.get("client_secret"));
+        let (id, secret) = if headers.contains_key(header::AUTHORIZATION) {
+            let (id, secret) = basic(headers).ok_or_else(Refused::invalid_client)?;
+            // RFC 6749 §2.3: one method in each request.
+            if of_body.1.is_some() || of_body.0.is_some_and(|other| other != id) {
+                let why = "the client authenticates in two ways; use one";
+                return Err(Refused::invalid_request(why));
+            }
+            (id, Some(secret))
+        } else {
+            let id = of_body.0.ok_or_else(Refused::invalid_client)?;
+            (id.to_owned(), of_body.1.map(str::to_owned))
+        };
+        let client = self.by_id.get(&id).ok_or_else(Refused::invalid_client)?;
+        let holds = match (&client.secret, &secret) {
+            (Some(expected), Some(secret)) => expected.matches(secret.as_bytes()),
+            (None, None) => true,
+            _ => false,
+        };
+        holds.then_some(client).ok_or_else(Refused::invalid_client)
+    }
+}
+
+impl Client {
+    /// Returns whether it proved more than its name.
+    pub(super) const fn is_confidential(&self) -> bool {
+        self.secret.is_some()
+    }
+}
+
+/// Returns id and secret of the only `Authorization` header. Both are form-encoded before they are
+/// joined (RFC 6749 §2.3.1).
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (scheme, encoded) = value.as_bytes().split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let pair = String::from_utf8(STANDARD.decode(encoded.trim_ascii()).ok()?).ok()?;
+    let (id, secret) = pair.split_once(':')?;
+    let decoded = |text: &str| {
+        let text = text.replace('+', " ");
+        let decoded = percent_decode_str(&text).decode_utf8().ok()?;
+        Some(decoded.into_owned())
+    };
+    Some((decoded(id)?, decoded(secret)?))
+}

@@ -1,0 +1,13 @@
+//! The OAuth endpoints for applications: token revocation (RFC 7009) and introspection (RFC 7662).
+
+mod api;
+mod clients;
+mod config;
+mod endpoints;
+mod form;
+mod refused;
+mod routes;
+
+pub use api::{Api, Current};
+pub use clients::Clients;
+pub use config::{Config, SOURCE};
