@@ -1,7 +1,8 @@
 //! Keeps one issuer's keys fresh: fetches them, puts them in use, stores them on disk, and waits.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -15,7 +16,7 @@ use super::keyring::Keyring;
 use super::metrics::OfKeys;
 use super::origin::Origin;
 use super::refresh::Refresh;
-use super::shared::Shared;
+use super::shared::{LatestFeeds, Shared};
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::kv::KeyValueStore;
 use crate::core::readiness::Readiness;
@@ -37,6 +38,8 @@ pub(super) struct Feed {
     keep: Arc<dyn KeyValueStore>,
     clock: Clock,
     readiness: Readiness,
+    latest: Arc<LatestFeeds>,
+    mark: Arc<()>,
     pub refresh: Refresh,
 }
 
@@ -80,7 +83,11 @@ impl Feed {
             keep: Arc::clone(&parts.keep),
             clock: parts.clock.clone(),
             readiness: parts.readiness.clone(),
+            latest: Arc::clone(&shared.latest_feeds),
+            mark: Arc::new(()),
         };
+        let (name, mark) = (feed.name.clone(), Arc::clone(&feed.mark));
+        feed.latest().insert(name, mark);
         if !feed.origin.is_file()
             && let Err(why) = feed.restore()
         {
@@ -91,6 +98,10 @@ impl Feed {
             feed.readiness.wait_for(&feed.name, why);
         }
         feed
+    }
+
+    fn latest(&self) -> MutexGuard<'_, HashMap<String, Arc<()>>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn restore(&self) -> Result<(), String> {
@@ -277,9 +288,19 @@ impl Feed {
     }
 }
 
-/// The reports on a feed that is gone go with it.
+/// The reports on a feed that is gone go with it, unless a later one reports under its name.
 impl Drop for Feed {
     fn drop(&mut self) {
+        {
+            let mut latest = self.latest();
+            if latest
+                .get(&self.name)
+                .is_some_and(|last| !Arc::ptr_eq(last, &self.mark))
+            {
+                return;
+            }
+            latest.remove(&self.name);
+        }
         self.readiness.arrived(&self.name);
         self.readiness.recover(&self.name);
     }

@@ -26,11 +26,15 @@ pub struct Shared {
     /// Limits how many requests wait for keys, over all issuers.
     pub(super) places: Arc<Semaphore>,
     pub(super) tokens: KnownTokens,
+    pub(super) latest_feeds: Arc<LatestFeeds>,
     tasks: mpsc::UnboundedSender<Task>,
     begun: Mutex<mpsc::UnboundedReceiver<Task>>,
 }
 
 type Task = BoxFuture<'static, ()>;
+
+/// By name: a mark of the feed that was made last and reports under it.
+pub(super) type LatestFeeds = std::sync::Mutex<HashMap<String, Arc<()>>>;
 
 /// The parts of the program that verification needs.
 pub struct Parts {
@@ -51,6 +55,7 @@ impl Shared {
         Arc::new(Self {
             places: Arc::new(Semaphore::new(PLACES_IN_ALL)),
             tokens: KnownTokens::new(cache, parts.clock.clone()),
+            latest_feeds: Arc::default(),
             parts,
             tasks,
             begun: Mutex::new(begun),

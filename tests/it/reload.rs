@@ -330,3 +330,44 @@ async fn only_the_role_write_reloads_and_a_reload_changes_who_has_it() {
     );
     world.portcullis.assert_never_logged("another-secret");
 }
+
+#[tokio::test]
+async fn changed_keys_are_fetched_before_they_are_needed_and_one_silent_provider_stops_nothing() {
+    let (world, base) = world().await;
+    let token = world.idp.token("alice").claim("aud", "both").sign();
+    let status = async || {
+        let call = forward_auth(&token);
+        call.send(world.portcullis.forward_auth()).await.status
+    };
+    let apply = async |uri: String| {
+        let mut config = generation(&base, "a");
+        config["issuers"][0]["jwks"]["uri"] = json!(uri);
+        replace(&world, &config.to_string());
+        let reply = reload(&world, WRITE).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    };
+    assert_eq!(status().await, 200);
+    let fetched = world.idp.key_fetches();
+    apply(format!("{}?moved", world.idp.jwks_uri())).await;
+    assert_eq!(world.idp.key_fetches(), fetched + 1);
+    assert_eq!(status().await, 200);
+    let nobody = crate::support::reserved_port();
+    apply(format!("http://127.0.0.1:{nobody}/keys")).await;
+    assert_eq!(status().await, 503);
+    let degraded = async || {
+        let reply = world.portcullis.readiness().await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let degraded = reply.body_json()["degraded"].clone();
+        degraded.as_object().unwrap().len()
+    };
+    until("the readiness names the keys", async || {
+        (degraded().await == 1).then_some(())
+    })
+    .await;
+    apply(world.idp.jwks_uri()).await;
+    assert_eq!(status().await, 200);
+    until("its report is gone with the keys", async || {
+        (degraded().await == 0).then_some(())
+    })
+    .await;
+}
