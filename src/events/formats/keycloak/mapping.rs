@@ -88,24 +88,13 @@ pub(super) fn map(
             }
             push(draft, at, config.lift_when_cleared)
         }
-        Kind::Logout => match (body.keycloak_session_ids, body.adapter_session_ids) {
-            (Some(sessions), _) if !sessions.is_empty() => Effect::Record(
-                (sessions.iter().enumerate())
-                    .map(|(index, session)| of_session(&draft, index, config, session))
-                    .collect(),
-            ),
-            (None, None) => {
-                let at = not_before.filter(|at| *at > UnixMillis(0));
-                let at = at.unwrap_or(draft.occurred_at);
-                push(draft, at, false)
-            }
-            _ => Effect::Unresolved(Rejection {
-                path: "keycloakSessionIds".to_owned(),
-                message: "expected a session of Keycloak: access tokens do not name the HTTP \
-                          sessions of an adapter"
-                    .to_owned(),
-            }),
-        },
+        Kind::Logout => logout(
+            config,
+            draft,
+            body.keycloak_session_ids,
+            body.adapter_session_ids,
+            not_before,
+        ),
     };
     Ok(outcome)
 }
@@ -117,6 +106,35 @@ fn everybody(config: &Config, client: Option<Id>) -> Result<BTreeMap<String, Str
         Reach::Realm => BTreeMap::new(),
         Reach::Client => BTreeMap::from([("azp".to_owned(), client.to_string())]),
     })
+}
+
+/// Ends the sessions of Keycloak that a logout names, or everything if it names none at all.
+fn logout(
+    config: &Config,
+    draft: Draft,
+    sessions: Option<Vec<Id>>,
+    of_adapter: Option<Vec<IgnoredAny>>,
+    not_before: Option<UnixMillis>,
+) -> Effect {
+    match (sessions, of_adapter) {
+        (Some(sessions), _) if !sessions.is_empty() => {
+            let sessions = sessions.iter().enumerate();
+            let drafts =
+                sessions.map(|(index, session)| of_session(&draft, index, config, session));
+            Effect::Record(drafts.collect())
+        }
+        (None, None) => {
+            let at = not_before.filter(|at| *at > UnixMillis(0));
+            let at = at.unwrap_or(draft.occurred_at);
+            push(draft, at, false)
+        }
+        _ => Effect::Unresolved(Rejection {
+            path: "keycloakSessionIds".to_owned(),
+            message: "expected a session of Keycloak: access tokens do not name the HTTP sessions \
+                      of an adapter"
+                .to_owned(),
+        }),
+    }
 }
 
 /// Ends what was issued up to `at`; 0 stands for a cut-off that was cleared.
