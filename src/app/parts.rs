@@ -30,6 +30,7 @@ pub(super) struct Parts {
     receiver: events::Current,
     later: Arc<events::Later>,
     keys: Arc<verify::Shared>,
+    pull: events::pull::Pull,
     follower: revocation::Follower,
     reloader: Reloader,
     admin: axum::Router,
@@ -64,6 +65,8 @@ impl Parts {
             events,
         };
         let first = shared.generation(config, verifier)?;
+        let pull = events::pull::Pull::new(revocations.turns, clock.clone(), &mut registry);
+        let refresh = vec![revocations.refresh, pull.refresh()];
         let current: Current = Arc::new(ArcSwap::from_pointee(first));
         let in_use = Arc::clone(&current);
         let (reloader, reload) = Reloader::new(path, config, in_use, shared, &mut registry)?;
@@ -87,9 +90,10 @@ impl Parts {
             later,
             keys,
             reloader,
+            pull,
             follower: revocations.follower,
             oauth,
-            admin: admin.router(admin::Metrics::new(registry, vec![revocations.refresh])),
+            admin: admin.router(admin::Metrics::new(registry, refresh)),
         })
     }
 
@@ -102,6 +106,9 @@ impl Parts {
         core.spawn("delayed lifts", ok(self.later.run(core.shutdown())));
         core.spawn("the reloader", ok(self.reloader.run(core.shutdown())));
         core.spawn("the keeper of keys", ok(self.keys.run(core.shutdown())));
+        let (receiver, readiness) = (Arc::clone(&self.receiver), self.readiness.clone());
+        let pulled = self.pull.run(receiver, readiness, core.shutdown());
+        core.spawn("events that are asked for", ok(pulled));
         core.spawn(
             "readiness",
             ok(announce(self.readiness.clone(), core.shutdown())),

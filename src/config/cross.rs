@@ -4,16 +4,22 @@ use super::Config;
 use super::nearest::suggest;
 use crate::core::config_error::ConfigErrors;
 use crate::core::issuer::ByIssuer;
+use crate::events::SourceConfig;
 use crate::verify::IssuerConfig;
 use crate::{admin, oauth};
 
 /// Reports contradictions between sections.
 pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
     match (config.events.is_empty(), config.listen.events.is_some()) {
-        (false, false) if !errors.is_replaced("listen.events") => errors.push(
-            "events",
-            "nobody can deliver these events: give listen.events an address",
-        ),
+        (false, false)
+            if !errors.is_replaced("listen.events")
+                && !config.events.iter().all(SourceConfig::is_asked) =>
+        {
+            errors.push(
+                "events",
+                "nobody can deliver these events: give listen.events an address",
+            );
+        }
         (true, true) if config.oauth.clients.is_empty() && !errors.is_replaced("events") => {
             errors.push(
                 "listen.events",

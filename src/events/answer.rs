@@ -104,6 +104,53 @@ impl Failure {
         }
     }
 
+    /// Logs the failure of an event of `source`.
+    pub(super) fn log(&self, source: &str) {
+        match self {
+            Self::Stranger => {
+                let why = "the credentials do not match";
+                tracing::warn!(source, why, "event refused: unauthenticated");
+            }
+            Self::Forged(why) => {
+                tracing::warn!(source, why, "event refused: unauthenticated");
+            }
+            Self::Refused(rejection) => {
+                let why = rejection.to_string();
+                tracing::warn!(source, why = ?why, "event refused: its token breaks a rule");
+            }
+            Self::Unavailable(why) => {
+                tracing::error!(source, why, "event not acknowledged: not durable");
+            }
+            Self::Malformed(rejection) => {
+                let why = rejection.to_string();
+                tracing::warn!(source, why = ?why, "event refused: not understood");
+            }
+            Self::Unresolved(rejection) | Self::UnresolvedYet(rejection) => {
+                let why = rejection.to_string();
+                tracing::warn!(source, why = ?why, "event refused: nobody is found by its subject");
+            }
+            other => tracing::warn!(source, why = ?other, "event refused"),
+        }
+    }
+
+    /// Returns whether the same event may succeed later.
+    pub(super) const fn passes(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy
+                | Self::Slow
+                | Self::TooMany(_)
+                | Self::Unavailable(_)
+                | Self::UnresolvedYet(_)
+        )
+    }
+
+    /// Returns the error of an event in the form of RFC 8935 §2.4 and RFC 8936 §2.4.
+    pub(super) fn security_event_error(&self) -> Value {
+        let (_, detail) = self.told(StatusCode::BAD_REQUEST);
+        json!({ "err": self.security_event_code(), "description": detail })
+    }
+
     /// Returns the answer. It says what the sender may know; what went wrong inside stays in the
     /// log. Strangers lose their connection, and so do senders whose body is not worth reading on.
     pub(super) fn answer(&self, answers: Answers) -> Response {
@@ -112,7 +159,7 @@ impl Failure {
         let response = match form {
             Failures::Problem | Failures::Bearer => problem(status, &detail),
             Failures::SecurityEvent => {
-                let body = json!({ "err": self.security_event_code(), "description": detail });
+                let body = self.security_event_error();
                 with(coded(status, &body), header::CONTENT_LANGUAGE, "en")
             }
             Failures::OpenId => {

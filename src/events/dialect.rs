@@ -9,6 +9,7 @@ use super::answer::{Answers, Handshake};
 use super::auth::Proof;
 use super::delivery::{Delivery, Verified};
 use super::outcome::{Outcome, Rejection};
+use super::pull::ask::Ask;
 use crate::core::config_error::ConfigErrors;
 
 /// Where an event comes from, for the records that it leaves.
@@ -58,6 +59,19 @@ pub(super) trait Dialect: Send + Sync {
     /// `GET` or `POST`.
     fn handshake(&self, _request: &Request<Body>) -> Option<Handshake> {
         None
+    }
+
+    /// Returns whether the provider is asked for events.
+    fn is_asked(&self) -> bool {
+        false
+    }
+
+    /// Returns what asks the provider for events; `None` if they are only pushed. Reads secrets.
+    ///
+    /// # Errors
+    /// A sentence that names the option.
+    fn asker(&self) -> Result<Option<Box<dyn Ask>>, String> {
+        Ok(None)
     }
 
     /// Maps an event to what has to be done about it.

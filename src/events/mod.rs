@@ -20,6 +20,7 @@ mod later;
 mod metrics;
 mod outcome;
 mod payload;
+pub(crate) mod pull;
 mod rate;
 mod receiver;
 mod replay;

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{Method, Request};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{self, Failure};
+use super::auth::Admitted;
 use super::body;
 use super::delivery::{Delivery, Verified};
 use super::dialect::Origin;
@@ -176,7 +178,7 @@ impl Receiver {
     ) -> Result<Ended, Failure> {
         let handled = self.accept(&source, request).await;
         if let Err(failure) = &handled {
-            log_failure(&source, failure);
+            failure.log(&source.name);
         }
         handled
     }
@@ -219,13 +221,13 @@ impl Receiver {
                 source
                     .count(receiver.shared.clock.now())
                     .map_err(Failure::TooMany)?;
-                let place = if is_known {
+                let _place = if is_known {
                     place
                 } else {
                     settle(seat);
                     take_place(&receiver.shared.in_flight)?
                 };
-                receiver.finish(&source, delivery, place).await
+                receiver.finish(&source, delivery).await
             })
         };
         match tokio::time::timeout(patience, work).await {
@@ -238,13 +240,31 @@ impl Receiver {
         }
     }
 
+    pub(super) fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
+        self.sources.values()
+    }
+
+    /// Handles an event that was asked for, as if it had been pushed.
+    pub(super) async fn take(&self, source: &Source, body: Bytes) -> Result<Ended, Failure> {
+        let now = self.shared.clock.now();
+        let delivery = Delivery::new(Admitted::by_asking(), HeaderMap::new(), body, now);
+        let handled = async {
+            let proven = delivery.authenticate(&source.credentials, &*self.keys);
+            self.finish(source, proven.await?).await
+        };
+        let handled = handled.await;
+        if let Err(failure) = &handled {
+            failure.log(&source.name);
+        }
+        handled
+    }
+
     /// Maps, makes durable. Head and body are dropped before the disk is waited for: as long as they
     /// live, the connection needs new memory to read on.
     async fn finish(
         &self,
         source: &Source,
         delivery: Delivery<Verified>,
-        _place: OwnedSemaphorePermit,
     ) -> Result<Ended, Failure> {
         let origin = Origin {
             source: &source.name,
@@ -361,35 +381,6 @@ impl Drop for Counted {
         self.shared
             .metrics
             .ended(&self.source.name, self.ended, took);
-    }
-}
-
-fn log_failure(source: &Source, failure: &Failure) {
-    let source = &*source.name;
-    match failure {
-        Failure::Stranger => {
-            let why = "the credentials do not match";
-            tracing::warn!(source, why, "event refused: unauthenticated");
-        }
-        Failure::Forged(why) => {
-            tracing::warn!(source, why, "event refused: unauthenticated");
-        }
-        Failure::Refused(rejection) => {
-            let why = rejection.to_string();
-            tracing::warn!(source, why = ?why, "event refused: its token breaks a rule");
-        }
-        Failure::Unavailable(why) => {
-            tracing::error!(source, why, "event not acknowledged: not durable");
-        }
-        Failure::Malformed(rejection) => {
-            let why = rejection.to_string();
-            tracing::warn!(source, why = ?why, "event refused: not understood");
-        }
-        Failure::Unresolved(rejection) | Failure::UnresolvedYet(rejection) => {
-            let why = rejection.to_string();
-            tracing::warn!(source, why = ?why, "event refused: nobody is found by its subject");
-        }
-        other => tracing::warn!(source, why = ?other, "event refused"),
     }
 }
 

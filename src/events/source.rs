@@ -11,6 +11,7 @@ use super::answer::Answers;
 use super::auth::{self, Credentials};
 use super::directory::{self, Directory};
 use super::formats::{self, Format};
+use super::pull::ask::Ask;
 use super::rate::{self, RateLimit};
 use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
@@ -125,6 +126,12 @@ impl SourceConfig {
         signer.map(|(field, issuer)| (format!("format.{field}"), issuer))
     }
 
+    /// Returns whether its events are asked for, so that nobody has to push them.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.format.dialect().is_asked()
+    }
+
     fn check(&self, errors: &mut ConfigErrors) {
         errors.name("name", &self.name);
         errors.within("format", |errors| self.format.check(errors));
@@ -148,6 +155,8 @@ pub struct Source {
     pub(super) format: Format,
     pub(super) credentials: Credentials,
     pub(super) directory: Option<Arc<Directory>>,
+    /// Asks the provider, if its events are not only pushed.
+    pub(super) asker: Option<Box<dyn Ask>>,
     /// Of its own, or else the format's.
     record_timeout: Option<Duration>,
     rate_limit: Option<RateLimit>,
@@ -171,6 +180,7 @@ impl Source {
             format: config.format.clone(),
             credentials,
             directory: directory.map(Arc::new),
+            asker: config.format.dialect().asker().map_err(of_source)?,
             record_timeout: config.record_timeout.map(|span| span.0),
             rate_limit: config.rate_limit.map(rate::Config::build),
         })

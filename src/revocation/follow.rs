@@ -18,6 +18,7 @@ use super::feed::FeedState;
 use super::log::{AppendError, Cursor, Feed, Log, Records};
 use super::patience::Patience;
 use super::retention::Retention;
+use super::turns::Known;
 use super::{Config, Histories, Index, Metrics, Reader, SPREAD, Writer};
 
 /// The name of the replay in the readiness.
@@ -48,6 +49,7 @@ pub struct Follower {
     metrics: Arc<Metrics>,
     patience: Arc<Patience>,
     histories: Histories,
+    turns: Known,
     /// Appends our own changes of bounds.
     writing: Option<JoinHandle<()>>,
     /// Whether proxies were told to go elsewhere because the feed is stale.
@@ -67,6 +69,7 @@ impl Follower {
         applied: watch::Sender<Option<Cursor>>,
         readiness: &Readiness,
         histories: Histories,
+        turns: Known,
     ) -> Self {
         Self {
             log: Arc::clone(&writer.log),
@@ -79,6 +82,7 @@ impl Follower {
             metrics: Arc::clone(&writer.metrics),
             patience: Arc::clone(&reader.patience),
             histories,
+            turns,
             writing: None,
             withdrawn: false,
             replayed_so_far: Some(0),
@@ -153,6 +157,7 @@ impl Follower {
             Feed::Reset(cursor) => {
                 tracing::warn!("the log of revocations was created anew: replaying all of it");
                 self.histories.write_again();
+                self.turns.forget();
                 self.applied.send_replace(Some(cursor));
             }
         }
@@ -195,6 +200,7 @@ impl Follower {
         // Bounds first: they decide how long the others are remembered.
         for record in records.iter() {
             self.histories.learn(record);
+            self.turns.learn(record, &self.clock);
         }
         let with_times = records.iter().map(|record| {
             let forget_after = self.retention.forget_after(record);

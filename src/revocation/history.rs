@@ -287,6 +287,7 @@ pub(super) fn record(issuer: &str, change: Change) -> Arc<Revocation> {
         cause: CAUSE.to_owned(),
         received_at: at,
         bounds: Some(bounds),
+        turn: None,
         original: None,
     })
 }

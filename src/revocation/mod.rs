@@ -18,6 +18,7 @@ pub(crate) mod retention;
 pub(crate) mod search;
 mod status;
 pub(crate) mod transfer;
+pub(crate) mod turns;
 pub(crate) mod writer;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use record::{Action, Draft, Revocation, Target, Terms};
 pub use retention::{Issuer, Retention};
 pub use search::Search;
 pub use status::{Monitor, Status};
+pub(crate) use turns::Turns;
 pub use writer::Writer;
 
 use std::collections::HashMap;
@@ -59,6 +61,8 @@ pub struct Parts {
     /// For operators.
     pub search: Search,
     pub monitor: Monitor,
+    /// For those that ask providers for events.
+    pub(crate) turns: Turns,
     /// To be run as a task.
     pub follower: Follower,
     /// To be called at a scrape: sets the metrics of the index and the age of the feed.
@@ -139,10 +143,15 @@ pub fn over(
         sync_timeout: config.sync_timeout.0,
         metrics,
     };
+    let known = turns::Known::default();
+    let is_alone = matches!(config.store, log::Config::Embedded(_));
     Ok(Parts {
+        turns: Turns::new(&writer, known.clone(), is_alone),
         search: Search::new(config, &writer),
         monitor: Monitor::new(&writer, &reader),
-        follower: Follower::new(config, &writer, &reader, applied, readiness, histories),
+        follower: Follower::new(
+            config, &writer, &reader, applied, readiness, histories, known,
+        ),
         refresh: Box::new(move || {
             scraped_metrics.index(&scraped);
             scraped_metrics.feed_age.set(feed.age().as_secs_f64());

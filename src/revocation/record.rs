@@ -9,8 +9,10 @@ use crate::core::lifetime::Bounds;
 
 mod message;
 mod terms;
+mod turn;
 
 pub use terms::Terms;
+pub use turn::Turn;
 
 /// Which tokens: those of `issuer` that carry every one of `matches`.
 ///
@@ -78,10 +80,22 @@ pub struct Revocation {
     /// The record is a lift that takes nothing back, for versions that do not know of bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounds: Option<Bounds>,
+    /// Set in a record that revokes nothing: see [`Turn`]. The record is a lift that takes nothing back,
+    /// for versions that do not know of turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Box<Turn>>,
     /// The bytes that this record was read from, if they say more than this version understands. A
     /// copy is written with them, so that a later version finds all that was said.
     #[serde(skip)]
     pub original: Option<Box<[u8]>>,
+}
+
+impl Revocation {
+    /// Returns whether the record is about tokens at all.
+    #[must_use]
+    pub const fn is_about_tokens(&self) -> bool {
+        self.bounds.is_none() && self.turn.is_none()
+    }
 }
 
 /// A log entry that this version cannot act on. It is never skipped: a revocation that is not
@@ -205,6 +219,7 @@ mod tests {
             (issued, expires) in (option::of(moment()), option::of(moment())),
             (occurred_at, forget_after, received_at) in (moment(), moment(), moment()),
             bounds in option::of((any::<u64>(), any::<u64>())),
+            turn in option::of((any::<u64>(), any::<u64>(), option::of(".*"))),
         ) -> Revocation {
             Revocation {
                 id,
@@ -220,6 +235,13 @@ mod tests {
                 bounds: bounds.map(|(longest_life, leeway)| Bounds {
                     longest_life,
                     leeway,
+                }),
+                turn: turn.map(|(holder, term, cursor)| {
+                    Box::new(Turn {
+                        holder,
+                        term,
+                        cursor,
+                    })
                 }),
                 original: None,
             }

@@ -140,7 +140,7 @@ struct Lifts {
 
 impl Lifts {
     fn learn(&mut self, record: &Revocation) {
-        if record.action == Action::Lift && record.bounds.is_none() {
+        if record.action == Action::Lift && record.is_about_tokens() {
             let latest = self.latest.entry(self.secret.subject(record));
             let latest = latest.or_default();
             *latest = record.occurred_at.max(*latest);

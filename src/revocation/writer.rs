@@ -78,7 +78,7 @@ impl Writer {
         received.filter_map(Result::transpose).collect()
     }
 
-    async fn append(
+    pub(super) async fn append(
         &self,
         batch: Vec<Arc<Revocation>>,
         latest: Instant,

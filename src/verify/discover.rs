@@ -3,13 +3,12 @@
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::access::{Access, Clients};
 use super::config::IssuerConfig;
 use super::fetch::fetch;
 use super::key_config::KeysConfig;
 use super::origin::well_known;
 use super::profile::Profile;
-use super::safe_url::safe_url;
+use crate::net::{Access, Clients, safe_url};
 
 const AUTHORIZE: &str = "authorization_endpoint";
 const USERINFO: &str = "userinfo_endpoint";
@@ -42,7 +41,7 @@ pub async fn discover(issuer: &IssuerConfig, keys: &KeysConfig) -> Result<Option
     let name = names.first().ok_or("it has no tenants")?;
     let url = safe_url(name, jwks.allow_http);
     let url = url.map_err(|why| format!("the issuer {why}"))?;
-    let access = Access::new(&jwks, &url, Clients::new()?);
+    let access = Access::new(jwks.files(), &url, Clients::new()?);
     let mut failures = Vec::new();
     for url in well_known(&url) {
         let fetched = timeout(keys.timeout.0, fetch(&access, url, keys.max_size, false)).await;

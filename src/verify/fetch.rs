@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, CONTENT_ENCODING};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
-use super::access::{Access, chain};
-use super::safe_url::without_query;
 use crate::core::units::Bytes;
+use crate::net::{Access, chain, read_body, without_query};
 
 /// The text of a key set, or of metadata.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ pub(super) async fn fetch(
 ) -> Result<Obtained, String> {
     let shown = without_query(&url);
     let mut request = access
-        .get(url)
+        .request(Method::GET, url)
         .await?
         .header(ACCEPT, "application/jwk-set+json, application/json");
     if is_asked_for {
@@ -51,24 +50,9 @@ pub(super) async fn fetch(
         ));
     }
     let fresh_for = fresh_for(&response);
-    let text = read(response, max_size).await;
+    let text = read_body(response, max_size).await;
     let text = text.map_err(|why| format!("{shown}: {why}"))?;
     Ok(Obtained { text, fresh_for })
-}
-
-async fn read(mut response: Response, max_size: Bytes) -> Result<Vec<u8>, String> {
-    let mut text = Vec::new();
-    loop {
-        let chunk = response.chunk().await;
-        let chunk = chunk.map_err(|error| chain(&error.without_url()))?;
-        let Some(chunk) = chunk else {
-            return Ok(text);
-        };
-        if text.len() + chunk.len() > max_size.len() {
-            return Err(format!("it is larger than {max_size}"));
-        }
-        text.extend_from_slice(&chunk);
-    }
 }
 
 /// Returns what `Cache-Control` allows, less the time that the answer was cached (RFC 9111 §5.1).

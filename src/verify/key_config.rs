@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::safe_url::safe_url;
 use crate::core::config_error::ConfigErrors;
 use crate::core::issuer::TENANT;
 use crate::core::units::{Bytes, Span};
+use crate::net::{Files, safe_url};
 
 /// Where public keys come from. Exactly one of `uri`, `discovery`, `file` and `inline` is given.
 #[derive(Clone, Debug, PartialEq, Default, Deserialize, JsonSchema)]
@@ -128,6 +128,15 @@ impl JwksConfig {
             }
             (None, Some(_)) => errors.conflict("client_cert_file", "is missing beside the key"),
             _ => {}
+        }
+    }
+
+    pub(super) fn files(&self) -> Files {
+        Files {
+            ca: self.ca_file.clone(),
+            client_cert: self.client_cert_file.clone(),
+            client_key: self.client_key_file.clone(),
+            bearer: self.bearer_token_file.clone(),
         }
     }
 

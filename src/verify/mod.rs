@@ -3,7 +3,6 @@
 //! Read a strict JWS → choose the issuer by `iss` → let its header pass → find the key by `kid`
 //! inside that issuer only → check the signature → judge the claims → remember the result.
 
-mod access;
 mod algorithm;
 mod cache;
 mod certificate;
@@ -29,7 +28,6 @@ mod public;
 mod refresh;
 mod requirement;
 mod rules;
-mod safe_url;
 mod secret_key;
 mod shared;
 #[cfg(test)]
@@ -125,7 +123,7 @@ impl Verifier {
     ) -> Result<Self, ConfigErrors> {
         let mut errors = ConfigErrors::new();
         let (mut built, mut entries) = (ByIssuer::default(), Vec::new());
-        let client = LazyClient::new(access::Clients::new);
+        let client = LazyClient::new(crate::net::Clients::new);
         errors.each("issuers", issuers, |errors, config| {
             let mut unchanged = before.iter().filter(|_| keep_tokens);
             let unchanged = unchanged.find(|entry| entry.rules.config() == config);

@@ -8,12 +8,11 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use url::Url;
 
-use super::access::{Access, Clients, read_file};
 use super::fetch::{Obtained, fetch};
 use super::json::without_mark;
 use super::key_config::{JwksConfig, KeysConfig};
-use super::safe_url::{safe_url, without_query};
 use crate::core::units::Bytes;
+use crate::net::{Access, Clients, read_file, safe_url, without_query};
 
 /// Set up when the first issuer needs it: files and inline sets work without TLS roots.
 pub(super) type LazyClient = LazyCell<Result<Clients, String>>;
@@ -58,11 +57,11 @@ impl Origin {
         let client = || LazyCell::force(client).clone();
         let source = if let Some(uri) = &config.uri {
             let url = safe_url(uri, config.allow_http)?;
-            Source::Jwks(Access::new(config, &url, client()?), url)
+            Source::Jwks(Access::new(config.files(), &url, client()?), url)
         } else if config.discovery {
             let url = safe_url(issuer, config.allow_http)?;
             Source::Discovery(Discovery {
-                access: Access::new(config, &url, client()?),
+                access: Access::new(config.files(), &url, client()?),
                 issuer: issuer.to_owned(),
                 url,
                 allow_http: config.allow_http,

@@ -137,6 +137,11 @@ impl Admitted {
         self.is_known
     }
 
+    /// Returns the server that was asked for the event, and whose name its certificate proves.
+    pub(super) const fn by_asking() -> Self {
+        Self { is_known: true }
+    }
+
     #[cfg(test)]
     pub(super) const fn for_test() -> Self {
         Self { is_known: true }

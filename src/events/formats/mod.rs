@@ -57,7 +57,7 @@ formats! {
     "oidc-backchannel-logout" => OidcBackchannelLogout(oidc_backchannel_logout::Config);
     /// Okta's event hooks.
     "okta" => Okta(okta::Config);
-    /// Security event tokens of the Shared Signals Framework 1.0, pushed (RFC 8935).
+    /// Security event tokens of the Shared Signals Framework 1.0, pushed (RFC 8935) or polled (RFC 8936).
     "shared-signals" => SharedSignals(shared_signals::Config);
 }
 

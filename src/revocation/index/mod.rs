@@ -136,7 +136,7 @@ impl Index {
         let mut writing = self.writing();
         let mut shapes = self.shapes.load();
         for (record, forget_after) in records {
-            if record.bounds.is_some() {
+            if !record.is_about_tokens() {
                 continue;
             }
             let cause = writing.causes.number(&record.source, &record.cause);

@@ -34,6 +34,7 @@ fn revocation(target: Target) -> Revocation {
         cause: "lock".to_owned(),
         received_at: at,
         bounds: None,
+        turn: None,
         original: None,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::{Action, Revocation, Target, Unreadable};
+use super::{Action, Revocation, Target, Turn, Unreadable};
 use crate::core::clock::UnixMillis;
 use crate::core::lifetime::Bounds;
 
@@ -54,6 +54,11 @@ impl Revocation {
                 longest_life: bounds.longest_life,
                 leeway: bounds.leeway,
             }),
+            turn: self.turn.as_deref().map(|turn| wire::Turn {
+                holder: turn.holder,
+                term: turn.term,
+                cursor: turn.cursor.clone(),
+            }),
         };
         message.encode_to_vec()
     }
@@ -97,6 +102,13 @@ impl Revocation {
             bounds: message.bounds.map(|bounds| Bounds {
                 longest_life: bounds.longest_life,
                 leeway: bounds.leeway,
+            }),
+            turn: message.turn.map(|turn| {
+                Box::new(Turn {
+                    holder: turn.holder,
+                    term: turn.term,
+                    cursor: turn.cursor,
+                })
             }),
             original: (!is_known).then(|| bytes.into()),
         })

@@ -55,6 +55,10 @@ impl Terms {
             return UnixMillis::MAX;
         }
         let last_event = record.occurred_at.max(record.received_at);
+        if record.turn.is_some() {
+            // Events from before that reach no token that is still valid.
+            return last_event.plus(self.longest_life).plus(self.leeway);
+        }
         let last_issued = match record.action {
             Action::Revoke => record
                 .issued_at_or_before
@@ -91,6 +95,7 @@ impl Draft {
             cause: self.cause,
             received_at: now,
             bounds: None,
+            turn: None,
             original: None,
         };
         record.forget_after = terms.forget_after(&record);

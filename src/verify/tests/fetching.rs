@@ -132,8 +132,8 @@ async fn age_in_caches_counts_and_a_wanted_key_is_asked_of_the_server_itself() {
     let set = json!({"keys": [P256.jwk("a")]}).to_string();
     let url = url::Url::parse(&format!("{}/aged", provider.base)).unwrap();
     provider.on("/aged", Answer::With("age", "50", set));
-    let clients = access::Clients::new().unwrap();
-    let access = access::Access::new(&super::key_config::JwksConfig::default(), &url, clients);
+    let clients = crate::net::Clients::new().unwrap();
+    let access = crate::net::Access::new(crate::net::Files::default(), &url, clients);
     let get = || {
         fetch::fetch(
             &access,

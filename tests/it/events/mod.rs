@@ -4,6 +4,7 @@
 mod directory;
 mod keycloak;
 mod oidc_provider;
+mod ssf_poll;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -128,6 +129,11 @@ fn backchannel_logout(idp: &Idp, user: &str) -> Call {
 }
 
 fn session_revoked(idp: &Idp, user: &str) -> Call {
+    let call = Call::post(&path("shared-signals"), session_revoked_token(idp, user));
+    call.header("content-type", "application/secevent+jwt")
+}
+
+fn session_revoked_token(idp: &Idp, user: &str) -> String {
     let event = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
     let now = Clock::system().now().seconds();
     let token = Mint::new(idp.key(), &idp.issuer(), STREAM, user)
@@ -143,8 +149,7 @@ fn session_revoked(idp: &Idp, user: &str) -> Call {
             }),
         )
         .claim("events", json!({ event: { "event_timestamp": now } }));
-    let call = Call::post(&path("shared-signals"), token.sign());
-    call.header("content-type", "application/secevent+jwt")
+    token.sign()
 }
 
 fn universal_logout(idp: &Idp, user: &str) -> Call {

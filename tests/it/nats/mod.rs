@@ -68,6 +68,7 @@ fn revocation(id: &str, lasts: Duration) -> Arc<Revocation> {
         cause: "user.deactivate".to_owned(),
         received_at: UnixMillis(now.0),
         bounds: None,
+        turn: None,
         original: None,
     })
 }

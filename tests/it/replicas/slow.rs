@@ -48,6 +48,7 @@ fn crowd(idp: &Idp, event: usize) -> Vec<Arc<Revocation>> {
         cause: "user.deactivate".to_owned(),
         received_at: now,
         bounds: None,
+        turn: None,
         original: None,
     };
     (0..CROWD).map(|user| Arc::new(record(user))).collect()

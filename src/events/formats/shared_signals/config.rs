@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::kind::Kind;
+use super::poll::PollConfig;
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::Span;
 use crate::events::subject::{Part, Subjects};
@@ -42,6 +43,8 @@ pub struct Config {
     /// Added to every cut-off, for a provider that issues a token a moment after the event that was
     /// to end it. At most 5m.
     pub grace: Span,
+    /// Ask the transmitter for events. Without it they are pushed to `/events/<name>`.
+    pub poll: Option<PollConfig>,
 }
 
 impl Default for Config {
@@ -56,6 +59,7 @@ impl Default for Config {
             allow_untyped: false,
             max_age: Span::secs(7 * 24 * 3600),
             grace: Span::secs(0),
+            poll: None,
         }
     }
 }
@@ -75,6 +79,9 @@ impl Config {
         }
         if !(Span::secs(60)..=Span::secs(90 * 24 * 3600)).contains(&self.max_age) {
             errors.push("max_age", "must be from 1m to 90d");
+        }
+        if let Some(poll) = &self.poll {
+            errors.within("poll", |errors| poll.check(errors));
         }
         if self.grace > Span::secs(300) {
             let message = "must be at most 5m: new log-ins would be refused for that long";

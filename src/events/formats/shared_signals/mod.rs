@@ -1,10 +1,11 @@
 //! The Shared Signals Framework 1.0: security event tokens (RFC 8417) that a transmitter pushes
-//! (RFC 8935), with the events of CAEP 1.0 and RISC 1.0.
+//! (RFC 8935) or is asked for (RFC 8936), with the events of CAEP 1.0 and RISC 1.0.
 
 mod config;
 mod event;
 mod kind;
 mod mapping;
+mod poll;
 
 use std::time::Duration;
 
@@ -16,9 +17,11 @@ use crate::events::auth::{Names, Place, Proof, Rules, Types};
 use crate::events::delivery::{Delivery, Verified};
 use crate::events::dialect::{Dialect, Origin};
 use crate::events::outcome::{Outcome, Rejection};
+use crate::events::pull::ask::Ask;
 
 pub use config::Config;
 pub use kind::Kind;
+pub use poll::PollConfig;
 
 impl Dialect for Config {
     fn check(&self, errors: &mut ConfigErrors) {
@@ -53,6 +56,15 @@ impl Dialect for Config {
     fn signer(&self) -> Option<(&'static str, &str)> {
         let transmitter = self.transmitter.as_deref();
         transmitter.map(|issuer| ("shared-signals.transmitter", issuer))
+    }
+
+    fn is_asked(&self) -> bool {
+        self.poll.is_some()
+    }
+
+    fn asker(&self) -> Result<Option<Box<dyn Ask>>, String> {
+        let poll = self.poll.as_ref().map(PollConfig::build).transpose()?;
+        Ok(poll.map(|poll| Box::new(poll) as _))
     }
 
     fn answers(&self) -> Answers {

@@ -251,6 +251,7 @@ mod tests {
             cause: "lock".to_owned(),
             received_at: EPOCH,
             bounds: None,
+            turn: None,
             original: None,
         })
     }

@@ -50,6 +50,7 @@ fn record() -> Revocation {
         cause: "lock".to_owned(),
         received_at: at,
         bounds: None,
+        turn: None,
         original: None,
     }
 }

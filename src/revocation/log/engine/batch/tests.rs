@@ -20,6 +20,7 @@ pub(in crate::revocation::log) fn record(id: &str) -> Arc<Revocation> {
         cause: "user.deactivate".to_owned(),
         received_at: UnixMillis(1001),
         bounds: None,
+        turn: None,
         original: None,
     })
 }

@@ -8,7 +8,7 @@ use url::{Host, Url};
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
-pub(super) fn safe_url(text: &str, allow_http: bool) -> Result<Url, String> {
+pub(crate) fn safe_url(text: &str, allow_http: bool) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
     if url.host().is_none() || !url.username().is_empty() || url.password().is_some() {
         return Err("must have a host and no user name or password".to_owned());
@@ -31,7 +31,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// The query may hold an API key.
-pub(super) fn without_query(url: &Url) -> String {
+pub(crate) fn without_query(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.to_string()

@@ -1,24 +1,23 @@
-//! How an issuer's server is reached: which authorities vouch for it, and how we identify to it.
+//! HTTP requests to providers: which authorities vouch for a server, and how we identify to it.
 
 use std::path::{Path, PathBuf};
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Client, ClientBuilder, Identity, RequestBuilder};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, RequestBuilder, Response};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
 use url::{Origin, Url};
 
-use super::key_config::JwksConfig;
 use super::safe_url::is_loopback;
 use crate::core::units::Bytes;
 
 /// A fetch with more redirects fails.
 const MOST_REDIRECTS: usize = 3;
 
-/// The clients that all issuers share.
+/// The clients that all requests share, unless a server needs one of its own.
 #[derive(Clone, Debug)]
-pub(super) struct Clients {
+pub(crate) struct Clients {
     /// Goes through the proxy that `HTTPS_PROXY` and its like name.
     usual: Client,
     direct: Client,
@@ -27,7 +26,7 @@ pub(super) struct Clients {
 impl Clients {
     /// # Errors
     /// When TLS cannot be set up.
-    pub(super) fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         let failed = |error| format!("the HTTP client cannot be set up: {error}");
         Ok(Self {
             usual: client().build().map_err(failed)?,
@@ -60,9 +59,22 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 /// The texts of the authorities, and of the certificate and its key.
 type Contents = [Option<Vec<u8>>; 2];
 
-/// The access to one issuer's server.
+/// The files of an [`Access`]. They are read again at each request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    /// The authorities that may vouch for the server, in place of those that the system trusts. In PEM,
+    /// as the others.
+    pub ca: Option<PathBuf>,
+    /// A certificate that is shown to the server, with its chain.
+    pub client_cert: Option<PathBuf>,
+    pub client_key: Option<PathBuf>,
+    /// A bearer token, which only the configured server gets.
+    pub bearer: Option<PathBuf>,
+}
+
+/// The access to one server.
 #[derive(Debug)]
-pub(super) struct Access {
+pub(crate) struct Access {
     clients: Clients,
     ca_file: Option<PathBuf>,
     /// The files of a certificate and its key.
@@ -75,14 +87,14 @@ pub(super) struct Access {
 
 impl Access {
     /// `url` is the configured address.
-    pub(super) fn new(config: &JwksConfig, url: &Url, clients: Clients) -> Self {
-        let client_files = (config.client_cert_file.clone()).zip(config.client_key_file.clone());
-        let bearer = config.bearer_token_file.clone();
+    #[must_use]
+    pub(crate) fn new(files: Files, url: &Url, clients: Clients) -> Self {
+        let client_files = files.client_cert.zip(files.client_key);
         Self {
             clients,
-            ca_file: config.ca_file.clone(),
+            ca_file: files.ca,
             client_files: client_files.map(<[PathBuf; 2]>::from),
-            bearer: bearer.map(|path| (path, url.origin())),
+            bearer: files.bearer.map(|path| (path, url.origin())),
             built: Mutex::default(),
         }
     }
@@ -91,7 +103,7 @@ impl Access {
     ///
     /// # Errors
     /// The file that cannot be used, and why.
-    pub(super) async fn get(&self, url: Url) -> Result<RequestBuilder, String> {
+    pub(crate) async fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, String> {
         let client = if stays_here(&url) {
             self.clients.direct.clone()
         } else if self.ca_file.is_some() || self.client_files.is_some() {
@@ -100,7 +112,7 @@ impl Access {
             self.clients.usual.clone()
         };
         let origin = url.origin();
-        let request = client.get(url);
+        let request = client.request(method, url);
         match &self.bearer {
             Some((path, of)) if *of == origin => {
                 Ok(request.header(AUTHORIZATION, bearer_token(path).await?))
@@ -173,7 +185,10 @@ async fn bearer_token(path: &Path) -> Result<HeaderValue, String> {
 }
 
 /// Reads a file of limited size.
-pub(super) async fn read_file(path: &Path, max_size: Bytes) -> Result<Vec<u8>, String> {
+///
+/// # Errors
+/// When it cannot be read or is larger, for people.
+pub(crate) async fn read_file(path: &Path, max_size: Bytes) -> Result<Vec<u8>, String> {
     let fail = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
     let file = tokio::fs::File::open(path).await.map_err(fail)?;
     let mut text = Vec::new();
@@ -185,8 +200,28 @@ pub(super) async fn read_file(path: &Path, max_size: Bytes) -> Result<Vec<u8>, S
     Ok(text)
 }
 
+/// Reads the body of a response, of at most `max_size` bytes after decompression.
+///
+/// # Errors
+/// What went wrong, for people.
+pub(crate) async fn read_body(mut response: Response, max_size: Bytes) -> Result<Vec<u8>, String> {
+    let mut text = Vec::new();
+    loop {
+        let chunk = response.chunk().await;
+        let chunk = chunk.map_err(|error| chain(&error.without_url()))?;
+        let Some(chunk) = chunk else {
+            return Ok(text);
+        };
+        if text.len() + chunk.len() > max_size.len() {
+            return Err(format!("it is larger than {max_size}"));
+        }
+        text.extend_from_slice(&chunk);
+    }
+}
+
 /// Returns an error's text with its causes: reqwest's own text ends at "error sending request".
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let texts: Vec<_> = causes.map(ToString::to_string).collect();
     texts.join(": ")
