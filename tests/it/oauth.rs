@@ -115,128 +115,67 @@ async fn a_token_that_its_client_revokes_is_refused_alone_and_stays_so_through_a
     world.portcullis.assert_never_logged(SECRET);
 }
 
-#[tokio::test]
-async fn strangers_and_other_clients_revoke_nothing() {
-    let world = world().await;
-    let token = world
-        .idp
-        .token("alice")
-        .claim("client_id", "web app")
-        .sign();
-    let bare = || call("/oauth2/revoke", &[("token", &token)]);
-    let of = |id, secret| {
-        call(
-            "/oauth2/revoke",
-            &[
-                ("token", &token),
-                ("client_id", id),
-                ("client_secret", secret),
-            ],
-        )
-    };
-    for (refused, status, code) in [
-        (bare(), 401, "invalid_client"),
-        (
-            by_basic(bare(), "web app", "wrong secret 0123456789"),
-            401,
-            "invalid_client",
-        ),
-        (by_basic(bare(), "nobody", SECRET), 401, "invalid_client"),
-        (
-            by_basic(by_basic(bare(), "web app", SECRET), "web app", SECRET),
-            401,
-            "invalid_client",
-        ),
-        (
-            by_basic(of("web app", SECRET), "web app", SECRET),
-            400,
-            "invalid_request",
-        ),
-        (
-            of("web app", "wrong secret 0123456789"),
-            401,
-            "invalid_client",
-        ),
-        (
-            call(
-                "/oauth2/revoke",
-                &[("token", &token), ("client_id", "web app")],
-            ),
-            401,
-            "invalid_client",
-        ),
-        (of("spa", SECRET), 401, "invalid_client"),
-        (
-            call("/oauth2/revoke", &[("token", &token), ("client_id", "spa")]),
-            400,
-            "invalid_grant",
-        ),
-        (
-            by_basic(bare(), "gateway", SECRET),
-            400,
-            "unauthorized_client",
-        ),
-        (
-            by_basic(call("/oauth2/revoke", &[]), "web app", SECRET),
-            400,
-            "invalid_request",
-        ),
-        (
-            by_basic(
-                call("/oauth2/revoke", &[("token", &token), ("token", "x")]),
-                "web app",
-                SECRET,
-            ),
-            400,
-            "invalid_request",
-        ),
-        (
-            by_basic(
-                Call::json("/oauth2/revoke", &json!({ "token": token })),
-                "web app",
-                SECRET,
-            ),
-            400,
-            "invalid_request",
-        ),
-        (
-            by_basic(
-                call("/oauth2/introspect", &[("token", &token)]),
-                "web app",
-                SECRET,
-            ),
-            400,
-            "unauthorized_client",
-        ),
-        (
-            call(
-                "/oauth2/introspect",
-                &[("token", &token), ("client_id", "spa")],
-            ),
-            400,
-            "unauthorized_client",
-        ),
-        (
-            call("/oauth2/introspect", &[("token", &token)]),
-            401,
-            "invalid_client",
-        ),
-    ] {
-        let reply = send(&world, refused.clone()).await;
+const REVOKE: &str = "/oauth2/revoke";
+const INTROSPECT: &str = "/oauth2/introspect";
+
+/// Fails unless every call gets this status and error.
+async fn assert_refused(world: &World, calls: Vec<Call>, status: u16, code: &str) {
+    for refused in calls {
+        let reply = send(world, refused.clone()).await;
         assert_eq!(reply.status, status, "{} {refused:?}", reply.text());
         assert_eq!(reply.body_json()["error"], code, "{refused:?}");
         assert_eq!(reply.header("cache-control"), Some("no-store"));
         assert_eq!(reply.header("www-authenticate").is_some(), status == 401);
     }
+}
+
+#[tokio::test]
+async fn strangers_and_other_clients_revoke_nothing() {
+    let world = world().await;
+    let token = world.idp.token("alice");
+    let token = token.claim("client_id", "web app").sign();
+    let web = |call| by_basic(call, "web app", SECRET);
+    let bare = || call(REVOKE, &[("token", &token)]);
+    let of = |path, id| call(path, &[("token", &token), ("client_id", id)]);
+    let by_post = |id, secret| {
+        let secret = ("client_secret", secret);
+        call(REVOKE, &[("token", &token), ("client_id", id), secret])
+    };
+    let wrong = "wrong secret 0123456789";
+    let strangers = vec![
+        bare(),
+        by_basic(bare(), "web app", wrong),
+        by_basic(bare(), "nobody", SECRET),
+        web(web(bare())),
+        by_post("web app", wrong),
+        of(REVOKE, "web app"),
+        by_post("spa", SECRET),
+        call(INTROSPECT, &[("token", &token)]),
+    ];
+    assert_refused(&world, strangers, 401, "invalid_client").await;
+    let unclear = vec![
+        web(by_post("web app", SECRET)),
+        web(call(REVOKE, &[])),
+        web(call(REVOKE, &[("token", &token), ("token", "x")])),
+        web(Call::json(REVOKE, &json!({ "token": token }))),
+    ];
+    assert_refused(&world, unclear, 400, "invalid_request").await;
+    let of_another = vec![of(REVOKE, "spa")];
+    assert_refused(&world, of_another, 400, "invalid_grant").await;
+    let without_the_right = vec![
+        by_basic(bare(), "gateway", SECRET),
+        web(call(INTROSPECT, &[("token", &token)])),
+        of(INTROSPECT, "spa"),
+    ];
+    assert_refused(&world, without_the_right, 400, "unauthorized_client").await;
     assert!(passes(&world, &token).await);
     // What is no good token is no error, but a refresh token is not taken for revoked.
     for bad in ["no-token", &tampered(&token)] {
         assert_eq!(revoke(&world, "web app", bad).await.status, 200, "{bad}");
     }
-    let parameters = [("token", "opaque"), ("token_type_hint", "refresh_token")];
-    let refresh = by_basic(call("/oauth2/revoke", &parameters), "web app", SECRET);
-    let reply = send(&world, refresh).await;
-    assert_eq!(reply.body_json()["error"], "unsupported_token_type");
+    let refresh = [("token", "opaque"), ("token_type_hint", "refresh_token")];
+    let refresh = vec![web(call(REVOKE, &refresh))];
+    assert_refused(&world, refresh, 400, "unsupported_token_type").await;
     assert!(passes(&world, &token).await);
     assert_eq!(revoke(&world, "support", &token).await.status, 200);
     assert!(!passes(&world, &token).await);

@@ -70,11 +70,8 @@ const HMAC: &str = "{ header: x-signature, secret: 0123456789abcdef }";
 fn signed() -> Request<Body> {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"0123456789abcdef");
     let tag = aws_lc_rs::hmac::sign(&key, DEACTIVATE);
-    let tag: String = tag
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let bytes = tag.as_ref().iter();
+    let tag = bytes.fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let mut request = request(DEACTIVATE);
     request
         .headers_mut()
