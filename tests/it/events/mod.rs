@@ -5,6 +5,7 @@ mod directory;
 mod keycloak;
 mod oidc_provider;
 mod ssf_poll;
+mod webhook_signers;
 
 use std::time::{Duration, UNIX_EPOCH};
 
