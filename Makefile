@@ -157,6 +157,19 @@ instructions: ## count the instructions of a check and hold them against the bud
 	tools/setup bench
 	tools/instructions
 
+# The dependencies are those of Cargo.lock. The kept inputs are read; what is found on the way goes to target/fuzz.
+SECONDS_EACH ?= 60
+.PHONY: fuzz
+fuzz: ## fuzz each parser for a minute, or SECONDS_EACH; needs a nightly toolchain, a C++ compiler and cargo-fuzz
+	@$(CARGO) +nightly fuzz --version >/dev/null || { \
+		echo 'needs: rustup toolchain install nightly; cargo install cargo-fuzz'; exit 1; }
+	cp Cargo.lock fuzz/
+	for target in $$($(CARGO) +nightly fuzz list); do \
+		mkdir -p target/fuzz/$$target; \
+		$(CARGO) +nightly fuzz run $$target target/fuzz/$$target fuzz/corpus/$$target \
+			-- -max_total_time=$(SECONDS_EACH) -timeout=10; \
+	done
+
 .PHONY: soak
 soak: ## ten minutes at full load with events and key rotations
 	tools/setup bench

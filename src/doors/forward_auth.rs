@@ -121,14 +121,20 @@ async fn check<C: Check>(exchange: &Exchange<'_, C>, head: &http::request::Parts
     }
 }
 
-enum Unreadable {
+/// Why there is no original request.
+#[derive(Debug)]
+pub enum Unreadable {
     /// None of the paths above.
     Path,
     /// This header is missing, stands twice, is not what it should be, or contradicts another.
     Original(&'static str),
 }
 
-fn read(head: &http::request::Parts) -> Result<Request<'_>, Unreadable> {
+/// Returns the original request, which the head of the proxy's question tells.
+///
+/// # Errors
+/// See [`Unreadable`].
+pub fn read(head: &http::request::Parts) -> Result<Request<'_>, Unreadable> {
     let mut headers = Headers::new();
     for (name, value) in &head.headers {
         headers.push(name.as_str(), value.as_bytes());

@@ -12,7 +12,7 @@ mod check_response;
 pub(crate) mod config;
 mod exchange;
 pub mod ext_authz;
-pub(crate) mod forward_auth;
+pub mod forward_auth;
 mod health;
 pub(crate) mod identity;
 pub(crate) mod metrics;

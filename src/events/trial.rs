@@ -10,7 +10,8 @@ use super::source::SourceConfig;
 use crate::core::clock::UnixMillis;
 
 /// Maps the body of an event as `source` would at `now`. Whether the sender may send it is not
-/// checked, not even for a token, whose claims are read as they are.
+/// checked, not even for a token, whose claims are read as they are. For a token that would stand in the
+/// headers, one without claims but an id is assumed.
 ///
 /// # Errors
 /// When nobody can ever understand this body.

@@ -12,6 +12,8 @@ mod discover;
 mod feed;
 mod fetch;
 mod fingerprint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod issuer;
 mod jwk;
 mod jwks;

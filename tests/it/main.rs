@@ -28,6 +28,7 @@ mod durability;
 mod edge;
 mod events;
 mod fault;
+mod fuzz;
 mod harness;
 mod log_contract;
 mod nats;
