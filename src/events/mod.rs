@@ -32,8 +32,8 @@ mod tests;
 mod trial;
 
 pub use auth::{
-    BasicConfig, Config as CredentialsConfig, HeaderConfig, HmacConfig, JwtConfig, SignatureConfig,
-    StandardWebhooksConfig,
+    BasicConfig, BodySecretConfig, Config as CredentialsConfig, HeaderConfig, HmacConfig,
+    JwtConfig, SignatureConfig, StandardWebhooksConfig,
 };
 pub use delivery::{Delivery, Unverified, Verified};
 pub use dialect::Origin;

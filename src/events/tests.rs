@@ -1,5 +1,6 @@
 mod authentication;
 mod backchannel_logout;
+mod body_secret;
 mod configuration;
 mod directory;
 mod global_token_revocation;

@@ -1,6 +1,7 @@
 //! Who may send events: every configured proof must hold. One file for each scheme.
 
 mod basic;
+mod body_secret;
 mod header;
 mod hmac;
 mod jws;
@@ -20,6 +21,7 @@ use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
 
 pub use basic::Config as BasicConfig;
+pub use body_secret::Config as BodySecretConfig;
 pub use header::Config as HeaderConfig;
 pub use hmac::Config as HmacConfig;
 pub(super) use jws::BodyHash;
@@ -33,8 +35,9 @@ pub(super) use token::{Names, Place, Rules};
 /// How the sender proves who it is. Several proofs at once mean that all must hold.
 ///
 /// A format whose events are signed tokens, such as `oidc-backchannel-logout`, needs nothing here.
-/// The others need `basic`, `header`, or a signature with a time in it: `standard_webhooks`, `jwt`, or
-/// `hmac` with `timestamp`. With another signature alone a recorded event could be sent again for ever.
+/// The others need `basic`, `header`, `body_secret`, or a signature with a time in it:
+/// `standard_webhooks`, `jwt`, or `hmac` with `timestamp`. With another signature alone a recorded event
+/// could be sent again for ever.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -44,6 +47,9 @@ pub struct Config {
     /// A header with a fixed secret value.
     #[serde(default)]
     pub header: Option<HeaderConfig>,
+    /// A fixed secret value in the body, for senders that sign nothing.
+    #[serde(default)]
+    pub body_secret: Option<BodySecretConfig>,
     /// How the signature over the body is verified, in addition to `basic` or `header`. For a format
     /// whose events are signed tokens, how those are verified; by default with the issuer's keys and
     /// any asymmetric algorithm.
@@ -97,6 +103,9 @@ impl Config {
                 header.check(self.basic.is_some(), errors);
             });
         }
+        if let Some(secret) = &self.body_secret {
+            errors.within("body_secret", |errors| secret.check(errors));
+        }
         if let Some(signature) = &self.signature {
             errors.within("signature", |errors| signature.check(errors));
         }
@@ -118,6 +127,7 @@ impl Config {
         matches!(proof, Proof::Token(_))
             || self.basic.is_some()
             || self.header.is_some()
+            || self.body_secret.is_some()
             || self.standard_webhooks.is_some()
             || self.jwt.is_some()
             || self.hmac.as_ref().is_some_and(has_time)
@@ -153,6 +163,7 @@ impl Admitted {
 pub(super) struct Credentials {
     basic: Option<basic::Basic>,
     header: Option<header::Header>,
+    body_secret: Option<body_secret::BodySecret>,
     standard_webhooks: Option<standard_webhooks::StandardWebhooks>,
     hmac: Option<hmac::Hmac>,
     jwt: Option<jwt::Jwt>,
@@ -195,10 +206,11 @@ impl Credentials {
         };
         let (basic, header) = (config.basic.as_ref(), config.header.as_ref());
         let (webhooks, hmac) = (config.standard_webhooks.as_ref(), config.hmac.as_ref());
-        let jwt = config.jwt.as_ref();
+        let (body_secret, jwt) = (config.body_secret.as_ref(), config.jwt.as_ref());
         Ok(Self {
             basic: basic.map(BasicConfig::build).transpose()?,
             header: header.map(HeaderConfig::build).transpose()?,
+            body_secret: body_secret.map(BodySecretConfig::build).transpose()?,
             standard_webhooks: webhooks.map(StandardWebhooksConfig::build).transpose()?,
             hmac: hmac.map(HmacConfig::build).transpose()?,
             jwt: jwt.map(|jwt| jwt.build(issuer)),
@@ -251,6 +263,9 @@ impl Credentials {
         }
         if let Some(hmac) = &self.hmac {
             hmac.check(headers, body, now)?;
+        }
+        if let Some(secret) = &self.body_secret {
+            secret.check(body)?;
         }
         if let Some(jwt) = &self.jwt {
             jwt.check(headers, body, now, keys).await?;

@@ -13,24 +13,24 @@ const RULES: &str =
     "{ type: type, rules: [{ when: { type: user.locked }, target: { sub: user } }] }";
 
 /// A source of the format `mapped`.
-fn mapped(format: &str, auth: &str) -> SourceConfig {
+pub(super) fn mapped(format: &str, auth: &str) -> SourceConfig {
     let yaml =
         format!("name: hooks\nissuer: {ISSUER}\nformat: {{ mapped: {format} }}\nauth: {auth}\n");
     serde_saphyr::from_str(&yaml).unwrap()
 }
 
-fn mapped_door(format: &str, auth: &str) -> Door {
+pub(super) fn mapped_door(format: &str, auth: &str) -> Door {
     let source = mapped(format, auth);
     door(&source, ListenerConfig::default(), FakeRecord::default())
 }
 
-fn problems_of(source: SourceConfig) -> Vec<String> {
+pub(super) fn problems_of(source: SourceConfig) -> Vec<String> {
     let mut errors = ConfigErrors::new();
     check(&[source], &mut errors);
     errors.into_vec().iter().map(ToString::to_string).collect()
 }
 
-fn post(headers: &[(&str, &str)], body: &str) -> Request<Body> {
+pub(super) fn post(headers: &[(&str, &str)], body: &str) -> Request<Body> {
     let request = Request::post("/events/hooks").header("content-type", "application/json");
     let request = headers.iter().fold(request, |request, (name, value)| {
         request.header(*name, *value)

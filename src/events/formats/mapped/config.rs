@@ -6,6 +6,7 @@ use regex::Regex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use super::handshake::Handshake;
 use super::moment::Moment;
 use super::path::Path;
 use crate::core::config_error::ConfigErrors;
@@ -32,6 +33,9 @@ pub struct Config {
     /// of it.
     #[serde(default)]
     pub events: Option<Path>,
+    /// How the sender checks the address before its first event. Default: not at all.
+    #[serde(default)]
+    pub handshake: Option<Handshake>,
     /// Added to every cut-off, for senders that announce a change before they commit it. At most 5m.
     #[serde(default = "no_grace")]
     pub grace: Span,

@@ -5,6 +5,7 @@
 
 mod config;
 mod extract;
+mod handshake;
 mod mapping;
 mod moment;
 mod path;
@@ -13,13 +14,18 @@ mod tests;
 
 use std::time::Duration;
 
+use axum::body::Body;
+use http::Request;
+
 use crate::core::config_error::ConfigErrors;
+use crate::events::answer;
 use crate::events::auth::Proof;
 use crate::events::delivery::{Delivery, Verified};
 use crate::events::dialect::{Dialect, Origin};
 use crate::events::outcome::{Outcome, Rejection};
 
 pub use config::{Config, CutOff, Pattern, Rule, Value, Word};
+pub use handshake::Handshake;
 pub use moment::{Moment, Unit};
 pub use path::Path;
 
@@ -47,6 +53,11 @@ impl Dialect for Config {
         } else {
             Proof::Headers(None)
         }
+    }
+
+    fn handshake(&self, request: &Request<Body>) -> Option<answer::Handshake> {
+        self.handshake
+            .and_then(|handshake| handshake.answer(request))
     }
 
     fn map(&self, delivery: &Delivery<Verified>, origin: Origin<'_>) -> Result<Outcome, Rejection> {
