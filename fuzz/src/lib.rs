@@ -23,7 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("check_request", check_request),
     ("config", |input| parse(input).is_ok()),
     ("event_auth0", |input| event("auth0", input)),
-    ("event_backchannel_logout", |input| {
+    ("event_oidc_backchannel_logout", |input| {
         event("oidc-backchannel-logout", input)
     }),
     ("event_fusionauth", |input| event("fusionauth", input)),
@@ -89,10 +89,11 @@ issuers:
     audiences: [shop-api]
 ";
 
-const PRESETS: [&str; 10] = [
+const PRESETS: [&str; 11] = [
     include_str!("../../presets/authentik.yaml"),
     include_str!("../../presets/clerk.yaml"),
     include_str!("../../presets/descope.yaml"),
+    include_str!("../../presets/entra.yaml"),
     include_str!("../../presets/github-style.yaml"),
     include_str!("../../presets/keycloak-p2.yaml"),
     include_str!("../../presets/ory-kratos.yaml"),

@@ -110,3 +110,31 @@ fn every_parser_has_a_program_that_make_fuzz_runs() {
     }
     assert_eq!(manifest.matches("[[bin]]").count(), TARGETS.len());
 }
+
+#[test]
+fn every_event_format_has_a_target_and_every_preset_is_fuzzed() {
+    let names = |place: &str, is_meant: fn(&Path) -> bool| -> Vec<String> {
+        let entries = fs::read_dir(root().join(place)).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+        paths
+            .filter(|path| is_meant(path))
+            .map(|path| stem(&path))
+            .collect()
+    };
+    let formats = names("src/events/formats", Path::is_dir);
+    assert!(formats.len() >= 8, "{formats:?}");
+    for format in formats {
+        let expected = format!("event_{format}");
+        assert!(
+            TARGETS.iter().any(|(name, _)| *name == expected),
+            "{expected}"
+        );
+    }
+    let list = include_str!("../../fuzz/src/lib.rs");
+    for preset in names("presets", |path| {
+        path.extension().is_some_and(|own| own == "yaml")
+    }) {
+        assert!(list.contains(&format!("presets/{preset}.yaml")), "{preset}");
+    }
+}
