@@ -1,6 +1,7 @@
 //! Authenticates clients (RFC 6749 §2.3.1): by HTTP Basic, or by parameters of the body.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +16,7 @@ use crate::core::secret::{Encoding, Live, Sources};
 /// The configured clients with their secrets at hand.
 #[derive(Debug)]
 pub struct Clients {
-    by_id: HashMap<String, Client>,
+    by_id: HashMap<String, Arc<Client>>,
     pub(super) origins: Vec<String>,
 }
 
@@ -48,7 +49,7 @@ impl Clients {
                 revoke: client.revoke,
                 introspect: client.introspect,
             };
-            Ok((client.id.clone(), built))
+            Ok((client.id.clone(), Arc::new(built)))
         });
         Ok(Self {
             by_id: clients.collect::<Result<_, String>>()?,
@@ -63,7 +64,7 @@ impl Clients {
     }
 
     /// Returns the client that sent a request.
-    pub(super) fn admit(&self, headers: &HeaderMap, form: &Form) -> Result<&Client, Refused> {
+    pub(super) fn admit(&self, headers: &HeaderMap, form: &Form) -> Result<Arc<Client>, Refused> {
         let of_body = (form.get("client_id"), form.get("client_secret"));
         let (id, secret) = if headers.contains_key(header::AUTHORIZATION) {
             let (id, secret) = basic(headers).ok_or_else(Refused::invalid_client)?;
@@ -83,7 +84,9 @@ impl Clients {
             (None, None) => true,
             _ => false,
         };
-        holds.then_some(client).ok_or_else(Refused::invalid_client)
+        holds
+            .then(|| Arc::clone(client))
+            .ok_or_else(Refused::invalid_client)
     }
 }
 

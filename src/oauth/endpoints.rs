@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::api::Api;
-use super::clients::{Client, Clients};
+use super::clients::Client;
 use super::config::{Revocable, SOURCE};
 use super::form::Form;
 use super::refused::{Refused, json_answer};
@@ -30,10 +30,7 @@ pub(super) async fn revoke(
     Extension(seat): Extension<Arc<Seat>>,
     request: Request,
 ) -> Result<Response, Refused> {
-    let (head, body) = request.into_parts();
-    let form = Form::read(&head.headers, body).await?;
-    let clients = Arc::clone(&api.clients.load());
-    let client = admitted(&clients, &head.headers, &form, &seat)?;
+    let (client, form) = admitted(&api, request, &seat).await?;
     if client.revoke == Revocable::None {
         return Err(Refused::new(
             "unauthorized_client",
@@ -58,7 +55,7 @@ pub(super) async fn revoke(
     }
     let records = api
         .writer
-        .record_whole(vec![draft(&api, client, claims)])
+        .record_whole(vec![draft(&api, &client, claims)])
         .await?;
     if records.is_empty() {
         return Err(Refused::unavailable("nothing was recorded; send it again"));
@@ -113,10 +110,7 @@ pub(super) async fn introspect(
     Extension(seat): Extension<Arc<Seat>>,
     request: Request,
 ) -> Result<Response, Refused> {
-    let (head, body) = request.into_parts();
-    let form = Form::read(&head.headers, body).await?;
-    let clients = Arc::clone(&api.clients.load());
-    let client = admitted(&clients, &head.headers, &form, &seat)?;
+    let (client, form) = admitted(&api, request, &seat).await?;
     if !client.introspect || !client.is_confidential() {
         return Err(Refused::new(
             "unauthorized_client",
@@ -151,17 +145,19 @@ fn active(token: &str, claims: &Claims) -> Value {
     members.into()
 }
 
-fn admitted<'c>(
-    clients: &'c Clients,
-    headers: &http::HeaderMap,
-    form: &Form,
+/// Reads the parameters of a request and authenticates its client.
+async fn admitted(
+    api: &Api,
+    request: Request,
     seat: &Seat,
-) -> Result<&'c Client, Refused> {
-    let client = clients.admit(headers, form)?;
+) -> Result<(Arc<Client>, Form), Refused> {
+    let (head, body) = request.into_parts();
+    let form = Form::read(&head.headers, body).await?;
+    let client = api.clients.load().admit(&head.headers, &form)?;
     if client.is_confidential() {
         seat.settle();
     }
-    Ok(client)
+    Ok((client, form))
 }
 
 fn unknown(reason: Reason) -> Refused {

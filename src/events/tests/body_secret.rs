@@ -2,7 +2,7 @@
 
 use http::header;
 
-use super::webhook_signatures::{mapped, mapped_door, post, problems_of};
+use super::webhook_signatures::{mapped, mapped_door, post, preset_door, problems_of};
 use super::*;
 
 const RULES: &str = "{ type: type, events: value, handshake: validation_token, \
@@ -159,18 +159,7 @@ async fn a_posted_validation_token_comes_back_decoded_and_never_as_a_page() {
 #[tokio::test]
 async fn the_preset_for_entra_takes_deleted_users_with_its_secret_only() {
     let preset = include_str!("../../../presets/entra.yaml");
-    let preset = preset.replace(
-        "secret_file: /run/secrets/entra",
-        "secret: SecretClientState",
-    );
-    let head = "listen: { ext_authz: 127.0.0.1:1, events: 127.0.0.1:2 }\nissuers:\n  - issuer: \
-                https://id.example.com\n    jwks: { uri: https://id.example.com/jwks.json }\n    \
-                audiences: [shop]\n";
-    let config =
-        crate::config::parse("f", format!("{head}{preset}").as_bytes(), &|_| None).unwrap();
-    let mut source = config.events.into_iter().next().unwrap();
-    source.name = "hooks".to_owned();
-    let door = door(&source, ListenerConfig::default(), FakeRecord::default());
+    let door = preset_door(preset, "/run/secrets/entra", "SecretClientState");
     let body = include_str!("../../../presets/entra/user.deleted.json");
     let forged = body.replacen("SecretClientState", "secretclientstate", 1);
     let got = door.status(post(&[], &forged)).await;

@@ -24,6 +24,21 @@ pub(super) fn mapped_door(format: &str, auth: &str) -> Door {
     door(&source, ListenerConfig::default(), FakeRecord::default())
 }
 
+/// The source of a preset as it is shipped, but for its secret and its name.
+pub(super) fn preset_door(preset: &str, secret_file: &str, secret: &str) -> Door {
+    let in_file = format!("secret_file: {secret_file}");
+    assert!(preset.contains(&in_file), "{in_file}");
+    let preset = preset.replace(&in_file, &format!("secret: {secret}"));
+    let head = "listen: { ext_authz: 127.0.0.1:1, events: 127.0.0.1:2 }\nissuers:\n  - issuer: \
+                https://id.example.com\n    jwks: { uri: https://id.example.com/jwks.json }\n    \
+                audiences: [shop]\n";
+    let config =
+        crate::config::parse("f", format!("{head}{preset}").as_bytes(), &|_| None).unwrap();
+    let mut source = config.events.into_iter().next().unwrap();
+    source.name = "hooks".to_owned();
+    door(&source, ListenerConfig::default(), FakeRecord::default())
+}
+
 pub(super) fn problems_of(source: SourceConfig) -> Vec<String> {
     let mut errors = ConfigErrors::new();
     check(&[source], &mut errors);
@@ -178,19 +193,8 @@ async fn a_token_about_this_very_body_is_enough_alone() {
 #[tokio::test]
 async fn the_preset_for_keycloak_takes_what_a_real_one_signed() {
     let preset = include_str!("../../../presets/keycloak-p2.yaml");
-    let preset = preset.replace(
-        "secret_file: /run/secrets/keycloak",
-        "secret: p2-shared-secret",
-    );
+    let door = preset_door(preset, "/run/secrets/keycloak", "p2-shared-secret");
     let body = include_str!("../../../presets/keycloak-p2/access.LOGOUT.json");
-    let head = "listen: { ext_authz: 127.0.0.1:1, events: 127.0.0.1:2 }\nissuers:\n  - issuer: \
-                https://id.example.com\n    jwks: { uri: https://id.example.com/jwks.json }\n    \
-                audiences: [shop]\n";
-    let config =
-        crate::config::parse("f", format!("{head}{preset}").as_bytes(), &|_| None).unwrap();
-    let mut source = config.events.into_iter().next().unwrap();
-    source.name = "hooks".to_owned();
-    let door = door(&source, ListenerConfig::default(), FakeRecord::default());
     let signature = "83f90409d0a88991db86553d31f6e829e36c5421a7a890dafd6620a9663b9f4e";
     let headers = [("x-keycloak-signature", signature)];
     assert_eq!(door.status(post(&headers, body)).await, StatusCode::OK);
