@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_part_that_dies_is_named() {
+    async fn a_task_that_dies_is_named() {
         let mut tasks = Tasks::default();
         tasks.spawn("steady", std::future::pending());
         tasks.spawn("follower", async { panic!("torn apart") });
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_part_that_only_ends_is_a_failure_too() {
+    async fn a_task_that_ends_early_is_a_failure() {
         let mut tasks = Tasks::default();
         tasks.spawn("listener", async { Ok(()) });
         assert_eq!(tasks.first_failure().await, "listener: it ended");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_part_that_does_not_stop_is_named() {
+    async fn a_task_that_does_not_stop_is_named() {
         let mut tasks = Tasks::default();
         tasks.spawn("deaf", std::future::pending());
         let said = tasks.stop(Duration::from_secs(5)).await;

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_find_their_name_and_strangers_do_not() {
+    fn misspelled_settings_get_a_suggestion_and_unrelated_names_do_not() {
         let known = ["issuer", "audiences", "algorithms", "jwks", "jti"];
         assert_eq!(nearest("audience", &known), Some("audiences"));
         assert_eq!(nearest("isuer", &known), Some("issuer"));

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_leaves_the_message_however_it_was_printed() {
+    fn a_secret_is_removed_from_messages_in_every_spelling() {
         assert_eq!(cleaned("hunter2", "\"hunter2\" is bad"), "\"${S}\" is bad");
         assert_eq!(
             cleaned("a\"b\nc", "\"a\\\"b\\nc\" is bad"),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_secret_goes_where_it_stands_alone() {
+    fn a_short_secret_is_removed_where_it_is_a_whole_word() {
         assert_eq!(
             cleaned("a", "a bad \"a\" at all"),
             "${S} bad \"${S}\" at all"

@@ -173,7 +173,7 @@ fn variants_are_chosen_by_key() {
 }
 
 #[test]
-fn a_free_value_is_text_lists_and_mappings() {
+fn a_value_without_a_type_is_read_as_text_lists_and_mappings() {
     let any = good("any: { a: [1, true, null, '2', x], b: { c: -3 } }").any;
     let expected = serde_json::json!({ "a": ["1", "true", null, "2", "x"], "b": { "c": "-3" } });
     assert_eq!(any, Some(expected));

@@ -163,7 +163,7 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
-    fn a_moment_is_as_old_as_the_clock_that_went_further_says() {
+    fn the_age_of_a_moment_is_the_larger_of_two_clocks() {
         let start = UnixMillis::from_seconds(1_800_000_000);
         let clock = Clock::manual(start);
         let then = clock.moment();

@@ -171,7 +171,7 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
-    fn a_raise_holds_for_later_tokens_only() {
+    fn raising_max_token_lifetime_holds_for_later_tokens_only() {
         let mut lifetimes = Lifetimes::new(HOUR);
         lifetimes.adopt(HOUR * 2, UnixMillis::from_seconds(100));
         assert_eq!(lifetimes.of_token(100), HOUR);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_holds_for_every_token_at_once() {
+    fn lowering_max_token_lifetime_holds_for_every_token_at_once() {
         let mut lifetimes = Lifetimes::new(HOUR * 2);
         lifetimes.adopt(HOUR, UnixMillis::from_seconds(100));
         assert_eq!(lifetimes.of_token(50), HOUR);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_then_a_raise_does_not_bring_old_tokens_back() {
+    fn lowering_and_raising_max_token_lifetime_revives_no_token() {
         let mut lifetimes = Lifetimes::new(HOUR * 2);
         lifetimes.adopt(HOUR, UnixMillis::from_seconds(100));
         lifetimes.adopt(HOUR * 2, UnixMillis::from_seconds(200));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_does_not_date_tokens_of_before_later() {
+    fn lowering_max_token_lifetime_does_not_date_earlier_tokens_later() {
         let mut lifetimes = Lifetimes::new(HOUR * 3);
         assert_eq!(lifetimes.may_date_from(50_000), None);
         lifetimes.adopt(HOUR, UnixMillis::from_seconds(40_000));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raised_leeway_wakes_no_dead_token() {
+    fn a_raised_leeway_revives_no_expired_token() {
         let mut lifetimes = Lifetimes::new(HOUR);
         let at = UnixMillis::from_seconds;
         let (short, long) = (Duration::from_secs(30), Duration::from_mins(10));

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_begins_like_grpc_is_not_grpc() {
+    fn only_the_grpc_media_types_are_grpc() {
         assert!(is_grpc("application/grpc"));
         assert!(is_grpc("application/grpc+proto"));
         for other in [

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_secret_keeps_its_last_bytes() {
+    fn a_binary_secret_keeps_its_trailing_line_break() {
         for content in [
             &b"\x00\x01\x02\n"[..],
             b"\xff\xfe\xfd\r\n",

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_arrives_while_the_connection_is_polled_runs_before_it_is_polled_again() {
+    async fn requests_of_one_read_run_before_the_connection_is_polled_again() {
         let batch = Batch::default();
         let done = Arc::new(AtomicUsize::new(0));
         let mut polls = 0;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_goes_on_by_itself() {
+    async fn delayed_lifts_take_effect_without_another_event() {
         let batch = Batch::default();
         let (begin, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (told, done) = (Arc::clone(&begin), Arc::clone(&end));

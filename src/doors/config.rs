@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_sound() {
+    fn the_default_is_valid() {
         let mut errors = ConfigErrors::new();
         Config::default().check(&mut errors);
         assert!(errors.is_empty(), "{errors:?}");

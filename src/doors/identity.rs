@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_users_choose_cannot_leave_its_header() {
+    fn a_value_that_users_choose_stays_within_its_header() {
         for (claim, expected) in [
             (json!("alice"), "alice"),
             (json!("auth0|123"), "auth0|123"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_value_removes_the_header() {
+    fn a_claim_without_a_value_removes_its_header() {
         for claim in [
             json!(null),
             json!(""),

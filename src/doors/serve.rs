@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_sound_and_what_cannot_work_is_not() {
+    fn the_default_is_valid_and_impossible_settings_are_errors() {
         assert_eq!(errors("{}"), 0);
         for yaml in [
             "max_concurrent_streams: 0",

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_burst_a_second_s_worth_comes_at_once() {
+    fn without_a_burst_one_second_of_events_is_admitted_at_once() {
         assert_eq!(taken(&limit(7, None), 1), 7);
         assert_eq!(taken(&limit(1, None), 1), 1);
     }

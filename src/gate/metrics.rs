@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_that_explains_itself_is_the_exemplar_of_its_reason() {
+    fn the_exemplar_of_a_reason_is_a_denial_with_a_detail() {
         let mut registry = Registry::with_prefix("portcullis");
         let metrics = Metrics::register(&mut registry);
         let long = "x".repeat(500);
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::float_cmp, reason = "both lists are written by hand")]
-    fn both_lists_of_bounds_agree() {
+    fn bucket_bounds_in_seconds_and_nanoseconds_agree() {
         for (seconds, nanoseconds) in BUCKETS.iter().zip(BOUNDS) {
             assert_eq!(Duration::from_nanos(nanoseconds).as_secs_f64(), *seconds);
         }

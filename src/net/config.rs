@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_cannot_work_are_mistakes() {
+    fn numbers_out_of_range_are_errors() {
         for (yaml, count) in [
             ("{}", 0),
             ("events: 3", 1),

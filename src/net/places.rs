@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn newcomers_push_out_the_oldest_newcomer_and_nobody_settled() {
+    async fn a_new_connection_closes_the_oldest_unproven_one_only() {
         let places = places(8);
         let mut settled = Vec::new();
         for _ in 0..6 {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newcomer_that_found_no_place_settles_when_one_is_free() {
+    async fn a_proven_connection_over_the_limit_takes_the_next_free_place() {
         let places = places(2);
         let settled = arrive(&places);
         settled.0.settle();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_who_did_not_prove_itself_is_late() {
+    async fn only_unproven_connections_time_out() {
         let places = places(2);
         let settled = arrive(&places);
         settled.0.settle();

@@ -282,7 +282,7 @@ fn the_first_entry_that_fits_says_what_happens_to_a_token() {
 }
 
 #[test]
-fn unsound_entries_are_refused_and_exempt_nothing() {
+fn invalid_entries_are_refused_and_exempt_nothing() {
     for (bypass, expected) in [
         (
             prefix("/"),

@@ -56,7 +56,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
 
     #[test]
-    fn the_age_counts_from_the_moment_however_late_it_is_noted() {
+    fn the_age_of_the_feed_counts_from_the_confirmation() {
         let clock = Clock::manual(NOW);
         let feed = FeedState::new(clock.clone());
         assert!(!feed.is_replayed());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_age_is_older_than_any_patience() {
+    fn an_unknown_feed_age_is_stale() {
         let clock = Clock::manual(NOW);
         let feed = FeedState::new(clock.clone());
         feed.was_in_sync(clock.moment().minus(Duration::MAX));

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn every_issuer_has_the_common_patience_unless_it_has_its_own() {
+    fn issuers_override_max_staleness() {
         let patience =
             patience("{ max_staleness: 9s, issuers: [{ issuer: b, max_staleness: 5s }] }");
         assert_eq!(refused(&patience, 5), "");

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_off_is_remembered_for_a_life_and_the_leeway_after_it() {
+    fn a_cut_off_is_kept_for_the_lifetime_and_the_leeway() {
         let record = received(draft(100, Some(100)), 5000);
         assert_eq!(
             record.forget_after,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_cut_off_the_last_token_is_as_young_as_the_leeway_allows() {
+    fn a_revocation_without_cut_off_is_kept_for_the_youngest_token() {
         let record = received(draft(100, None), 5000);
         // Issued at 5060 by an issuer whose clock is ahead, and accepted for a leeway more.
         assert_eq!(
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_off_ahead_of_our_clock_stays_up_to_one_life_ahead() {
+    fn a_cut_off_in_the_future_is_kept_up_to_one_lifetime() {
         let at = UnixMillis::from_seconds;
         // What the sender says, and what is kept of it when it is received at 100.
         for (said, kept) in [(90, 90), (165, 165), (3700, 3700), (1_000_000, 3700)] {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leeway_longer_than_a_life_still_reaches_every_token_that_is_valid() {
+    fn a_leeway_longer_than_the_lifetime_reaches_every_valid_token() {
         let terms = Terms {
             longest_life: Duration::from_secs(10),
             ..TERMS
@@ -250,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(record in record()) {
+        fn written_records_read_back(record in record()) {
             prop_assert_eq!(Revocation::decode(&record.encode()).unwrap(), record);
         }
     }

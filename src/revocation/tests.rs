@@ -85,7 +85,7 @@ async fn a_silent_feed_denies_and_what_is_revoked_stays_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_heartbeat_ends_the_silence() {
+async fn a_heartbeat_confirms_the_feed() {
     let mut stage = Stage::new(WhenStale::Deny);
     stage.in_sync(0).await;
     stage.clock.advance(Duration::from_mins(1));
@@ -95,7 +95,7 @@ async fn a_heartbeat_ends_the_silence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_waited_to_be_read_is_as_old_as_its_question() {
+async fn an_answer_is_dated_by_its_question() {
     let mut stage = Stage::new(WhenStale::Deny);
     stage.in_sync(0).await;
     let asked = stage.clock.moment();
@@ -173,7 +173,7 @@ async fn proxies_are_sent_elsewhere_only_while_everybody_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_history_drops_nothing() {
+async fn a_reset_by_another_log_drops_no_revocation() {
     let mut stage = Stage::new(WhenStale::Deny);
     stage
         .play(Feed::Records(vec![record("sub")].into(), at(1)))
@@ -245,7 +245,7 @@ async fn an_acknowledgement_waits_for_enforcement_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_makes_room_for_what_is_live_and_not_for_every_record() {
+async fn a_replay_reserves_room_for_live_records_only() {
     const SEEN: usize = 40_000;
     const TO_COME: usize = 960_000;
     let one_entry = vec![record("sub"); SEEN];

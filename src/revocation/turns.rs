@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn one_replica_has_the_turn_until_it_falls_silent_and_the_next_goes_on_from_its_cursor() {
+    async fn one_replica_polls_and_the_next_continues_from_its_cursor() {
         let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
         let process = Process::start(&directory, &clock);
         let (first, second) = (process.replica(), process.replica());
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn of_two_that_take_a_turn_at_once_the_first_in_the_log_has_it() {
+    async fn of_two_replicas_that_claim_the_turn_the_first_in_the_log_polls() {
         let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
         let process = Process::start(&directory, &clock);
         let (first, second) = (process.replica(), process.replica());
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_process_that_is_alone_asks_at_once_after_a_restart_and_knows_the_cursor() {
+    async fn a_single_replica_polls_at_once_after_a_restart_from_its_cursor() {
         let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
         let process = Process::start(&directory, &clock);
         assert!(has(&process.turns).await);

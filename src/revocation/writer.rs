@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_impatient_sender_does_not_wait_until_the_event_is_enforced() {
+    async fn enforcement_is_awaited_no_longer_than_the_deadline_of_the_sender() {
         let directory = tempfile::tempdir().unwrap();
         let (parts, _registry) = open(&directory, &Clock::manual(NOW));
         // The follower is there and does not get on; `sync_timeout` is five minutes.

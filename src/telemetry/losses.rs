@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_second_admits_some() {
+    fn the_log_limiter_admits_some_lines_every_second() {
         let limiter = Limiter::default();
         let kind =
             tracing::callsite!(name: "here", kind: tracing::metadata::Kind::EVENT, fields: message);

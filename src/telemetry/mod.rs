@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_means_nothing_is_a_problem() {
+    fn an_invalid_log_level_is_an_error() {
         for level in ["", "  ", "loud", "info,portcullis=loud"] {
             let config = Config {
                 level: level.to_owned(),

@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_tokens_drive_out_no_good_ones_and_only_lasting_refusals_are_kept() {
+    fn refused_tokens_evict_no_good_ones_and_only_permanent_refusals_are_cached() {
         let max_size = Bytes::kib(256);
         let cache = KnownTokens::new(&CacheConfig { max_size }, Clock::system());
         cache.insert(fingerprint("good"), &judges(), &Ok(verified(0)));

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_of_metadata_are_sought_where_they_belong() {
+    fn openid_and_oauth_metadata_are_requested_at_their_urls() {
         let urls = |issuer: &str| well_known(&Url::parse(issuer).unwrap()).map(String::from);
         assert_eq!(
             urls("https://id.example.com"),

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn askers_share_one_fetch_and_a_used_up_budget_comes_back_bit_by_bit() {
+    async fn concurrent_requests_share_one_fetch_and_the_fetch_budget_refills_gradually() {
         let refresh = refresh();
         for number in 1..=u64::from(BURST) {
             assert_eq!(refresh.ask(Want::Name), Some(number));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn invented_names_leave_the_budget_of_signatures_alone() {
+    async fn unknown_kids_do_not_use_the_fetch_budget_of_bad_signatures() {
         let refresh = refresh();
         while refresh.ask(Want::Name).is_some() {
             refresh.end(refresh.begin(NOW), true);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_a_good_fetch_is_an_answer_and_nobody_waits_for_ever() {
+    async fn only_a_successful_fetch_answers_and_waiting_is_bounded() {
         for (is_good, answer) in [(true, Ok(())), (false, Err(Reason::KeysUnavailable))] {
             let refresh = refresh();
             let fetched = async {
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hint_within_the_cooldown_is_put_off_and_not_dropped() {
+    async fn a_key_event_within_the_cooldown_is_delayed_and_not_dropped() {
         let refresh = refresh();
         refresh.end(refresh.begin(NOW), true);
         refresh.hint();

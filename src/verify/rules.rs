@@ -192,14 +192,14 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
-    fn without_a_raise_the_earliest_issue_is_the_end_minus_the_lifetime() {
+    fn tokens_without_iat_count_as_issued_at_exp_minus_lifetime() {
         let lifetimes = Lifetimes::new(HOUR);
         assert_eq!(earliest_issue(&lifetimes, 10_000), 6_400);
         assert_eq!(earliest_issue(&lifetimes, 100), 0);
     }
 
     #[test]
-    fn a_raise_does_not_reach_back_before_it_happened() {
+    fn raising_max_token_lifetime_does_not_reach_back() {
         let mut lifetimes = Lifetimes::new(HOUR);
         lifetimes.adopt(HOUR * 3, UnixMillis::from_seconds(50_000));
         for expires_at in (40_000..70_000).step_by(97) {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raised_leeway_wakes_no_dead_token() {
+    fn a_raised_leeway_revives_no_expired_token() {
         let mut lifetimes = Lifetimes::new(HOUR);
         lifetimes.adopt_leeway(Duration::from_secs(30), UnixMillis::from_seconds(1000));
         lifetimes.adopt_leeway(Duration::from_mins(10), UnixMillis::from_seconds(9100));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_cut_a_token_without_iat_is_as_old_as_before() {
+    fn lowering_max_token_lifetime_leaves_the_age_of_tokens_without_iat() {
         let mut lifetimes = Lifetimes::new(HOUR * 3);
         lifetimes.adopt(HOUR, UnixMillis::from_seconds(20_000));
         let claims = serde_json::json!({ "exp": 30_000 });

@@ -175,7 +175,7 @@ fn in_file(file: &str, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_made_up_violation_is_found() {
+fn an_invented_violation_is_found() {
     for (file, text) in [
         ("core/token.rs", "use tokio::sync::Mutex;"),
         ("core/token/find.rs", "fn f() { tokio::spawn(g()); }"),
@@ -211,7 +211,7 @@ fn a_made_up_violation_is_found() {
 }
 
 #[test]
-fn what_the_table_allows_passes() {
+fn imports_that_the_table_allows_pass() {
     for (file, text) in [
         (
             "core/token.rs",

@@ -94,7 +94,7 @@ async fn the_provider_counts_fetches_fails_as_told_and_comes_back_on_its_port() 
 }
 
 #[tokio::test]
-async fn a_process_is_heard_and_ends_when_told() {
+async fn a_child_process_is_read_and_ends_when_told() {
     let mut process = Process::spawn(
         "sh",
         Command::new("sh").args(["-c", "echo hi; exec sleep 600"]),

@@ -212,7 +212,7 @@ async fn haproxy_plays_the_scenario() {
 
 /// ingress-nginx is nginx that asks with the whole URL in one header of its own, and nothing else.
 #[tokio::test]
-async fn a_question_with_the_whole_url_alone_is_understood() {
+async fn a_request_with_an_absolute_url_is_understood() {
     let whole = (
         "proxy_set_header X-Original-URI $request_uri;",
         "proxy_set_header X-Original-URL $scheme://$http_host$request_uri;",

@@ -332,7 +332,7 @@ async fn only_the_role_write_reloads_and_a_reload_changes_who_has_it() {
 }
 
 #[tokio::test]
-async fn changed_keys_are_fetched_before_they_are_needed_and_one_silent_provider_stops_nothing() {
+async fn keys_are_refreshed_ahead_of_time_and_a_silent_provider_blocks_no_other() {
     let (world, base) = world().await;
     let token = world.idp.token("alice").claim("aud", "both").sign();
     let status = async || {

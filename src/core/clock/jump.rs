@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_forward_and_back_leaves_no_trace() {
+    fn a_clock_jump_forward_and_back_leaves_no_trace() {
         let clock = Clock::manual(START);
         clock.set(START.plus(DAY));
         clock.advance(MINUTE);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_stays_where_it_jumped_to_is_believed_after_an_hour() {
+    fn a_jumped_clock_is_trusted_after_an_hour() {
         let clock = Clock::manual(START);
         clock.set(START.plus(DAY));
         assert_eq!(clock.jumped(), DAY_MS);

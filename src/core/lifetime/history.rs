@@ -184,7 +184,7 @@ mod tests {
 
     /// A token whose life only the new leeway admits may have lost its revocation under the old one.
     #[test]
-    fn a_raised_leeway_lengthens_the_life_of_later_tokens_only() {
+    fn a_raised_leeway_holds_for_later_tokens_only() {
         let of = |leeway| Bounds::new(HOUR + leeway, leeway);
         let (short, long) = (Duration::from_secs(30), Duration::from_mins(10));
         let mut history = History::default();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_raise_waits_for_the_others_and_a_change_comes_after_all_others() {
+    fn only_a_raise_is_dated_ahead_and_changes_are_in_order() {
         let mut history = History::default();
         let first = history.change_to(bounds(1), at(100), SPREAD).unwrap();
         assert_eq!(first.at, at(100), "there is nothing to raise");

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_is_escaped_and_bounded() {
+    fn untrusted_text_is_escaped_and_bounded() {
         assert_eq!(shown("shop-api"), "shop-api");
         assert_eq!(shown("Zoë \"x\""), "Zoë \"x\"");
         assert_eq!(shown("a\nb\u{0}\u{1b}[2J"), "a\\nb\\0\\u{1b}[2J");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unverified_is_not_shown() {
+    fn unverified_values_are_not_shown() {
         let rejection = Rejection::expected(Reason::UnknownIssuer, "iss: https://id.example.com");
         assert_eq!(rejection.detail.unwrap().found(), None);
     }

@@ -78,7 +78,7 @@ fn two_tokens_in_one_place_are_refused() {
 }
 
 #[test]
-fn what_is_no_text_or_too_long_is_refused() {
+fn tokens_that_are_not_utf8_or_too_long_are_refused() {
     let all = everywhere();
     assert_eq!(
         find(&all, "/", &[("authorization", b"Bearer \xff")]),
@@ -97,7 +97,7 @@ fn what_is_no_text_or_too_long_is_refused() {
 }
 
 #[test]
-fn nothing_is_missing_and_so_is_an_empty_place() {
+fn an_absent_or_empty_token_is_missing() {
     let all = everywhere();
     let headers: [&[(&str, &[u8])]; 7] = [
         &[],
@@ -281,7 +281,7 @@ fn a_websocket_may_list_its_token_among_its_protocols() {
 }
 
 #[test]
-fn a_hidden_parameter_is_never_passed_over() {
+fn an_escaped_parameter_name_is_never_missed() {
     let first = sources(
         "{several: first, sources: [{header: authorization, scheme: Bearer}, {query: access_token}]}",
     );

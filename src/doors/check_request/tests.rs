@@ -135,7 +135,7 @@ proptest! {
     }
 
     #[test]
-    fn a_message_that_breaks_off_is_no_other_message(question in question(), at in any::<prop::sample::Index>()) {
+    fn a_truncated_message_is_no_other_message(question in question(), at in any::<prop::sample::Index>()) {
         let message = question.encode_to_vec();
         prop_assume!(!message.is_empty());
         let cut = &message[..at.index(message.len())];
@@ -155,14 +155,14 @@ fn http_message(content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn nothing_at_all_reads_as_nothing() {
+fn an_empty_message_reads_as_empty() {
     let request = read(b"").unwrap();
     assert_eq!((request.method, request.target), ("", ""));
     assert_eq!(request.headers.find("authorization"), Found::Nothing);
 }
 
 #[test]
-fn a_message_in_pieces_is_their_union() {
+fn protobuf_messages_in_pieces_are_merged() {
     let mut message = http_message(&nest(4, b"/a"));
     message.extend(http_message(&nest(2, b"GET")));
     message.extend(http_message(&nest(4, b"/b")));
@@ -171,7 +171,7 @@ fn a_message_in_pieces_is_their_union() {
 }
 
 #[test]
-fn a_header_that_stands_twice_stays_twice() {
+fn a_duplicate_header_stays_duplicate() {
     let mut entry = nest(1, b"authorization");
     entry.extend(nest(2, b"Bearer a"));
     let mut content = nest(3, &entry);

@@ -124,7 +124,7 @@ fn a_permit_sets_every_header_and_tells_who_it_is() {
 }
 
 #[test]
-fn what_the_token_lacks_is_removed_and_nothing_is_in_both_lists() {
+fn headers_of_absent_claims_are_removed_and_no_header_is_in_both_lists() {
     let answers = Answers::new(&config("drop_token: true"), Sources::default());
     let decision = testing::permit(testing::verified(
         &json!({ "iss": "https://id.example.com" }),

@@ -230,7 +230,7 @@ async fn answered(channel: &Channel, body: &'static [u8]) -> (Option<String>, By
 }
 
 #[tokio::test]
-async fn what_is_no_question_gets_an_error_and_reaches_no_gate() {
+async fn a_message_that_is_no_check_request_gets_an_error() {
     let script = Script::new(testing::bypass);
     let parts = parts(
         Arc::clone(&script),
@@ -259,7 +259,7 @@ async fn what_is_no_question_gets_an_error_and_reaches_no_gate() {
 
 /// An Envoy with `failure_mode_allow` lets a request pass when it gets an error for an answer.
 #[tokio::test]
-async fn what_a_client_can_make_unreadable_is_denied_and_no_error() {
+async fn an_unreadable_request_is_a_denial_and_no_error() {
     let script = Script::new(testing::bypass);
     let parts = parts(
         Arc::clone(&script),

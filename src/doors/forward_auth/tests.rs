@@ -204,7 +204,7 @@ async fn a_permit_carries_safe_headers_and_never_the_clients() {
 }
 
 #[tokio::test]
-async fn what_is_not_known_has_no_header_and_envoy_is_told_to_remove_it() {
+async fn an_absent_claim_has_no_header_and_envoy_removes_it() {
     let door = open("refuse_spoofed: false").await;
     let verified = testing::verified(&json!({ "iss": "https://id.example.com" }));
     let permit: crate::doors::testing::Answer =

@@ -66,7 +66,7 @@ async fn strangers_are_refused_before_their_body_is_read() {
 }
 
 #[tokio::test]
-async fn credentials_that_stand_twice_are_refused() {
+async fn duplicate_credentials_are_refused() {
     let door = open_door();
     let mut twice = request(DEACTIVATE);
     let value = twice.headers()["authorization"].clone();

@@ -108,7 +108,7 @@ async fn a_message_ends_a_session_or_all_sessions_of_a_user() {
 
 /// Each is signed with the provider's key.
 #[tokio::test]
-async fn what_is_no_sound_logout_token_is_refused_for_ever() {
+async fn an_invalid_logout_token_is_refused_with_400() {
     let expected_user = json!({ "sid_fallback": "subject" });
     for (changes, options, place) in [
         (
@@ -160,7 +160,7 @@ async fn what_is_no_sound_logout_token_is_refused_for_ever() {
 }
 
 #[tokio::test]
-async fn what_the_provider_did_not_sign_is_refused() {
+async fn events_without_the_providers_signature_are_refused() {
     let good = header("logout+jwt");
     let mut unsecured = good.clone();
     unsecured["alg"] = json!("none");
@@ -232,7 +232,7 @@ async fn a_message_from_the_future_may_come_again() {
 }
 
 #[tokio::test]
-async fn what_is_not_durable_is_not_acknowledged_and_may_come_again() {
+async fn an_event_that_is_not_durable_is_not_acknowledged_and_can_be_sent_again() {
     let door = door_of(&config(json!({})));
     let broken = AppendError::Unavailable("no disk".to_owned());
     door.record.answers.lock().unwrap().push_back(broken);
@@ -295,7 +295,7 @@ async fn credentials_count_as_well_if_they_are_configured() {
 }
 
 #[test]
-fn unsound_options_are_refused_with_reason() {
+fn invalid_options_are_refused_with_a_reason() {
     assert_eq!(problems(&config(json!({}))), Vec::<String>::new());
     let place = "events[0].format.oidc-backchannel-logout";
     for (options, field) in [

@@ -55,7 +55,7 @@ fn formats_that_do_not_exist_are_refused() {
 }
 
 #[test]
-fn unsound_sources_are_refused_with_reason() {
+fn invalid_sources_are_refused_with_a_reason() {
     let signature = |algorithms: &[Algorithm], secret: Option<&str>| SignatureConfig {
         algorithms: algorithms.to_vec(),
         secret: secret.map(|secret| Secret::new(secret).into()),
@@ -159,7 +159,7 @@ fn names_are_checked() {
 }
 
 #[test]
-fn a_configuration_that_was_not_checked_admits_nobody() {
+fn an_unchecked_configuration_admits_nobody() {
     assert!(Source::build(&source(CredentialsConfig::default())).is_err());
     let mut mixed = basic_source();
     mixed.auth.signature = Some(SignatureConfig {
@@ -172,7 +172,7 @@ fn a_configuration_that_was_not_checked_admits_nobody() {
 }
 
 #[test]
-fn limits_have_limits() {
+fn settings_of_the_event_listener_are_bounded() {
     let mut errors = ConfigErrors::new();
     ListenerConfig::default().check(&mut errors);
     assert!(errors.is_empty());
@@ -188,7 +188,7 @@ fn limits_have_limits() {
 }
 
 #[test]
-fn the_examples_in_the_guides_are_sound() {
+fn the_examples_in_the_guides_are_valid() {
     #[derive(serde::Deserialize)]
     struct File {
         events: Vec<SourceConfig>,

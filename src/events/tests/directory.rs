@@ -137,7 +137,7 @@ async fn the_file_is_read_again_and_nothing_is_acknowledged_while_it_is_broken()
 }
 
 #[test]
-fn a_directory_that_cannot_be_read_is_reported_without_the_people_in_it() {
+fn a_directory_error_names_no_user() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("people.json");
     let built = |content: &str| {

@@ -79,7 +79,7 @@ async fn a_user_loses_all_tokens() {
 }
 
 #[tokio::test]
-async fn nobody_is_believed_without_a_token_for_this_endpoint() {
+async fn a_request_needs_a_token_for_this_endpoint() {
     let with = |name: &str, value: Value| {
         let mut claims = bearer();
         claims[name] = value;
@@ -130,7 +130,7 @@ async fn a_token_is_good_for_one_request() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_understood_or_found_is_told() {
+async fn try_event_names_invalid_payloads_and_unknown_sources() {
     for (body, status) in [
         (json!({}), 400),
         (json!([]), 400),
@@ -156,7 +156,7 @@ async fn what_cannot_be_understood_or_found_is_told() {
 }
 
 #[test]
-fn unsound_options_are_refused_with_reason() {
+fn invalid_options_are_refused_with_a_reason() {
     assert_eq!(problems(&config(json!({}))), Vec::<String>::new());
     for (options, field) in [
         (json!({ "audience": [""] }), "audience"),

@@ -31,7 +31,7 @@ async fn nothing_is_acknowledged_that_is_not_durable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_is_not_waited_for_without_end() {
+async fn a_hanging_store_times_out() {
     let record = FakeRecord {
         hangs: true,
         ..FakeRecord::default()
@@ -42,7 +42,7 @@ async fn a_store_that_hangs_is_not_waited_for_without_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_is_not_waited_for_without_end() {
+async fn a_body_that_never_comes_times_out() {
     let door = open_door();
     let stalled = Body::from_stream(futures_util::stream::pending::<Result<Bytes, String>>());
     let response = door.send(request(stalled)).await;
@@ -52,7 +52,7 @@ async fn a_body_that_does_not_come_is_not_waited_for_without_end() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_no_event() {
+async fn a_truncated_body_is_no_event() {
     let door = open_door();
     let chunks = [Ok(Bytes::from_static(b"{\"event\"")), Err("reset")];
     let broken = Body::from_stream(futures_util::stream::iter(chunks));
@@ -197,7 +197,7 @@ async fn only_uncompressed_json_is_read() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_understood_is_refused_with_its_place() {
+async fn an_invalid_member_is_named_by_its_path() {
     let door = open_door();
     let text = String::from_utf8(DEACTIVATE.to_vec()).unwrap();
     let wrong = text.replace("1505762615056", "\"yesterday\"");

@@ -17,7 +17,7 @@ fn numbered(number: usize) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn what_is_above_the_rate_gets_429_and_what_was_acknowledged_is_recorded() {
+async fn events_above_the_rate_get_429_and_acknowledged_ones_are_recorded() {
     let door = limited(basic_source().auth, "{ per_second: 2, burst: 3 }");
     let mut answers = Vec::new();
     for number in 0..5 {
@@ -47,7 +47,7 @@ async fn what_is_above_the_rate_gets_429_and_what_was_acknowledged_is_recorded()
 }
 
 #[tokio::test]
-async fn strangers_use_up_nothing() {
+async fn unauthenticated_senders_use_up_no_budget() {
     let auth = CredentialsConfig {
         hmac: Some(serde_saphyr::from_str(HMAC).unwrap()),
         ..basic_source().auth
@@ -80,7 +80,7 @@ fn signed() -> Request<Body> {
 }
 
 #[test]
-fn a_limit_that_lets_nothing_through_is_a_mistake() {
+fn a_limit_of_zero_is_an_error() {
     for (yaml, field) in [
         ("per_second: 0", "rate_limit.per_second"),
         ("{ per_second: 5, burst: 0 }", "rate_limit.burst"),

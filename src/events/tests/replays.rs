@@ -26,7 +26,7 @@ async fn a_repeated_event_is_acknowledged_and_recorded_once() {
 
 /// Whoever can send a form takes no place from senders that are known.
 #[tokio::test]
-async fn strangers_have_a_share_of_the_places() {
+async fn unauthenticated_senders_have_a_share_of_the_limit() {
     use super::provider::door_of;
     let config = serde_json::json!({
         "name": "logout",

@@ -224,7 +224,7 @@ async fn the_cut_off_is_the_events_own_time() {
 }
 
 #[tokio::test]
-async fn what_is_no_sound_event_is_refused_with_its_code() {
+async fn an_invalid_security_event_token_is_refused_with_its_error_code() {
     let uri = format!("{CAEP}/session-revoked");
     let good = token(&uri, &json!({}), &alice());
     let with = |name: &str, value: Value| {
@@ -324,7 +324,7 @@ async fn a_transmitter_of_another_name_signs_with_its_own_keys() {
 }
 
 #[test]
-fn unsound_options_are_refused_with_reason() {
+fn invalid_options_are_refused_with_a_reason() {
     assert_eq!(problems(&config(json!({}))), Vec::<String>::new());
     for (options, field) in [
         (json!({ "audience": [] }), "audience"),

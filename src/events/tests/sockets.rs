@@ -156,7 +156,7 @@ async fn silent_connections_keep_nobody_out() {
 /// Sends a request without its `connection: close` and reads one answer; the rest of the stream
 /// tells whether the server closed.
 #[tokio::test]
-async fn strangers_lose_their_connection_and_known_senders_keep_it() {
+async fn unauthenticated_senders_lose_their_connection() {
     let door = open_door();
     let served = serve_door(&door).await;
     let good = String::from_utf8(wire(DEACTIVATE.len(), DEACTIVATE)).unwrap();

@@ -71,7 +71,7 @@ proptest! {
 
     /// Whatever habits the back end has, an exempt target leads below the public prefix.
     #[test]
-    fn exempt_means_public_for_every_careless_server(
+    fn exempt_paths_are_public_however_a_server_reads_them(
         pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 1..9),
         rooted in any::<bool>(),
     ) {

@@ -40,7 +40,7 @@ fn of(histories: &Histories) -> Lifetimes {
 }
 
 #[test]
-fn who_reads_the_log_judges_as_those_who_wrote_it() {
+fn readers_and_writers_of_the_log_decide_alike() {
     let keep = InMemory::default();
     let mut first = histories(1, &keep);
     let mut log = started(&mut first, 10_000);
@@ -67,7 +67,7 @@ fn who_reads_the_log_judges_as_those_who_wrote_it() {
 
 /// The append of an attempt may take long: a raise that is written late must not begin early.
 #[test]
-fn each_attempt_to_write_a_raise_dates_it_anew() {
+fn each_attempt_to_write_a_raise_dates_it_again() {
     let mut first = histories(1, &InMemory::default());
     let log = started(&mut first, 10_000);
     let mut raised = histories(3, &InMemory::default());
@@ -95,7 +95,7 @@ fn each_attempt_to_write_a_raise_dates_it_anew() {
 
 /// An append that was reported lost may have been stored all the same.
 #[test]
-fn a_raise_that_turns_out_to_be_in_the_log_is_not_written_again() {
+fn a_raise_that_is_in_the_log_is_not_written_again() {
     let mut first = histories(1, &InMemory::default());
     let log = started(&mut first, 10_000);
     let mut raised = histories(3, &InMemory::default());
@@ -120,7 +120,7 @@ fn the_change_of_another_replica_is_not_undone() {
 }
 
 #[test]
-fn a_lowering_that_is_judged_by_already_is_written_all_the_same() {
+fn a_lowering_that_is_in_effect_is_still_written() {
     let mut first = histories(3, &InMemory::default());
     let log = started(&mut first, 10_000);
     for log in [log, Vec::new()] {
@@ -134,7 +134,7 @@ fn a_lowering_that_is_judged_by_already_is_written_all_the_same() {
 }
 
 #[test]
-fn a_log_that_begins_anew_is_told_what_it_lacks() {
+fn a_new_log_receives_the_bounds_that_it_lacks() {
     let mut unheard = histories(2, &InMemory::default());
     assert_eq!(unheard.unwritten(at(10_000)).len(), 1);
     unheard.write_again();
@@ -169,7 +169,7 @@ fn what_an_earlier_version_kept_is_written_and_an_unreadable_history_is_an_error
 }
 
 #[test]
-fn what_one_issuer_lacks_raises_nothing_for_another() {
+fn a_gap_of_one_issuer_raises_the_horizon_of_no_other() {
     // Records of two issuers have one id if their bounds and times are the same.
     let other = "https://other.example.com";
     let issuer = |name: &str| Issuer {

@@ -172,7 +172,7 @@ fn a_path_matches_a_nested_claim() {
 
 /// A record that an earlier version wrote, or that a later one will, is never silent.
 #[test]
-fn a_name_that_is_no_path_matches_the_member_that_is_called_so() {
+fn a_claim_name_with_dots_matches_the_member_of_that_name() {
     let index = index();
     for name in ["https://example.com/tier", "a..b", "x\\y", "sub.id"] {
         apply(&index, &revocation(target([(name, "gold")])));
@@ -182,7 +182,7 @@ fn a_name_that_is_no_path_matches_the_member_that_is_called_so() {
 }
 
 #[test]
-fn values_that_only_look_joined_alike_differ() {
+fn values_that_concatenate_alike_differ() {
     let index = index();
     apply(&index, &revocation(target([("a", "bc"), ("d", "")])));
     assert!(!index.is_revoked(&token(1, json!({"a": "b", "d": "c"}))));
@@ -216,7 +216,7 @@ fn a_token_without_iat_is_judged_by_its_expiry_where_there_is_one_to_compare() {
 }
 
 #[test]
-fn the_two_cut_offs_do_not_replace_each_other() {
+fn cut_offs_by_issue_and_by_expiry_do_not_replace_each_other() {
     let index = index();
     let mut by_expiry = revocation(target([("sub", "a")]));
     by_expiry.expires_at_or_before = Some(UnixMillis::from_seconds(3650));
@@ -227,7 +227,7 @@ fn the_two_cut_offs_do_not_replace_each_other() {
 }
 
 #[test]
-fn a_later_cut_off_takes_the_place_of_an_earlier_one() {
+fn a_later_cut_off_replaces_an_earlier_one() {
     let index = index();
     let mut later = revocation(target([("sub", "a")]));
     later.issued_at_or_before = Some(UnixMillis::from_seconds(200));
@@ -316,7 +316,7 @@ fn lifts_are_no_live_revocations() {
 }
 
 #[test]
-fn an_earlier_lift_does_not_weaken_a_later_one() {
+fn an_earlier_lift_does_not_weaken_a_later_lift() {
     let index = index();
     apply(&index, &lift_at(target([("sub", "a")]), 500));
     apply(&index, &lift_at(target([("sub", "a")]), 50));
@@ -325,7 +325,7 @@ fn an_earlier_lift_does_not_weaken_a_later_one() {
 }
 
 #[test]
-fn causes_beyond_all_numbers_cannot_be_lifted_but_are_enforced() {
+fn causes_without_a_number_are_enforced_and_cannot_be_lifted() {
     let index = index();
     for number in 0..u32::from(NAMELESS_CAUSE) {
         let cause = number.to_string();
@@ -358,7 +358,7 @@ fn sweeping_raises_the_horizon_and_forgets_no_moment_too_early() {
 }
 
 #[test]
-fn a_forgotten_lift_leaves_the_horizon() {
+fn a_forgotten_lift_does_not_change_the_horizon() {
     let index = index();
     apply(&index, &lift_at(target([("sub", "a")]), 500));
     index.sweep(FAR.plus(Duration::from_secs(1)), usize::MAX);
@@ -380,7 +380,7 @@ fn merging_never_shortens_the_memory() {
 }
 
 #[test]
-fn a_shape_that_nothing_uses_is_looked_up_no_more_and_may_return() {
+fn an_unused_shape_is_not_looked_up_and_can_return() {
     let index = index();
     for _ in 0..3 {
         apply(&index, &revocation(target([("sub", "a")])));
@@ -418,7 +418,7 @@ fn an_entry_takes_less_than_a_hundred_bytes_at_any_size() {
 }
 
 #[test]
-fn room_that_was_made_is_enough() {
+fn reserved_room_is_enough() {
     let index = index();
     index.reserve(250_000);
     let before = index.memory();

@@ -9,7 +9,7 @@ async fn degraded(stage: &Stage, name: &str, is: bool) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clocks_that_disagree_and_a_log_that_takes_nothing_are_told_and_recover() {
+async fn disagreeing_clocks_and_an_unwritable_log_are_reported_and_recover() {
     let mut stage = Stage::new(WhenStale::Deny);
     stage.in_sync(1).await;
     *stage.trouble.apart.lock().unwrap() = Some(-86_400_000);

@@ -26,7 +26,7 @@ fn set(field: &str, value: impl Into<Value>) -> Vec<String> {
 }
 
 #[test]
-fn the_least_configuration_is_fine() {
+fn the_smallest_configuration_is_accepted() {
     assert!(mistakes(|_| {}).is_empty());
 }
 
@@ -227,7 +227,7 @@ fn an_inline_set_without_a_usable_key_stops_the_start() {
 }
 
 #[test]
-fn one_issuer_stands_once() {
+fn duplicate_issuers_are_errors() {
     let config = read(&issuer(&[RSA.jwk("rsa")]));
     let mut errors = ConfigErrors::new();
     check_issuers(&[config.clone(), config], &mut errors);
@@ -235,7 +235,7 @@ fn one_issuer_stands_once() {
 }
 
 #[test]
-fn the_terms_of_fetching_are_checked() {
+fn invalid_settings_of_fetching_are_named() {
     let keys: KeysConfig = serde_saphyr::from_str(
         "{refresh: 0s, cooldown: 1ms, timeout: 1ms, min_refresh: 2h, max_refresh: 1h, \
          max_stale: 2m, max_size: 1B}",

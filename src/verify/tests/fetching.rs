@@ -100,7 +100,7 @@ async fn a_compressed_set_is_read_within_the_limit_of_its_size() {
 }
 
 #[tokio::test]
-async fn a_complaint_names_the_true_cause() {
+async fn an_error_about_a_key_set_names_its_cause() {
     let provider = Provider::start().await;
     for (text, cause) in [
         ("<html>", "is not JSON (line 1, column 1)"),
@@ -119,7 +119,7 @@ async fn a_complaint_names_the_true_cause() {
 }
 
 #[tokio::test]
-async fn age_in_caches_counts_and_a_wanted_key_is_asked_of_the_server_itself() {
+async fn the_age_header_counts_and_a_missing_key_bypasses_caches() {
     let provider = Provider::start().await;
     provider.publish(&[P256.jwk("a")]);
     let mut world = World::new();

@@ -100,7 +100,7 @@ fn the_kind_of_token_is_compared_as_a_media_type() {
 
 /// Some issuers name their keys' address in every token. It is never read.
 #[test]
-fn addresses_of_keys_in_the_header_are_ignored() {
+fn jku_and_x5u_in_the_header_are_ignored() {
     let verifier = World::new().verifier(&[issuer(&[RSA.jwk("rsa")])]);
     let header = json!({
         "alg": "RS256", "kid": "rsa", "jku": "http://127.0.0.1:1/", "x5u": "x", "x5c": [],

@@ -85,7 +85,7 @@ fn every_hostile_token_is_refused_also_beside_cached_good_ones() {
 }
 
 #[test]
-fn no_two_cases_are_alike() {
+fn every_case_has_its_own_name() {
     let mut names: Vec<_> = cases().into_iter().map(|(name, ..)| name).collect();
     names.sort_unstable();
     let all = names.len();

@@ -58,7 +58,7 @@ fn a_byte_order_mark_is_skipped() {
 }
 
 #[test]
-fn both_names_of_ed25519_are_one() {
+fn eddsa_and_ed25519_name_one_algorithm() {
     for alg in ["EdDSA", "Ed25519"] {
         for listed in ["EdDSA", "Ed25519"] {
             let mut config = issuer(&[changed(&ED, "alg", json!(alg))]);
@@ -91,7 +91,7 @@ fn svid_keys_are_used_where_that_is_switched_on() {
 }
 
 #[test]
-fn a_lone_key_without_a_name_serves_tokens_that_name_one() {
+fn a_single_key_without_kid_verifies_tokens_with_kid() {
     serves(&P256, "ES256", &changed(&P256, "kid", Value::Null));
     let two = verifier(&[changed(&P256, "kid", Value::Null), RSA.jwk("rsa")]);
     let token = P256.token("ES256", "k", &claims());

@@ -97,7 +97,7 @@ proptest! {
 
     /// Cached tokens do not make their changed copies good.
     #[test]
-    fn nor_does_it_beside_the_cached_original(which in 0..3_usize, changes in changes()) {
+    fn a_changed_token_does_not_verify_after_its_original_was_cached(which in 0..3_usize, changes in changes()) {
         let good = &GOOD[which];
         prop_assert!(verify(&VERIFIER, good).is_ok());
         let changed = apply(good, &changes);

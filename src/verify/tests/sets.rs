@@ -235,7 +235,7 @@ fn a_jump_of_the_clock_is_not_blamed_on_tokens() {
 
 /// A machine that started with a slow clock: the first token from a new login ends the doubt.
 #[test]
-fn a_corrected_clock_is_believed_as_soon_as_a_new_token_comes() {
+fn a_corrected_clock_is_trusted_at_the_next_new_token() {
     let mut world = World::new();
     let verifier = world.verifier(&[issuer(&[RSA.jwk("rsa")])]);
     let old = RSA.token("RS256", "rsa", &claims());

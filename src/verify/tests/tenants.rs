@@ -157,7 +157,7 @@ fn a_key_with_an_issuer_signs_for_that_issuer_only() {
 }
 
 #[test]
-fn a_key_that_gets_another_issuer_is_another_key() {
+fn a_key_whose_issuer_changes_is_another_key() {
     let mut key = P256.jwk("p256");
     key["issuer"] = json!(of("{tenantid}"));
     let set = |key: &Value| json!({ "keys": [key] }).to_string();

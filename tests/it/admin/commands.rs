@@ -57,7 +57,7 @@ fn written(world: &World, name: &str, text: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_operator_revokes_looks_and_takes_it_back() {
+async fn an_operator_revokes_lists_and_lifts() {
     let world = world().await;
     let operator = Operator::new(&world);
     let alice = world.idp.token("alice").sign();

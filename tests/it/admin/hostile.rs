@@ -97,7 +97,7 @@ async fn a_body_that_cannot_be_read_is_named_and_revokes_nothing() {
 }
 
 #[tokio::test]
-async fn an_order_that_makes_no_sense_is_named_and_revokes_nothing() {
+async fn an_invalid_request_to_revoke_is_named_and_revokes_nothing() {
     let world = world().await;
     let with = |change| order(&world, change);
     let garbage = json!({ "token": "alice", "reason": "x" }).to_string();
@@ -160,7 +160,7 @@ async fn a_token_that_is_no_good_is_not_revoked_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_query_with_a_slip_is_refused() {
+async fn a_query_with_a_misspelled_parameter_is_refused() {
     let world = world().await;
     for (query, detail) in [
         ("isuer=x", "isuer"),
@@ -184,7 +184,7 @@ async fn a_query_with_a_slip_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_explained_is_told_apart() {
+async fn explain_tells_reasons_apart() {
     let world = world().await;
     let explain = async |body: &Value| post(&world, "/v1/explain", body).await.body_json();
     let token = world.idp.token("alice");

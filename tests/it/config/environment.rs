@@ -3,7 +3,7 @@
 use super::{SMALLEST, accepted, check, portcullis, refused, refused_once, with};
 
 #[test]
-fn a_variable_that_is_not_set_is_told_by_name() {
+fn an_unset_variable_is_named() {
     refused(
         with("username: hooks", "username: \"${HOOKS_USER}\""),
         &[
@@ -34,14 +34,14 @@ fn variables_are_put_in_whole_or_in_part() {
 }
 
 #[test]
-fn dollars_that_name_nothing_stay() {
+fn dollar_signs_without_a_variable_stay() {
     for dollars in ["$", "a$b", "$$$${x}", "$${HOME}", "100$", "^[a-z]+$"] {
         accepted(with("./data", &format!("'{dollars}'")), &[]);
     }
 }
 
 #[test]
-fn names_that_are_none_are_refused() {
+fn invalid_names_are_refused() {
     for wrong in ["${}", "${1A}", "${A B}", "${A-b}", "${a.b}", "${ A}"] {
         refused_once(
             with("./data", &format!("'{wrong}'")),
@@ -59,7 +59,7 @@ fn names_that_are_none_are_refused() {
 }
 
 #[test]
-fn what_a_variable_holds_cannot_become_structure() {
+fn the_value_of_a_variable_is_never_parsed_as_yaml() {
     let file = with("./data", "\"${EVIL}\"");
     for evil in [
         "a: b",

@@ -127,7 +127,7 @@ revocations:
 
 /// A required name that is wrong hides only what depends on it.
 #[test]
-fn nobody_is_told_about_what_stands_in_for_a_mistake() {
+fn placeholders_of_the_parser_cause_no_second_error() {
     refused(
         with("  - issuer: https://id.example.com\n", "  - issuer: [x]\n"),
         &["7:13: issuers[0].issuer: expected text, found a list"],
@@ -174,7 +174,7 @@ fn a_claim_that_can_never_exist_is_a_mistake_wherever_claims_are_named() {
 }
 
 #[test]
-fn a_stranger_among_the_keys_is_told_who_is_known() {
+fn an_unknown_setting_gets_the_list_of_known_ones() {
     refused(
         format!("{SMALLEST}shutdown: {{ colour: red }}\n"),
         &["19:13: shutdown.colour: unknown key; known here: drain_timeout, delay"],
@@ -182,7 +182,7 @@ fn a_stranger_among_the_keys_is_told_who_is_known() {
 }
 
 #[test]
-fn missing_keys_are_told_where_they_belong() {
+fn a_missing_setting_is_reported_at_its_parent() {
     refused(
         with(
             "    jwks: { uri: https://id.example.com/.well-known/jwks.json }\n",
@@ -206,7 +206,7 @@ fn missing_keys_are_told_where_they_belong() {
 }
 
 #[test]
-fn wrong_kinds_of_values_are_told_apart() {
+fn errors_name_the_kind_of_a_wrong_value() {
     for (old, new, expected) in [
         (
             "audiences: [shop-api]",
@@ -291,7 +291,7 @@ fn values_on_later_lines_are_named_by_their_key() {
 }
 
 #[test]
-fn a_value_of_two_forms_tells_what_is_known() {
+fn a_value_of_two_forms_lists_its_choices() {
     let tenants = |written: &str| {
         with(
             "    audiences: [shop-api]\n",

@@ -190,7 +190,7 @@ fn keys_that_are_no_text_are_refused() {
 }
 
 #[test]
-fn an_odd_key_cannot_write_to_the_terminal() {
+fn a_setting_name_with_control_characters_is_escaped() {
     let (_, lines) = check(format!("{SMALLEST}\"\\e[2J\\n\": 1\n"), &[]);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(

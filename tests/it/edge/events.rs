@@ -124,7 +124,7 @@ async fn events_of_other_types_are_taken_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn too_much_is_not_read() {
+async fn a_body_over_the_limit_is_not_read() {
     let world = World::builder()
         .config(|config| config["event_listener"] = json!({ "body_limit": "8KiB" }))
         .start()

@@ -127,7 +127,7 @@ async fn others_get_http_errors() {
 
 /// When nobody answers Envoy, it says so itself.
 #[tokio::test]
-async fn nobody_there_is_unavailable() {
+async fn an_unreachable_server_is_unavailable() {
     let mut world = World::start().await;
     world.portcullis.kill_9();
     let token = world.idp.token("alice").sign();

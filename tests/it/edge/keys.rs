@@ -92,7 +92,7 @@ async fn a_new_key_works_at_once_and_a_removed_one_no_longer_even_from_the_cache
 }
 
 #[tokio::test]
-async fn a_key_under_an_old_name_replaces_the_old_one() {
+async fn a_new_key_under_an_old_kid_replaces_the_old_key() {
     let mut world = World::builder().config(eager).start().await;
     let old = world.idp.token("alice").sign();
     passes(&world, &old).await;
@@ -201,7 +201,7 @@ async fn a_provider_that_goes_away_takes_nothing_with_it() {
 }
 
 #[tokio::test]
-async fn rubbish_in_place_of_keys_changes_nothing() {
+async fn an_unusable_key_set_changes_nothing() {
     let world = World::builder()
         .config(|config| {
             eager(config);
@@ -242,7 +242,7 @@ async fn rubbish_in_place_of_keys_changes_nothing() {
 }
 
 #[tokio::test]
-async fn rubbish_at_the_start_is_waited_out() {
+async fn an_unusable_key_set_at_start_is_retried() {
     let world = World::builder()
         .config(|config| config["keys"] = json!({ "startup_timeout": "10m", "cooldown": "1s" }))
         .idp(|idp| idp.behave(Behaviour::Body("<html>".to_owned())))

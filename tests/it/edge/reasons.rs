@@ -244,7 +244,7 @@ async fn too_long_a_token_and_several_tokens_are_the_requests_fault() {
 /// A token that a newer key may have signed, while the provider does not say: 503, and 503 of another
 /// kind once too many wait for its answer.
 #[tokio::test]
-async fn a_key_that_cannot_be_asked_for_is_no_fault_of_the_token() {
+async fn an_unreachable_key_set_is_not_the_tokens_fault() {
     let patient = |config: &mut Value| {
         config["keys"] = json!({ "timeout": "60s" });
         config["doors"] = json!({ "check_timeout": "60s" });

@@ -41,7 +41,7 @@ fn ended(package: &str, secret: &str, user: &str) -> Call {
 }
 
 #[tokio::test]
-async fn what_the_official_packages_sign_is_accepted_also_while_a_secret_is_rotated() {
+async fn events_signed_by_the_official_packages_are_accepted_during_a_rotation() {
     let world = World::builder()
         .config(|config| {
             let issuer = config["issuers"][0]["issuer"].clone();

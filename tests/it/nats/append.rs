@@ -56,7 +56,7 @@ async fn events_that_share_an_id_but_not_their_content_are_both_kept() {
 }
 
 #[tokio::test]
-async fn what_is_over_leaves_the_stream_and_leaves_no_gap() {
+async fn expired_records_leave_the_stream_without_a_gap() {
     let server = Server::start(&Settings::default());
     let log = connect(&server);
     append(&log, vec![lasting("stays")]).await;
@@ -187,7 +187,7 @@ async fn many_at_once_share_messages_and_are_kept_each_once() {
 }
 
 #[tokio::test]
-async fn who_shares_a_message_with_what_is_rejected_is_kept_all_the_same() {
+async fn records_that_share_a_message_with_a_rejected_one_are_kept() {
     let server = small_messages();
     let log = connect(&server);
     append(&log, vec![lasting("first")]).await;
@@ -210,7 +210,7 @@ async fn who_shares_a_message_with_what_is_rejected_is_kept_all_the_same() {
 
 /// What fits into one message stays in one, however many wait beside it.
 #[tokio::test]
-async fn those_that_share_messages_are_not_torn_apart() {
+async fn events_that_share_messages_are_not_split() {
     let server = small_messages();
     let log = connect(&server);
     append(&log, vec![lasting("first")]).await;
@@ -238,7 +238,7 @@ async fn those_that_share_messages_are_not_torn_apart() {
 }
 
 #[tokio::test]
-async fn who_goes_away_takes_nobody_along() {
+async fn a_cancelled_append_cancels_no_other() {
     let server = Server::start(&Settings::default());
     let log = connect(&server);
     append(&log, vec![lasting("first")]).await;

@@ -116,7 +116,7 @@ async fn a_leader_whose_clock_is_off_raises_no_horizon_for_good() {
 
 /// A server ahead drops what is alive. Who did not read it before cannot know that it was there.
 #[tokio::test]
-async fn whoever_may_have_missed_something_is_not_in_sync_while_the_leader_is_ahead() {
+async fn a_replica_that_may_lack_records_is_not_in_sync_while_the_leaders_clock_is_ahead() {
     let server = Server::start(&Settings::default());
     let skewed = Skewed::to(&server).await;
     let log = open(&quick(skewed.url.clone()));

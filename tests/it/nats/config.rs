@@ -149,7 +149,7 @@ async fn a_weaker_stream_can_be_accepted_explicitly() {
 }
 
 #[tokio::test]
-async fn a_stream_that_becomes_weaker_is_left() {
+async fn a_stream_that_loses_durability_is_left() {
     let server = Server::start(&Settings::default());
     let log = connect(&config(&[server.url()]));
     append(&log, vec![lasting("a")]).await;
@@ -206,7 +206,7 @@ fn with_system(server: &Server) -> Config {
 }
 
 #[tokio::test]
-async fn a_server_that_writes_late_is_refused_where_it_can_be_seen() {
+async fn a_server_that_syncs_late_is_refused_where_it_can_be_seen() {
     let server = Server::start(&Settings {
         sync_interval: "2m",
         more: ACCOUNTS.to_owned(),
@@ -220,7 +220,7 @@ async fn a_server_that_writes_late_is_refused_where_it_can_be_seen() {
 }
 
 #[tokio::test]
-async fn a_server_that_writes_at_once_is_taken() {
+async fn a_server_that_syncs_every_write_is_accepted() {
     let server = Server::start(&Settings {
         more: ACCOUNTS.to_owned(),
         ..Settings::default()

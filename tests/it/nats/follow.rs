@@ -62,7 +62,7 @@ async fn a_follower_resumes_behind_its_cursor() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_history_begins_again() {
+async fn a_cursor_of_another_log_starts_from_the_beginning() {
     let server = Server::start(&Settings::default());
     let log = connect(&server);
     append(&log, vec![lasting("a")]).await;
@@ -130,7 +130,7 @@ async fn a_killed_server_comes_back_and_nothing_is_missed_or_repeated() {
 }
 
 #[tokio::test]
-async fn a_stream_deleted_behind_our_back_is_made_again_and_replayed() {
+async fn a_deleted_stream_is_created_again_and_filled() {
     let server = Server::start(&Settings::default());
     let log = connect(&server);
     append(&log, vec![lasting("a")]).await;
@@ -149,7 +149,7 @@ async fn a_stream_deleted_behind_our_back_is_made_again_and_replayed() {
 }
 
 #[tokio::test]
-async fn a_deleted_stream_stays_away_where_we_may_not_make_it() {
+async fn a_deleted_stream_is_not_created_without_permission() {
     let server = Server::start(&Settings::default());
     append(&connect(&server), vec![lasting("a")]).await;
     let mut config = config(&[server.url()]);
@@ -169,7 +169,7 @@ async fn a_deleted_stream_stays_away_where_we_may_not_make_it() {
 /// The trap: a consumer that resumes behind its old place in a new stream waits for ever, and
 /// nothing tells it so.
 #[tokio::test]
-async fn a_stream_made_anew_while_nobody_looked_is_noticed() {
+async fn a_stream_that_was_recreated_while_disconnected_is_noticed() {
     let mut server = Server::start(&Settings::default());
     let log = connect(&server);
     let mut place = None;
@@ -239,7 +239,7 @@ async fn a_stream_that_was_put_back_is_read_again() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_not_passed_over() {
+async fn an_unreadable_record_is_not_skipped() {
     let server = Server::start(&Settings::default());
     let log = connect(&server);
     append(&log, vec![lasting("a")]).await;
@@ -259,7 +259,7 @@ async fn what_cannot_be_read_is_not_passed_over() {
 
 /// A server that hangs looks like one that is far away: nobody says that the connection is gone.
 #[tokio::test]
-async fn a_server_that_hangs_is_a_loss_and_an_append_without_an_answer() {
+async fn a_hanging_server_is_a_lost_connection_and_an_append_without_answer() {
     let mut server = Server::start(&Settings::default());
     let mut config = config(&[server.url()]);
     config.publish_timeout = Span::secs(1);

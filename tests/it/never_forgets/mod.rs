@@ -70,7 +70,7 @@ fn issue(lives: u64) -> Step {
 }
 
 #[test]
-fn a_lower_bound_brings_back_no_token_without_iat() {
+fn lowering_max_token_lifetime_revives_no_token_without_iat() {
     run(vec![
         Step::Restart(3),
         issue(3 * 3600),
@@ -99,7 +99,7 @@ fn a_lower_bound_brings_back_no_token_without_iat() {
 }
 
 #[test]
-fn a_token_of_a_raised_bound_does_not_date_from_before_the_raise() {
+fn tokens_without_iat_are_not_dated_before_a_raise_of_max_token_lifetime() {
     run(vec![
         event(false, false),
         Step::Pass(3722),
@@ -168,7 +168,7 @@ fn a_token_from_the_future_stays_revoked_when_its_time_comes() {
 /// the clock is put right: a token between the two moments, too long-lived for the old bound, whose
 /// revocation was forgotten under it, must not come back.
 #[test]
-fn a_bound_that_is_raised_while_the_clock_is_slow_brings_no_token_back() {
+fn raising_max_token_lifetime_with_a_slow_clock_revives_no_token() {
     let who = Who {
         subject: "ann",
         audiences: vec![],

@@ -286,7 +286,7 @@ fn a_fresh_replica_permits_nothing_while_the_leader_is_ahead() {
 
 /// Its revocation was forgotten under the old bound, and only the new one admits it.
 #[test]
-fn a_fresh_replica_with_a_higher_bound_brings_no_token_back() {
+fn a_fresh_replica_with_a_higher_max_token_lifetime_revives_no_token() {
     run(vec![
         Step::Issue {
             subject: 0,
@@ -301,7 +301,7 @@ fn a_fresh_replica_with_a_higher_bound_brings_no_token_back() {
 }
 
 #[test]
-fn a_machine_that_slept_permits_nothing_before_it_has_heard_the_log() {
+fn a_machine_that_was_suspended_permits_nothing_before_it_has_read_the_log() {
     let issue = || Step::Issue {
         subject: 0,
         lives: 3600,

@@ -84,7 +84,7 @@ async fn weaker_settings_are_refused_with_the_fix() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_setting_that_was_put_right_is_noticed() {
+async fn a_corrected_server_setting_is_noticed() {
     let server = Server::start_with(&["--appendonly", "no", "--appendfsync", "always"]).await;
     let log = connect(&config(server.socket()));
     unavailable(append(&log, "a").await);

@@ -217,7 +217,7 @@ async fn another_programs_key_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_an_answer_the_outcome_is_open_and_trying_again_is_safe() {
+async fn a_lost_answer_leaves_the_outcome_open_and_a_retry_is_safe() {
     let server = Server::start().await;
     let wire = Wire::to(&server);
     let log = connect(&config(wire.socket()));

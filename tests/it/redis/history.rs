@@ -63,7 +63,7 @@ async fn emptying_the_server_resets() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn being_trimmed_past_resets() {
+async fn a_trimmed_stream_resets_the_follower() {
     let server = Server::start().await;
     let log = connect(&config(server.socket()));
     let seen = append(&log, "a").await.unwrap();
@@ -77,7 +77,7 @@ async fn being_trimmed_past_resets() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_end_that_was_deleted_unseen_resets_once() {
+async fn a_tail_that_was_trimmed_unseen_resets_once() {
     let server = Server::start().await;
     let log = connect(&config(server.socket()));
     let seen = append(&log, "a").await.unwrap();
@@ -91,7 +91,7 @@ async fn an_end_that_was_deleted_unseen_resets_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_entry_that_was_deleted_unseen_resets() {
+async fn an_unseen_deletion_resets() {
     let server = Server::start().await;
     let log = connect(&config(server.socket()));
     let seen = append(&log, "a").await.unwrap();
@@ -108,7 +108,7 @@ async fn an_entry_that_was_deleted_unseen_resets() {
 /// What a failover to a replica that was behind looks like: the same epoch without the last
 /// entries, and later ones after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_history_that_lost_its_end_and_went_on_resets() {
+async fn a_log_that_lost_its_end_and_went_on_resets_the_follower() {
     let server = Server::start().await;
     let log = connect(&config(server.socket()));
     append(&log, "a").await.unwrap();
@@ -183,7 +183,7 @@ async fn compaction_deletes_what_is_over_and_says_how_far() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_whose_clock_is_off_is_told_and_raises_no_horizon() {
+async fn a_server_with_a_wrong_clock_is_reported_and_raises_no_horizon() {
     let server = Server::start().await;
     let clock = Clock::manual(Clock::system().now());
     let log = connect_by(&config(server.socket()), &clock);
@@ -232,7 +232,7 @@ async fn a_clock_that_jumps_ahead_deletes_nothing() {
 
 /// A round of six steps takes longer than the lock lasts at first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn compaction_keeps_its_lock_however_long_the_log_is() {
+async fn compaction_keeps_its_lock_on_a_long_log() {
     let server = Server::start().await;
     let log = connect_at(&config(server.socket()), NOW.plus(Duration::from_hours(5)));
     for n in 0..3000 {

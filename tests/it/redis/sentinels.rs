@@ -55,7 +55,7 @@ async fn name_another(sentinel: &Server, port: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn they_are_asked_for_the_primary() {
+async fn sentinels_name_the_primary() {
     let port = free_port();
     let _primary = start_at(&port, &[]).await;
     let (mut ports, mut sentinels) = three_sentinels(&port).await;
@@ -83,7 +83,7 @@ async fn they_are_asked_for_the_primary() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_majority_of_them_records_are_passed_on_and_nothing_is_in_sync() {
+async fn without_a_majority_of_sentinels_records_are_read_and_the_feed_is_not_in_sync() {
     let port = free_port();
     let primary = start_at(&port, &[]).await;
     let (ports, mut sentinels) = three_sentinels(&port).await;
@@ -118,7 +118,7 @@ async fn without_a_majority_of_them_records_are_passed_on_and_nothing_is_in_sync
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_primary_that_was_deposed_and_goes_on_answering_is_left() {
+async fn a_deposed_primary_that_still_answers_is_left() {
     let (port, next_port) = (free_port(), free_port());
     let old = start_at(&port, &[]).await;
     append(&connect(&config(old.socket())), "a").await.unwrap();
@@ -175,7 +175,7 @@ async fn what_a_deposed_primary_takes_is_not_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_majority_of_them_nothing_is_acknowledged() {
+async fn without_a_majority_of_sentinels_nothing_is_acknowledged() {
     let port = free_port();
     let primary = start_at(&port, &[]).await;
     let (ports, mut sentinels) = three_sentinels(&port).await;

@@ -199,7 +199,7 @@ async fn events_are_refused_without_the_engine_and_taken_when_they_come_again() 
 }
 
 #[tokio::test]
-async fn each_issuer_is_treated_as_it_was_told_while_the_engine_is_gone() {
+async fn when_stale_of_each_issuer_holds_while_the_engine_is_gone() {
     let (strict, lenient) = (Idp::start(), Idp::start());
     let mut server = Server::start(&Settings::default());
     let mut revocations = with(on_nats(&[server.url()], 1), "deny");

@@ -17,7 +17,7 @@ fn only_fitting_signatures_are_admitted_and_signed_times_must_be_fresh() {
 }
 
 #[test]
-fn a_header_that_stands_twice_is_refused() {
+fn a_duplicate_header_is_refused() {
     let mut vector = vectors::<Config>(VECTORS).remove(0);
     let value = vector.headers["X-Hub-Signature-256"].clone();
     vector.headers.append("X-Hub-Signature-256", value);
@@ -27,7 +27,7 @@ fn a_header_that_stands_twice_is_refused() {
 }
 
 #[test]
-fn unsound_settings_are_refused_with_reason() {
+fn invalid_settings_are_refused_with_a_reason() {
     for (yaml, expected) in [
         ("{ header: x }", "secret: secret or secret_file is missing"),
         (

@@ -20,7 +20,7 @@ fn only_deliveries_with_a_fresh_and_fitting_signature_are_admitted() {
 }
 
 #[test]
-fn a_header_that_stands_twice_is_refused() {
+fn a_duplicate_header_is_refused() {
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
         let mut vector = vectors::<Config>(VECTORS).remove(0);
         let value = vector.headers[name].clone();
@@ -32,7 +32,7 @@ fn a_header_that_stands_twice_is_refused() {
 }
 
 #[test]
-fn unsound_settings_are_refused_with_reason() {
+fn invalid_settings_are_refused_with_a_reason() {
     for (yaml, expected) in [
         ("{}", ": give secret, secret_file or public_key"),
         (

@@ -87,7 +87,7 @@ fn unknown_events_and_those_that_are_off_are_ignored() {
 }
 
 #[test]
-fn what_is_missing_is_refused_with_its_path() {
+fn a_missing_member_is_named_by_its_path() {
     let deleted = event("user.deleted", &json!({ "user_id": "auth0|alice" }));
     let without = |change: &dyn Fn(&mut Value)| {
         let mut body = deleted.clone();

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_in_their_unit_only() {
+    fn times_are_read_in_the_configured_unit_only() {
         for (unit, text, millis) in [
             (Unit::S, "1700000000", Some(1_700_000_000_000)),
             (Unit::S, "1700000000.5", Some(1_700_000_000_500)),

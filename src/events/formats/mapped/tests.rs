@@ -170,7 +170,7 @@ fn events_that_fit_no_rule_are_ignored_under_a_bounded_set_of_names() {
 }
 
 #[test]
-fn what_a_rule_needs_and_does_not_find_is_refused_with_its_path() {
+fn a_value_that_a_rule_needs_is_named_when_absent() {
     let config = parse(USERS).unwrap();
     let locked = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut body = json!({ "type": "locked", "id": "e", "at": 1_790_000_000, "user": { "id": "alice", "kind": 7 } });

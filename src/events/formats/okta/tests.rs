@@ -88,7 +88,7 @@ fn the_login_stands_in_sub_unless_another_claim_is_named() {
 }
 
 #[test]
-fn attempts_and_events_that_are_off_or_unknown_are_ignored() {
+fn unsuccessful_disabled_and_unknown_events_are_ignored() {
     let default = Config::default();
     for (body, name) in [
         (

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn who_lags_gets_the_rest_from_the_disk_and_then_the_news_again() {
+    async fn a_slow_reader_reads_from_the_disk_and_then_follows_again() {
         let directory = tempfile::tempdir().unwrap();
         let log = open(&directory);
         let mut seen = Vec::new();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn at_any_pace_everything_comes_once_and_in_order() {
+    async fn records_arrive_once_and_in_order_at_any_pace() {
         const LAST: usize = 29_999;
         let directory = tempfile::tempdir().unwrap();
         let log = Arc::new(open(&directory));

@@ -200,13 +200,13 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_commit_in_front_of_an_older_rest_is_no_damage() {
+    fn a_torn_commit_before_older_frames_is_no_corruption() {
         let found = torn_over_a_rest().examine().unwrap();
         assert_eq!((found.transactions, found.whole), (2, 2));
     }
 
     #[test]
-    fn a_wrong_frame_in_front_of_a_commit_is_damage() {
+    fn a_wrong_frame_before_a_commit_is_corruption() {
         let mut log = Log::new();
         for fill in 1..4 {
             log.frame(fill, true);

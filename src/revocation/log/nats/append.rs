@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_long_is_cut_in_order() {
+    fn long_lists_are_cut_in_order() {
         let records: Vec<_> = (0..100).map(|n| record(&n.to_string())).collect();
         assert_eq!(messages(&records, usize::MAX).len(), 1);
         let cut = messages(&records, 1000);

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_make_is_not_weak() {
+    fn a_stream_that_we_create_is_durable_enough() {
         assert_eq!(
             weaknesses(&wanted(&config()), &config()),
             Vec::<String>::new()

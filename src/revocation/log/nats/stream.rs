@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leader_that_hears_nobody_is_not_believed() {
+    fn a_leader_without_a_majority_is_not_trusted() {
         let peer = |active: u64, offline: bool| PeerInfo {
             name: "n".to_owned(),
             current: true,

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_ways_to_write_it_are_fine() {
+    fn the_usual_spellings_are_accepted() {
         for yaml in [
             "server: redis.example.com:6379",
             "{ server: 'unix:/run/redis.sock', username: log, password: secret }",

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_anybody_who_asks_the_session_is_given_up() {
+    async fn a_session_without_users_ends() {
         let (sender, said) =
             watch::channel(Verdict::Confirmed(Clock::system().moment(), Instant::now()));
         let mut witness = witness(said);

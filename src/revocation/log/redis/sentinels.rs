@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_are_silent_or_fail_make_no_majority() {
+    fn silent_and_failing_sentinels_count_for_no_majority() {
         assert_eq!(majority_of(&[]), None);
         assert_eq!(majority_of(&["a"]), None);
         assert_eq!(majority_of(&["a", ":", ":"]), None);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_them_is_no_majority() {
+    fn half_of_the_sentinels_is_no_majority() {
         let sentinels = ["s1", "s2"].map(|name| name.parse::<Server>().unwrap());
         let mut tally = Tally::of(&sentinels);
         tally.note(0, Ok("a".parse().unwrap()));

@@ -111,7 +111,7 @@ fn the_number_of_values_is_bounded() {
 }
 
 #[test]
-fn deep_nesting_is_refused_without_using_up_the_stack() {
+fn deep_nesting_is_refused_without_a_stack_overflow() {
     let nested = |depth| {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
         object(format!("{{\"a\":{open}{close}}}").as_bytes()).is_ok()
@@ -154,7 +154,7 @@ fn integers_keep_every_digit() {
 }
 
 #[test]
-fn what_has_no_escapes_is_borrowed() {
+fn a_string_without_escapes_is_borrowed() {
     let read = object(br#"{"plain":"\u0061","\u0062":"text"}"#).unwrap();
     let [(plain, Json::Text(escaped)), (name, Json::Text(text))] = &read.0[..] else {
         panic!("{read:?}");

@@ -110,7 +110,7 @@ async fn a_password_is_rotated_under_traffic_without_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_lift_is_off_by_default_and_waits_when_it_is_on() {
+async fn reactivation_lifts_nothing_by_default() {
     let world = World::start().await;
     let alice = world.idp.token("alice").sign();
     let user = || json!({ "user": { "id": "alice" } });

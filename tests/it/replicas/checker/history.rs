@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_acceptance_is_found_and_an_early_one_is_not() {
+    fn only_a_late_acceptance_is_found() {
         let now = Instant::now();
         let early = decision(1, now + BOUND / 2, Verdict::Accepted);
         let late = decision(1, now + BOUND * 2, Verdict::Accepted);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_comes_back_to_life_is_found() {
+    fn a_token_that_passes_after_a_refusal_is_found() {
         let now = Instant::now();
         let refused = decision(1, now, Verdict::Refused);
         let accepted = decision(1, now, Verdict::Accepted);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_excuses_its_replica_and_only_for_the_time_before_it() {
+    fn a_killed_replica_is_excused_until_the_kill_only() {
         let refused = decision(1, Instant::now(), Verdict::Refused);
         let kill = |replica| {
             let kill = move |history: &History| history.killed(replica);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_for_nothing_is_found() {
+    fn the_model_finds_a_refusal_without_a_revocation() {
         assert_eq!(judged(&[decision(2, Instant::now(), Verdict::Refused)]), 1);
     }
 }

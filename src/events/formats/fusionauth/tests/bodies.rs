@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn a_member_may_not_stand_twice_however_it_is_spelt() {
+fn a_duplicate_member_is_refused_in_every_spelling() {
     let sound = r#""type":"user.deactivate","id":"1","createInstant":1505762615056"#;
     for (body, path) in [
         (
@@ -39,7 +39,7 @@ fn a_member_may_not_stand_twice_however_it_is_spelt() {
 }
 
 #[test]
-fn what_is_no_json_is_refused_with_the_place_where_it_breaks() {
+fn invalid_json_is_refused_with_line_and_column() {
     for (body, path) in [
         (&b""[..], ""),
         (b"null", "event.type"),
@@ -76,7 +76,7 @@ fn what_is_no_json_is_refused_with_the_place_where_it_breaks() {
 }
 
 #[test]
-fn depth_is_no_way_to_break_in() {
+fn deeply_nested_configuration_is_refused() {
     for place in [
         "id",
         "createInstant",
@@ -121,7 +121,7 @@ proptest! {
     /// A sound payload with some bytes replaced or cut off: never a panic, and never a record for
     /// another issuer or without a target.
     #[test]
-    fn damaged_bodies_do_no_harm(
+    fn corrupted_bodies_are_read_or_refused(
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in any::<Option<prop::sample::Index>>(),
     ) {

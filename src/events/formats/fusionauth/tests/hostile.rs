@@ -198,7 +198,7 @@ fn times_that_are_no_milliseconds_are_refused() {
 }
 
 #[test]
-fn lives_that_are_no_seconds_are_refused() {
+fn lifetimes_that_are_no_seconds_are_refused() {
     for wrong in [
         json!(null),
         json!("600"),
@@ -223,7 +223,7 @@ fn lives_that_are_no_seconds_are_refused() {
 }
 
 #[test]
-fn an_event_about_nobody_never_reaches_everybody() {
+fn an_event_without_a_subject_never_reaches_everybody() {
     let mut body = payload_value("jwt.refresh-token.revoke.everyone-in-application");
     body["event"]["applicationId"] = Value::Null;
     assert_eq!(path_of(&config(), &body), "event.userId");
@@ -250,7 +250,7 @@ fn an_event_about_nobody_never_reaches_everybody() {
 }
 
 #[test]
-fn too_many_members_are_refused_aloud() {
+fn too_many_members_are_an_error() {
     let mut body = payload_value("group.member.remove");
     let members = (0..=10_000).map(|n| json!({ "userId": format!("user-{n}") }));
     body["event"]["members"] = members.collect();

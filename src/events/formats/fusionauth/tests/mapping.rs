@@ -274,7 +274,7 @@ fn session_scope_narrows_only_the_events_of_one_token() {
 }
 
 #[test]
-fn a_map_that_names_no_application_reaches_the_whole_user() {
+fn an_event_that_names_no_application_reaches_the_whole_user() {
     for map_of_lives in [json!(null), json!({})] {
         let mut body = payload_value("jwt.refresh-token.revoke.user-everywhere");
         body["event"]["applicationTimeToLiveInSeconds"] = map_of_lives;
@@ -287,7 +287,7 @@ fn a_map_that_names_no_application_reaches_the_whole_user() {
 }
 
 #[test]
-fn an_application_without_a_life_falls_back_to_the_issuers() {
+fn an_application_without_a_lifetime_uses_that_of_the_issuer() {
     for name in [
         "one-token",
         "user-in-application",
@@ -333,7 +333,7 @@ fn another_tenant_is_ignored_and_no_tenant_is_not() {
 }
 
 #[test]
-fn what_an_update_does_not_show_counts_as_changed() {
+fn members_that_an_update_leaves_out_count_as_changed() {
     let mut body = payload_value("user.update.deactivated");
     body["event"]["original"] = Value::Null;
     assert_eq!(lines(map_value(&config(), &body).unwrap()).len(), 1);
@@ -359,7 +359,7 @@ fn actions_that_are_not_configured_mean_nothing() {
 }
 
 #[test]
-fn options_that_make_no_sense_are_refused() {
+fn contradictory_options_are_refused() {
     let mut errors = ConfigErrors::new();
     let config = Config {
         grace: Span::secs(301),

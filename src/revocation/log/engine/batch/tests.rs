@@ -33,7 +33,7 @@ fn a_batch_reads_back_as_written() {
 }
 
 #[test]
-fn what_is_no_batch_is_an_error_and_not_nothing() {
+fn bytes_that_are_no_batch_are_an_error() {
     assert!(decode(b"{}").is_err());
     assert!(decode(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").is_err());
     let mut cut = encode(&[record("a")]);
