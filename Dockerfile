@@ -4,6 +4,8 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
+# For --version: the sources come without their history.
+ARG PORTCULLIS_COMMIT
 RUN make image-root
 
 # CA certificates and a user 65532, and no more.

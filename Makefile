@@ -13,6 +13,11 @@ TOOLS := .cache/tools/bin
 MUSL := x86_64-unknown-linux-musl
 DEBUG := $(or $(CARGO_TARGET_DIR),target)/debug
 
+# The commit that is built, for --version and the metric build_info: no time and no machine, so that a build
+# can be repeated. Not for the builds of tests, which a commit would make anew.
+COMMIT := $(shell git describe --always --exclude='*' --dirty --abbrev=12 2>/dev/null)
+build image-binary target/pgo/portcullis: export PORTCULLIS_COMMIT ?= $(COMMIT)
+
 # What the tests run besides the program.
 TEST_TOOLS := proxies more-proxies upstreams stores providers
 
@@ -124,7 +129,7 @@ image-root: image-binary ## the files of the image, below target/image
 
 .PHONY: image
 image: ## the container image; needs docker
-	docker build -t portcullis .
+	docker build --build-arg PORTCULLIS_COMMIT=$(COMMIT) -t portcullis .
 
 .PHONY: replicas
 replicas: ## three replicas on three NATS servers: what each does when one dies or is cut off

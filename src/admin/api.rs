@@ -12,6 +12,7 @@ use super::shown::{readiness, rfc3339};
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::readiness::Readiness;
 use crate::core::reason::Reason;
+use crate::core::version;
 use crate::gate::Gate;
 use crate::revocation::{Monitor, Search, Writer};
 
@@ -48,7 +49,7 @@ impl Api {
         let status = self.monitor.status();
         let horizon = Some(status.horizon).filter(|at| *at > UnixMillis::default());
         let mut shown = readiness(&self.readiness.state());
-        shown["version"] = env!("CARGO_PKG_VERSION").into();
+        shown["version"] = version::LONG.as_str().into();
         shown["live_revocations"] = status.live.into();
         shown["feed_age_seconds"] = status.feed_age.map(|age| age.as_secs_f64()).into();
         shown["feed_lag_records"] = status.feed_lag.into();

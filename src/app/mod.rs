@@ -6,6 +6,7 @@ mod listeners;
 mod parts;
 mod reload;
 mod tasks;
+mod vitals;
 
 use std::future::Future;
 use std::path::Path;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::core::thread_priority;
+use crate::core::version::{COMMIT, VERSION};
 use crate::telemetry::{self, Losses};
 use parts::Parts;
 use tasks::Tasks;
@@ -61,13 +63,13 @@ async fn serve(
     yielding: &Handle,
 ) -> Result<(), String> {
     let told_to_stop = stop_signal()?;
-    let parts = Parts::build(path, config).await?;
+    let parts = Parts::build(path, config, &losses).await?;
     let readiness = parts.readiness.clone();
     // The doors need the core, so it stops last.
     let (mut core, mut doors) = (Tasks::default(), Tasks::default());
     core.spawn("the log", tell(losses, core.shutdown()));
     parts.start(&mut core, &mut doors, yielding);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+    tracing::info!(version = VERSION, commit = COMMIT, "started");
     let failed = tokio::select! {
         name = told_to_stop => {
             tracing::info!(signal = name, "stopping");

@@ -13,6 +13,7 @@ use super::keys::Recorder;
 use super::listeners::Listeners;
 use super::reload::Reloader;
 use super::tasks::Tasks;
+use super::vitals;
 use crate::config::Config;
 use crate::core::clock::Clock;
 use crate::core::kv::KeyValueStore;
@@ -20,6 +21,7 @@ use crate::core::readiness::Readiness;
 use crate::doors::{self, Doors, ext_authz, forward_auth};
 use crate::gate;
 use crate::revocation::Writer;
+use crate::telemetry::Losses;
 use crate::verify::{self, Verifier};
 use crate::{admin, events, oauth, revocation};
 
@@ -38,7 +40,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) async fn build(path: &Path, config: &Config) -> Result<Self, String> {
+    pub(super) async fn build(path: &Path, config: &Config, log: &Losses) -> Result<Self, String> {
         let (clock, readiness) = (Clock::system(), Readiness::default());
         let mut registry = Registry::with_prefix("portcullis");
         let listeners = Listeners::bind(config, &mut registry).await?;
@@ -66,7 +68,8 @@ impl Parts {
         };
         let first = shared.generation(config, verifier)?;
         let pull = events::pull::Pull::new(revocations.turns, clock.clone(), &mut registry);
-        let refresh = vec![revocations.refresh, pull.refresh()];
+        let vitals = vitals::register(&mut registry, readiness.clone(), log.totals());
+        let refresh = vec![revocations.refresh, pull.refresh(), vitals];
         let current: Current = Arc::new(ArcSwap::from_pointee(first));
         let in_use = Arc::clone(&current);
         let (reloader, reload) = Reloader::new(path, config, in_use, shared, &mut registry)?;

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::core::version::LONG;
 use common::{ConfigFile, FAILED, OK, Output, blocking, complain, print, tell};
 
 const EXIT_CODES: &str = "\
@@ -29,7 +30,7 @@ Exit codes:
 
 /// One enforcement point for JWTs at the edge, with revocation that holds.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "portcullis", version = LONG.as_str(), after_help = EXIT_CODES, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

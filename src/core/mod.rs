@@ -16,3 +16,4 @@ pub(crate) mod stamp;
 pub(crate) mod thread_priority;
 pub mod token;
 pub mod units;
+pub(crate) mod version;

@@ -23,6 +23,7 @@ pub(super) struct Limiter(Arc<Counts>);
 struct Counts {
     /// By place in the program: when its second began, and its warnings since then.
     kinds: Mutex<HashMap<Identifier, (Instant, u32)>>,
+    /// Since the start.
     left_out: AtomicUsize,
 }
 
@@ -56,12 +57,13 @@ impl<S: Subscriber> Layer<S> for Limiter {
 pub struct Losses {
     pub(super) limiter: Limiter,
     dropped: [ErrorCounter; 2],
-    told: AtomicUsize,
+    /// What [`Losses::tell`] has said: warnings, lines.
+    told: [AtomicUsize; 2],
 }
 
 impl Losses {
     pub(super) fn new(limiter: Limiter, dropped: [ErrorCounter; 2]) -> Self {
-        let told = AtomicUsize::new(0);
+        let told = <[AtomicUsize; 2]>::default();
         Self {
             limiter,
             dropped,
@@ -77,14 +79,24 @@ impl Losses {
         }
     }
 
+    /// Returns what counts the losses since the start, by kind.
+    pub fn totals(&self) -> impl Fn() -> [(&'static str, usize); 2] + Send + Sync + use<> {
+        let (limiter, dropped) = (self.limiter.clone(), self.dropped.clone());
+        move || {
+            let warnings = limiter.0.left_out.load(Ordering::Relaxed);
+            let lines = dropped.iter().map(ErrorCounter::dropped_lines).sum();
+            [("warnings", warnings), ("lines", lines)]
+        }
+    }
+
     /// Logs what was left out since the last call, if anything was.
     pub(super) fn tell(&self) {
-        let warnings = self.limiter.0.left_out.swap(0, Ordering::Relaxed);
+        let [(_, warnings), (_, lines)] = self.totals()();
+        let since = |index: usize, total| total - self.told[index].swap(total, Ordering::Relaxed);
+        let (warnings, lines) = (since(0, warnings), since(1, lines));
         if warnings != 0 {
             tracing::warn!(warnings, "repeated warnings were left out");
         }
-        let dropped: usize = self.dropped.iter().map(ErrorCounter::dropped_lines).sum();
-        let lines = dropped - self.told.swap(dropped, Ordering::Relaxed);
         if lines != 0 {
             tracing::warn!(
                 lines,

@@ -31,6 +31,7 @@ mod fault;
 mod fuzz;
 mod harness;
 mod log_contract;
+mod monitoring;
 mod nats;
 mod never_forgets;
 mod oauth;
