@@ -19,7 +19,7 @@ COMMIT := $(shell git describe --always --exclude='*' --dirty --abbrev=12 2>/dev
 build image-binary target/pgo/portcullis: export PORTCULLIS_COMMIT ?= $(COMMIT)
 
 # What the tests run besides the program.
-TEST_TOOLS := proxies more-proxies upstreams stores providers
+TEST_TOOLS := proxies more-proxies upstreams stores providers browser
 
 # Fetches what $(1) names while cargo runs with the arguments $(2); both must succeed.
 beside = tools/setup $(1) & setup=$$!; $(CARGO) $(2) || { kill $$setup 2>/dev/null; exit 1; }; wait $$setup
@@ -108,7 +108,7 @@ demo: ## the whole story in a minute, on real proxies; KEEP=1 leaves it running
 .PHONY: pgo
 pgo: target/pgo/portcullis ## release build optimised by what it does under load: a quarter less per check
 
-target/pgo/portcullis: $(shell find src proto -type f) build.rs Cargo.toml Cargo.lock .cargo/config.toml
+target/pgo/portcullis: $(shell find src proto console -type f) build.rs Cargo.toml Cargo.lock .cargo/config.toml
 	tools/setup proxies bench pgo
 	$(CARGO) build $(LOCKED) --release --example kit
 	tools/pgo

@@ -8,8 +8,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::config::{Config, Role, check_secret};
+use super::config::{Config, Console, Role, check_secret};
+use super::console::origin;
+use super::console::session::{self, Sessions};
 use super::refused::Refused;
+use crate::core::clock::Clock;
 use crate::core::secret::{Encoding, Live, Sources};
 use crate::net::last;
 
@@ -18,7 +21,10 @@ pub type Current<T> = Arc<dyn DynAccess<Arc<T>> + Send + Sync>;
 
 /// The configured credentials with their secrets at hand.
 #[derive(Debug)]
-pub struct Credentials(Vec<Credential>);
+pub struct Credentials {
+    all: Vec<Credential>,
+    has_console: bool,
+}
 
 #[derive(Debug)]
 struct Credential {
@@ -30,7 +36,7 @@ struct Credential {
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) name: Arc<str>,
-    role: Role,
+    pub(super) role: Role,
 }
 
 impl Credentials {
@@ -48,14 +54,14 @@ impl Credentials {
             let caller = Caller { name, role };
             Ok(Credential { caller, secret })
         });
-        credentials.collect::<Result<_, String>>().map(Self)
+        let all = credentials.collect::<Result<Vec<_>, String>>()?;
+        let has_console = config.console == Console::On && !all.is_empty();
+        Ok(Self { all, has_console })
     }
 
     /// Compares with every credential, in a time that does not depend on which one matches.
-    fn admit(&self, headers: &HeaderMap) -> Option<&Caller> {
-        let presented = bearer(headers).unwrap_or_default();
-        let all = self.0.iter();
-        all.fold(None, |found, credential| {
+    pub(super) fn admit(&self, presented: &[u8]) -> Option<&Caller> {
+        self.all.iter().fold(None, |found, credential| {
             let matches = credential.secret.matches(presented);
             found.or(matches.then_some(&credential.caller))
         })
@@ -83,22 +89,69 @@ impl Caller {
     }
 }
 
+/// Who is let in: the users of the configured credentials, and the sessions of the console.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) credentials: Current<Credentials>,
+    pub(super) sessions: Arc<Sessions>,
+}
+
+impl Door {
+    pub(super) fn new(credentials: &Current<Credentials>, clock: &Clock) -> Self {
+        Self {
+            credentials: Arc::clone(credentials),
+            sessions: Arc::new(Sessions::new(clock.clone())),
+        }
+    }
+
+    pub(super) fn has_console(&self) -> bool {
+        self.credentials.load().has_console
+    }
+
+    /// Returns who holds a session, by the credentials of this moment. A session whose secret is no longer
+    /// one ends.
+    fn in_session(&self, credentials: &Credentials, id: &str, is_use: bool) -> Option<Caller> {
+        let secret = self.sessions.secret(id, is_use)?;
+        let caller = credentials.admit(secret.expose());
+        if caller.is_none() {
+            self.sessions.end(id);
+        }
+        caller.cloned()
+    }
+}
+
 /// Lets requests with a good credential pass, before their body is read. Strangers lose their
 /// connection.
-pub(super) async fn admit(
-    State(current): State<Current<Credentials>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let credentials = Arc::clone(&current.load());
-    if credentials.0.is_empty() {
+pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    let credentials = Arc::clone(&door.credentials.load());
+    if credentials.all.is_empty() {
         let why =
             "no credentials are configured for the admin API; add one under admin.credentials";
         return last(Refused::new(StatusCode::FORBIDDEN, why).into_response());
     }
-    let Some(caller) = credentials.admit(request.headers()) else {
-        let why = "the credential is absent or wrong; send `Authorization: Bearer SECRET` with a \
-                   secret of admin.credentials";
+    let headers = request.headers();
+    let cookie = session::id(&request);
+    let session =
+        cookie.filter(|_| credentials.has_console && !headers.contains_key(header::AUTHORIZATION));
+    let caller = match session {
+        None => credentials
+            .admit(bearer(headers).unwrap_or_default())
+            .cloned(),
+        Some(id) => {
+            if let Err(refused) = origin::check(&request) {
+                return last(refused.into_response());
+            }
+            door.in_session(&credentials, id, !origin::is_poll(headers))
+        }
+    };
+    let Some(caller) = caller else {
+        let why = match session {
+            None => {
+                "the credential is absent or wrong; send `Authorization: Bearer SECRET` with a \
+                     secret of admin.credentials"
+            }
+            Some(_) => "the session of the console is over; log in again",
+        };
         let mut response = Refused::new(StatusCode::UNAUTHORIZED, why).into_response();
         let challenge = HeaderValue::from_static("Bearer");
         response
@@ -106,7 +159,6 @@ pub(super) async fn admit(
             .insert(header::WWW_AUTHENTICATE, challenge);
         return last(response);
     };
-    let caller = caller.clone();
     request.extensions_mut().insert(caller);
     next.run(request).await
 }

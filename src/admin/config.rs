@@ -18,6 +18,18 @@ pub struct Config {
     /// The credentials, each a secret that is sent as `Authorization: Bearer SECRET`.
     #[serde(default)]
     pub credentials: Vec<CredentialConfig>,
+    /// Whether the web console is served at `/console/` on `listen.admin`, if there are credentials.
+    #[serde(default)]
+    pub console: Console,
+}
+
+/// Whether the web console is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Console {
+    #[default]
+    On,
+    Off,
 }
 
 /// One user of the admin API.
@@ -41,6 +53,15 @@ pub enum Role {
     Read,
     /// Also to revoke, to lift and to reload the configuration.
     Write,
+}
+
+impl Role {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
 }
 
 /// The fewest bytes of a secret.

@@ -5,6 +5,7 @@ mod api;
 mod body;
 mod config;
 mod configuration;
+mod console;
 mod explain;
 mod order;
 mod query;
@@ -85,7 +86,8 @@ pub async fn serve(
     router: Router,
     shutdown: CancellationToken,
 ) {
-    let router = router.layer(map_request(settle));
+    let plain = console::PlainLoopback(listener.is_plain_loopback());
+    let router = router.layer(map_request(settle)).layer(Extension(plain));
     let each =
         |connection, seat| net::http1(connection, seat, router.clone(), PATIENCE, shutdown.clone());
     net::serve(listener, places, PATIENCE.last, shutdown.clone(), each).await;
@@ -100,7 +102,10 @@ async fn settle(Extension(seat): Extension<Arc<Seat>>, request: Request) -> Requ
 impl Api {
     /// Returns all routes of the admin listener.
     pub fn router(self, metrics: Metrics) -> Router {
-        open_router(self.readiness.clone(), metrics).nest("/v1", routes::router(self))
+        let door = access::Door::new(&self.credentials, &self.clock);
+        open_router(self.readiness.clone(), metrics)
+            .merge(console::router(&door))
+            .nest("/v1", routes::router(self, door))
     }
 }
 

@@ -8,15 +8,14 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use http::StatusCode;
 
-use super::access::admit;
+use super::access::{Door, admit};
 use super::api::Api;
 use super::refused::Refused;
 use super::shown::answer;
 use super::{explain, reload, revocations};
 
 /// Returns the routes below `/v1`.
-pub(super) fn router(api: Api) -> Router {
-    let credentials = Arc::clone(&api.credentials);
+pub(super) fn router(api: Api, door: Door) -> Router {
     let status = |State(api): State<Arc<Api>>| async move { answer(StatusCode::OK, &api.status()) };
     Router::new()
         .route(
@@ -35,6 +34,6 @@ pub(super) fn router(api: Api) -> Router {
             Refused::new(StatusCode::METHOD_NOT_ALLOWED, why)
         })
         .fallback(async || Refused::new(StatusCode::NOT_FOUND, "the admin API has no such path"))
-        .layer(from_fn_with_state(credentials, admit))
+        .layer(from_fn_with_state(door, admit))
         .with_state(Arc::new(api))
 }

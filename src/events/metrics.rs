@@ -4,18 +4,23 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::core::clock::UnixMillis;
 
 type Labels = [(&'static str, String); 2];
 
 /// `portcullis_events_total{source,result}`, `portcullis_events_by_type_total{source,type}`,
-/// `portcullis_event_revocations_total{source}` and `portcullis_event_seconds`.
+/// `portcullis_event_revocations_total{source}`, `portcullis_event_understood_timestamp_seconds{source}` and
+/// `portcullis_event_seconds`.
 #[derive(Debug)]
 pub struct Metrics {
     results: Family<Labels, Counter>,
     types: Family<Labels, Counter>,
     revocations: Family<[(&'static str, String); 1], Counter>,
+    understood_at: Family<[(&'static str, String); 1], Gauge>,
     seconds: Histogram,
 }
 
@@ -71,6 +76,7 @@ impl Metrics {
             results: Family::default(),
             types: Family::default(),
             revocations: Family::default(),
+            understood_at: Family::default(),
             seconds: Histogram::new(BUCKETS),
         };
         registry.register(
@@ -91,6 +97,11 @@ impl Metrics {
             "event_revocations",
             "Records that events left, by source",
             metrics.revocations.clone(),
+        );
+        registry.register(
+            "event_understood_timestamp_seconds",
+            "When the last event of a source was understood; absent if none was since the start",
+            metrics.understood_at.clone(),
         );
         registry.register(
             "event_seconds",
@@ -123,12 +134,21 @@ impl Metrics {
             .inc();
     }
 
-    pub(super) fn understood(&self, source: &str, event: &str, revocations: usize) {
+    pub(super) fn understood(
+        &self,
+        source: &str,
+        event: &str,
+        revocations: usize,
+        now: UnixMillis,
+    ) {
         let labels = [("source", source.to_owned()), ("type", event.to_owned())];
         self.types.get_or_create(&labels).inc();
         self.revocations
             .get_or_create(&[("source", source.to_owned())])
             .inc_by(u64::try_from(revocations).unwrap_or(u64::MAX));
+        self.understood_at
+            .get_or_create(&[("source", source.to_owned())])
+            .set(i64::try_from(now.seconds()).unwrap_or(i64::MAX));
     }
 }
 

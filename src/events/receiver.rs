@@ -304,7 +304,7 @@ impl Receiver {
             self.shared.replays.remember(seen);
         }
         let metrics = &self.shared.metrics;
-        metrics.understood(&source.name, event, revocations);
+        metrics.understood(&source.name, event, revocations, received_at);
         let (source, id) = (&*source.name, id.unwrap_or_default());
         match (ended, outcome.notice) {
             (Ended::Accepted, None) => {

@@ -104,6 +104,18 @@ impl Listener {
         Self { tls, ..self }
     }
 
+    /// Returns whether the listener speaks plain HTTP with this machine alone.
+    #[must_use]
+    pub fn is_plain_loopback(&self) -> bool {
+        match (&self.socket, &self.tls) {
+            (Socket::Tcp(listener), None) => {
+                let address = listener.local_addr();
+                address.is_ok_and(|address| address.ip().is_loopback())
+            }
+            _ => false,
+        }
+    }
+
     /// Returns the address in use, with the port that the system chose.
     ///
     /// # Errors

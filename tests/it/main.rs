@@ -23,6 +23,7 @@ mod allocations;
 mod architecture;
 mod child;
 mod config;
+mod console;
 mod documents;
 mod durability;
 mod edge;

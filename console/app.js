@@ -1,0 +1,247 @@
+// The console: a page for each part of the address behind the `#`, over the admin API.
+
+import { showOverview } from './overview.js';
+import { $, Problem, ask, call, complain, h, link, list, revocations, say, target, time } from './parts.js';
+
+const REVOCATIONS = '../v1/revocations';
+const TITLES = { login: 'Log in', overview: 'Overview', search: 'Search', revocation: 'Revocation', revoke: 'Revoke', explain: 'Explain' };
+
+let role = null;
+
+// Does something for the user. A session that is over leads back to the login.
+async function attempt(work) {
+  try {
+    await work();
+  } catch (error) {
+    if (error.status === 401 && role) return loggedOut('The session is over. Log in again.');
+    if (!(error instanceof Problem)) console.error(error);
+    complain(error);
+  }
+}
+
+// Handles a form: one request at a time, and no page load.
+function onSubmit(id, work) {
+  $(id).addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const button = event.submitter ?? $(id).querySelector('button');
+    button.disabled = true;
+    await attempt(() => work(new FormData($(id))));
+    button.disabled = false;
+  });
+}
+
+function loggedIn(who) {
+  role = who.role;
+  $('who').textContent = `${who.name} (${role})`;
+  for (const element of document.querySelectorAll('nav .writes')) element.hidden = role === 'read';
+  $('nav').hidden = $('user').hidden = false;
+  return route();
+}
+
+function loggedOut(why) {
+  role = null;
+  $('nav').hidden = $('user').hidden = true;
+  for (const id of ['state', 'decisions', 'issuers', 'sources', 'found', 'records', 'revoked', 'explained', 'known-issuers']) $(id).replaceChildren();
+  for (const form of document.querySelectorAll('main form')) form.reset();
+  if ($('ask').open) $('ask').close();
+  show('login', true);
+  complain({ message: why });
+}
+
+function show(name, focus) {
+  for (const page of document.querySelectorAll('main > section')) page.hidden = page.id !== `page-${name}`;
+  for (const at of $('nav').children) at.ariaCurrent = at.hash === `#/${name}` ? 'page' : null;
+  // A token stays on no page that nobody looks at.
+  for (const id of ['explain-token', 'revoke-token']) $(id).value = '';
+  document.title = `${TITLES[name]} – Portcullis`;
+  if (focus) $(`${name}-title`).focus();
+}
+
+// Shows the page that the address names.
+async function route(event) {
+  if (!role) return;
+  const [path, query = ''] = location.hash.slice(2).split('?');
+  const [name, id] = path.split('/');
+  const mayShow = Object.hasOwn(PAGES, name) && (name !== 'revoke' || role !== 'read');
+  const page = mayShow ? name : 'overview';
+  say('');
+  show(page, Boolean(event));
+  await attempt(() => PAGES[page](new URLSearchParams(query), id && decodeURIComponent(id)));
+}
+
+const PAGES = {
+  overview: () => showOverview(false),
+  search: showFound,
+  revocation: (_, id) => showRecords(id),
+  revoke: () => showFields(),
+  explain: () => $('explained').replaceChildren(),
+};
+
+setInterval(() => {
+  const isShown = role && !$('page-overview').hidden && !document.hidden;
+  if (isShown && $('live').checked) {
+    attempt(async () => {
+      await showOverview(true);
+      $('problem').textContent = '';
+    });
+  }
+}, 2000);
+
+// Search. The address holds the filters, so that going back finds them again.
+
+onSubmit('search', async (data) => {
+  const filters = new URLSearchParams([...data].filter(([, value]) => value));
+  const next = `#/search?${filters}`;
+  if (location.hash === next || !(location.hash = next)) await showFound(filters);
+});
+
+$('more').addEventListener('click', () => attempt(() => {
+  const filters = new URLSearchParams(location.hash.split('?')[1]);
+  return showFound(filters, Number($('more').dataset.limit) + 100);
+}));
+
+async function showFound(filters, limit = 100) {
+  for (const field of $('search').elements) if (field.name) field.value = filters.get(field.name) ?? '';
+  const query = new URLSearchParams(filters);
+  // A claim alone would find whatever it holds.
+  if (!query.get('value')) query.delete('claim');
+  query.set('limit', Math.min(limit, 1000));
+  const { revocations: found, more } = await call('GET', `${REVOCATIONS}?${query}`);
+  const count = `${found.length}${more ? ' newest' : ''} live ${found.length === 1 ? 'revocation' : 'revocations'}`;
+  $('found').replaceChildren(found.length ? revocations(count, found) : h('p', {}, 'No live revocation matches.'));
+  $('more').hidden = !more || limit >= 1000;
+  $('more').dataset.limit = limit;
+  say(count);
+}
+
+// One revocation, which may be several records: one event can revoke several targets.
+
+async function showRecords(id) {
+  $('records').replaceChildren();
+  $('lift').hidden = true;
+  const { revocations: records } = await call('GET', `${REVOCATIONS}/${encodeURIComponent(id)}`);
+  $('records').replaceChildren(...records.map((record) => list('record', [
+    ['Id', record.id], ['Tokens with', target(record)], ['Issuer', record.issuer],
+    ['Issued until', time(record.issued_at_or_before) ?? 'any time'],
+    ['Expiring until', time(record.expires_at_or_before) ?? 'any time'],
+    ['Source', record.source], ['Cause', record.cause],
+    ['Happened', time(record.occurred_at)], ['Received', time(record.received_at)],
+    ['Forgotten after', time(record.forget_after)],
+  ])));
+  $('lift').hidden = role === 'read';
+  $('lift').onclick = () => attempt(() => lift(id, records));
+}
+
+async function lift(id, records) {
+  const text = [
+    h('p', {}, 'Tokens are good again that these revocations refuse, and those of the same source, cause and target:'),
+    h('ul', {}, records.map((record) => h('li', {}, `${target(record)} (${record.issuer}), ${record.cause}`))),
+  ];
+  if (!(await ask('Lift this revocation?', text, 'Lift'))) return;
+  const { revocations: lifted } = await call('DELETE', `${REVOCATIONS}/${encodeURIComponent(id)}`);
+  $('lift').hidden = true;
+  $('records').replaceChildren(revocations('Lifted', lifted));
+  for (const at of $('records').querySelectorAll('a')) at.replaceWith(at.textContent);
+  say(`Lifted: ${lifted.length}`);
+  $('revocation-title').focus();
+}
+
+// Revoke.
+
+$('revoke').addEventListener('change', showFields);
+
+// Shows the fields that the choices ask for. The others are disabled, so that nobody has to fill them in.
+function showFields() {
+  const form = $('revoke');
+  const kind = form.elements.kind.value;
+  const until = kind === 'token' ? '' : form.elements.until.value;
+  for (const part of form.querySelectorAll('[data-kind], [data-until]')) {
+    const of = part.dataset.kind ? [part.dataset.kind, kind] : [part.dataset.until, until];
+    part.hidden = !of[0].split(' ').includes(of[1]);
+    for (const field of part.querySelectorAll('input, select, textarea')) field.disabled = part.hidden;
+  }
+  const issuers = $('known-issuers').children;
+  if (!form.elements.issuer.value && issuers.length === 1) form.elements.issuer.value = issuers[0].value;
+}
+
+function order(data) {
+  const [kind, reason] = [data.get('kind'), data.get('reason')];
+  if (kind === 'token') return { token: data.get('token'), reason };
+  const matches = kind === 'issuer' ? {} : { [data.get('claim')]: data.get('value') };
+  const made = { issuer: data.get('issuer'), matches, reason };
+  if (kind === 'issuer') made.confirm = true;
+  if (data.get('until') === 'any') made.issued_at_or_before = null;
+  if (data.get('until') === 'at') made.issued_at_or_before = new Date(`${data.get('at')}Z`).toISOString();
+  return made;
+}
+
+onSubmit('revoke', async (data) => {
+  const body = order(data);
+  const which = body.token ? 'This token, and no other, will be refused.' : `These tokens of ${body.issuer} will be refused: ${target(body)}.`;
+  const until = { now: ' Those that are issued from now on stay good, unless it is one session or token id.', any: ' It does not matter when they were issued.', at: ` They were issued until ${body.issued_at_or_before}.` };
+  const text = [h('p', {}, which, body.token ? '' : until[data.get('until')]), h('p', {}, `Reason: ${body.reason}`)];
+  const sure = data.get('kind') === 'issuer' ? `Refuse every token of ${body.issuer}` : null;
+  if (!(await ask('Revoke these tokens?', text, 'Revoke', sure))) return;
+  const record = await call('POST', REVOCATIONS, { body, headers: { 'Idempotency-Key': crypto.randomUUID() } });
+  $('revoke').reset();
+  showFields();
+  const at = h('a', { href: link(record.id) }, target(record));
+  $('revoked').replaceChildren(h('p', {}, 'Revoked: ', at));
+  say('Revoked. It is durable, and this replica refuses these tokens.');
+  at.focus();
+});
+
+// Explain. The token leaves the page as soon as it is sent.
+
+onSubmit('explain', async () => {
+  const token = $('explain-token').value;
+  $('explain-token').value = '';
+  $('explained').replaceChildren();
+  showExplained(await call('POST', '../v1/explain', { body: { token } }));
+});
+
+function showExplained(explained) {
+  const { decision, reason, status, expected, found, claims, revocations: matching } = explained;
+  const shown = [list('record', [
+    ['Decision', h('span', { className: decision === 'deny' ? 'bad' : 'good' }, decision)],
+    ['Reason', reason], ['Status', status], ['Expected', expected], ['Found', found],
+  ])];
+  if (matching?.length) shown.push(revocations('Revocations that refuse it', matching));
+  if (claims) shown.push(h('h2', {}, 'Claims'), h('pre', {}, JSON.stringify(claims, null, 2)));
+  $('explained').replaceChildren(...shown);
+  say(`Decision: ${decision}${reason ? `, ${reason}` : ''}`);
+}
+
+// Login.
+
+onSubmit('login', async () => {
+  const secret = $('secret').value;
+  $('secret').value = '';
+  await call('POST', 'session', { body: { secret } });
+  say('');
+  // It asks again: a browser drops a `Secure` cookie that came over plain HTTP.
+  const who = await call('GET', 'session').catch(() => {
+    throw new Problem(401, 'The browser did not keep the session: open the console over HTTPS, or on loopback.');
+  });
+  await loggedIn(who);
+  $('main').focus();
+});
+
+$('logout').addEventListener('click', () => attempt(async () => {
+  await call('DELETE', 'session');
+  loggedOut('');
+  say('Logged out.');
+}));
+
+$('skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  $('main').focus();
+});
+addEventListener('hashchange', route);
+
+try {
+  await loggedIn(await call('GET', 'session'));
+} catch (error) {
+  show('login', false);
+  if (error.status !== 401) complain(error);
+}

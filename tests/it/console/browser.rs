@@ -1,0 +1,100 @@
+//! What an operator does in a real Chromium, and what Envoy makes of it. The scenarios are functions of
+//! `browser.mjs`.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{READ, WRITE, world};
+use crate::support::{Door, Process, World, tool, try_until};
+
+/// Long enough for a busy machine; a browser is slow there.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// Runs a scenario. `more` is what it needs to know besides the places and the secrets.
+async fn run(world: &World, scenario: &str, more: Value) {
+    let mut told = json!({
+        "console": format!("http://{}/console/", world.portcullis.admin()),
+        "envoy": format!("http://{}", world.envoy.edge),
+        "issuer": world.idp.issuer(),
+        "write": WRITE,
+        "read": READ,
+    });
+    let more = more.as_object().unwrap().clone();
+    told.as_object_mut().unwrap().extend(more);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/console/browser.mjs");
+    let mut command = Command::new(tool("node"));
+    command
+        .arg(script)
+        .arg(tool("browser"))
+        .arg(tool("chromium"));
+    command.args([scenario, &told.to_string()]);
+    let mut process = Process::spawn("browser", &mut command);
+    let ended = try_until(PATIENCE, async || process.has_ended().then_some(())).await;
+    assert!(ended.is_some(), "{scenario} does not end");
+    let status = process.ended().await;
+    assert!(status.success(), "{scenario}: {status}\n{}", process.tail());
+}
+
+#[tokio::test]
+async fn an_operator_revokes_finds_explains_and_lifts_and_envoy_obeys() {
+    let world = world().await;
+    let token = world.idp.token("alice").sign();
+    run(&world, "operator", json!({ "token": token })).await;
+    assert_eq!(world.orders(Door::Envoy, &token).await.status, 200);
+    for secret in [&*token, WRITE] {
+        world.portcullis.assert_never_logged(secret);
+    }
+}
+
+#[tokio::test]
+async fn a_stolen_token_is_revoked_and_the_whole_issuer_after_a_second_look() {
+    let world = world().await;
+    let stolen = world.idp.token("alice").sign();
+    let other = world.idp.token("alice").sign();
+    run(&world, "stolen", json!({ "token": stolen, "other": other })).await;
+    world.portcullis.assert_never_logged(&stolen);
+}
+
+#[tokio::test]
+async fn the_read_role_sees_no_buttons_and_is_refused_anyway() {
+    let world = world().await;
+    world.deactivate("alice").await;
+    run(&world, "viewer", json!({})).await;
+}
+
+#[tokio::test]
+async fn a_hostile_subject_is_shown_as_text() {
+    let world = world().await;
+    let subject = "<img src=x onerror=\"window.hit=1\"><script>window.hit=1</script>";
+    let token = world.idp.token(subject).sign();
+    world.deactivate(subject).await;
+    run(
+        &world,
+        "hostile",
+        json!({ "subject": subject, "token": token }),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_reaches_nothing() {
+    let world = world().await;
+    run(&world, "foreign", json!({})).await;
+}
+
+#[tokio::test]
+async fn every_page_is_accessible_in_light_and_dark() {
+    let world = world().await;
+    world.deactivate("alice").await;
+    let token = world.idp.token("alice").sign();
+    run(&world, "accessible", json!({ "token": token })).await;
+}
+
+#[tokio::test]
+async fn a_keyboard_is_enough_to_revoke() {
+    let world = world().await;
+    let token = world.idp.token("alice").sign();
+    run(&world, "keyboard", json!({ "token": token })).await;
+}
