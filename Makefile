@@ -91,6 +91,8 @@ advisories: ## known vulnerabilities; needs GitHub, so it is not part of CI
 .PHONY: configs
 configs: setup ## load every shipped configuration into the program that it is for
 	$(TOOLS)/envoy --mode validate --log-level warn -c envoy/envoy.yaml
+	$(TOOLS)/envoy --mode validate --log-level warn -c envoy/envoy-http.yaml
+	$(TOOLS)/apache2 -t -d "$(CURDIR)/proxies/apache" -f httpd.conf
 	mkdir -p target/nginx && $(TOOLS)/nginx -t -q -p "$(CURDIR)/target/nginx" -c "$(CURDIR)/envoy/nginx.conf"
 	$(TOOLS)/caddy validate --adapter caddyfile --config proxies/caddy/Caddyfile 2>/dev/null
 	cd proxies/haproxy && ../../$(TOOLS)/haproxy -c -f haproxy.cfg

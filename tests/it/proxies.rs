@@ -1,7 +1,6 @@
 //! One scenario through every real proxy, each on the configuration that `portcullis proxy-config`
 //! prints for it.
 
-mod http_mode;
 mod spellings;
 mod tokens;
 
@@ -191,6 +190,11 @@ async fn envoy_plays_the_scenario() {
 }
 
 #[tokio::test]
+async fn envoy_plays_the_scenario_over_http() {
+    scenario(Proxy::EnvoyHttp).await;
+}
+
+#[tokio::test]
 async fn nginx_plays_the_scenario() {
     scenario(Proxy::Nginx).await;
 }
@@ -208,6 +212,11 @@ async fn traefik_plays_the_scenario() {
 #[tokio::test]
 async fn haproxy_plays_the_scenario() {
     scenario(Proxy::Haproxy).await;
+}
+
+#[tokio::test]
+async fn apache_plays_the_scenario() {
+    scenario(Proxy::Apache).await;
 }
 
 /// ingress-nginx is nginx that asks with the whole URL in one header of its own, and nothing else.
@@ -312,6 +321,9 @@ fn shipped_files_of_proxies_are_printed_by_the_program() {
         ("traefik-static", 8083, "proxies/traefik/traefik.yaml"),
         ("haproxy", 8084, "proxies/haproxy/haproxy.cfg"),
         ("haproxy-lua", 8084, "proxies/haproxy/portcullis.lua"),
+        ("apache", 8085, "proxies/apache/httpd.conf"),
+        ("apache-lua", 8085, "proxies/apache/portcullis.lua"),
+        ("envoy-http", 8080, "envoy/envoy-http.yaml"),
     ] {
         let printed = proxy_config(
             part,

@@ -45,6 +45,8 @@ pub(super) struct ProxyConfig {
 enum Part {
     /// Envoy's bootstrap, over gRPC
     Envoy,
+    /// The same over HTTP
+    EnvoyHttp,
     /// nginx.conf, with `auth_request`
     Nginx,
     /// A Caddyfile, with `forward_auth`
@@ -57,29 +59,36 @@ enum Part {
     Haproxy,
     /// The Lua file that haproxy.cfg loads
     HaproxyLua,
+    /// httpd.conf of Apache, with `mod_lua`
+    Apache,
+    /// The Lua file that httpd.conf loads
+    ApacheLua,
 }
 
 impl Part {
     const fn template(self) -> &'static str {
         match self {
-            Self::Envoy => include_str!("envoy.yaml"),
+            Self::Envoy | Self::EnvoyHttp => include_str!("envoy.yaml"),
             Self::Nginx => include_str!("nginx.conf"),
             Self::Caddy => include_str!("Caddyfile"),
             Self::Traefik => include_str!("traefik-dynamic.yaml"),
             Self::TraefikStatic => include_str!("traefik.yaml"),
             Self::Haproxy => include_str!("haproxy.cfg"),
             Self::HaproxyLua => include_str!("portcullis.lua"),
+            Self::Apache => include_str!("httpd.conf"),
+            Self::ApacheLua => include_str!("apache.lua"),
         }
     }
 
     /// Returns the port that the shipped file listens on: all proxies can run beside each other.
     const fn default_port(self) -> u16 {
         match self {
-            Self::Envoy => 8080,
+            Self::Envoy | Self::EnvoyHttp => 8080,
             Self::Nginx => 8081,
             Self::Caddy => 8082,
             Self::Traefik | Self::TraefikStatic => 8083,
             Self::Haproxy | Self::HaproxyLua => 8084,
+            Self::Apache | Self::ApacheLua => 8085,
         }
     }
 
@@ -93,7 +102,7 @@ impl Part {
                     .to_str()
                     .filter(|path| path.bytes().all(is_plain_in_path))?;
                 return match self {
-                    Self::Envoy => Some(format!("pipe: {{ path: {path} }}")),
+                    Self::Envoy | Self::EnvoyHttp => Some(format!("pipe: {{ path: {path} }}")),
                     Self::Nginx => Some(format!("unix:{path}")),
                     Self::Caddy => Some(format!("unix/{path}")),
                     _ => None,
@@ -101,7 +110,7 @@ impl Part {
             }
         };
         Some(match self {
-            Self::Envoy => format!(
+            Self::Envoy | Self::EnvoyHttp => format!(
                 "socket_address: {{ address: \"{}\", port_value: {} }}",
                 address.ip(),
                 address.port()
@@ -113,7 +122,7 @@ impl Part {
     /// Returns what else [`Part::door`] takes, as the end of a sentence.
     const fn or_socket(self) -> &'static str {
         match self {
-            Self::Envoy | Self::Nginx | Self::Caddy => {
+            Self::Envoy | Self::EnvoyHttp | Self::Nginx | Self::Caddy => {
                 ", or unix:/path with a path of letters, digits and -_./"
             }
             _ => "",
@@ -158,7 +167,8 @@ impl ProxyConfig {
         };
         let removed = [patterns(&headers), patterns(&dropped)].concat();
         let look_alikes = patterns(&headers).join("|");
-        let look_alikes = Vec::from_iter((!headers.is_empty()).then_some(look_alikes));
+        let only = |holds: bool, text: String| Vec::from_iter(holds.then_some(text));
+        let look_alikes = only(!headers.is_empty(), look_alikes);
         let once = [
             ("edge", edge.to_string()),
             ("edge_host", edge.ip().to_string()),
@@ -175,9 +185,15 @@ impl ProxyConfig {
         } else {
             [headers, dropped.clone()].concat()
         };
+        let over_http = self.part == Part::EnvoyHttp;
+        let exact = replaced.iter().map(|name| format!("{{ exact: {name} }}"));
+        let exact = exact.collect::<Vec<_>>().join(", ");
         let variables = replaced.iter().map(|name| name.replace('-', "_"));
         let each = [
             ("look_alikes", look_alikes),
+            ("grpc", only(!over_http, String::new())),
+            ("http", only(over_http, String::new())),
+            ("exact", only(over_http && !exact.is_empty(), exact)),
             ("variable", variables.collect()),
             ("header", replaced),
             ("dropped", dropped),
@@ -194,6 +210,13 @@ impl ProxyConfig {
         }
         let holds_more = |name: &String| matches!(&**name, "cookie" | "sec-websocket-protocol");
         let keeps_one = !config.answer.drop_token;
+        if self.part == Part::EnvoyHttp {
+            return Err(
+                "over HTTP, Envoy cannot be told to take a token out of a request: leave \
+                 token.several at `refuse` and answer.drop_token off, or use gRPC (`envoy`)"
+                    .to_owned(),
+            );
+        }
         if self.part == Part::Caddy && (keeps_one || tokens.iter().any(holds_more)) {
             return Err(
                 "Caddy removes whole headers, and the same ones from every request: leave \

@@ -162,3 +162,8 @@ async fn no_spelling_of_an_identity_header_passes_traefik() {
 async fn no_spelling_of_an_identity_header_passes_haproxy() {
     walk(Proxy::Haproxy).await;
 }
+
+#[tokio::test]
+async fn no_spelling_of_an_identity_header_passes_apache() {
+    walk(Proxy::Apache).await;
+}

@@ -1,6 +1,7 @@
 //! The real proxies, each on the configuration that the program prints for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -16,25 +17,30 @@ const ATTEMPTS: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proxy {
     Envoy,
+    EnvoyHttp,
     Nginx,
     Caddy,
     Traefik,
     Haproxy,
+    Apache,
 }
 
 impl Proxy {
-    pub(crate) const ALL: [Self; 5] = [
+    /// Each proxy, by the way that it asks best.
+    pub(crate) const ALL: [Self; 6] = [
         Self::Envoy,
         Self::Nginx,
         Self::Caddy,
         Self::Traefik,
         Self::Haproxy,
+        Self::Apache,
     ];
 
     /// The parts of its configuration, with the name of each file.
     const fn files(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Envoy => &[("envoy", "envoy.yaml")],
+            Self::EnvoyHttp => &[("envoy-http", "envoy.yaml")],
             Self::Nginx => &[("nginx", "nginx.conf")],
             Self::Caddy => &[("caddy", "Caddyfile")],
             Self::Traefik => &[
@@ -45,12 +51,13 @@ impl Proxy {
                 ("haproxy", "haproxy.cfg"),
                 ("haproxy-lua", "portcullis.lua"),
             ],
+            Self::Apache => &[("apache", "httpd.conf"), ("apache-lua", "portcullis.lua")],
         }
     }
 
     fn command(self, home: &Path) -> Command {
         let (program, arguments): (_, &[&str]) = match self {
-            Self::Envoy => (
+            Self::Envoy | Self::EnvoyHttp => (
                 "envoy",
                 &[
                     "-c",
@@ -79,11 +86,18 @@ impl Proxy {
             ),
             Self::Traefik => ("traefik", &["--configfile=traefik.yaml"]),
             Self::Haproxy => ("haproxy", &["-f", "haproxy.cfg"]),
+            // One process, as with nginx.
+            Self::Apache => ("apache2", &["-X", "-f", "httpd.conf", "-d"]),
         };
         let mut command = Command::new(tool(program));
         command.args(arguments).current_dir(home);
-        if self == Self::Nginx {
+        if matches!(self, Self::Nginx | Self::Apache) {
             command.arg(home);
+        }
+        if self == Self::Apache {
+            // It reads the script as another user when root starts it.
+            let readable = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(home, readable).unwrap();
         }
         command
     }
