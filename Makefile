@@ -53,6 +53,11 @@ test: ## all tests, also those through the real proxies and stores
 	$(call beside,$(TEST_TOOLS),test $(LOCKED) --no-run)
 	$(CARGO) test $(LOCKED)
 
+.PHONY: console-screenshots
+console-screenshots: ## take the pictures of docs/console.md again
+	tools/setup $(TEST_TOOLS)
+	$(CARGO) test $(LOCKED) --test it console::browser::screenshots -- --ignored
+
 .PHONY: reference
 reference: ## write docs/configuration.md and docs/config.schema.json again, from the types
 	$(CARGO) run -q $(LOCKED) --example reference > target/configuration.md

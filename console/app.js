@@ -25,6 +25,7 @@ function onSubmit(id, work) {
     event.preventDefault();
     const button = event.submitter ?? $(id).querySelector('button');
     button.disabled = true;
+    say('');
     await attempt(() => work(new FormData($(id))));
     button.disabled = false;
   });

@@ -263,6 +263,35 @@ const scenarios = {
     }
   },
 
+  // Not a test: the pictures of docs/console.md.
+  async screenshots() {
+    const picture = async (page, name) => {
+      await page.evaluate(() => document.activeElement.blur());
+      await page.screenshot({ path: `${given.folder}/${name}.png`, fullPage: true });
+    };
+    for (const colorScheme of ['light', 'dark']) {
+      const page = await login(write, { colorScheme, viewport: { width: 1100, height: 600 } });
+      await page.getByText('fusionauth').waitFor();
+      await picture(page, `overview-${colorScheme}`);
+      if (colorScheme === 'dark') continue;
+      await go(page, 'Search', 'Search revocations');
+      await page.getByRole('table').waitFor();
+      await picture(page, 'search');
+      await page.getByRole('link', { name: 'sub=alice' }).first().click();
+      await page.getByText('Forgotten after').waitFor();
+      await picture(page, 'revocation');
+      await go(page, 'Revoke', 'Revoke tokens');
+      await here(page).getByLabel('Value').fill('bob');
+      await here(page).getByLabel('Reason').fill('stolen laptop');
+      await page.getByRole('button', { name: 'Revoke…' }).click();
+      await page.getByRole('dialog').waitFor();
+      await page.screenshot({ path: `${given.folder}/revoke.png` });
+      await page.keyboard.press('Escape');
+      await explain(page, given.token, 'deny, revoked');
+      await picture(page, 'explain');
+    }
+  },
+
   async keyboard() {
     const page = await open();
     await page.goto(address);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{READ, WRITE, world};
+use super::{READ, WRITE, credentials, world};
 use crate::support::{Door, Process, World, tool, try_until};
 
 /// Long enough for a busy machine; a browser is slow there.
@@ -90,6 +90,36 @@ async fn every_page_is_accessible_in_light_and_dark() {
     world.deactivate("alice").await;
     let token = world.idp.token("alice").sign();
     run(&world, "accessible", json!({ "token": token })).await;
+}
+
+/// Not a test: `make console-screenshots` runs it.
+#[tokio::test]
+#[ignore = "makes the pictures of the documentation"]
+async fn screenshots() {
+    const ISSUER: &str = "https://id.example.com";
+    let world = World::builder().config(|config| {
+        credentials(config);
+        config["issuers"][0]["issuer"] = json!(ISSUER);
+        config["events"][0]["issuer"] = json!(ISSUER);
+    });
+    let world = world.start().await;
+    let token = |subject| world.idp.token(subject).claim("iss", ISSUER).sign();
+    let (alice, bob) = (token("alice"), token("bob"));
+    for token in [&alice, &bob] {
+        assert_eq!(world.orders(Door::Envoy, token).await.status, 200);
+    }
+    world.deactivate("alice").await;
+    world.deactivate("carol").await;
+    for token in [&*alice, "expired", &*bob] {
+        world.orders(Door::Envoy, token).await;
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/console");
+    run(
+        &world,
+        "screenshots",
+        json!({ "token": alice, "folder": folder }),
+    )
+    .await;
 }
 
 #[tokio::test]
