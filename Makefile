@@ -19,7 +19,7 @@ COMMIT := $(shell git describe --always --exclude='*' --dirty --abbrev=12 2>/dev
 build image-binary target/pgo/portcullis: export PORTCULLIS_COMMIT ?= $(COMMIT)
 
 # What the tests run besides the program.
-TEST_TOOLS := proxies more-proxies upstreams stores providers browser
+TEST_TOOLS := proxies more-proxies upstreams stores providers browser api
 
 # Fetches what $(1) names while cargo runs with the arguments $(2); both must succeed.
 beside = tools/setup $(1) & setup=$$!; $(CARGO) $(2) || { kill $$setup 2>/dev/null; exit 1; }; wait $$setup
@@ -59,10 +59,11 @@ console-screenshots: ## take the pictures of docs/console.md again
 	$(CARGO) test $(LOCKED) --test it console::browser::screenshots -- --ignored
 
 .PHONY: reference
-reference: ## write docs/configuration.md and docs/config.schema.json again, from the types
+reference: ## write docs/configuration.md, docs/cli.md and docs/config.schema.json again, from the types
 	$(CARGO) run -q $(LOCKED) --example reference > target/configuration.md
+	$(CARGO) run -q $(LOCKED) --example reference commands > target/cli.md
 	$(CARGO) run -q $(LOCKED) --bin portcullis -- schema > target/config.schema.json
-	mv target/configuration.md target/config.schema.json docs/
+	mv target/configuration.md target/cli.md target/config.schema.json docs/
 
 .PHONY: lint
 lint: format-check clippy doc deny ## everything that needs no running program

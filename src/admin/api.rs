@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::access::{Credentials, Current};
-use super::configuration::Reload;
+use super::configuration::{self, Reload};
 use super::refused::Refused;
-use super::shown::{readiness, rfc3339};
+use super::shown::{self, Time};
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::readiness::Readiness;
 use crate::core::reason::Reason;
@@ -45,16 +46,34 @@ impl Api {
         Err(Refused::unavailable(why))
     }
 
-    pub(super) fn status(&self) -> Value {
+    /// Returns the state of this replica.
+    pub(super) fn status(&self) -> Status {
         let status = self.monitor.status();
         let horizon = Some(status.horizon).filter(|at| *at > UnixMillis::default());
-        let mut shown = readiness(&self.readiness.state());
-        shown["version"] = version::LONG.as_str().into();
-        shown["live_revocations"] = status.live.into();
-        shown["feed_age_seconds"] = status.feed_age.map(|age| age.as_secs_f64()).into();
-        shown["feed_lag_records"] = status.feed_lag.into();
-        shown["configuration"] = self.reload.state.borrow().shown();
-        shown["horizon"] = horizon.map(rfc3339).into();
-        shown
+        Status {
+            readiness: self.readiness.state().into(),
+            version: version::LONG.as_str(),
+            live_revocations: status.live as u64,
+            feed_age_seconds: status.feed_age.map(|age| age.as_secs_f64()),
+            feed_lag_records: status.feed_lag,
+            configuration: self.reload.state.borrow().shown(),
+            horizon: horizon.map(Time),
+        }
     }
+}
+
+/// The state of one replica.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Status {
+    #[serde(flatten)]
+    pub(super) readiness: shown::Readiness,
+    pub(super) version: &'static str,
+    pub(super) live_revocations: u64,
+    /// Since the log last confirmed that no record is missing; `null` before the replay is over.
+    pub(super) feed_age_seconds: Option<f64>,
+    /// How many records of the log this replica has not applied; `null` when it cannot tell.
+    pub(super) feed_lag_records: Option<u64>,
+    pub(super) configuration: configuration::Shown,
+    /// Up to when revocations may have been forgotten; `null` if none was.
+    pub(super) horizon: Option<Time>,
 }

@@ -1,9 +1,10 @@
 //! The state of the configuration file.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::shown::rfc3339;
+use super::shown::Time;
 use crate::core::clock::UnixMillis;
 
 /// Which configuration is in use, and whether the file can be applied.
@@ -34,14 +35,28 @@ pub struct Reload {
     pub ask: mpsc::Sender<Question>,
 }
 
+/// The configuration in use, as the API shows it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Configuration")]
+pub(super) struct Shown {
+    /// Counts the configurations that were applied since the start, from 1.
+    pub(super) generation: u64,
+    /// The SHA-256 of the file that was applied last, in hexadecimal.
+    pub(super) hash: String,
+    /// Why the file cannot be applied; `null` if it is in use.
+    pub(super) error: Option<String>,
+    /// Since when it cannot be applied.
+    pub(super) failing_since: Option<Time>,
+}
+
 impl Configuration {
-    pub(super) fn shown(&self) -> Value {
+    pub(super) fn shown(&self) -> Shown {
         let failure = self.failure.as_ref();
-        json!({
-            "generation": self.generation,
-            "hash": self.hash,
-            "error": failure.map(|failure| &failure.why),
-            "failing_since": failure.map(|failure| rfc3339(failure.since)),
-        })
+        Shown {
+            generation: self.generation,
+            hash: self.hash.clone(),
+            error: failure.map(|failure| failure.why.clone()),
+            failing_since: failure.map(|failure| Time(failure.since)),
+        }
     }
 }

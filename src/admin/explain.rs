@@ -1,19 +1,15 @@
-//! `POST /v1/explain`: why a token or a request is permitted or refused.
+//! Explain, for every protocol: why a token or a request is permitted or refused.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
-use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::api::Api;
 use super::refused::Refused;
-use super::shown::answer;
-use super::{body, shown};
+use super::shown::Record;
 use crate::core::reason::Detail;
 use crate::core::request::{Headers, Request as Checked};
 use crate::core::token::Token;
@@ -25,32 +21,64 @@ use crate::verify::{Algorithm, Verified, Verifier};
 const MOST: usize = 100;
 
 /// What to explain: exactly one of the two.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Question {
+pub(super) struct Question {
+    /// A token, judged as if it came on a path that is not exempt.
     #[serde(default)]
-    token: Option<String>,
+    pub(super) token: Option<String>,
+    /// A request.
     #[serde(default)]
-    request: Option<Described>,
+    pub(super) request: Option<Described>,
 }
 
 /// A request as a proxy would describe it.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Described {
-    method: String,
-    target: String,
+pub(super) struct Described {
+    /// The method, such as `GET`.
+    pub(super) method: String,
+    /// The path and the query.
+    pub(super) target: String,
+    /// Names and values.
     #[serde(default)]
-    headers: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, String)>,
 }
 
-pub(super) async fn explain(
-    State(api): State<Arc<Api>>,
-    request: Request,
-) -> Result<Response, Refused> {
-    let question: Question = body::read(request).await?;
+/// Why a token or a request is permitted or refused.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Explanation")]
+pub(super) struct Explained {
+    pub(super) decision: Outcome,
+    /// Why it is refused; docs/reasons.md lists the reasons.
+    pub(super) reason: Option<&'static str>,
+    /// The status that a client gets.
+    pub(super) status: u16,
+    /// What the check expected.
+    pub(super) expected: Option<String>,
+    /// What the token has instead.
+    pub(super) found: Option<String>,
+    /// The claims, if the signature holds.
+    pub(super) claims: Option<Map<String, Value>>,
+    /// The live revocations that match; `null` if the token is refused for another reason.
+    pub(super) revocations: Option<Vec<Record>>,
+}
+
+/// What a door would decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Decision")]
+pub(super) enum Outcome {
+    Permit,
+    /// The path is exempt.
+    Bypass,
+    Deny,
+}
+
+/// Judges as a door does.
+pub(super) async fn explain(api: &Api, question: &Question) -> Result<Explained, Refused> {
     let gate = api.gate();
-    let explained = match (&question.token, &question.request) {
+    match (&question.token, &question.request) {
         (Some(token), None) => {
             let token = Token::new(token.trim());
             let decision = gate.check_token(token).await;
@@ -63,13 +91,10 @@ pub(super) async fn explain(
             let token = located.as_ref().map(|located| located.token());
             api.explained(&gate, &decision, token).await
         }
-        _ => {
-            return Err(Refused::bad_request(
-                "give exactly one of token and request",
-            ));
-        }
-    };
-    Ok(answer(StatusCode::OK, &explained?))
+        _ => Err(Refused::bad_request(
+            "give exactly one of token and request",
+        )),
+    }
 }
 
 impl Described {
@@ -92,11 +117,13 @@ impl Api {
         gate: &Gate,
         decision: &Decision,
         token: Option<Token<'_>>,
-    ) -> Result<Value, Refused> {
+    ) -> Result<Explained, Refused> {
         let (outcome, status, denial) = match decision {
-            Decision::Permit(_) => ("permit", StatusCode::OK, None),
-            Decision::Bypass(_) => ("bypass", StatusCode::OK, None),
-            Decision::Deny(denial) => ("deny", (self.status_of)(denial.reason), Some(denial)),
+            Decision::Permit(_) => (Outcome::Permit, StatusCode::OK, None),
+            Decision::Bypass(_) => (Outcome::Bypass, StatusCode::OK, None),
+            Decision::Deny(denial) => {
+                (Outcome::Deny, (self.status_of)(denial.reason), Some(denial))
+            }
         };
         let detail = denial.and_then(|denial| denial.detail.as_deref());
         let verified = match token {
@@ -112,24 +139,22 @@ impl Api {
             Some(verified) => Some(self.matching(&verified).await?),
             None => None,
         };
-        Ok(json!({
-            "decision": outcome,
-            "reason": denial.map(|denial| denial.reason.as_str()),
-            "status": status.as_u16(),
-            "expected": detail.map(Detail::expected),
-            "found": detail.and_then(Detail::found),
-            "claims": claims,
-            "revocations": revocations,
-        }))
+        Ok(Explained {
+            decision: outcome,
+            reason: denial.map(|denial| denial.reason.as_str()),
+            status: status.as_u16(),
+            expected: detail.map(|detail| detail.expected().to_owned()),
+            found: detail.and_then(Detail::found).map(str::to_owned),
+            claims,
+            revocations,
+        })
     }
 
     /// Returns the live revocations that match a verified token.
-    async fn matching(&self, verified: &Verified) -> Result<Vec<Value>, Refused> {
+    async fn matching(&self, verified: &Verified) -> Result<Vec<Record>, Refused> {
         let filter = that_refuse(verified.claims.clone());
         let results = self.search.find(Scope::Live, MOST, filter).await?;
-        let found = results.found.iter();
-        let shown = found.map(|found| shown::revocation(&found.record, found.forget_after));
-        Ok(shown.collect())
+        Ok(results.found.iter().map(Record::of).collect())
     }
 }
 

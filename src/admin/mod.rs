@@ -7,10 +7,12 @@ mod config;
 mod configuration;
 mod console;
 mod explain;
+mod openapi;
 mod order;
 mod query;
 mod refused;
 mod reload;
+mod rest;
 mod revocations;
 mod routes;
 mod shown;
@@ -36,6 +38,7 @@ pub(crate) use access::{Credentials, Current};
 pub(crate) use api::Api;
 pub(crate) use config::{Config, SOURCE};
 pub(crate) use configuration::{Configuration, Failure, Question, Reload};
+pub(crate) use openapi::openapi;
 
 /// Updates a gauge at every scrape, so it must be quick.
 pub type Refresh = Box<dyn Fn() + Send + Sync>;
@@ -127,7 +130,7 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    shown::answer(status, &shown::readiness(&state))
+    shown::answer(status, &shown::Readiness::from(state))
 }
 
 async fn scrape(State(metrics): State<Metrics>) -> Response {

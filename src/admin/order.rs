@@ -1,7 +1,8 @@
-//! What `POST /v1/revocations` asks for.
+//! What a request to revoke asks for.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::body::Matches;
@@ -19,26 +20,37 @@ const LONGEST_REASON: usize = 200;
 /// The longest value of a claim, in bytes.
 const LONGEST_VALUE: usize = 4096;
 
-/// The body: `token`, or `issuer` and `matches`.
-#[derive(Deserialize)]
+/// What to revoke: `token`, or `issuer` and `matches`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RevokeRequest")]
 pub(super) struct Order {
+    /// Revoke this token and no other.
     #[serde(default)]
-    token: Option<String>,
+    pub(super) token: Option<String>,
+    /// The issuer of the tokens, as configured.
     #[serde(default)]
-    issuer: Option<String>,
+    pub(super) issuer: Option<String>,
+    /// Claims by path, and their values. Tokens that have all of them are revoked.
     #[serde(default)]
-    matches: Option<Matches>,
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub(super) matches: Option<Matches>,
+    /// Revoke only tokens issued until then; `null` for all. Default: now, and all for a `jti` or a
+    /// `sid` alone.
     #[serde(default)]
-    issued_at_or_before: IssuedAtOrBefore,
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub(super) issued_at_or_before: IssuedAtOrBefore,
+    /// Confirms an empty `matches`, which revokes every token of the issuer.
     #[serde(default)]
-    confirm: bool,
-    reason: String,
+    pub(super) confirm: bool,
+    /// Why, for the records. Name no person: every operator sees it.
+    #[schemars(length(min = 1, max = 200))]
+    pub(super) reason: String,
 }
 
 /// `null` is not the same as an absent member.
 #[derive(Default)]
-enum IssuedAtOrBefore {
+pub(super) enum IssuedAtOrBefore {
     #[default]
     Absent,
     Null,

@@ -1,23 +1,14 @@
-//! `POST /v1/reload`: reads the configuration file and applies it.
+//! Reload, for every protocol: reads the configuration file and applies it.
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::extract::State;
-use axum::response::Response;
-use http::StatusCode;
 use tokio::sync::oneshot;
 
 use super::access::Caller;
 use super::api::Api;
+use super::configuration::Shown;
 use super::refused::Refused;
-use super::shown::answer;
 
-/// Answers when the file is in use, or with the reason why it is not.
-pub(super) async fn reload(
-    State(api): State<Arc<Api>>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Response, Refused> {
+/// Returns when the file is in use, or the reason why it is not.
+pub(super) async fn reload(api: &Api, caller: &Caller) -> Result<Shown, Refused> {
     caller.may_write()?;
     let (question, answered) = oneshot::channel();
     // It waits there until Portcullis is ready.
@@ -26,7 +17,7 @@ pub(super) async fn reload(
         Refused::unavailable("Portcullis is shutting down; the configuration was not read")
     })?;
     match &state.failure {
-        None => Ok(answer(StatusCode::OK, &state.shown())),
+        None => Ok(state.shown()),
         Some(failure) => Err(Refused::unprocessable(&*failure.why)),
     }
 }

@@ -1,14 +1,8 @@
-//! `/v1/revocations`: revoke, list, lift.
+//! Revoke, list and lift, for every protocol.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{Path, RawQuery, Request, State};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::json;
+use http::StatusCode;
 
 use super::access::Caller;
 use super::api::Api;
@@ -16,8 +10,7 @@ use super::config::SOURCE;
 use super::order::{Order, Wanted};
 use super::query::Query;
 use super::refused::Refused;
-use super::shown::answer;
-use super::{body, shown};
+use super::shown::{Listed, Record};
 use crate::core::clock::UnixMillis;
 use crate::revocation::search::{Found, Results, Scope};
 use crate::revocation::{Action, Draft, Revocation, Target};
@@ -28,18 +21,22 @@ const MOST_LIFTED: usize = 10_000;
 /// Revocations with one id that are shown, at most.
 const MOST_SHOWN: usize = 1000;
 
-/// The header of a key that makes repeating a request safe.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// A revocation that a request asked for.
+pub(super) struct Made {
+    /// Whether this request made it, and not an earlier one with the same key.
+    pub(super) is_new: bool,
+    pub(super) record: Record,
+}
 
-/// `POST /v1/revocations`.
+/// Revokes. A request whose key was used before changes nothing.
 pub(super) async fn revoke(
-    State(api): State<Arc<Api>>,
-    Extension(caller): Extension<Caller>,
-    request: Request,
-) -> Result<Response, Refused> {
+    api: &Api,
+    caller: &Caller,
+    key: Option<&str>,
+    order: &Order,
+) -> Result<Made, Refused> {
     caller.may_write()?;
-    let key = idempotency_key(request.headers())?;
-    let order: Order = body::read(request).await?;
+    let key = key.map(idempotency_key).transpose()?;
     api.require_ready()?;
     let cause = format!("{}: {}", caller.name, order.reason()?);
     let wanted = order.wanted(&api.gate().verifier).await?;
@@ -64,16 +61,15 @@ pub(super) async fn revoke(
     let claims: Vec<_> = record.target.matches.keys().collect();
     let (credential, id) = (&*caller.name, &*record.id);
     tracing::info!(credential, id, ?claims, "revoked through the admin API");
-    let found = Found {
-        forget_after: record.forget_after,
-        record: Arc::clone(record),
-        is_lifted: false,
-    };
-    Ok(created(StatusCode::CREATED, &found))
+    let record = Record::new(record, record.forget_after);
+    Ok(Made {
+        is_new: true,
+        record,
+    })
 }
 
 /// Answers a request whose key was used before. It changes nothing.
-fn repeated(earlier: &Found, wanted: &Wanted, cause: &str) -> Result<Response, Refused> {
+fn repeated(earlier: &Found, wanted: &Wanted, cause: &str) -> Result<Made, Refused> {
     let record = &earlier.record;
     if record.target != wanted.target || record.cause != cause || record.source != SOURCE {
         return Err(Refused::unprocessable(
@@ -85,36 +81,22 @@ fn repeated(earlier: &Found, wanted: &Wanted, cause: &str) -> Result<Response, R
             "the revocation of this Idempotency-Key was lifted; to revoke again, send another key";
         return Err(Refused::new(StatusCode::CONFLICT, why));
     }
-    Ok(created(StatusCode::OK, earlier))
+    Ok(Made {
+        is_new: false,
+        record: Record::new(&earlier.record, earlier.forget_after),
+    })
 }
 
-fn created(status: StatusCode, found: &Found) -> Response {
-    let body = shown::revocation(&found.record, found.forget_after);
-    let mut response = answer(status, &body);
-    let id = utf8_percent_encode(&found.record.id, NON_ALPHANUMERIC);
-    if let Ok(location) = HeaderValue::try_from(format!("/v1/revocations/{id}")) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
-}
-
-/// `GET /v1/revocations`.
-pub(super) async fn list(
-    State(api): State<Arc<Api>>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Refused> {
-    let query = Query::parse(query.as_deref().unwrap_or_default())?;
+/// Lists live revocations, newest first.
+pub(super) async fn list(api: &Api, query: Query) -> Result<Listed, Refused> {
     api.require_ready()?;
     let limit = query.limit;
     let found = api.search.find(Scope::Live, limit, query.filter()).await?;
     Ok(listed(&found))
 }
 
-/// `GET /v1/revocations/{id}`.
-pub(super) async fn find(
-    State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
-) -> Result<Response, Refused> {
+/// Lists the live revocations with this id.
+pub(super) async fn find(api: &Api, id: String) -> Result<Listed, Refused> {
     api.require_ready()?;
     let filter = move |record: &Revocation| record.id == id;
     let results = api.search.find(Scope::Live, MOST_SHOWN, filter).await?;
@@ -124,12 +106,8 @@ pub(super) async fn find(
     Ok(listed(&results))
 }
 
-/// `DELETE /v1/revocations/{id}`.
-pub(super) async fn lift(
-    State(api): State<Arc<Api>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-) -> Result<Response, Refused> {
+/// Lifts the live revocations with this id, and returns all that it took back.
+pub(super) async fn lift(api: &Api, caller: &Caller, id: String) -> Result<Listed, Refused> {
     caller.may_write()?;
     api.require_ready()?;
     let wanted = id.clone();
@@ -203,12 +181,11 @@ impl Api {
     }
 }
 
-fn listed(results: &Results) -> Response {
-    let found = results.found.iter();
-    let found = found.map(|found| shown::revocation(&found.record, found.forget_after));
-    let found: Vec<_> = found.collect();
-    let body = json!({ "revocations": found, "more": results.more });
-    answer(StatusCode::OK, &body).into_response()
+fn listed(results: &Results) -> Listed {
+    Listed {
+        revocations: results.found.iter().map(Record::of).collect(),
+        more: results.more,
+    }
 }
 
 fn no_such_revocation() -> Refused {
@@ -224,19 +201,13 @@ fn fresh_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// Returns the key of a request, with or without quotes.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refused> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let key = match (values.next(), values.next()) {
-        (None, _) => return Ok(None),
-        (Some(value), None) => value.to_str().unwrap_or_default(),
-        (Some(_), Some(_)) => "",
-    };
+/// Returns a key that makes repeating a request safe, given with or without quotes.
+fn idempotency_key(key: &str) -> Result<String, Refused> {
     let quoted = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
     let key = quoted.unwrap_or(key);
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
     if (1..=128).contains(&key.len()) && key.bytes().all(is_allowed) {
-        return Ok(Some(key.to_owned()));
+        return Ok(key.to_owned());
     }
     Err(Refused::bad_request(
         "Idempotency-Key must stand once and have 1 to 128 characters of A-Z, a-z, 0-9, -, ., _, ~ and :",

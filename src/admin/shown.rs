@@ -1,15 +1,19 @@
 //! Answers of the admin API, and how they show times and revocations.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
-use serde_json::{Value, json};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
 
 use crate::core::clock::UnixMillis;
 use crate::core::readiness::State;
-use crate::net::uncached;
+use crate::net::{problem, uncached};
 use crate::revocation::Revocation;
+use crate::revocation::search::Found;
 
 /// The last millisecond that RFC 3339 can write.
 const LAST: u64 = 253_402_300_799_999;
@@ -27,36 +31,115 @@ pub(super) fn parse_rfc3339(text: &str) -> Option<UnixMillis> {
     Some(UnixMillis(u64::try_from(since_epoch.as_millis()).ok()?))
 }
 
-/// Returns a revocation as JSON. `forget_after` is by the terms of today.
-pub(super) fn revocation(record: &Revocation, forget_after: UnixMillis) -> Value {
-    json!({
-        "id": record.id,
-        "issuer": record.target.issuer,
-        "matches": record.target.matches,
-        "issued_at_or_before": record.issued_at_or_before.map(rfc3339),
-        "expires_at_or_before": record.expires_at_or_before.map(rfc3339),
-        "source": record.source,
-        "cause": record.cause,
-        "occurred_at": rfc3339(record.occurred_at),
-        "received_at": rfc3339(record.received_at),
-        "forget_after": rfc3339(forget_after),
-    })
+/// A time, which the API shows in RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Time(pub(super) UnixMillis);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&rfc3339(self.0))
+    }
 }
 
-/// Returns what `/readyz` and `/v1/status` say about readiness.
-pub(super) fn readiness(state: &State) -> Value {
-    json!({
-        "ready": state.is_ready(),
-        "draining": state.draining,
-        "awaited": state.awaited,
-        "degraded": state.degraded,
-    })
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time", "description": "RFC 3339, in UTC." })
+    }
+}
+
+/// A revocation as the API shows it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Revocation")]
+pub(super) struct Record {
+    /// Several revocations of one event share an id.
+    pub(super) id: String,
+    pub(super) issuer: String,
+    /// Tokens that match all of these claims are refused. Empty: every token of the issuer.
+    pub(super) matches: BTreeMap<String, String>,
+    /// Only tokens issued until then are refused. `null`: whenever they were issued.
+    pub(super) issued_at_or_before: Option<Time>,
+    /// Only tokens that expire until then are refused. `null`: whenever they expire.
+    pub(super) expires_at_or_before: Option<Time>,
+    /// The event source; `admin` is this API.
+    pub(super) source: String,
+    /// Why, such as `user.deactivate` or `ops: stolen laptop`.
+    pub(super) cause: String,
+    /// When it happened, by the sender's clock.
+    pub(super) occurred_at: Time,
+    /// When Portcullis received it.
+    pub(super) received_at: Time,
+    /// No matching token can be valid after this time.
+    pub(super) forget_after: Time,
+}
+
+impl Record {
+    /// `forget_after` is by the terms of today.
+    pub(super) fn new(record: &Revocation, forget_after: UnixMillis) -> Self {
+        Self {
+            id: record.id.clone(),
+            issuer: record.target.issuer.clone(),
+            matches: record.target.matches.clone(),
+            issued_at_or_before: record.issued_at_or_before.map(Time),
+            expires_at_or_before: record.expires_at_or_before.map(Time),
+            source: record.source.clone(),
+            cause: record.cause.clone(),
+            occurred_at: Time(record.occurred_at),
+            received_at: Time(record.received_at),
+            forget_after: Time(forget_after),
+        }
+    }
+
+    pub(super) fn of(found: &Found) -> Self {
+        Self::new(&found.record, found.forget_after)
+    }
+}
+
+/// Revocations, newest first.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Revocations")]
+pub(super) struct Listed {
+    pub(super) revocations: Vec<Record>,
+    /// Whether there are older ones beyond the limit.
+    pub(super) more: bool,
+}
+
+/// What `/readyz` and `/v1/status` say about readiness.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Readiness {
+    pub(super) ready: bool,
+    /// Whether the process is shutting down.
+    pub(super) draining: bool,
+    /// What must arrive before Portcullis is ready, and why it is not there.
+    pub(super) awaited: BTreeMap<String, String>,
+    /// What does not work although Portcullis serves, and why.
+    pub(super) degraded: BTreeMap<String, String>,
+}
+
+impl From<State> for Readiness {
+    fn from(state: State) -> Self {
+        Self {
+            ready: state.is_ready(),
+            draining: state.draining,
+            awaited: state.awaited,
+            degraded: state.degraded,
+        }
+    }
 }
 
 /// Returns a JSON answer.
-pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
+pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
-    uncached((status, kind, format!("{body}\n")).into_response())
+    match serde_json::to_string(body) {
+        Ok(body) => uncached((status, kind, body + "\n").into_response()),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "")
+        }
+    }
 }
 
 #[cfg(test)]

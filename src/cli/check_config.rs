@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ConfigFile, FAILED, Output, blocking, print};
 use crate::config::{self, Config, Report};
@@ -57,11 +57,9 @@ impl CheckConfig {
             Ok(config) => hints(config, self.discover),
             Err(_) => Vec::new(),
         };
-        let text = match self.output {
-            Output::Text => as_text(&file, &result, &hints),
-            Output::Json => as_json(&file, &result, &hints),
-        };
-        let written = print(&text);
+        let json = as_json(&file, &result, &hints);
+        let text = |_: &Value| as_text(&file, &result, &hints);
+        let written = print(&self.output.write(&json, "problems", text));
         if result.is_ok() { written } else { FAILED }
     }
 }
@@ -119,17 +117,16 @@ fn as_text(file: &str, result: &Result<Config, Report>, hints: &[Hint]) -> Strin
     }
 }
 
-fn as_json(file: &str, result: &Result<Config, Report>, hints: &[Hint]) -> String {
+fn as_json(file: &str, result: &Result<Config, Report>, hints: &[Hint]) -> Value {
     let (summary, errors) = match result {
         Ok(config) => (Some(config.summary()), &[][..]),
         Err(report) => (None, &report.errors[..]),
     };
-    let answer = json!({
+    json!({
         "file": file,
         "valid": result.is_ok(),
         "summary": summary,
         "problems": errors,
         "hints": hints,
-    });
-    format!("{answer:#}")
+    })
 }

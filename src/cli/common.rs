@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
 use crate::config::{self, Config};
 
@@ -41,12 +42,43 @@ pub(super) enum Output {
     Text,
     /// For programs
     Json,
+    /// The same as YAML
+    Yaml,
+    /// One line of JSON for each item of a list
+    Jsonl,
+}
+
+impl Output {
+    /// Returns a result in this format: as `text` writes it for people. `items` names the member that is
+    /// a list, if there is one.
+    pub(super) fn write(
+        self,
+        result: &Value,
+        items: &str,
+        text: impl FnOnce(&Value) -> String,
+    ) -> String {
+        match (self, result[items].as_array()) {
+            (Self::Text, _) => text(result),
+            (Self::Json, _) => format!("{result:#}"),
+            (Self::Yaml, _) => {
+                serde_saphyr::to_string(result).unwrap_or_else(|_| result.to_string())
+            }
+            (Self::Jsonl, Some(items)) => {
+                let lines = items.iter().map(Value::to_string);
+                lines.collect::<Vec<_>>().join("\n")
+            }
+            (Self::Jsonl, None) => result.to_string(),
+        }
+    }
 }
 
 /// Writes a result to the standard output. A closed pipe, as in `portcullis schema | head`, is no
-/// failure.
+/// failure. Colours are left out if this is no terminal, or `NO_COLOR` is set.
 pub(super) fn print(text: &str) -> u8 {
-    written(writeln!(io::stdout().lock(), "{}", text.trim_end()))
+    if text.is_empty() {
+        return OK;
+    }
+    written(writeln!(anstream::stdout().lock(), "{}", text.trim_end()))
 }
 
 /// Writes a message to the standard error.

@@ -7,8 +7,9 @@ use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::client::{Call, Client, printable, read_text, table};
+use super::client::{Call, Client, read_text};
 use super::common::complain;
+use super::table::{BAD, GOOD, painted, printable, table};
 
 const AFTER: &str = "\
 Runs the check that a door runs, and prints the decision, its reason, the verified claims and the
@@ -68,7 +69,9 @@ fn text(answer: &Value) -> String {
     let member = |name: &str| answer[name].as_str().map(printable);
     let decision = member("decision").unwrap_or_default();
     let reason = member("reason").map(|reason| format!(", {reason}"));
-    let mut text = format!("decision: {decision}{}\n", reason.unwrap_or_default());
+    let style = if decision == "deny" { BAD } else { GOOD };
+    let decided = format!("{decision}{}", reason.unwrap_or_default());
+    let mut text = format!("decision: {}\n", painted(style, &decided));
     let _ = writeln!(text, "status for the client: {}", answer["status"]);
     for name in ["expected", "found"] {
         if let Some(detail) = member(name) {

@@ -3,7 +3,8 @@
 use clap::Args;
 use http::Method;
 
-use super::client::{Call, Client, table};
+use super::client::{Call, Client};
+use super::table::table;
 
 const AFTER: &str = "\
 Takes back the revocations with this id, and others of the same source, cause and target. Prints what

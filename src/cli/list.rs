@@ -3,7 +3,8 @@
 use clap::Args;
 use http::Method;
 
-use super::client::{Call, Client, table};
+use super::client::{Call, Client};
+use super::table::table;
 
 const AFTER: &str = "\
 Shows live revocations, newest first. Revocations that were lifted, or that no valid token can match any

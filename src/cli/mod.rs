@@ -3,21 +3,25 @@
 mod check_config;
 mod client;
 mod common;
+mod completions;
+mod connection;
 mod explain;
 mod export;
 mod import;
 mod lift;
 mod list;
+mod man;
 mod proxy_config;
 mod revoke;
 mod schema;
 mod serve;
 mod status;
+mod table;
 mod try_event;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::core::version::LONG;
 use common::{ConfigFile, FAILED, OK, Output, blocking, complain, print, tell};
@@ -50,6 +54,8 @@ enum Command {
     Status(status::Status),
     Explain(explain::Explain),
     TryEvent(try_event::TryEvent),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Cli {
@@ -68,6 +74,8 @@ impl Cli {
             Command::Status(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::TryEvent(command) => command.run(),
+            Command::Completions(command) => command.run(Self::command()),
+            Command::Man(command) => command.run(Self::command()),
         };
         ExitCode::from(code)
     }

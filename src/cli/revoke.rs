@@ -6,8 +6,9 @@ use clap::Args;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::client::{Call, Client, printable, read_text, table};
+use super::client::{Call, Client, read_text};
 use super::common::complain;
+use super::table::{printable, table};
 
 const AFTER: &str = "\
 Revokes one token, or all tokens of an issuer that match. When this returns, the revocation is durable

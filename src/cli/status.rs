@@ -4,7 +4,8 @@ use clap::Args;
 use http::Method;
 use serde_json::Value;
 
-use super::client::{Call, Client, printable};
+use super::client::{Call, Client};
+use super::table::{BAD, GOOD, painted, printable};
 
 const AFTER: &str = "\
 Shows the state of one replica. `awaited` names what it waits for before it is ready, `degraded` what
@@ -34,6 +35,13 @@ fn lines(prefix: &str, object: &Value) -> String {
     let lines = members.map(|(name, value)| match value {
         Value::Object(_) => lines(&format!("{prefix}{name} "), value),
         Value::Null => format!("{prefix}{name}: unknown\n"),
+        Value::Bool(is_ready) if name == "ready" => {
+            let style = if *is_ready { GOOD } else { BAD };
+            format!("{prefix}ready: {}\n", painted(style, &is_ready.to_string()))
+        }
+        Value::String(text) if prefix == "awaited " || prefix == "degraded " => {
+            format!("{prefix}{name}: {}\n", painted(BAD, &printable(text)))
+        }
         Value::String(text) => format!("{prefix}{name}: {}\n", printable(text)),
         other => format!("{prefix}{name}: {other}\n"),
     });

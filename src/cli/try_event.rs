@@ -48,10 +48,10 @@ impl TryEvent {
             Err(code) => return code,
         };
         match self.outcome(&config) {
-            Ok(outcome) => print(&match self.output {
-                Output::Text => as_text(&outcome),
-                Output::Json => format!("{:#}", as_json(&outcome)),
-            }),
+            Ok(outcome) => {
+                let json = as_json(&outcome);
+                print(&self.output.write(&json, "records", |_| as_text(&outcome)))
+            }
             Err(message) => complain(&format!("portcullis: {message}")),
         }
     }

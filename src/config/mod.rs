@@ -21,7 +21,7 @@ mod tree;
 mod yaml;
 
 pub use listen::{Addresses, Listen};
-pub use read::{load, parse};
+pub use read::{load, parse, parse_other};
 pub use report::{Finding, Report};
 pub use schema::schema;
 

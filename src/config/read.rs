@@ -5,6 +5,8 @@ use std::io::Read;
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 
 use super::interpolate::{Environment, interpolate};
 use super::mend::Document;
@@ -52,6 +54,26 @@ pub fn parse(
     let digits = digest.as_ref().iter();
     config.hash = digits.fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
     Ok(config)
+}
+
+/// Reads another file of settings than the configuration, from its bytes. Environment variables in it
+/// count too.
+///
+/// # Errors
+/// Every mistake in the file.
+pub fn parse_other<T: DeserializeOwned + JsonSchema>(
+    file: &str,
+    bytes: &[u8],
+) -> Result<T, Report> {
+    let mut redactions = Redactions::default();
+    let schema = schemars::schema_for!(T).to_value();
+    let env = |name: &str| std::env::var_os(name);
+    let read = document(bytes, &env, &schema, &mut redactions).and_then(|mut document| {
+        let decoded = document.decode::<T>();
+        let is_whole = document.findings.is_empty() && document.replaced.is_empty();
+        decoded.filter(|_| is_whole).ok_or(document.findings)
+    });
+    read.map_err(|findings| redactions.report(file, findings))
 }
 
 /// Parses the file and expands its variables.

@@ -165,7 +165,11 @@ async fn read_pem(path: &Path) -> Result<Vec<u8>, String> {
     read_file(path, Bytes::mib(1)).await
 }
 
-fn authorities(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, String> {
+/// Reads the certificates of a bundle.
+///
+/// # Errors
+/// When `pem` holds none, for people.
+pub(crate) fn authorities(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, String> {
     let path = path.display();
     let found = Certificate::from_pem_bundle(pem)
         .map_err(|error| format!("{path} cannot be used: {}", chain(&error)))?;

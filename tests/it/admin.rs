@@ -5,23 +5,30 @@ mod access;
 mod agreement;
 mod commands;
 mod hostile;
+mod openapi;
+mod reference;
 
 use serde_json::{Value, json};
 
-use crate::support::{Call, Door, Reply, World};
+use crate::support::{Call, Door, Reply, World, WorldBuilder};
 
 const WRITE: &str = "write-secret-0123456789";
 const READ: &str = "read-secret-0123456789";
 
 /// A world with a credential for each role.
 async fn world() -> World {
-    let builder = World::builder().config(|config| {
+    configured(|_| ()).start().await
+}
+
+/// The same before it starts, with a configuration that is changed further.
+fn configured(change: impl FnOnce(&mut Value)) -> WorldBuilder {
+    World::builder().config(|config| {
         config["admin"] = json!({ "credentials": [
             { "name": "ops", "role": "write", "secret": WRITE },
             { "name": "viewer", "role": "read", "secret": READ },
         ]});
-    });
-    builder.start().await
+        change(config);
+    })
 }
 
 async fn post(world: &World, target: &str, body: &Value) -> Reply {

@@ -1,8 +1,18 @@
-//! Prints the reference of the configuration, `docs/configuration.md`; see `make reference`.
+//! Prints a reference: of the configuration, `docs/configuration.md`, or of the commands,
+//! `docs/cli.md`; see `make reference`.
 
+mod commands;
 mod markdown;
 
 #[expect(clippy::print_stdout, reason = "this is what it is for")]
 fn main() {
-    print!("{}", markdown::markdown());
+    let of_commands = std::env::args()
+        .nth(1)
+        .is_some_and(|what| what == "commands");
+    let reference = if of_commands {
+        commands::markdown()
+    } else {
+        markdown::markdown()
+    };
+    print!("{reference}");
 }

@@ -9,36 +9,39 @@ use super::{WRITE, world};
 use crate::support::{Door, World};
 
 /// What an operator has: the address of the API and the file with the secret.
-struct Operator {
-    admin: String,
-    secret: PathBuf,
+pub(super) struct Operator {
+    pub(super) admin: String,
+    pub(super) secret: PathBuf,
 }
 
 impl Operator {
-    fn new(world: &World) -> Self {
+    pub(super) fn new(world: &World) -> Self {
         let secret = world.home.path().join("secret");
         std::fs::write(&secret, format!("{WRITE}\n")).unwrap();
         let admin = format!("http://{}", world.portcullis.admin());
         Self { admin, secret }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, arguments: &[&str]) -> Output {
         self.run_with(arguments, Stdio::null())
     }
 
     fn run_with(&self, arguments: &[&str], input: Stdio) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        self.command(arguments).stdin(input).output().unwrap()
+    }
+
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command
             .args(arguments)
             .env("PORTCULLIS_ADMIN", &self.admin)
             .env("PORTCULLIS_CREDENTIALS_FILE", &self.secret)
             // Nothing of this must go through a proxy.
-            .env("http_proxy", "http://127.0.0.1:1")
-            .stdin(input)
-            .output()
-            .unwrap()
+            .env("http_proxy", "http://127.0.0.1:1");
+        command
     }
 
-    fn text(&self, arguments: &[&str]) -> String {
+    pub(super) fn text(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
@@ -50,7 +53,7 @@ impl Operator {
     }
 }
 
-fn written(world: &World, name: &str, text: &str) -> String {
+pub(super) fn written(world: &World, name: &str, text: &str) -> String {
     let file = world.home.path().join(name);
     std::fs::write(&file, text).unwrap();
     file.to_str().unwrap().to_owned()

@@ -35,22 +35,19 @@ fn every_command_has_help_with_an_example() {
     assert_eq!(output.status.code(), Some(0));
     let text = stdout(&output);
     assert!(text.contains("Exit codes:"), "{text}");
-    for command in [
-        "serve",
-        "check-config",
-        "proxy-config",
-        "schema",
-        "revoke",
-        "list",
-        "explain",
-        "try-event",
-    ] {
+    let reference = commands_reference::markdown();
+    let headings = reference.lines();
+    let commands: Vec<_> = headings
+        .filter_map(|line| line.strip_prefix("## portcullis "))
+        .collect();
+    assert!(commands.len() > 10, "{commands:?}");
+    for command in commands {
         assert!(text.contains(command), "{text}");
         let output = portcullis(&[command, "--help"], &[]);
         assert_eq!(output.status.code(), Some(0));
         let text = stdout(&output);
-        assert!(text.contains("Examples:"), "{text}");
-        assert!(text.contains(&format!("  portcullis {command}")), "{text}");
+        assert!(text.contains("Example"), "{text}");
+        assert!(text.contains(&format!("portcullis {command}")), "{text}");
     }
 }
 
@@ -234,6 +231,8 @@ fn is_map(properties: &serde_json::Map<String, Value>) -> bool {
     properties.len() > 5 && properties.values().next().is_some_and(alike)
 }
 
+#[path = "../../../tools/reference/commands.rs"]
+mod commands_reference;
 #[path = "../../../tools/reference/markdown.rs"]
 mod reference;
 
@@ -256,6 +255,11 @@ fn the_schema_file_is_up_to_date() {
 #[test]
 fn the_reference_is_up_to_date() {
     up_to_date("docs/configuration.md", &reference::markdown());
+}
+
+#[test]
+fn the_reference_of_the_commands_is_up_to_date() {
+    up_to_date("docs/cli.md", &commands_reference::markdown());
 }
 
 #[test]

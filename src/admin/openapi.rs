@@ -1,0 +1,313 @@
+//! The OpenAPI document of the admin API (OpenAPI 3.1). Its schemas come from the types of the requests
+//! and answers.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::api::Status;
+use super::configuration::Shown;
+use super::explain::{Explained, Question};
+use super::order::Order;
+use super::shown::{Listed, Record};
+
+/// Returns the document.
+#[must_use]
+pub fn openapi() -> Value {
+    let mut schemas = Schemas::default();
+    let mut paths = Map::new();
+    for operation in operations(&mut schemas) {
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        let method = operation.method;
+        path[method] = operation.document();
+    }
+    json!({
+        "openapi": "3.1.1",
+        "info": {
+            "title": "Portcullis admin API",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Revoke tokens, list what is revoked, take it back, and ask why a request is refused.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "security": [{ "credential": [] }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.definitions(),
+            "securitySchemes": { "credential": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A secret of admin.credentials.",
+            }},
+        },
+    })
+}
+
+/// Members may be absent from a request that are always there in an answer.
+struct Schemas {
+    requests: SchemaGenerator,
+    answers: SchemaGenerator,
+}
+
+impl Default for Schemas {
+    fn default() -> Self {
+        let settings = SchemaSettings::draft2020_12()
+            .with(|settings| settings.definitions_path = "/components/schemas".into());
+        Self {
+            requests: settings.clone().for_deserialize().into_generator(),
+            answers: settings.for_serialize().into_generator(),
+        }
+    }
+}
+
+impl Schemas {
+    fn request<T: JsonSchema>(&mut self) -> Value {
+        self.requests.subschema_for::<T>().to_value()
+    }
+
+    fn answer<T: JsonSchema>(&mut self) -> Value {
+        self.answers.subschema_for::<T>().to_value()
+    }
+
+    fn definitions(mut self) -> Map<String, Value> {
+        let mut all = self.requests.take_definitions(true);
+        all.extend(self.answers.take_definitions(true));
+        all.insert("Problem".to_owned(), problem());
+        all
+    }
+}
+
+/// Returns the schema of every error (RFC 9457).
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "description": "What is wrong and what to do (RFC 9457).",
+        "required": ["type", "title", "status"],
+        "properties": {
+            "type": { "const": "about:blank" },
+            "title": { "type": "string", "description": "The phrase of the status." },
+            "status": { "type": "integer" },
+            "detail": { "type": "string", "description": "For people." },
+        },
+    })
+}
+
+/// One method of one path.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    role: Option<&'static str>,
+    parameters: Vec<Value>,
+    /// The schema of the body.
+    body: Option<Value>,
+    /// The media type of a good answer.
+    media: &'static str,
+    /// What each good status means, and the schema of its body.
+    answers: Vec<(u16, &'static str, Value)>,
+    problems: &'static [u16],
+}
+
+impl Operation {
+    /// Returns an operation for the role read, without a body.
+    fn new(method: &'static str, path: &'static str, id: &'static str) -> Self {
+        Self {
+            method,
+            path,
+            id,
+            summary: "",
+            role: Some("read"),
+            parameters: Vec::new(),
+            body: None,
+            media: "application/json",
+            answers: Vec::new(),
+            problems: &[],
+        }
+    }
+
+    fn does(self, summary: &'static str) -> Self {
+        Self { summary, ..self }
+    }
+
+    fn writes(self) -> Self {
+        let role = Some("write");
+        Self { role, ..self }
+    }
+
+    fn takes(self, parameters: Vec<Value>) -> Self {
+        Self { parameters, ..self }
+    }
+
+    fn reads(self, schema: Value) -> Self {
+        let body = Some(schema);
+        Self { body, ..self }
+    }
+
+    fn answers(mut self, status: u16, meaning: &'static str, schema: Value) -> Self {
+        self.answers.push((status, meaning, schema));
+        self
+    }
+
+    fn refuses(self, problems: &'static [u16]) -> Self {
+        Self { problems, ..self }
+    }
+
+    fn document(self) -> Value {
+        let mut document = json!({
+            "operationId": self.id,
+            "summary": self.summary,
+            "responses": {},
+        });
+        match self.role {
+            Some(role) => document["description"] = format!("Needs the role {role}.").into(),
+            None => document["security"] = json!([]),
+        }
+        if !self.parameters.is_empty() {
+            document["parameters"] = self.parameters.into();
+        }
+        if let Some(schema) = self.body {
+            document["requestBody"] = json!({
+                "required": true,
+                "content": { "application/json": { "schema": schema } },
+            });
+        }
+        for (status, meaning, schema) in self.answers {
+            document["responses"][status.to_string()] = json!({
+                "description": meaning,
+                "content": { (self.media): { "schema": schema } },
+            });
+        }
+        let closed: &[u16] = if self.role.is_some() {
+            &[401, 403]
+        } else {
+            &[]
+        };
+        for status in closed.iter().chain(self.problems) {
+            let schema = json!({ "$ref": "#/components/schemas/Problem" });
+            document["responses"][status.to_string()] = json!({
+                "description": meaning(*status),
+                "content": { "application/problem+json": { "schema": schema } },
+            });
+        }
+        document
+    }
+}
+
+/// Returns what a status of an error means.
+const fn meaning(status: u16) -> &'static str {
+    match status {
+        400 => "The request cannot be read.",
+        401 => "The credential is absent or wrong.",
+        403 => "No credentials are configured, or the role of the credential is not enough.",
+        404 => "No live revocation has this id.",
+        408 => "The body did not come in time.",
+        409 => "The revocation of this Idempotency-Key was lifted.",
+        413 => "The body is too large.",
+        422 => "The request can be read, but makes no sense here.",
+        _ => "Not ready, not durable, or another search is under way; try again.",
+    }
+}
+
+fn operations(schemas: &mut Schemas) -> Vec<Operation> {
+    let mut all = revocations(schemas);
+    all.extend([
+        Operation::new("get", "/v1/status", "status")
+            .does("Show the state of this replica")
+            .answers(200, "The state.", schemas.answer::<Status>()),
+        Operation::new("post", "/v1/reload", "reload")
+            .does("Read the configuration file and apply it if it changed")
+            .writes()
+            .answers(200, "It is in use.", schemas.answer::<Shown>())
+            .refuses(&[422, 503]),
+        Operation::new("post", "/v1/explain", "explain")
+            .does("Say why a token or a request is permitted or refused")
+            .reads(schemas.request::<Question>())
+            .answers(200, "What a door decides.", schemas.answer::<Explained>())
+            .refuses(&[400, 408, 413, 503]),
+        Operation {
+            role: None,
+            ..Operation::new("get", "/v1/openapi.json", "openapi")
+                .does("Return this document")
+                .answers(200, "This document.", json!({ "type": "object" }))
+        },
+    ]);
+    all
+}
+
+fn revocations(schemas: &mut Schemas) -> Vec<Operation> {
+    let durable = "It is durable, and this replica enforces it.";
+    let earlier = "An earlier request with this key made it.";
+    let lifts =
+        "Take back the revocations with this id, and others of the same source, cause and target";
+    vec![
+        Operation::new("get", "/v1/revocations", "list")
+            .does("List live revocations, newest first")
+            .takes(filters())
+            .answers(
+                200,
+                "Those that pass all filters.",
+                schemas.answer::<Listed>(),
+            )
+            .refuses(&[400, 503]),
+        Operation::new("post", "/v1/revocations", "revoke")
+            .does("Refuse a token, or all tokens that match")
+            .writes()
+            .takes(vec![key()])
+            .reads(schemas.request::<Order>())
+            .answers(201, durable, schemas.answer::<Record>())
+            .answers(200, earlier, schemas.answer::<Record>())
+            .refuses(&[400, 408, 409, 413, 422, 503]),
+        Operation::new("get", "/v1/revocations/{id}", "get")
+            .does("List the live revocations with this id")
+            .takes(vec![id()])
+            .answers(200, "Those with this id.", schemas.answer::<Listed>())
+            .refuses(&[400, 404, 503]),
+        Operation::new("delete", "/v1/revocations/{id}", "lift")
+            .does(lifts)
+            .writes()
+            .takes(vec![id()])
+            .answers(200, "All that was taken back.", schemas.answer::<Listed>())
+            .refuses(&[400, 404, 422, 503]),
+    ]
+}
+
+fn id() -> Value {
+    let schema = json!({ "type": "string", "minLength": 1 });
+    parameter("path", "id", "The id of a revocation.", &schema)
+}
+
+fn key() -> Value {
+    let pattern = "^([A-Za-z0-9._~:-]{1,128}|\"[A-Za-z0-9._~:-]{1,128}\")$";
+    let schema = json!({ "type": "string", "pattern": pattern });
+    let what = "Makes it safe to repeat the request; it becomes the id.";
+    parameter("header", "Idempotency-Key", what, &schema)
+}
+
+fn filters() -> Vec<Value> {
+    let filters = [
+        ("issuer", "Only those of this issuer."),
+        ("claim", "Only those that match on this claim."),
+        ("value", "Only those that match this value."),
+        (
+            "source",
+            "Only those of this event source; `admin` is this API.",
+        ),
+        ("cause", "Only those of this cause."),
+    ];
+    let text = json!({ "type": "string" });
+    let filters = filters.map(|(name, what)| parameter("query", name, what, &text));
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 });
+    let limit = parameter("query", "limit", "How many, at most.", &limit);
+    filters.into_iter().chain([limit]).collect()
+}
+
+fn parameter(place: &str, name: &str, what: &str, schema: &Value) -> Value {
+    json!({
+        "in": place,
+        "name": name,
+        "required": place == "path",
+        "description": what,
+        "schema": schema,
+    })
+}

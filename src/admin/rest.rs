@@ -1,0 +1,107 @@
+//! The verbs over HTTP: reads requests, and writes answers as JSON.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::access::Caller;
+use super::api::Api;
+use super::query::Query;
+use super::refused::Refused;
+use super::shown::answer;
+use super::{body, explain, reload, revocations};
+
+type Answer = Result<Response, Refused>;
+
+/// `POST /v1/revocations`.
+pub(super) async fn revoke(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Answer {
+    let headers = request.headers().clone();
+    let order = body::read(request).await?;
+    let made = revocations::revoke(&api, &caller, idempotency_key(&headers), &order).await?;
+    let status = if made.is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let mut response = answer(status, &made.record);
+    let id = utf8_percent_encode(&made.record.id, NON_ALPHANUMERIC);
+    if let Ok(location) = HeaderValue::try_from(format!("/v1/revocations/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Returns the header of a key; an empty key, which is refused, if it stands twice or is no text.
+fn idempotency_key(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    match (values.next()?, values.next()) {
+        (value, None) => Some(value.to_str().unwrap_or_default()),
+        (_, Some(_)) => Some(""),
+    }
+}
+
+/// `GET /v1/revocations`.
+pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Answer {
+    let query = Query::parse(query.as_deref().unwrap_or_default())?;
+    let listed = revocations::list(&api, query).await?;
+    Ok(answer(StatusCode::OK, &listed))
+}
+
+/// The id of a path.
+type Id = Result<Path<String>, PathRejection>;
+
+fn id_of(path: Id) -> Result<String, Refused> {
+    let why = |_| Refused::bad_request("the id in the path is not UTF-8");
+    path.map(|Path(id)| id).map_err(why)
+}
+
+/// `GET /v1/revocations/{id}`.
+pub(super) async fn find(State(api): State<Arc<Api>>, id: Id) -> Answer {
+    let listed = revocations::find(&api, id_of(id)?).await?;
+    Ok(answer(StatusCode::OK, &listed))
+}
+
+/// `DELETE /v1/revocations/{id}`.
+pub(super) async fn lift(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    id: Id,
+) -> Answer {
+    let listed = revocations::lift(&api, &caller, id_of(id)?).await?;
+    Ok(answer(StatusCode::OK, &listed))
+}
+
+/// `GET /v1/status`.
+pub(super) async fn status(State(api): State<Arc<Api>>) -> Response {
+    answer(StatusCode::OK, &api.status())
+}
+
+/// `POST /v1/reload`.
+pub(super) async fn reload(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let state = reload::reload(&api, &caller).await?;
+    Ok(answer(StatusCode::OK, &state))
+}
+
+/// `POST /v1/explain`.
+pub(super) async fn explain(State(api): State<Arc<Api>>, request: Request) -> Answer {
+    let question = body::read(request).await?;
+    let explained = explain::explain(&api, &question).await?;
+    Ok(answer(StatusCode::OK, &explained))
+}
+
+/// `GET /v1/openapi.json`.
+pub(super) async fn openapi() -> Response {
+    answer(StatusCode::OK, &super::openapi())
+}
