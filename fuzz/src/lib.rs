@@ -31,6 +31,9 @@ pub const TARGETS: &[Target] = &[
         event("global-token-revocation", input)
     }),
     ("event_keycloak", |input| event("keycloak", input)),
+    ("event_keycloak_events", |input| {
+        event("keycloak-events", input)
+    }),
     ("event_mapped", mapped_event),
     ("event_okta", |input| event("okta", input)),
     ("event_shared_signals", |input| {
@@ -75,6 +78,7 @@ events:
   - { name: fusionauth, format: fusionauth, issuer: https://id.example.com, auth: *auth }
   - { name: global-token-revocation, format: { global-token-revocation: { audience: [a] } }, issuer: https://id.example.com }
   - { name: keycloak, format: { keycloak: { clients: [shop] } }, issuer: https://id.example.com }
+  - { name: keycloak-events, format: { keycloak-events: { from: { endpoint: https://id.example.com/admin/realms/a } } }, issuer: https://id.example.com }
   - { name: oidc-backchannel-logout, format: { oidc-backchannel-logout: { clients: [shop] } }, issuer: https://id.example.com }
   - { name: okta, format: okta, issuer: https://id.example.com, auth: *auth }
   - { name: shared-signals, format: { shared-signals: { audience: [a] } }, issuer: https://id.example.com }

@@ -61,6 +61,25 @@ impl Delivery<Unverified> {
 }
 
 impl Delivery<Verified> {
+    /// Takes an event that was asked for.
+    ///
+    /// # Errors
+    /// When it is a token that does not hold, or cannot be checked now.
+    pub(super) async fn asked(
+        body: Bytes,
+        received_at: UnixMillis,
+        credentials: &Credentials,
+        keys: &dyn Keys,
+    ) -> Result<Self, Unproven> {
+        let proven = credentials.prove_asked(&body, received_at, keys).await?;
+        Ok(Self {
+            headers: HeaderMap::new(),
+            body,
+            received_at,
+            state: Verified(proven),
+        })
+    }
+
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body

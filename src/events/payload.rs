@@ -133,6 +133,12 @@ pub(super) struct Id(String);
 
 impl Id {
     pub(super) const EXPECTED: &'static str = "an id of 1 to 256 characters";
+
+    /// Returns the id that a text is, if it is one.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let is_id = (1..=256).contains(&text.len()) && !text.chars().any(char::is_control);
+        is_id.then(|| Self(text.to_owned()))
+    }
 }
 
 impl Deref for Id {
@@ -146,14 +152,8 @@ impl Deref for Id {
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if (1..=256).contains(&text.len()) && !text.chars().any(char::is_control) {
-            Ok(Self(text))
-        } else {
-            Err(D::Error::invalid_value(
-                Unexpected::Other("string"),
-                &Self::EXPECTED,
-            ))
-        }
+        let unexpected = Unexpected::Other("string");
+        Self::of(&text).ok_or_else(|| D::Error::invalid_value(unexpected, &Self::EXPECTED))
     }
 }
 
@@ -209,6 +209,25 @@ impl Visitor<'_> for WithFraction {
         } else {
             Err(E::invalid_value(Unexpected::Float(value), &self))
         }
+    }
+}
+
+/// Milliseconds since the epoch.
+#[derive(Clone, Copy)]
+pub(super) struct Instant(pub(super) UnixMillis);
+
+impl Instant {
+    pub(super) const EXPECTED: &'static str = "milliseconds since the epoch";
+}
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let integer = Integer {
+            // Seconds would be a moment in 1970, and a cut-off there revokes nothing.
+            range: 100_000_000_000..=253_402_300_799_999,
+            expected: Self::EXPECTED,
+        };
+        integer.read(deserializer).map(UnixMillis).map(Self)
     }
 }
 

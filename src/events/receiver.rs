@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{self, Failure};
-use super::auth::Admitted;
 use super::body;
 use super::delivery::{Delivery, Verified};
 use super::dialect::Origin;
@@ -151,7 +150,8 @@ impl Receiver {
         let (name, below) = path.split_once('/').unzip();
         let name = name.unwrap_or(path);
         let source = self.sources.get(name).filter(|source| {
-            below.is_none_or(|below| source.format.dialect().paths().contains(&below))
+            source.credentials.take_pushed()
+                && below.is_none_or(|below| source.format.dialect().paths().contains(&below))
         });
         if matches!(*request.method(), Method::GET | Method::POST)
             && let Some(source) = source
@@ -247,10 +247,9 @@ impl Receiver {
     /// Handles an event that was asked for, as if it had been pushed.
     pub(super) async fn take(&self, source: &Source, body: Bytes) -> Result<Ended, Failure> {
         let now = self.shared.clock.now();
-        let delivery = Delivery::new(Admitted::by_asking(), HeaderMap::new(), body, now);
         let handled = async {
-            let proven = delivery.authenticate(&source.credentials, &*self.keys);
-            self.finish(source, proven.await?).await
+            let delivery = Delivery::asked(body, now, &source.credentials, &*self.keys);
+            self.finish(source, delivery.await?).await
         };
         let handled = handled.await;
         if let Err(failure) = &handled {

@@ -23,7 +23,7 @@ pub fn try_event(
     let dialect = source.format.dialect();
     let claimed = match dialect.proof() {
         Proof::Token(rules) => rules.claimed(&body)?,
-        Proof::Headers(_) | Proof::Idempotent => Proven::default(),
+        Proof::Headers(_) | Proof::Idempotent | Proof::Asked => Proven::default(),
     };
     let delivery = delivery::on_trial(body, now, claimed);
     let origin = Origin {

@@ -105,6 +105,11 @@ impl Turns {
         self.writer.clock.now().minus(reach)
     }
 
+    #[must_use]
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.writer.clock.now()
+    }
+
     /// Returns how long ago the turn was taken or renewed.
     fn age(&self, source: &str) -> Option<Duration> {
         let at = self.known.lock().get(source)?.at;

@@ -75,11 +75,22 @@ pub(super) enum Proof {
     Idempotent,
     /// By a JWT, which is enough alone.
     Token(Rules),
+    /// By the server that was asked for it. Nobody can push one.
+    Asked,
 }
 
 impl Config {
     /// Reports what is wrong, with `auth` as the current place.
     pub(super) fn check(&self, proof: &Proof, errors: &mut ConfigErrors) {
+        if matches!(proof, Proof::Asked) {
+            if !self.is_empty() {
+                errors.conflict(
+                    "",
+                    "events of this format are asked for, and nobody sends them",
+                );
+            }
+            return;
+        }
         if !self.is_enough(proof) {
             let is_signed = self.signature.is_some() || self.hmac.is_some();
             errors.push(
@@ -121,10 +132,29 @@ impl Config {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        let Self {
+            basic,
+            header,
+            body_secret,
+            signature,
+            standard_webhooks,
+            hmac,
+            jwt,
+        } = self;
+        basic.is_none()
+            && header.is_none()
+            && body_secret.is_none()
+            && signature.is_none()
+            && standard_webhooks.is_none()
+            && hmac.is_none()
+            && jwt.is_none()
+    }
+
     /// Returns whether the proofs say who sends, and that nobody sends it again.
     fn is_enough(&self, proof: &Proof) -> bool {
         let has_time = |hmac: &HmacConfig| hmac.has_time() || matches!(proof, Proof::Idempotent);
-        matches!(proof, Proof::Token(_))
+        matches!(proof, Proof::Token(_) | Proof::Asked)
             || self.basic.is_some()
             || self.header.is_some()
             || self.body_secret.is_some()
@@ -145,11 +175,6 @@ impl Admitted {
     /// sender.
     pub(super) const fn is_known(&self) -> bool {
         self.is_known
-    }
-
-    /// Returns the server that was asked for the event, and whose name its certificate proves.
-    pub(super) const fn by_asking() -> Self {
-        Self { is_known: true }
     }
 
     #[cfg(test)]
@@ -178,6 +203,8 @@ enum Seal {
     /// A signature in a header, by the keys of this issuer.
     Hash(jws::Signature, BodyHash, String),
     Token(jws::Signature, Rules),
+    /// Nothing that is pushed.
+    Asked,
 }
 
 impl Credentials {
@@ -203,6 +230,7 @@ impl Credentials {
                 rules.issuer.get_or_insert_with(|| issuer.to_owned());
                 Seal::Token(signature.unwrap_or_default(), rules)
             }
+            (Proof::Asked, _) => Seal::Asked,
         };
         let (basic, header) = (config.basic.as_ref(), config.header.as_ref());
         let (webhooks, hmac) = (config.standard_webhooks.as_ref(), config.hmac.as_ref());
@@ -240,6 +268,11 @@ impl Credentials {
         }
     }
 
+    /// Returns whether anybody may push events.
+    pub(super) const fn take_pushed(&self) -> bool {
+        !matches!(self.seal, Seal::Asked)
+    }
+
     /// Returns whether the id of a proof is about the very body. A bearer token is not, so whoever got
     /// hold of one could send another body with it.
     pub(super) const fn id_covers_body(&self) -> bool {
@@ -272,6 +305,7 @@ impl Credentials {
         }
         let proven = match &self.seal {
             Seal::Open => Ok(Proven::default()),
+            Seal::Asked => Err(Unproven::Forged("events of this format are not pushed")),
             Seal::Hash(signature, place, issuer) => {
                 let checked = signature.check(*place, headers, body, issuer, keys).await;
                 checked.map(|()| Proven::default())
@@ -280,5 +314,25 @@ impl Credentials {
         }?;
         let id = proven.id.or(id);
         Ok(Proven { id, ..proven })
+    }
+
+    /// Checks an event that was asked for. The server that gave it proves itself by its certificate; an
+    /// event that is a token must hold all the same.
+    ///
+    /// # Errors
+    /// As [`Self::prove`].
+    pub(super) async fn prove_asked(
+        &self,
+        body: &Bytes,
+        now: UnixMillis,
+        keys: &dyn Keys,
+    ) -> Result<Proven, Unproven> {
+        match &self.seal {
+            Seal::Token(signature, rules) => {
+                let headers = HeaderMap::new();
+                rules.prove(signature, &headers, body, now, keys).await
+            }
+            Seal::Open | Seal::Hash(..) | Seal::Asked => Ok(Proven::default()),
+        }
     }
 }

@@ -4,6 +4,7 @@ pub mod auth0;
 pub mod fusionauth;
 pub mod global_token_revocation;
 pub mod keycloak;
+pub mod keycloak_events;
 mod kinds;
 pub mod mapped;
 pub mod oidc_backchannel_logout;
@@ -51,6 +52,8 @@ formats! {
     "global-token-revocation" => GlobalTokenRevocation(global_token_revocation::Config);
     /// Keycloak's adapter actions: a pushed not-before, the logout of everybody.
     "keycloak" => Keycloak(keycloak::Config);
+    /// The events that Keycloak saves. Its admin API is asked for them.
+    "keycloak-events" => KeycloakEvents(keycloak_events::Config);
     /// Any JSON webhook, by rules.
     "mapped" => Mapped(mapped::Config);
     /// OpenID Connect Back-Channel Logout 1.0.

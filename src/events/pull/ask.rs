@@ -28,11 +28,10 @@ pub(in crate::events) trait Ask: fmt::Debug + Send + Sync {
 pub(in crate::events) struct Since<'a> {
     /// The cursor of the last page whose events are durable. It may be an older one: whoever asks has to
     /// bear events that were recorded before.
-    #[expect(dead_code, reason = "a stream of shared signals is its own cursor")]
     pub(in crate::events) cursor: Option<&'a str>,
     /// No event from before can reach a token that is still valid.
-    #[expect(dead_code, reason = "a stream of shared signals is its own cursor")]
     pub(in crate::events) earliest: UnixMillis,
+    pub(in crate::events) now: UnixMillis,
 }
 
 /// What a provider answered.
@@ -45,6 +44,8 @@ pub(in crate::events) struct Page {
     pub(in crate::events) cursor: Option<String>,
     /// Ask again at once.
     pub(in crate::events) more: bool,
+    /// Why the provider may not have told everything, for operators.
+    pub(in crate::events) warning: Option<String>,
 }
 
 /// Why a question was not answered.

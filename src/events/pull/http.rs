@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::ask::Trouble;
+use super::oauth::{self, Tokens};
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::Bytes;
 use crate::net::{Access, Clients, Files, chain, read_body, safe_url, without_query};
@@ -32,6 +33,9 @@ pub struct Config {
     /// A file that holds a bearer token. This file and the other three are read again at each request.
     #[serde(default)]
     pub bearer_token_file: Option<PathBuf>,
+    /// Get bearer tokens by client credentials, in place of `bearer_token_file`.
+    #[serde(default)]
+    pub oauth: Option<oauth::Config>,
     /// The authorities that may vouch for the server, as PEM certificates in a file, in place of those
     /// that the system trusts.
     #[serde(default)]
@@ -59,21 +63,40 @@ impl Config {
             (None, Some(_)) => errors.conflict("client_cert_file", "is missing beside the key"),
             _ => {}
         }
+        if let Some(oauth) = &self.oauth {
+            errors.within("oauth", |errors| oauth.check(self.allow_http, errors));
+            if self.bearer_token_file.is_some() {
+                errors.conflict(
+                    "oauth",
+                    "there is a bearer_token_file too: take one of them",
+                );
+            }
+        }
     }
 
     /// # Errors
-    /// When the address is not safe, or TLS cannot be set up.
+    /// When an address is not safe, or TLS cannot be set up.
     pub(in crate::events) fn build(&self) -> Result<Server, String> {
         let url = safe_url(&self.endpoint, self.allow_http);
         let url = url.map_err(|why| format!("endpoint: {why}"))?;
+        let clients = Clients::new()?;
         let files = Files {
             ca: self.ca_file.clone(),
             client_cert: self.client_cert_file.clone(),
             client_key: self.client_key_file.clone(),
+            bearer: None,
+        };
+        let tokens = self
+            .oauth
+            .as_ref()
+            .map(|oauth| oauth.build(files.clone(), clients.clone(), self.allow_http));
+        let files = Files {
             bearer: self.bearer_token_file.clone(),
+            ..files
         };
         Ok(Server {
-            access: Access::new(files, &url, Clients::new()?),
+            access: Access::new(files, &url, clients),
+            tokens: tokens.transpose()?,
             url,
         })
     }
@@ -83,32 +106,76 @@ impl Config {
 #[derive(Debug)]
 pub(in crate::events) struct Server {
     access: Access,
+    tokens: Option<Tokens>,
     url: Url,
 }
 
 impl Server {
-    /// Posts a question in JSON and returns the body of the answer.
+    /// Posts a question in JSON to the endpoint and returns the body of the answer.
     ///
     /// # Errors
     /// When there is no answer in time, one with another status than 200, or one that is too large.
     pub(in crate::events) async fn post(&self, question: &Value) -> Result<Vec<u8>, Trouble> {
-        let shown = without_query(&self.url);
-        let asked = tokio::time::timeout(PATIENCE, self.post_patiently(question, &shown)).await;
+        self.send(Method::POST, self.url.clone(), Some(question))
+            .await
+    }
+
+    /// Gets what is at `path` below the endpoint.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub(in crate::events) async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Vec<u8>, Trouble> {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url.query_pairs_mut().extend_pairs(query);
+        self.send(Method::GET, url, None).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        question: Option<&Value>,
+    ) -> Result<Vec<u8>, Trouble> {
+        let shown = without_query(&url);
+        let asked = self.send_patiently(method, url, question, &shown);
+        let asked = tokio::time::timeout(PATIENCE, asked).await;
         asked.unwrap_or_else(|_| {
             let patience = humantime::format_duration(PATIENCE);
             Err(format!("{shown}: no answer within {patience}").into())
         })
     }
 
-    async fn post_patiently(&self, question: &Value, shown: &str) -> Result<Vec<u8>, Trouble> {
-        let request = self.access.request(Method::POST, self.url.clone()).await?;
-        let request = request
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "application/json")
-            .body(question.to_string());
+    async fn send_patiently(
+        &self,
+        method: Method,
+        url: Url,
+        question: Option<&Value>,
+        shown: &str,
+    ) -> Result<Vec<u8>, Trouble> {
+        let request = self.access.request(method, url).await?;
+        let mut request = request.header(ACCEPT, "application/json");
+        if let Some(tokens) = &self.tokens {
+            request = request.header(AUTHORIZATION, tokens.authorization().await?);
+        }
+        if let Some(question) = question {
+            request = request.header(CONTENT_TYPE, "application/json");
+            request = request.body(question.to_string());
+        }
         let response = request.send().await;
         let response =
             response.map_err(|error| format!("{shown}: {}", chain(&error.without_url())))?;
+        if let Some(tokens) = &self.tokens
+            && response.status() == StatusCode::UNAUTHORIZED
+        {
+            tokens.forget().await;
+        }
         if response.status() != StatusCode::OK {
             return Err(refused(&response, shown));
         }

@@ -13,18 +13,27 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::core::clock::{Clock, Moment};
 
 type OfSource = [(&'static str, String); 1];
+type Ages = Family<OfSource, Gauge<f64, AtomicU64>>;
 type Labels = [(&'static str, String); 2];
 
-/// `portcullis_pull_requests_total{source,result}`, `portcullis_pull_events_total{source,result}` and
-/// `portcullis_pull_success_age_seconds{source}`.
+/// `portcullis_pull_requests_total{source,result}`, `portcullis_pull_events_total{source,result}`,
+/// `portcullis_pull_success_age_seconds{source}` and `portcullis_pull_caught_up_age_seconds{source}`.
 #[derive(Debug)]
 pub(super) struct Metrics {
     requests: Family<Labels, Counter>,
     events: Family<Labels, Counter>,
-    success_age: Family<OfSource, Gauge<f64, AtomicU64>>,
-    /// When a source was last asked with success, or first tried, if this replica asks.
-    succeeded: Mutex<HashMap<String, Moment>>,
+    success_age: Ages,
+    caught_up_age: Ages,
+    /// The sources for which this replica asks.
+    asked: Mutex<HashMap<String, Asked>>,
     clock: Clock,
+}
+
+/// The times of a source; at first that at which it was first asked.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    succeeded: Moment,
+    caught_up: Moment,
 }
 
 impl Metrics {
@@ -35,7 +44,8 @@ impl Metrics {
             requests: Family::default(),
             events: Family::default(),
             success_age: Family::default(),
-            succeeded: Mutex::default(),
+            caught_up_age: Family::default(),
+            asked: Mutex::default(),
             clock,
         };
         registry.register(
@@ -54,17 +64,26 @@ impl Metrics {
             Unit::Seconds,
             metrics.success_age.clone(),
         );
+        registry.register_with_unit(
+            "caught_up_age",
+            "Time since every event that the source had was dealt with; absent where another replica asks",
+            Unit::Seconds,
+            metrics.caught_up_age.clone(),
+        );
         metrics
     }
 
     /// Brings the ages up to date.
     pub(super) fn refresh(&self) {
-        for (source, then) in &*self.succeeded() {
-            let age = self.clock.since(*then).as_secs_f64();
-            let gauge = self
-                .success_age
-                .get_or_create(&[("source", source.clone())]);
-            gauge.set(age);
+        for (source, asked) in &*self.asked() {
+            let labels = [("source", source.clone())];
+            for (ages, then) in [
+                (&self.success_age, asked.succeeded),
+                (&self.caught_up_age, asked.caught_up),
+            ] {
+                let age = self.clock.since(then).as_secs_f64();
+                ages.get_or_create(&labels).set(age);
+            }
         }
     }
 
@@ -73,35 +92,49 @@ impl Metrics {
         self.events.get_or_create(&labels).inc();
     }
 
-    pub(super) fn answered(&self, source: &str) {
-        self.asked(source, "answered");
+    /// Counts an answer. `is_last`: there is nothing more to ask for now.
+    pub(super) fn answered(&self, source: &str, is_last: bool) {
+        self.count(source, "answered");
         let now = self.clock.moment();
-        self.succeeded().insert(source.to_owned(), now);
+        let mut asked = self.asked();
+        let asked = Self::of(&mut asked, source, now);
+        asked.succeeded = now;
+        if is_last {
+            asked.caught_up = now;
+        }
     }
 
     /// Counts a failure and returns how long it has lasted.
     pub(super) fn failed(&self, source: &str) -> Duration {
-        self.asked(source, "failed");
+        self.count(source, "failed");
         let now = self.clock.moment();
-        let mut succeeded = self.succeeded();
-        let since = succeeded.entry(source.to_owned()).or_insert(now);
-        self.clock.since(*since)
+        let mut asked = self.asked();
+        self.clock
+            .since(Self::of(&mut asked, source, now).succeeded)
     }
 
     /// Notes that another replica asks.
     pub(super) fn stands_by(&self, source: &str) {
-        self.succeeded().remove(source);
-        self.success_age.remove(&[("source", source.to_owned())]);
+        self.asked().remove(source);
+        let labels = [("source", source.to_owned())];
+        self.success_age.remove(&labels);
+        self.caught_up_age.remove(&labels);
     }
 
-    fn asked(&self, source: &str, result: &'static str) {
+    fn of<'a>(asked: &'a mut HashMap<String, Asked>, source: &str, now: Moment) -> &'a mut Asked {
+        let first = Asked {
+            succeeded: now,
+            caught_up: now,
+        };
+        asked.entry(source.to_owned()).or_insert(first)
+    }
+
+    fn count(&self, source: &str, result: &'static str) {
         let labels = [("source", source.to_owned()), ("result", result.to_owned())];
         self.requests.get_or_create(&labels).inc();
     }
 
-    fn succeeded(&self) -> MutexGuard<'_, HashMap<String, Moment>> {
-        self.succeeded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn asked(&self) -> MutexGuard<'_, HashMap<String, Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,6 +8,8 @@
 pub(super) mod ask;
 pub(super) mod http;
 mod metrics;
+pub(super) mod oauth;
 mod run;
+pub(super) mod sweep;
 
 pub(crate) use run::Pull;

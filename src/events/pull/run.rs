@@ -118,8 +118,11 @@ impl Poller {
         let mut pauses = Backoff::between(SHORTEST_PAUSE, LONGEST_PAUSE);
         loop {
             let pause = match self.round(asker).await {
-                Ok(next) => {
-                    self.readiness.recover(&place);
+                Ok((next, warning)) => {
+                    match warning {
+                        Some(why) => self.readiness.degrade(&place, why),
+                        None => self.readiness.recover(&place),
+                    }
                     pauses = Backoff::between(SHORTEST_PAUSE, LONGEST_PAUSE);
                     match next {
                         Next::Again => continue,
@@ -143,18 +146,20 @@ impl Poller {
         }
     }
 
-    /// Asks once, and moves the cursor when everything in the answer is durable.
-    async fn round(&self, asker: &dyn Ask) -> Result<Next, Trouble> {
+    /// Asks once, and moves the cursor when everything in the answer is durable. Returns the warning of
+    /// the answer too.
+    async fn round(&self, asker: &dyn Ask) -> Result<(Next, Option<String>), Trouble> {
         let (name, issuer) = (&*self.source.name, &*self.source.issuer);
         let cannot = |error: AppendError| Trouble::from(error.to_string());
         if !self.turns.take(name, issuer).await.map_err(cannot)? {
             self.metrics.stands_by(name);
-            return Ok(Next::StandBy);
+            return Ok((Next::StandBy, None));
         }
         let cursor = self.turns.cursor(name);
         let since = Since {
             cursor: cursor.as_deref(),
             earliest: self.turns.earliest(issuer),
+            now: self.turns.now(),
         };
         let page = asker.ask(since).await?;
         let mut ended = Vec::with_capacity(page.events.len());
@@ -175,7 +180,8 @@ impl Poller {
         }
         let advanced = self.turns.advance(name, issuer, page.cursor).await;
         advanced.map_err(cannot)?;
-        self.metrics.answered(name);
-        Ok(if page.more { Next::Again } else { Next::Later })
+        self.metrics.answered(name, !page.more);
+        let next = if page.more { Next::Again } else { Next::Later };
+        Ok((next, page.warning))
     }
 }

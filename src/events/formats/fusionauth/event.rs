@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::Config;
 use super::kind::Kind;
-use super::members::{Envelope, Instant};
+use super::members::Envelope;
 use crate::core::clock::UnixMillis;
 use crate::events::dialect::Origin;
 use crate::events::outcome::{Effect, Rejection};
-use crate::events::payload::{Id, required};
+use crate::events::payload::{Id, Instant, required};
 use crate::revocation::{Action, Draft, Target};
 
 /// The user of a token.

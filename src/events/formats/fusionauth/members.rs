@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::core::clock::UnixMillis;
 use crate::events::outcome::Rejection;
-use crate::events::payload::{self, Id, Integer, Members, Object};
+use crate::events::payload::{self, Id, Instant, Integer, Members, Object};
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound = "T: Default + Deserialize<'de>")]
@@ -132,25 +131,6 @@ pub(super) struct RefreshToken {
     pub(super) id: Option<Id>,
     pub(super) user_id: Option<Id>,
     pub(super) application_id: Option<Id>,
-}
-
-/// Milliseconds since the epoch.
-#[derive(Clone, Copy)]
-pub(super) struct Instant(pub(super) UnixMillis);
-
-impl Instant {
-    pub(super) const EXPECTED: &'static str = "milliseconds since the epoch";
-}
-
-impl<'de> Deserialize<'de> for Instant {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let integer = Integer {
-            // Seconds would be a moment in 1970, and a cut-off there revokes nothing.
-            range: 100_000_000_000..=253_402_300_799_999,
-            expected: Self::EXPECTED,
-        };
-        integer.read(deserializer).map(UnixMillis).map(Self)
-    }
 }
 
 #[derive(Clone, Copy)]

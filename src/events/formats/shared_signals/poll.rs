@@ -110,8 +110,8 @@ impl Ask for Poll {
             };
             Ok(Page {
                 events: events.into_iter().map(Bytes::from).collect(),
-                cursor: None,
                 more,
+                ..Page::default()
             })
         })
     }
