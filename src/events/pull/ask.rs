@@ -55,6 +55,8 @@ pub(in crate::events) struct Trouble {
     pub(in crate::events) why: String,
     /// How long the provider wants to be left alone.
     pub(in crate::events) retry_after: Option<Duration>,
+    /// The provider does not take the question.
+    pub(in crate::events) is_refusal: bool,
 }
 
 impl From<String> for Trouble {
@@ -62,6 +64,7 @@ impl From<String> for Trouble {
         Self {
             why,
             retry_after: None,
+            is_refusal: false,
         }
     }
 }

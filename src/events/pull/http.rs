@@ -1,10 +1,14 @@
 //! The API of a provider, as it is asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Method, Response, StatusCode};
+use regex::Regex;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LINK, RETRY_AFTER,
+};
+use reqwest::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,9 +16,10 @@ use url::Url;
 
 use super::ask::Trouble;
 use super::oauth::{self, Tokens};
+use crate::core::clock::Clock;
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::Bytes;
-use crate::net::{Access, Clients, Files, chain, read_body, safe_url, without_query};
+use crate::net::{Access, Clients, Files, chain, read_body, read_file, safe_url, without_query};
 
 /// The longest that a question and its answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,12 +35,16 @@ const LONGEST_RETRY_AFTER: u64 = 3600;
 pub struct Config {
     /// The address that is asked: https, or http to this very machine.
     pub endpoint: String,
-    /// A file that holds a bearer token. This file and the other three are read again at each request.
+    /// A file that holds a bearer token. This file and the others are read again at each request.
     #[serde(default)]
     pub bearer_token_file: Option<PathBuf>,
+    /// A file that holds the whole value of the header `Authorization`, where it is no bearer token: an
+    /// API key of FusionAuth, or `SSWS` and an API token of Okta.
+    #[serde(default)]
+    pub authorization_file: Option<PathBuf>,
     /// Get bearer tokens by client credentials, in place of `bearer_token_file`.
     #[serde(default)]
-    pub oauth: Option<oauth::Config>,
+    pub oauth: Option<Box<oauth::Config>>,
     /// The authorities that may vouch for the server, as PEM certificates in a file, in place of those
     /// that the system trusts.
     #[serde(default)]
@@ -96,6 +105,7 @@ impl Config {
         };
         Ok(Server {
             access: Access::new(files, &url, clients),
+            authorization: self.authorization_file.clone(),
             tokens: tokens.transpose()?,
             url,
         })
@@ -106,17 +116,30 @@ impl Config {
 #[derive(Debug)]
 pub(in crate::events) struct Server {
     access: Access,
+    authorization: Option<PathBuf>,
     tokens: Option<Tokens>,
     url: Url,
 }
 
+/// What a server answered.
+#[derive(Debug)]
+pub(in crate::events) struct Answer {
+    pub(in crate::events) body: Vec<u8>,
+    /// The query of the next page (RFC 8288), which is at the same address.
+    pub(in crate::events) next: Option<String>,
+}
+
 impl Server {
-    /// Posts a question in JSON to the endpoint and returns the body of the answer.
+    /// Posts a question in JSON to what is at `path` below the endpoint.
     ///
     /// # Errors
     /// When there is no answer in time, one with another status than 200, or one that is too large.
-    pub(in crate::events) async fn post(&self, question: &Value) -> Result<Vec<u8>, Trouble> {
-        self.send(Method::POST, self.url.clone(), Some(question))
+    pub(in crate::events) async fn post(
+        &self,
+        path: &[&str],
+        question: &Value,
+    ) -> Result<Answer, Trouble> {
+        self.send(Method::POST, self.below(path), Some(question))
             .await
     }
 
@@ -127,14 +150,21 @@ impl Server {
     pub(in crate::events) async fn get(
         &self,
         path: &[&str],
-        query: &[(&str, String)],
-    ) -> Result<Vec<u8>, Trouble> {
+        query: &str,
+    ) -> Result<Answer, Trouble> {
+        let mut url = self.below(path);
+        url.set_query((!query.is_empty()).then_some(query));
+        self.send(Method::GET, url, None).await
+    }
+
+    fn below(&self, path: &[&str]) -> Url {
         let mut url = self.url.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
+        if !path.is_empty()
+            && let Ok(mut segments) = url.path_segments_mut()
+        {
             segments.pop_if_empty().extend(path);
         }
-        url.query_pairs_mut().extend_pairs(query);
-        self.send(Method::GET, url, None).await
+        url
     }
 
     async fn send(
@@ -142,7 +172,7 @@ impl Server {
         method: Method,
         url: Url,
         question: Option<&Value>,
-    ) -> Result<Vec<u8>, Trouble> {
+    ) -> Result<Answer, Trouble> {
         let shown = without_query(&url);
         let asked = self.send_patiently(method, url, question, &shown);
         let asked = tokio::time::timeout(PATIENCE, asked).await;
@@ -158,11 +188,11 @@ impl Server {
         url: Url,
         question: Option<&Value>,
         shown: &str,
-    ) -> Result<Vec<u8>, Trouble> {
-        let request = self.access.request(method, url).await?;
+    ) -> Result<Answer, Trouble> {
+        let request = self.access.request(method, url.clone()).await?;
         let mut request = request.header(ACCEPT, "application/json");
-        if let Some(tokens) = &self.tokens {
-            request = request.header(AUTHORIZATION, tokens.authorization().await?);
+        if let Some(value) = self.authorization().await? {
+            request = request.header(AUTHORIZATION, value);
         }
         if let Some(question) = question {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -171,32 +201,113 @@ impl Server {
         let response = request.send().await;
         let response =
             response.map_err(|error| format!("{shown}: {}", chain(&error.without_url())))?;
+        let (status, headers) = (response.status(), response.headers().clone());
         if let Some(tokens) = &self.tokens
-            && response.status() == StatusCode::UNAUTHORIZED
+            && status == StatusCode::UNAUTHORIZED
         {
             tokens.forget().await;
         }
-        if response.status() != StatusCode::OK {
-            return Err(refused(&response, shown));
+        if status != StatusCode::OK {
+            return Err(refused(status, &headers, shown));
         }
         let body = read_body(response, LARGEST_ANSWER).await;
-        Ok(body.map_err(|why| format!("{shown}: {why}"))?)
+        Ok(Answer {
+            body: body.map_err(|why| format!("{shown}: {why}"))?,
+            next: next_page(&headers, &url)?,
+        })
+    }
+
+    /// Returns the header that the access does not set.
+    async fn authorization(&self) -> Result<Option<HeaderValue>, String> {
+        match (&self.tokens, &self.authorization) {
+            (Some(tokens), _) => tokens.authorization().await.map(Some),
+            (None, Some(path)) => whole_value(path).await.map(Some),
+            (None, None) => Ok(None),
+        }
     }
 }
 
-fn refused(response: &Response, shown: &str) -> Trouble {
-    let status = response.status();
+async fn whole_value(path: &Path) -> Result<HeaderValue, String> {
+    let value = read_file(path, Bytes::kib(64)).await?;
+    let value = HeaderValue::from_bytes(value.trim_ascii());
+    let mut value = value.map_err(|_| format!("{} holds no value of a header", path.display()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Returns the query of the link to the next page.
+fn next_page(headers: &HeaderMap, url: &Url) -> Result<Option<String>, String> {
+    static LINKS: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new("<([^>]*)>([^<]*)").expect("the pattern is a regex"));
+    let values = headers.get_all(LINK).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let mut links = values.flat_map(|value| LINKS.captures_iter(value));
+    let Some(next) = links.find(|link| link[2].contains("rel=\"next\"")) else {
+        return Ok(None);
+    };
+    let next = url
+        .join(&next[1])
+        .ok()
+        .filter(|next| next.origin() == url.origin() && next.path() == url.path());
+    let elsewhere = || {
+        format!(
+            "{}: the next page is at another address",
+            without_query(url)
+        )
+    };
+    let next = next.ok_or_else(elsewhere)?;
+    Ok(next.query().map(str::to_owned))
+}
+
+fn refused(status: StatusCode, headers: &HeaderMap, shown: &str) -> Trouble {
     let advice = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            ": the bearer token is missing, has expired or lacks a right"
+            ": the credentials are missing, have expired or lack a right"
         }
         StatusCode::NOT_FOUND => ": the endpoint is not the one that the provider gave",
         _ => "",
     };
-    let seconds = response.headers().get(RETRY_AFTER);
-    let seconds = seconds.and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    let number = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?;
+        value.trim().parse::<u64>().ok()
+    };
+    // Seconds to wait, or, as Okta says it, the second in which the limit ends.
+    let reset = || {
+        let reset = number("x-rate-limit-reset")?;
+        Some(reset.saturating_sub(Clock::system().now().seconds()))
+    };
+    let seconds = number(RETRY_AFTER.as_str()).or_else(reset);
     Trouble {
         why: format!("{shown} answers {status}{advice}"),
         retry_after: seconds.map(|seconds| Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER))),
+        is_refusal: status == StatusCode::BAD_REQUEST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_at_the_same_address_or_an_error() {
+        let url = Url::parse("https://acme.okta.com/api/v1/logs?limit=2").unwrap();
+        let of = |values: &[&'static str]| {
+            let values = values.iter();
+            let values = values.map(|value| (LINK, HeaderValue::from_static(value)));
+            next_page(&values.collect(), &url)
+        };
+        let own = "<https://acme.okta.com/api/v1/logs?limit=2>; rel=\"self\"";
+        let next = "<https://acme.okta.com/api/v1/logs?limit=2&after=1,2>; rel=\"next\"";
+        let both = "</api/v1/logs?limit=2>; rel=\"self\", </api/v1/logs?after=3>; rel=\"next\"";
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&[own]), Ok(None));
+        assert_eq!(of(&[own, next]), Ok(Some("limit=2&after=1,2".to_owned())));
+        assert_eq!(of(&[both]), Ok(Some("after=3".to_owned())));
+        for elsewhere in [
+            "<https://evil.example.com/api/v1/logs?after=1>; rel=\"next\"",
+            "</api/v1/users?after=1>; rel=\"next\"",
+        ] {
+            assert!(of(&[elsewhere]).is_err(), "{elsewhere}");
+        }
     }
 }

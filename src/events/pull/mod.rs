@@ -9,6 +9,7 @@ pub(super) mod ask;
 pub(super) mod http;
 mod metrics;
 pub(super) mod oauth;
+pub(super) mod reconcile;
 mod run;
 pub(super) mod sweep;
 

@@ -130,7 +130,9 @@ impl Poller {
                         Next::StandBy => STAND_BY,
                     }
                 }
-                Err(Trouble { why, retry_after }) => {
+                Err(Trouble {
+                    why, retry_after, ..
+                }) => {
                     tracing::warn!(
                         source = name,
                         why,

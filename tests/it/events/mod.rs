@@ -4,6 +4,7 @@
 mod directory;
 mod keycloak;
 mod oidc_provider;
+mod reconcile;
 mod ssf_poll;
 mod webhook_signers;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::kind::Kind;
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::Span;
+use crate::events::pull::reconcile;
 
 /// The options of the format `fusionauth`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -32,6 +33,9 @@ pub struct Config {
     /// `user.identity-provider.unlink`, `user.identity.update`, `user.login.suspicious`,
     /// `user.password.breach` and `user.reactivate`.
     pub on: BTreeMap<Kind, bool>,
+    /// Look in the webhook event log of FusionAuth for events that were not delivered. The endpoint is
+    /// FusionAuth's own address.
+    pub reconcile: Option<Box<reconcile::Config>>,
 }
 
 /// What the revocation of one refresh token reaches.
@@ -55,6 +59,7 @@ impl Default for Config {
             user_actions: Vec::new(),
             tenant: None,
             on: BTreeMap::new(),
+            reconcile: None,
         }
     }
 }
@@ -73,6 +78,9 @@ impl Config {
         }
         if self.tenant.as_deref() == Some("") {
             errors.push("tenant", "an id must not be empty");
+        }
+        if let Some(reconcile) = &self.reconcile {
+            reconcile.check(errors);
         }
         if self.on.get(&Kind::UserAction) == Some(&true) && self.user_actions.is_empty() {
             errors.conflict("user_actions", "user.action is on, but no action is named");

@@ -5,6 +5,7 @@
 
 mod config;
 mod event;
+mod event_log;
 mod kind;
 mod mapping;
 mod members;
@@ -19,6 +20,7 @@ use crate::events::auth::{BodyHash, Proof};
 use crate::events::delivery::{Delivery, Verified};
 use crate::events::dialect::{Dialect, Origin};
 use crate::events::outcome::{Outcome, Rejection};
+use crate::events::pull::ask::Ask;
 
 pub use config::{Config, SessionScope};
 pub use kind::Kind;
@@ -39,6 +41,17 @@ impl Dialect for Config {
             header: "x-fusionauth-signature-jwt",
             claim: "request_body_sha256",
         }))
+    }
+
+    fn is_asked(&self) -> bool {
+        self.reconcile.is_some()
+    }
+
+    fn asker(&self) -> Result<Option<Box<dyn Ask>>, String> {
+        let asker = self.reconcile.as_deref().map(event_log::Asker::build);
+        let asker = asker.transpose();
+        let asker = asker.map_err(|why| format!("fusionauth.reconcile.from.{why}"))?;
+        Ok(asker.map(|asker| Box::new(asker) as _))
     }
 
     fn map(&self, delivery: &Delivery<Verified>, origin: Origin<'_>) -> Result<Outcome, Rejection> {

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
+use url::form_urlencoded::Serializer;
 
 use super::config::Config;
 use super::kind::Kind;
@@ -112,14 +113,12 @@ impl Logs for Api {
         from: UnixMillis,
         most: usize,
     ) -> BoxFuture<'_, Result<Vec<Entry>, Trouble>> {
-        let mut query = vec![
-            ("dateFrom", from.0.to_string()),
-            ("direction", "asc".to_owned()),
-            ("first", "0".to_owned()),
-            ("max", most.to_string()),
-        ];
+        let mut query = Serializer::new(String::new());
+        query.append_pair("dateFrom", &from.0.to_string());
+        query.append_pair("direction", "asc");
+        query.append_pair("max", &most.to_string());
         let mut add = |name, values: &[&str]| {
-            query.extend(values.iter().map(|value| (name, (*value).to_owned())));
+            query.extend_pairs(values.iter().map(|value| (name, value)));
         };
         let path = if log == 0 {
             add("resourceTypes", &RESOURCES);
@@ -133,9 +132,10 @@ impl Logs for Api {
             add("type", &types);
             "events"
         };
+        let query = query.finish();
         Box::pin(async move {
-            let body = self.server.get(&[path], &query).await?;
-            entries(&body).ok_or_else(|| {
+            let answer = self.server.get(&[path], &query).await?;
+            entries(&answer.body).ok_or_else(|| {
                 let why = "answers no list of events with id and time: it is no realm of Keycloak, or one \
                            of a version before 26";
                 format!("{path} of the admin API {why}").into()
@@ -153,8 +153,8 @@ impl Api {
         {
             return Ok(settings);
         }
-        let body = self.server.get(&["events", "config"], &[]).await?;
-        let settings: Settings = serde_json::from_slice(&body).map_err(|_| {
+        let answer = self.server.get(&["events", "config"], "").await?;
+        let settings: Settings = serde_json::from_slice(&answer.body).map_err(|_| {
             "events/config of the admin API answers no settings: is the endpoint a realm's, such as \
              https://id.example.com/admin/realms/acme?"
                 .to_owned()

@@ -43,13 +43,14 @@ fn with(mut event: Value, member: &str, value: Value) -> Value {
     event
 }
 
-#[test]
-fn each_event_ends_the_tokens_of_whom_it_is_about_and_never_those_of_the_administrator() {
+/// An event, what it is called, and the claim of the tokens that it ends.
+type Case = (Value, &'static str, &'static str);
+
+fn done_by_administrators() -> Vec<Case> {
     let disabled = by_administrator("USER", "UPDATE", "users/alice");
     let disabled = with(disabled, "representation", json!("{\"enabled\":false}"));
-    let password = json!({ "credential_type": "password" });
     let user = |operation, path| by_administrator("USER", operation, path);
-    for (event, kind, claim) in [
+    vec![
         (disabled, "user.disable", "sub"),
         (user("DELETE", "users/alice"), "user.delete", "sub"),
         (user("ACTION", "users/alice/logout"), "user.logout", "sub"),
@@ -106,6 +107,12 @@ fn each_event_ends_the_tokens_of_whom_it_is_about_and_never_those_of_the_adminis
             "realm.logout",
             "",
         ),
+    ]
+}
+
+fn done_by_users() -> Vec<Case> {
+    let password = json!({ "credential_type": "password" });
+    vec![
         (by_user("LOGOUT"), "LOGOUT", "sid"),
         (
             by_user("USER_SESSION_DELETED"),
@@ -132,7 +139,13 @@ fn each_event_ends_the_tokens_of_whom_it_is_about_and_never_those_of_the_adminis
             "USER_DISABLED_BY_PERMANENT_LOCKOUT",
             "sub",
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn each_event_ends_the_tokens_of_whom_it_is_about_and_never_those_of_the_administrator() {
+    let cases = done_by_administrators().into_iter().chain(done_by_users());
+    for (event, kind, claim) in cases {
         let outcome = map(&config(&json!({})), &event).unwrap();
         let Effect::Record(drafts) = &outcome.effect else {
             panic!("{event}: {outcome:?}");

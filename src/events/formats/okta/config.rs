@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kind::Kind;
+use crate::events::pull::reconcile;
 use crate::verify::claims::ClaimPath;
 
 /// The options of the format `okta`.
@@ -21,6 +22,9 @@ pub struct Config {
     /// `device.lifecycle.deactivate`, `device.lifecycle.suspend`, `user.account.privilege.revoke`,
     /// `user.risk.change` and `user.session.context.change`.
     pub on: BTreeMap<Kind, bool>,
+    /// Look in the System Log of Okta for events that were not delivered. The endpoint is
+    /// `https://acme.okta.com/api/v1/logs`.
+    pub reconcile: Option<Box<reconcile::Config>>,
 }
 
 /// What stands for a user.

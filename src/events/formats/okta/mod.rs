@@ -1,4 +1,4 @@
-//! Okta's event hooks.
+//! Okta's event hooks, and the System Log, which has the same events.
 //!
 //! One delivery may hold several events, in any order. The user of an event is its target and never
 //! its actor, who may be an administrator; only of a session that a user ended, which may have no
@@ -8,6 +8,7 @@ mod config;
 mod kind;
 mod mapping;
 mod members;
+mod system_log;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use crate::events::auth::Proof;
 use crate::events::delivery::{Delivery, Verified};
 use crate::events::dialect::{Dialect, Origin};
 use crate::events::outcome::{Outcome, Rejection};
+use crate::events::pull::ask::Ask;
 
 pub use config::{Config, User};
 pub use kind::Kind;
@@ -31,7 +33,11 @@ pub use kind::Kind;
 const LONGEST_CHALLENGE: usize = 1024;
 
 impl Dialect for Config {
-    fn check(&self, _errors: &mut ConfigErrors) {}
+    fn check(&self, errors: &mut ConfigErrors) {
+        if let Some(reconcile) = &self.reconcile {
+            reconcile.check(errors);
+        }
+    }
 
     /// Okta waits 3 s.
     fn patience(&self) -> Duration {
@@ -53,6 +59,17 @@ impl Dialect for Config {
             content_type: "application/json",
             body: json!({ "verification": challenge }).to_string(),
         })
+    }
+
+    fn is_asked(&self) -> bool {
+        self.reconcile.is_some()
+    }
+
+    fn asker(&self) -> Result<Option<Box<dyn Ask>>, String> {
+        let asker = self.reconcile.as_deref().map(system_log::Asker::build);
+        let asker = asker.transpose();
+        let asker = asker.map_err(|why| format!("okta.reconcile.from.{why}"))?;
+        Ok(asker.map(|asker| Box::new(asker) as _))
     }
 
     fn map(&self, delivery: &Delivery<Verified>, origin: Origin<'_>) -> Result<Outcome, Rejection> {

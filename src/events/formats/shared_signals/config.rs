@@ -44,7 +44,7 @@ pub struct Config {
     /// to end it. At most 5m.
     pub grace: Span,
     /// Ask the transmitter for events. Without it they are pushed to `/events/<name>`.
-    pub poll: Option<PollConfig>,
+    pub poll: Option<Box<PollConfig>>,
 }
 
 impl Default for Config {

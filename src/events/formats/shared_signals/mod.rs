@@ -63,7 +63,7 @@ impl Dialect for Config {
     }
 
     fn asker(&self) -> Result<Option<Box<dyn Ask>>, String> {
-        let poll = self.poll.as_ref().map(PollConfig::build).transpose()?;
+        let poll = self.poll.as_deref().map(PollConfig::build).transpose()?;
         Ok(poll.map(|poll| Box::new(poll) as _))
     }
 

@@ -95,8 +95,8 @@ impl Ask for Poll {
                 "ack": ack,
                 "setErrs": set_errs,
             });
-            let body = self.server.post(&question).await?;
-            let answer: Answer = serde_json::from_slice(&body).map_err(|_| {
+            let answer = self.server.post(&[], &question).await?;
+            let answer: Answer = serde_json::from_slice(&answer.body).map_err(|_| {
                 "the transmitter's answer is no JSON object with sets (RFC 8936 §2.5): is the endpoint \
                  the endpoint_url of a stream whose delivery is poll?"
                     .to_owned()
