@@ -1,5 +1,5 @@
 # Every recipe is one that people run too. `make` alone lists them.
-# CI calls lint, test, configs and instructions; the Dockerfile calls image-root.
+# CI calls lint, test, configs, package-check and instructions; the Dockerfile calls image-root.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -107,6 +107,14 @@ configs: setup ## load every shipped configuration into the program that it is f
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" .cache/tools/venv/bin/python deploy/check.py \
 		--portcullis $(DEBUG)/portcullis $(if $(CI),,--lenient)
 
+.PHONY: package-check
+package-check: ## a Debian package of the build that the tests run, and what it must hold; the bill of materials
+	$(CARGO) build $(LOCKED) --bin portcullis
+	tools/setup packages
+	$(AS_COMMITTED) $(TOOLS)/cargo-deb --no-build --no-strip --profile dev --output target/check.deb
+	python3 deploy/check_deb.py target/check.deb
+	$(MAKE) --no-print-directory sbom
+
 .PHONY: demo
 demo: ## the whole story in a minute, on real proxies; KEEP=1 leaves it running
 	$(explain-first-build)
@@ -138,6 +146,22 @@ image-root: image-binary ## the files of the image, below target/image
 .PHONY: image
 image: ## the container image; needs docker
 	docker build --build-arg PORTCULLIS_COMMIT=$(COMMIT) -t portcullis .
+
+# A package that is built again from the same commit is the same.
+AS_COMMITTED = SOURCE_DATE_EPOCH=$(shell git log -1 --format=%ct 2>/dev/null)
+
+.PHONY: deb
+deb: image-binary ## the Debian package with the static binary, in target/debian
+	tools/setup packages
+	$(AS_COMMITTED) $(TOOLS)/cargo-deb --no-build --target $(MUSL) --output target/debian/portcullis.deb
+	python3 deploy/check_deb.py target/debian/portcullis.deb
+
+.PHONY: sbom
+sbom: ## the bill of materials of the program (CycloneDX), target/portcullis.cdx.json
+	tools/setup packages
+	$(AS_COMMITTED) $(TOOLS)/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 --target $(MUSL) \
+		--override-filename portcullis.cdx
+	mv portcullis.cdx.json target/
 
 .PHONY: replicas
 replicas: ## three replicas on three NATS servers: what each does when one dies or is cut off

@@ -213,6 +213,66 @@ async fn old_versions_and_weak_ciphers_are_refused() {
     }
 }
 
+/// The ciphers of TLS 1.2 and earlier that the openssl here can speak, weak ones too.
+fn all_ciphers() -> Vec<String> {
+    let output = Command::new("openssl")
+        .args(["ciphers", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"])
+        .output()
+        .unwrap();
+    let names = String::from_utf8(output.stdout).unwrap();
+    let names = names.trim().split(':');
+    let old = names.filter(|name| !name.starts_with("TLS_"));
+    old.map(str::to_owned).collect()
+}
+
+/// Each cipher is offered alone. With a key for ECDSA, three remain (RFC 9325 section 4.2).
+#[tokio::test]
+async fn of_all_ciphers_only_those_with_forward_secrecy_and_aead_are_accepted() {
+    let secured = Secured::start().await;
+    let ciphers = all_ciphers();
+    assert!(ciphers.len() > 30, "{ciphers:?}");
+    for (door, protocol) in [("ext_authz", "h2"), ("forward_auth", "http/1.1")] {
+        let to = secured.portcullis.door(door);
+        let takes = |cipher: &&String| {
+            let alone = format!("{cipher}@SECLEVEL=0");
+            let offer = ["-tls1_2", "-alpn", protocol, "-cipher", &*alone];
+            handshake(secured.home.path(), to, &offer).is_some()
+        };
+        let mut accepted: Vec<_> = ciphers.iter().filter(takes).collect();
+        accepted.sort();
+        let expected = [
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+            "ECDHE-ECDSA-AES256-GCM-SHA384",
+            "ECDHE-ECDSA-CHACHA20-POLY1305",
+        ];
+        assert_eq!(accepted, expected, "{door}");
+    }
+}
+
+#[tokio::test]
+async fn another_authority_of_clients_takes_over_while_connections_are_open() {
+    let secured = Secured::start().await;
+    let (home, name) = (secured.home.path(), format!("subjectAltName=URI:{SENDER}"));
+    std::fs::copy(secured.path("ca.pem"), secured.path("server-ca.pem")).unwrap();
+    let old = secured.client("server-ca", Some("sender"));
+    assert_eq!(secured.lock(&old, "alice").await, Ok(200));
+    Authority::new(home, "ca2").issue("sender2", &name);
+    secured.replace("ca.pem", &std::fs::read(secured.path("ca2.pem")).unwrap());
+    until("the new authority's client is let in", async || {
+        let new = secured.client("server-ca", Some("sender2"));
+        (secured.lock(&new, "bob").await == Ok(200)).then_some(())
+    })
+    .await;
+    assert_eq!(
+        secured.lock(&old, "carol").await,
+        Ok(200),
+        "an open connection"
+    );
+    let fresh = secured.client("server-ca", Some("sender"));
+    let refused = secured.lock(&fresh, "carol").await;
+    assert!(refused.is_err(), "{refused:?}");
+}
+
 #[tokio::test]
 async fn plain_http_gets_no_answer_from_a_tls_listener_nor_tls_from_a_plain_one() {
     let secured = Secured::start().await;
