@@ -12,7 +12,7 @@ use portcullis::core::clock::Clock;
 use portcullis::core::readiness::Readiness;
 use portcullis::core::request::Request;
 use portcullis::doors::{Answers, Check, Doors, ext_authz, serve};
-use portcullis::gate::{self, Decision, Gate};
+use portcullis::gate::{self, Answered, Decision, Gate};
 use portcullis::policy::Policy;
 use portcullis::revocation::log::{self, embedded};
 use portcullis::revocation::{Action, Draft, Issuer, Target};
@@ -43,8 +43,8 @@ impl Check for Generation {
         self.gate.check(request).await
     }
 
-    fn count(&self, decision: &Decision, took: Duration) {
-        self.gate.metrics.decided(decision, took);
+    fn count(&self, answered: &Answered<'_, '_>, took: Duration) {
+        self.gate.count(answered, took);
     }
 
     fn answers(&self) -> &Answers {
@@ -167,6 +167,7 @@ async fn gate(directory: &TempDir, keys: &[&SigningKey], live: usize, cache: &Va
         verifier: Arc::new(verifier),
         revocations: parts.reader,
         metrics: Arc::new(gate::Metrics::register(&mut registry)),
+        recent: Arc::new(gate::Recent::register(1024, clock, &mut registry)),
     }
 }
 

@@ -8,10 +8,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::config::{Config, Console, Role, check_secret};
+use super::audited::stranger;
+use super::caller::Caller;
+use super::config::{Config, Console, check_secret};
 use super::console::origin;
 use super::console::session::{self, Sessions};
 use super::refused::Refused;
+use crate::audit::Audit;
 use crate::core::clock::Clock;
 use crate::core::secret::{Encoding, Live, Sources};
 use crate::net::last;
@@ -30,13 +33,6 @@ pub struct Credentials {
 struct Credential {
     caller: Caller,
     secret: Live,
-}
-
-/// Who sent a request: the name of the credential and what it permits.
-#[derive(Clone, Debug)]
-pub(super) struct Caller {
-    pub(super) name: Arc<str>,
-    pub(super) role: Role,
 }
 
 impl Credentials {
@@ -79,28 +75,20 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     is_bearer.then(|| secret.trim_ascii())
 }
 
-impl Caller {
-    pub(super) fn may_write(&self) -> Result<(), Refused> {
-        if self.role == Role::Write {
-            return Ok(());
-        }
-        let why = "this credential has the role read; revoking and lifting need the role write";
-        Err(Refused::new(StatusCode::FORBIDDEN, why))
-    }
-}
-
 /// Who is let in: the users of the configured credentials, and the sessions of the console.
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) credentials: Current<Credentials>,
     pub(super) sessions: Arc<Sessions>,
+    audit: Audit,
 }
 
 impl Door {
-    pub(super) fn new(credentials: &Current<Credentials>, clock: &Clock) -> Self {
+    pub(super) fn new(credentials: &Current<Credentials>, clock: &Clock, audit: &Audit) -> Self {
         Self {
             credentials: Arc::clone(credentials),
             sessions: Arc::new(Sessions::new(clock.clone())),
+            audit: audit.clone(),
         }
     }
 
@@ -145,6 +133,7 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
         }
     };
     let Some(caller) = caller else {
+        stranger(&door.audit, &request);
         let why = match session {
             None => {
                 "the credential is absent or wrong; send `Authorization: Bearer SECRET` with a \

@@ -10,6 +10,7 @@ use super::access::{Credentials, Current};
 use super::configuration::{self, Reload};
 use super::refused::Refused;
 use super::shown::{self, Time};
+use crate::audit::Audit;
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::readiness::Readiness;
 use crate::core::reason::Reason;
@@ -23,6 +24,7 @@ pub struct Api {
     pub gate: Current<Gate>,
     pub readiness: Readiness,
     pub reload: Reload,
+    pub audit: Audit,
     /// Returns the status that a client gets for a refusal.
     pub status_of: fn(Reason) -> StatusCode,
     pub writer: Writer,
@@ -57,6 +59,7 @@ impl Api {
             feed_age_seconds: status.feed_age.map(|age| age.as_secs_f64()),
             feed_lag_records: status.feed_lag,
             configuration: self.reload.state.borrow().shown(),
+            audit: self.audit.last().map(|last| last.to_string()),
             horizon: horizon.map(Time),
         }
     }
@@ -74,6 +77,8 @@ pub(super) struct Status {
     /// How many records of the log this replica has not applied; `null` when it cannot tell.
     pub(super) feed_lag_records: Option<u64>,
     pub(super) configuration: configuration::Shown,
+    /// The number and the hash of the last line of the audit trail; `null` without one.
+    pub(super) audit: Option<String>,
     /// Up to when revocations may have been forgotten; `null` if none was.
     pub(super) horizon: Option<Time>,
 }

@@ -21,6 +21,10 @@ pub struct Config {
     /// Whether the web console is served at `/console/` on `listen.admin`, if there are credentials.
     #[serde(default)]
     pub console: Console,
+
+    /// The latest decisions, which `GET /v1/decisions` shows.
+    #[serde(default)]
+    pub decisions: DecisionsConfig,
 }
 
 /// Whether the web console is served.
@@ -31,6 +35,24 @@ pub enum Console {
     On,
     Off,
 }
+
+/// How many decisions are kept in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DecisionsConfig {
+    /// How many refused requests are kept, and how many that passed; at most 100,000. Each takes about one
+    /// kilobyte. 0 keeps none.
+    pub keep: usize,
+}
+
+impl Default for DecisionsConfig {
+    fn default() -> Self {
+        Self { keep: 1024 }
+    }
+}
+
+/// The most decisions that are kept.
+const MOST_KEPT: usize = 100_000;
 
 /// One user of the admin API.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -70,6 +92,9 @@ const SHORTEST: usize = 16;
 impl Config {
     /// Reports what is wrong, with `admin` as the current place.
     pub fn check(&self, errors: &mut ConfigErrors) {
+        if self.decisions.keep > MOST_KEPT {
+            errors.push("decisions.keep", format!("must be at most {MOST_KEPT}"));
+        }
         let mut names = BTreeSet::new();
         errors.each("credentials", &self.credentials, |errors, credential| {
             if errors.name("name", &credential.name) && !names.insert(credential.name.clone()) {

@@ -2,13 +2,17 @@
 
 mod access;
 mod api;
+mod audited;
 mod body;
+mod caller;
 mod config;
 mod configuration;
 mod console;
+mod decisions;
 mod explain;
 mod openapi;
 mod order;
+mod preview;
 mod query;
 mod refused;
 mod reload;
@@ -105,7 +109,7 @@ async fn settle(Extension(seat): Extension<Arc<Seat>>, request: Request) -> Requ
 impl Api {
     /// Returns all routes of the admin listener.
     pub fn router(self, metrics: Metrics) -> Router {
-        let door = access::Door::new(&self.credentials, &self.clock);
+        let door = access::Door::new(&self.credentials, &self.clock, &self.audit);
         open_router(self.readiness.clone(), metrics)
             .merge(console::router(&door))
             .nest("/v1", routes::router(self, door))

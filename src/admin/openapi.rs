@@ -7,9 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::api::Status;
 use super::configuration::Shown;
+use super::decisions;
 use super::explain::{Explained, Question};
 use super::order::Order;
+use super::preview::Reach;
 use super::shown::{Listed, Record};
+use crate::core::reason::Reason;
 
 /// Returns the document.
 #[must_use]
@@ -200,9 +203,11 @@ const fn meaning(status: u16) -> &'static str {
         400 => "The request cannot be read.",
         401 => "The credential is absent or wrong.",
         403 => "No credentials are configured, or the role of the credential is not enough.",
-        404 => "No live revocation has this id.",
+        404 => "Nothing that is kept has this id.",
         408 => "The body did not come in time.",
-        409 => "The revocation of this Idempotency-Key was lifted.",
+        409 => {
+            "The revocation of this Idempotency-Key was lifted, or it reaches further than confirmed."
+        }
         413 => "The body is too large.",
         422 => "The request can be read, but makes no sense here.",
         _ => "Not ready, not durable, or another search is under way; try again.",
@@ -215,6 +220,25 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
         Operation::new("get", "/v1/status", "status")
             .does("Show the state of this replica")
             .answers(200, "The state.", schemas.answer::<Status>()),
+        Operation::new("get", "/v1/decisions", "decisions")
+            .does("List the latest decisions, newest first")
+            .takes(decision_filters())
+            .answers(
+                200,
+                "Those that pass all filters.",
+                schemas.answer::<decisions::Listed>(),
+            )
+            .refuses(&[400]),
+        Operation::new("get", "/v1/decisions/{id}", "decision")
+            .does("Show a decision and the revocation behind it")
+            .takes(vec![parameter(
+                "path",
+                "id",
+                "The id of a decision.",
+                &json!({ "type": "string", "pattern": "^[0-9a-f]{16}$" }),
+            )])
+            .answers(200, "The decision.", schemas.answer::<decisions::Whole>())
+            .refuses(&[400, 404, 503]),
         Operation::new("post", "/v1/reload", "reload")
             .does("Read the configuration file and apply it if it changed")
             .writes()
@@ -258,6 +282,11 @@ fn revocations(schemas: &mut Schemas) -> Vec<Operation> {
             .answers(201, durable, schemas.answer::<Record>())
             .answers(200, earlier, schemas.answer::<Record>())
             .refuses(&[400, 408, 409, 413, 422, 503]),
+        Operation::new("post", "/v1/revocations/preview", "preview")
+            .does("Say how many of the tokens seen lately a revocation would refuse")
+            .reads(schemas.request::<Order>())
+            .answers(200, "What it would do.", schemas.answer::<Reach>())
+            .refuses(&[400, 408, 413, 422, 503]),
         Operation::new("get", "/v1/revocations/{id}", "get")
             .does("List the live revocations with this id")
             .takes(vec![id()])
@@ -300,6 +329,23 @@ fn filters() -> Vec<Value> {
     let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 });
     let limit = parameter("query", "limit", "How many, at most.", &limit);
     filters.into_iter().chain([limit]).collect()
+}
+
+fn decision_filters() -> Vec<Value> {
+    let reasons = Reason::ALL.map(Reason::as_str);
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 });
+    let outcomes = json!({ "type": "string", "enum": ["permit", "bypass", "deny"] });
+    let reasons = json!({ "type": "string", "enum": reasons });
+    vec![
+        parameter("query", "reason", "Only denials for this reason.", &reasons),
+        parameter(
+            "query",
+            "outcome",
+            "Only those with this outcome.",
+            &outcomes,
+        ),
+        parameter("query", "limit", "How many, at most.", &limit),
+    ]
 }
 
 fn parameter(place: &str, name: &str, what: &str, schema: &Value) -> Value {

@@ -1,8 +1,10 @@
 //! What a request to revoke asks for.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
 use super::body::Matches;
@@ -40,12 +42,62 @@ pub(super) struct Order {
     #[serde(default)]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub(super) issued_at_or_before: IssuedAtOrBefore,
-    /// Confirms an empty `matches`, which revokes every token of the issuer.
+    /// Confirms a revocation of a whole issuer, client or audience. A number: only if at most so many of the
+    /// tokens that were seen lately are refused.
     #[serde(default)]
-    pub(super) confirm: bool,
+    #[schemars(with = "BoolOrNumber")]
+    pub(super) confirm: Confirm,
     /// Why, for the records. Name no person: every operator sees it.
     #[schemars(length(min = 1, max = 200))]
     pub(super) reason: String,
+}
+
+/// The schema of [`Confirm`].
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum BoolOrNumber {
+    Bool(bool),
+    Number(u64),
+}
+
+/// How far a revocation may reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Confirm {
+    /// Only to one subject, session or token, or to what else the claims name.
+    #[default]
+    Narrow,
+    /// To at most so many of the tokens that were seen lately.
+    AtMost(usize),
+    Anything,
+}
+
+impl<'de> Deserialize<'de> for Confirm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ConfirmVisitor)
+    }
+}
+
+struct ConfirmVisitor;
+
+impl Visitor<'_> for ConfirmVisitor {
+    type Value = Confirm;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true, false or a number of tokens")
+    }
+
+    fn visit_bool<E>(self, all: bool) -> Result<Confirm, E> {
+        Ok(if all {
+            Confirm::Anything
+        } else {
+            Confirm::Narrow
+        })
+    }
+
+    fn visit_u64<E>(self, most: u64) -> Result<Confirm, E> {
+        Ok(Confirm::AtMost(usize::try_from(most).unwrap_or(usize::MAX)))
+    }
 }
 
 /// `null` is not the same as an absent member.
@@ -65,6 +117,7 @@ impl<'de> Deserialize<'de> for IssuedAtOrBefore {
 }
 
 /// What is to be revoked.
+#[derive(Clone)]
 pub(super) struct Wanted {
     pub(super) target: Target,
     cut_off: CutOff,
@@ -102,6 +155,10 @@ impl Order {
         Ok(reason)
     }
 
+    pub(super) const fn confirm(&self) -> Confirm {
+        self.confirm
+    }
+
     /// Returns what is to be revoked. Verifies a token.
     pub(super) async fn wanted(&self, verifier: &Verifier) -> Result<Wanted, Refused> {
         match (&self.token, &self.issuer, &self.matches) {
@@ -132,11 +189,6 @@ impl Order {
                     format!("matches: the value of {claim:?} must have 1 to {LONGEST_VALUE} bytes");
                 return Err(Refused::unprocessable(why));
             }
-        }
-        if matches.is_empty() && !self.confirm {
-            return Err(Refused::unprocessable(
-                "an empty matches revokes every token of the issuer; add \"confirm\": true to do so",
-            ));
         }
         let mut claims = matches.keys().map(String::as_str);
         let is_one_session = matches!((claims.next(), claims.next()), (Some("jti" | "sid"), None));

@@ -1,9 +1,9 @@
-//! What `GET /v1/revocations` asks for.
+//! What `GET /v1/revocations` asks for, and how parameters are read.
 
 use super::refused::Refused;
 use crate::revocation::Revocation;
 
-/// The most revocations in one answer.
+/// The most results in one answer.
 const MOST: usize = 1000;
 
 /// Filters, all of which a revocation has to pass.
@@ -19,42 +19,16 @@ pub(super) struct Query {
 
 impl Query {
     pub(super) fn parse(text: &str) -> Result<Self, Refused> {
-        let mut query = Self {
-            limit: 100,
-            issuer: None,
-            claim: None,
-            value: None,
-            source: None,
-            cause: None,
-        };
-        let mut limit = None;
-        for (name, given) in url::form_urlencoded::parse(text.as_bytes()) {
-            let parameter = match &*name {
-                "issuer" => &mut query.issuer,
-                "claim" => &mut query.claim,
-                "value" => &mut query.value,
-                "source" => &mut query.source,
-                "cause" => &mut query.cause,
-                "limit" => &mut limit,
-                _ => {
-                    let name: String = name.chars().take(64).collect();
-                    return Err(Refused::bad_request(format!(
-                        "unknown parameter {name:?}, expected one of issuer, claim, value, source, \
-                         cause, limit"
-                    )));
-                }
-            };
-            if parameter.replace(given.into_owned()).is_some() {
-                return Err(Refused::bad_request(format!("{name} stands twice")));
-            }
-        }
-        if let Some(limit) = limit {
-            let number = limit.parse().ok();
-            let number = number.filter(|number| (1..=MOST).contains(number));
-            let why = || Refused::bad_request(format!("limit must be from 1 to {MOST}"));
-            query.limit = number.ok_or_else(why)?;
-        }
-        Ok(query)
+        let names = ["issuer", "claim", "value", "source", "cause", "limit"];
+        let [issuer, claim, value, source, cause, limit] = parameters(text, names)?;
+        Ok(Self {
+            limit: limit_of(limit)?,
+            issuer,
+            claim,
+            value,
+            source,
+            cause,
+        })
     }
 
     pub(super) fn filter(self) -> impl FnMut(&Revocation) -> bool + Send + 'static {
@@ -72,4 +46,31 @@ impl Query {
                         .any(|(claim, value)| is(&self.claim, claim) && is(&self.value, value)))
         }
     }
+}
+
+/// Reads the parameters with these names. Any other name, or one that stands twice, is an error.
+pub(super) fn parameters<const N: usize>(
+    text: &str,
+    names: [&str; N],
+) -> Result<[Option<String>; N], Refused> {
+    let mut values = [const { None }; N];
+    for (name, given) in url::form_urlencoded::parse(text.as_bytes()) {
+        let Some(place) = names.iter().position(|known| *known == name) else {
+            let (name, known) = (name.chars().take(64).collect::<String>(), names.join(", "));
+            let why = format!("unknown parameter {name:?}, expected one of {known}");
+            return Err(Refused::bad_request(why));
+        };
+        if values[place].replace(given.into_owned()).is_some() {
+            return Err(Refused::bad_request(format!("{name} stands twice")));
+        }
+    }
+    Ok(values)
+}
+
+/// Reads how many results are wanted; 100 if nothing is said.
+pub(super) fn limit_of(text: Option<String>) -> Result<usize, Refused> {
+    let Some(text) = text else { return Ok(100) };
+    let number = text.parse().ok();
+    let number = number.filter(|number| (1..=MOST).contains(number));
+    number.ok_or_else(|| Refused::bad_request(format!("limit must be from 1 to {MOST}")))
 }

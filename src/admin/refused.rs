@@ -36,7 +36,7 @@ impl Refused {
     }
 
     /// Refuses to revoke a token that is not good.
-    pub(super) fn bad_token(Rejection { reason, detail }: &Rejection) -> Self {
+    pub(super) fn bad_token(Rejection { reason, detail, .. }: &Rejection) -> Self {
         let expected = detail.as_ref().map(|detail| detail.expected());
         let expected = expected.map(|expected| format!(" (expected {expected})"));
         let expected = expected.unwrap_or_default();
@@ -50,6 +50,10 @@ impl Refused {
         ))
     }
 }
+
+/// Why a request was refused, in the extensions of the response.
+#[derive(Clone, Debug)]
+pub(super) struct Why(pub(super) String);
 
 impl From<AppendError> for Refused {
     fn from(error: AppendError) -> Self {
@@ -70,6 +74,7 @@ impl From<SearchError> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut response: Response = problem(self.status, &self.detail);
+        response.extensions_mut().insert(Why(self.detail));
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

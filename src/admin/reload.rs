@@ -2,8 +2,8 @@
 
 use tokio::sync::oneshot;
 
-use super::access::Caller;
 use super::api::Api;
+use super::caller::Caller;
 use super::configuration::Shown;
 use super::refused::Refused;
 

@@ -1,5 +1,6 @@
 //! The verbs over HTTP: reads requests, and writes answers as JSON.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -8,13 +9,15 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::json;
 
-use super::access::Caller;
 use super::api::Api;
+use super::audited::{self, noted};
+use super::caller::Caller;
 use super::query::Query;
 use super::refused::Refused;
 use super::shown::answer;
-use super::{body, explain, reload, revocations};
+use super::{body, decisions, explain, preview, reload, revocations};
 
 type Answer = Result<Response, Refused>;
 
@@ -37,7 +40,10 @@ pub(super) async fn revoke(
     if let Ok(location) = HeaderValue::try_from(format!("/v1/revocations/{id}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    Ok(response)
+    let record = &made.record;
+    let target = audited::target(&api.audit, &record.issuer, &record.matches);
+    let line = json!({ "revoked": record.id, "cause": record.cause, "target": target });
+    Ok(noted(response, line))
 }
 
 /// Returns the header of a key; an empty key, which is refused, if it stands twice or is no text.
@@ -77,7 +83,30 @@ pub(super) async fn lift(
     id: Id,
 ) -> Answer {
     let listed = revocations::lift(&api, &caller, id_of(id)?).await?;
+    let ids: BTreeSet<_> = listed.revocations.iter().map(|record| &record.id).collect();
+    let line = json!({ "lifted": ids, "revocations": listed.revocations.len() });
+    Ok(noted(answer(StatusCode::OK, &listed), line))
+}
+
+/// `POST /v1/revocations/preview`.
+pub(super) async fn preview(State(api): State<Arc<Api>>, request: Request) -> Answer {
+    let order = body::read(request).await?;
+    let (target, reach) = preview::preview(&api, &order).await?;
+    let target = audited::target(&api.audit, &target.issuer, &target.matches);
+    let line = json!({ "target": target, "tokens": reach.tokens });
+    Ok(noted(answer(StatusCode::OK, &reach), line))
+}
+
+/// `GET /v1/decisions`.
+pub(super) async fn decisions(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Answer {
+    let listed = decisions::list(&api, query.as_deref().unwrap_or_default())?;
     Ok(answer(StatusCode::OK, &listed))
+}
+
+/// `GET /v1/decisions/{id}`.
+pub(super) async fn decision(State(api): State<Arc<Api>>, id: Id) -> Answer {
+    let found = decisions::find(&api, &id_of(id)?).await?;
+    Ok(answer(StatusCode::OK, &found))
 }
 
 /// `GET /v1/status`.
@@ -98,7 +127,8 @@ pub(super) async fn reload(
 pub(super) async fn explain(State(api): State<Arc<Api>>, request: Request) -> Answer {
     let question = body::read(request).await?;
     let explained = explain::explain(&api, &question).await?;
-    Ok(answer(StatusCode::OK, &explained))
+    let line = json!({ "decision": explained.decision, "reason": explained.reason });
+    Ok(noted(answer(StatusCode::OK, &explained), line))
 }
 
 /// `GET /v1/openapi.json`.

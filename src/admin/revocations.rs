@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use http::StatusCode;
 
-use super::access::Caller;
 use super::api::Api;
+use super::caller::Caller;
 use super::config::SOURCE;
 use super::order::{Order, Wanted};
 use super::query::Query;
 use super::refused::Refused;
 use super::shown::{Listed, Record};
+use super::{audited, preview};
 use crate::core::clock::UnixMillis;
 use crate::revocation::search::{Found, Results, Scope};
 use crate::revocation::{Action, Draft, Revocation, Target};
@@ -45,6 +46,7 @@ pub(super) async fn revoke(
     {
         return repeated(&earlier, &wanted, &cause);
     }
+    preview::confirmed(api, order, wanted.clone()).await?;
     let now = api.clock.now();
     let draft = Draft {
         id: key.unwrap_or_else(fresh_id),
@@ -110,6 +112,7 @@ pub(super) async fn find(api: &Api, id: String) -> Result<Listed, Refused> {
 pub(super) async fn lift(api: &Api, caller: &Caller, id: String) -> Result<Listed, Refused> {
     caller.may_write()?;
     api.require_ready()?;
+    audited::require(&api.audit).await?;
     let wanted = id.clone();
     let named = move |record: &Revocation| record.id == wanted;
     let named = api.search.find(Scope::Live, MOST_LIFTED, named).await?;

@@ -9,14 +9,19 @@ use http::StatusCode;
 
 use super::access::{Door, admit};
 use super::api::Api;
+use super::audited::audited;
 use super::refused::Refused;
 use super::rest;
 
 /// Returns the routes below `/v1`. `openapi` describes each of them.
 pub(super) fn router(api: Api, door: Door) -> Router {
+    let audit = api.audit.clone();
     Router::new()
         .route("/revocations", get(rest::list).post(rest::revoke))
         .route("/revocations/{id}", get(rest::find).delete(rest::lift))
+        .route("/revocations/preview", post(rest::preview))
+        .route("/decisions", get(rest::decisions))
+        .route("/decisions/{id}", get(rest::decision))
         .route("/status", get(rest::status))
         .route("/reload", post(rest::reload))
         .route("/explain", post(rest::explain))
@@ -25,6 +30,7 @@ pub(super) fn router(api: Api, door: Door) -> Router {
             Refused::new(StatusCode::METHOD_NOT_ALLOWED, why)
         })
         .fallback(async || Refused::new(StatusCode::NOT_FOUND, "the admin API has no such path"))
+        .layer(from_fn_with_state(audit, audited))
         .layer(from_fn_with_state(door, admit))
         // It says nothing about this installation, so it needs no credential.
         .route("/openapi.json", get(rest::openapi))

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
@@ -15,13 +15,9 @@ use crate::net::{problem, uncached};
 use crate::revocation::Revocation;
 use crate::revocation::search::Found;
 
-/// The last millisecond that RFC 3339 can write.
-const LAST: u64 = 253_402_300_799_999;
-
 /// Returns a time in RFC 3339 with milliseconds, in UTC.
 pub(super) fn rfc3339(at: UnixMillis) -> String {
-    let at = UNIX_EPOCH + Duration::from_millis(at.0.min(LAST));
-    humantime::format_rfc3339_millis(at).to_string()
+    at.rfc3339()
 }
 
 /// Reads a time in RFC 3339, in UTC.

@@ -7,12 +7,14 @@ use arc_swap::ArcSwap;
 use arc_swap::access::Map;
 
 use super::keys::IssuerKeys;
+use super::refusals;
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::core::clock::Clock;
 use crate::core::readiness::Readiness;
 use crate::core::request::Request;
 use crate::doors::{Answers, Check};
-use crate::gate::{self, Decision, Gate};
+use crate::gate::{self, Answered, Decision, Gate};
 use crate::verify::Verifier;
 use crate::{admin, core::token, events, oauth, revocation};
 
@@ -24,6 +26,7 @@ pub(super) struct Generation {
     receiver: Arc<events::Receiver>,
     credentials: Arc<admin::Credentials>,
     clients: Arc<oauth::Clients>,
+    audit: Audit,
 }
 
 impl Check for Generation {
@@ -31,8 +34,9 @@ impl Check for Generation {
         self.gate.check(request).await
     }
 
-    fn count(&self, decision: &Decision, took: Duration) {
-        self.gate.metrics.decided(decision, took);
+    fn count(&self, answered: &Answered<'_, '_>, took: Duration) {
+        self.gate.count(answered, took);
+        refusals::note(&self.audit, &self.gate.revocations, answered);
     }
 
     fn answers(&self) -> &Answers {
@@ -46,7 +50,9 @@ pub(super) struct Shared {
     pub(super) revocations: revocation::Reader,
     pub(super) readiness: Readiness,
     pub(super) metrics: Arc<gate::Metrics>,
+    pub(super) recent: Arc<gate::Recent>,
     pub(super) events: Arc<events::Shared>,
+    pub(super) audit: Audit,
 }
 
 impl Shared {
@@ -71,6 +77,7 @@ impl Shared {
             )),
             credentials: Arc::new(admin::Credentials::build(&config.admin)?),
             clients: Arc::new(oauth::Clients::build(&config.oauth)?),
+            audit: self.audit.clone(),
             answers: Answers::new(&config.answer, tokens.clone()),
             gate: Arc::new(Gate {
                 readiness: self.readiness.clone(),
@@ -79,6 +86,7 @@ impl Shared {
                 verifier,
                 revocations: self.revocations.clone(),
                 metrics: Arc::clone(&self.metrics),
+                recent: Arc::clone(&self.recent),
             }),
         })
     }

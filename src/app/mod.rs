@@ -4,6 +4,7 @@ mod generation;
 mod keys;
 mod listeners;
 mod parts;
+mod refusals;
 mod reload;
 mod tasks;
 mod vitals;

@@ -14,6 +14,7 @@ use super::listeners::Listeners;
 use super::reload::Reloader;
 use super::tasks::Tasks;
 use super::vitals;
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::core::clock::Clock;
 use crate::core::kv::KeyValueStore;
@@ -23,7 +24,7 @@ use crate::gate;
 use crate::revocation::Writer;
 use crate::telemetry::Losses;
 use crate::verify::{self, Verifier};
-use crate::{admin, events, oauth, revocation};
+use crate::{admin, audit, events, oauth, revocation};
 
 pub(super) struct Parts {
     pub(super) readiness: Readiness,
@@ -34,6 +35,7 @@ pub(super) struct Parts {
     keys: Arc<verify::Shared>,
     pull: events::pull::Pull,
     follower: revocation::Follower,
+    audit: Option<audit::Task>,
     reloader: Reloader,
     admin: axum::Router,
     oauth: axum::Router,
@@ -44,27 +46,21 @@ impl Parts {
         let (clock, readiness) = (Clock::system(), Readiness::default());
         let mut registry = Registry::with_prefix("portcullis");
         let listeners = Listeners::bind(config, &mut registry).await?;
+        let (audit, audit_task) = audit(config, &clock, &readiness, &mut registry)?;
         let revocations = revocations(config, &clock, &readiness, &mut registry)?;
-        let parts = verify::Parts {
-            keys: config.keys.clone(),
-            lifetimes: revocations.lifetimes,
-            keep: Arc::clone(&revocations.keep),
-            clock: clock.clone(),
-            readiness: readiness.clone(),
-            horizon: revocations.horizon,
-            metrics: verify::Metrics::register(&mut registry),
-        };
-        let keys = verify::Shared::new(&config.cache, parts);
+        let keys = keys(config, &revocations, &clock, &readiness, &mut registry);
         let verifier = Verifier::new(&config.issuers, &keys);
         let verifier = verifier.map_err(|errors| errors.messages().join("; "))?;
         let (writer, keep) = (revocations.writer, revocations.keep);
-        let (later, events) = events(config, &writer, keep, &clock, &mut registry);
+        let (later, events) = events(config, &writer, keep, &clock, &audit, &mut registry);
         let shared = Shared {
             clock: clock.clone(),
             readiness: readiness.clone(),
             revocations: revocations.reader,
             metrics: Arc::new(gate::Metrics::register(&mut registry)),
+            recent: recent(config, &clock, &mut registry),
             events,
+            audit: audit.clone(),
         };
         let first = shared.generation(config, verifier)?;
         let pull = events::pull::Pull::new(revocations.turns, clock.clone(), &mut registry);
@@ -73,12 +69,13 @@ impl Parts {
         let current: Current = Arc::new(ArcSwap::from_pointee(first));
         let in_use = Arc::clone(&current);
         let (reloader, reload) = Reloader::new(path, config, in_use, shared, &mut registry)?;
-        let oauth = oauth(&current, &writer, &clock);
+        let oauth = oauth(&current, &writer, &clock, &audit);
         let admin = admin::Api {
             credentials: generation::credentials(&current),
             gate: generation::gate(&current),
             readiness: readiness.clone(),
             reload,
+            audit,
             status_of: doors::status,
             writer,
             search: revocations.search,
@@ -95,6 +92,7 @@ impl Parts {
             reloader,
             pull,
             follower: revocations.follower,
+            audit: audit_task,
             oauth,
             admin: admin.router(admin::Metrics::new(registry, refresh)),
         })
@@ -106,6 +104,11 @@ impl Parts {
             "the follower of revocations",
             self.follower.run(core.shutdown()),
         );
+        if let Some(audit) = self.audit {
+            let shutdown = core.shutdown();
+            let run = async move { audit.run(shutdown.cancelled()).await };
+            core.spawn("the audit trail", run);
+        }
         core.spawn("delayed lifts", ok(self.later.run(core.shutdown())));
         core.spawn("the reloader", ok(self.reloader.run(core.shutdown())));
         core.spawn("the keeper of keys", ok(self.keys.run(core.shutdown())));
@@ -139,6 +142,20 @@ impl Parts {
     }
 }
 
+/// Opens the audit trail, if there is one.
+fn audit(
+    config: &Config,
+    clock: &Clock,
+    readiness: &Readiness,
+    registry: &mut Registry,
+) -> Result<(Audit, Option<audit::Task>), String> {
+    let Some(config) = &config.audit else {
+        return Ok((Audit::default(), None));
+    };
+    let (audit, task) = Audit::open(config, clock, readiness, registry)?;
+    Ok((audit, Some(task)))
+}
+
 fn revocations(
     config: &Config,
     clock: &Clock,
@@ -155,12 +172,33 @@ fn revocations(
     .map_err(|error| error.to_string())
 }
 
+/// Returns what the verifiers of all configurations share.
+fn keys(
+    config: &Config,
+    revocations: &revocation::Parts,
+    clock: &Clock,
+    readiness: &Readiness,
+    registry: &mut Registry,
+) -> Arc<verify::Shared> {
+    let parts = verify::Parts {
+        keys: config.keys.clone(),
+        lifetimes: revocations.lifetimes.clone(),
+        keep: Arc::clone(&revocations.keep),
+        clock: clock.clone(),
+        readiness: readiness.clone(),
+        horizon: revocations.horizon.clone(),
+        metrics: verify::Metrics::register(registry),
+    };
+    verify::Shared::new(&config.cache, parts)
+}
+
 /// Returns the lifts that wait, and what handles events under every configuration.
 fn events(
     config: &Config,
     writer: &Writer,
     keep: Arc<dyn KeyValueStore>,
     clock: &Clock,
+    audit: &Audit,
     registry: &mut Registry,
 ) -> (Arc<events::Later>, Arc<events::Shared>) {
     let record: Arc<dyn events::Record> = Arc::new(Recorder(writer.clone()));
@@ -171,18 +209,26 @@ fn events(
         Arc::clone(&later),
         events::Metrics::register(registry),
         clock.clone(),
+        audit.clone(),
         config.event_listener.max_in_flight,
     );
     (later, events)
 }
 
+/// Returns what keeps the latest decisions.
+fn recent(config: &Config, clock: &Clock, registry: &mut Registry) -> Arc<gate::Recent> {
+    let keep = config.admin.decisions.keep;
+    Arc::new(gate::Recent::register(keep, clock.clone(), registry))
+}
+
 /// Returns the routes of the OAuth endpoints.
-fn oauth(current: &Current, writer: &Writer, clock: &Clock) -> axum::Router {
+fn oauth(current: &Current, writer: &Writer, clock: &Clock, audit: &Audit) -> axum::Router {
     let api = oauth::Api {
         clients: generation::clients(current),
         gate: generation::gate(current),
         writer: writer.clone(),
         clock: clock.clone(),
+        audit: audit.clone(),
     };
     api.router()
 }

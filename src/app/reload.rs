@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::block_in_place;
@@ -143,6 +144,9 @@ impl Reloader {
             .get_or_create(&[("result", result)])
             .inc();
         self.retry = failure.as_ref().map(|_| Instant::now() + RETRY);
+        if let Some(line) = self.line(result, failure.as_deref()) {
+            self.shared.audit.write("reload", || line).await;
+        }
         self.note(failure);
         self.metrics.show(&self.state.borrow());
     }
@@ -187,6 +191,11 @@ impl Reloader {
                 "event_listener.max_in_flight",
                 now.event_listener.max_in_flight == next.event_listener.max_in_flight,
             ),
+            (
+                "admin.decisions",
+                now.admin.decisions == next.admin.decisions,
+            ),
+            ("audit", now.audit == next.audit),
             ("doors", now.doors == next.doors),
             ("log", now.log == next.log),
             ("shutdown", now.shutdown == next.shutdown),
@@ -204,6 +213,20 @@ impl Reloader {
             state.hash.clone_from(hash);
             tracing::info!(generation = state.generation, hash, "configuration applied");
         });
+    }
+
+    /// Returns the line of an attempt for the audit trail, unless it was like the one before.
+    fn line(&self, result: &str, failure: Option<&str>) -> Option<Value> {
+        let state = self.state.borrow();
+        let before = state.failure.as_ref().map(|failure| &*failure.why);
+        (result == "applied" || failure != before).then(|| {
+            json!({
+                "outcome": result,
+                "generation": state.generation,
+                "hash": state.hash,
+                "why": failure,
+            })
+        })
     }
 
     fn note(&self, failure: Option<String>) {

@@ -61,17 +61,22 @@ impl<'a> Call<'a> {
 impl Client {
     /// Sends a request and prints its answer, for people as `text` writes it. Returns the exit code.
     pub(super) fn run(&self, call: Call<'_>, text: impl Fn(&Value) -> String) -> u8 {
-        match blocking(self.send(call)) {
+        match self.fetch(call) {
             Ok(answer) => self.show(&answer, text),
             Err(error) => complain(&format!("portcullis: {error}")),
         }
+    }
+
+    /// Sends a request and returns its answer.
+    pub(super) fn fetch(&self, call: Call<'_>) -> Result<Value, String> {
+        blocking(self.send(call))
     }
 
     fn show(&self, answer: &Value, text: impl Fn(&Value) -> String) -> u8 {
         if matches!(self.output, Output::Jsonl) && answer["more"] == true {
             tell(&format!("portcullis: {MORE}"));
         }
-        print(&self.output.write(answer, "revocations", text))
+        print(&self.output.write(answer, items(answer), text))
     }
 
     async fn send(&self, call: Call<'_>) -> Result<Value, String> {
@@ -169,5 +174,14 @@ pub(super) fn read_text(file: &Path) -> Result<String, String> {
         }
         Ok(_) if text.trim().is_empty() => Err(format!("{shown} is empty")),
         Ok(_) => Ok(text.trim().to_owned()),
+    }
+}
+
+/// Returns the member of an answer that is a list.
+fn items(answer: &Value) -> &'static str {
+    if answer["decisions"].is_array() {
+        "decisions"
+    } else {
+        "revocations"
     }
 }

@@ -1,10 +1,12 @@
 //! The command line: one file for each command.
 
+mod audit;
 mod check_config;
 mod client;
 mod common;
 mod completions;
 mod connection;
+mod decisions;
 mod explain;
 mod export;
 mod import;
@@ -53,7 +55,9 @@ enum Command {
     List(list::List),
     Status(status::Status),
     Explain(explain::Explain),
+    Decisions(decisions::Decisions),
     TryEvent(try_event::TryEvent),
+    Audit(audit::Audit),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -73,7 +77,9 @@ impl Cli {
             Command::List(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Explain(command) => command.run(),
+            Command::Decisions(command) => command.run(),
             Command::TryEvent(command) => command.run(),
+            Command::Audit(command) => command.run(),
             Command::Completions(command) => command.run(Self::command()),
             Command::Man(command) => command.run(Self::command()),
         };

@@ -1,5 +1,6 @@
 //! `portcullis revoke`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -18,6 +19,7 @@ new login works; every token of a jti or sid is refused, whenever it was issued.
 Examples:
   portcullis revoke --token-file stolen.jwt --reason 'found in a log'
   portcullis revoke --issuer https://id.example.com --match sub=alice --reason 'stolen laptop'
+  portcullis revoke --issuer https://id.example.com --match client_id=app --dry-run --reason 'leaked secret'
   portcullis revoke --issuer https://id.example.com --confirm --reason 'everybody logs in again'";
 
 /// Refuse a token, or all tokens that match
@@ -43,9 +45,14 @@ pub(super) struct Revoke {
     #[arg(long, value_name = "TIME")]
     issued_at_or_before: Option<String>,
 
-    /// Confirm a revocation without --match, which refuses every token of the issuer
-    #[arg(long)]
-    confirm: bool,
+    /// Confirm a revocation of a whole issuer, client or audience; with a number, only if it refuses at
+    /// most so many of the tokens that were seen lately
+    #[arg(long, value_name = "NUMBER", num_args = 0..=1, default_missing_value = "true", value_parser = confirm)]
+    confirm: Option<Value>,
+
+    /// Only say how many of the tokens that were seen lately it would refuse
+    #[arg(long, conflicts_with = "idempotency_key")]
+    dry_run: bool,
 
     /// Why, for the records; up to 200 characters. Name no person: it is shown to all operators
     #[arg(long, value_name = "TEXT")]
@@ -54,6 +61,16 @@ pub(super) struct Revoke {
     /// A key that makes it safe to repeat the command; it becomes the id
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+}
+
+fn confirm(text: &str) -> Result<Value, String> {
+    if text == "true" {
+        return Ok(true.into());
+    }
+    let number = text.parse::<u64>();
+    number
+        .map(Value::from)
+        .map_err(|_| "write a number of tokens".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -69,6 +86,11 @@ impl Revoke {
             Ok(body) => body,
             Err(error) => return complain(&format!("portcullis: {error}")),
         };
+        if self.dry_run {
+            let mut call = Call::new(Method::POST, &["revocations", "preview"]);
+            call.body = Some(body);
+            return self.client.run(call, reach);
+        }
         let mut call = Call::new(Method::POST, &["revocations"]);
         call.body = Some(body);
         call.idempotency_key = self.idempotency_key.as_deref();
@@ -97,7 +119,7 @@ impl Revoke {
         let mut body = json!({
             "issuer": self.issuer,
             "matches": matches,
-            "confirm": self.confirm,
+            "confirm": self.confirm.as_ref().unwrap_or(&Value::Bool(false)),
             "reason": self.reason,
         });
         if let Some(at) = &self.issued_at_or_before {
@@ -106,4 +128,29 @@ impl Revoke {
         }
         Ok(body)
     }
+}
+
+fn reach(answer: &Value) -> String {
+    let count = |name: &str| answer[name].as_u64().unwrap_or_default();
+    let mut text = format!(
+        "it would refuse {} tokens of {} subjects at {} clients, of {} tokens that this replica saw lately\n",
+        count("tokens"),
+        count("subjects"),
+        count("clients"),
+        count("tokens_seen"),
+    );
+    if answer["already_refused"] != 0 {
+        let already = count("already_refused");
+        let _ = writeln!(text, "{already} others that match are refused already");
+    }
+    if answer["is_complete"] != true {
+        text.push_str(
+            "the cache of tokens is full or off, so this replica saw more than it remembers\n",
+        );
+    }
+    if answer["needs_confirm"] == true {
+        let tokens = count("tokens");
+        let _ = writeln!(text, "to revoke: --confirm {tokens}");
+    }
+    text
 }

@@ -32,14 +32,24 @@ pub(super) fn table(answer: &Value) -> String {
         "ISSUER",
         "MATCHES",
     ];
-    let mut rows = vec![heads.map(str::to_owned)];
-    rows.extend(found.iter().map(row));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<_> = (0..heads.len())
-        .map(|column| width(column).unwrap_or(0))
-        .collect();
+    let mut text = aligned(heads, found.iter().map(row));
+    if answer["more"] == true {
+        text.push_str(MORE);
+    }
+    text
+}
+
+/// Returns rows below their heads, in columns.
+pub(super) fn aligned<const N: usize>(
+    heads: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let mut all = vec![heads.map(str::to_owned)];
+    all.extend(rows);
+    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<_> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
-    for (i, row) in rows.iter().enumerate() {
+    for (i, row) in all.iter().enumerate() {
         let cells: Vec<_> = row.iter().zip(&widths).map(padded).collect();
         let line = cells.join("  ");
         match i {
@@ -47,9 +57,6 @@ pub(super) fn table(answer: &Value) -> String {
             _ => text.push_str(line.trim_end()),
         }
         text.push('\n');
-    }
-    if answer["more"] == true {
-        text.push_str(MORE);
     }
     text
 }

@@ -30,7 +30,9 @@ use serde::Deserialize;
 
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::Span;
-use crate::{admin, core::token, doors, events, net, oauth, policy, revocation, telemetry, verify};
+use crate::{
+    admin, audit, core::token, doors, events, net, oauth, policy, revocation, telemetry, verify,
+};
 
 /// The settings of Portcullis.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -90,6 +92,10 @@ pub struct Config {
     /// Who may use the admin API, at `/v1/…` on `listen.admin`.
     #[serde(default)]
     pub admin: admin::Config,
+
+    /// Who revoked what, and who was refused for it, in a file that shows when it was changed. Off by default.
+    #[serde(default)]
+    pub audit: Option<audit::Config>,
 
     /// Who may revoke and introspect tokens with OAuth, at `/oauth2/revoke` and `/oauth2/introspect` on
     /// `listen.events`.
@@ -155,6 +161,9 @@ impl Config {
             self.event_listener.check(errors);
         });
         errors.within("admin", |errors| self.admin.check(errors));
+        if let Some(audit) = &self.audit {
+            errors.within("audit", |errors| audit.check(errors));
+        }
         errors.within("oauth", |errors| self.oauth.check(errors));
         errors.within("answer", |errors| self.answer.check(errors));
         errors.within("doors", |errors| self.doors.check(errors));

@@ -12,10 +12,10 @@ use futures_util::FutureExt;
 
 use super::config::TooLong;
 use super::metrics::DoorMetrics;
-use super::{Answers, Check, Doors, audit};
+use super::{Answers, Check, Doors, decision_log};
 use crate::core::reason::Reason;
 use crate::core::request::Request;
-use crate::gate::{Decision, Denial};
+use crate::gate::{Answered, Decision, Denial};
 
 /// One question at one door. It holds the configuration with which the request is decided and
 /// answered, loaded once, so that no request mixes two.
@@ -50,15 +50,10 @@ impl<C: Check> Exchange<'_, C> {
         {
             self.doors.metrics.identity_too_long.inc();
             if self.answers().too_long == TooLong::Refuse {
-                decision = Decision::Deny(Denial {
-                    id: permit.id,
-                    reason: Reason::IdentityTooLong,
-                    detail: None,
-                });
+                decision = Decision::Deny(Denial::instead_of(permit, Reason::IdentityTooLong));
             }
         }
-        self.current.count(&decision, started.elapsed());
-        audit::decided(self.metrics.door, request, &decision);
+        self.answered(request, &decision, started.elapsed());
         decision
     }
 
@@ -66,9 +61,18 @@ impl<C: Check> Exchange<'_, C> {
     pub(super) fn refuse(&self, request: &Request<'_>, reason: Reason) -> Denial {
         let denial = Denial::because(reason);
         let decision = Decision::Deny(denial.clone());
-        self.current.count(&decision, Duration::ZERO);
-        audit::decided(self.metrics.door, request, &decision);
+        self.answered(request, &decision, Duration::ZERO);
         denial
+    }
+
+    fn answered(&self, request: &Request<'_>, decision: &Decision, took: Duration) {
+        let answered = Answered {
+            door: self.metrics.door,
+            request,
+            decision,
+        };
+        self.current.count(&answered, took);
+        decision_log::decided(&answered);
     }
 
     /// Runs `work` to its end. A panic, or more time than `check_timeout`, is a denial. Takes the

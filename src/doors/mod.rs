@@ -5,11 +5,11 @@
 //! goes wrong on the way, a panic included, becomes a denial.
 
 pub(crate) mod answer;
-mod audit;
 mod batch;
 pub mod check_request;
 mod check_response;
 pub(crate) mod config;
+mod decision_log;
 mod exchange;
 pub mod ext_authz;
 pub mod forward_auth;
@@ -31,7 +31,7 @@ use prometheus_client::registry::Registry;
 
 use crate::core::readiness::Readiness;
 use crate::core::request::Request;
-use crate::gate::Decision;
+use crate::gate::{Answered, Decision};
 
 pub use answer::Answers;
 pub(crate) use config::Config;
@@ -45,7 +45,7 @@ pub trait Check: Send + Sync + 'static {
     fn check(&self, request: &Request<'_>) -> impl Future<Output = Decision> + Send;
 
     /// Counts the decision that a door answers with, once per request.
-    fn count(&self, decision: &Decision, took: Duration);
+    fn count(&self, answered: &Answered<'_, '_>, took: Duration);
 
     /// Returns how decisions are answered.
     fn answers(&self) -> &Answers;

@@ -12,7 +12,7 @@ use crate::core::readiness::Readiness;
 use crate::core::reason::Reason;
 use crate::core::request::Request;
 use crate::core::token::Sources;
-use crate::gate::Decision;
+use crate::gate::{Answered, Decision};
 use crate::net::{self, Address, Listener, Places};
 
 /// Decides for a test.
@@ -33,8 +33,8 @@ impl<D: Decide> Check for Current<D> {
         self.decide.decide(request).await
     }
 
-    fn count(&self, decision: &Decision, _: Duration) {
-        self.decide.count(decision);
+    fn count(&self, answered: &Answered<'_, '_>, _: Duration) {
+        self.decide.count(answered.decision);
     }
 
     fn answers(&self) -> &Answers {

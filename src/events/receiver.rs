@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,13 +17,14 @@ use super::body;
 use super::delivery::{Delivery, Verified};
 use super::dialect::Origin;
 use super::directory;
-use super::keys::{Keys, Record};
-use super::later::Later;
-use super::metrics::{Ended, Metrics};
+use super::keys::Keys;
+use super::metrics::Ended;
+use super::noted::{Counted, Understood, peer};
 use super::outcome::{Effect, Rejection};
-use super::replay::{Before, Replays, Seen};
+use super::replay::{Before, Seen};
+use super::shared::Shared;
 use super::source::{ListenerConfig, Source};
-use crate::core::clock::{Clock, UnixMillis};
+use crate::core::clock::UnixMillis;
 use crate::net::Seat;
 
 /// Handles events under one configuration.
@@ -31,40 +33,6 @@ pub struct Receiver {
     limits: ListenerConfig,
     keys: Arc<dyn Keys>,
     shared: Arc<Shared>,
-}
-
-/// What the receivers of successive configurations share.
-pub struct Shared {
-    record: Arc<dyn Record>,
-    later: Arc<Later>,
-    metrics: Metrics,
-    clock: Clock,
-    in_flight: Arc<Semaphore>,
-    /// How many events are handled at once whose senders have proven nothing yet.
-    strangers: Arc<Semaphore>,
-    replays: Replays,
-}
-
-impl Shared {
-    /// Handles `max_in_flight` events at once.
-    #[must_use]
-    pub fn new(
-        record: Arc<dyn Record>,
-        later: Arc<Later>,
-        metrics: Metrics,
-        clock: Clock,
-        max_in_flight: usize,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            record,
-            later,
-            metrics,
-            clock,
-            in_flight: Arc::new(Semaphore::new(max_in_flight)),
-            strangers: Arc::new(Semaphore::new(max_in_flight.div_ceil(4))),
-            replays: Replays::new(),
-        })
-    }
 }
 
 impl Receiver {
@@ -176,9 +144,10 @@ impl Receiver {
         source: Arc<Source>,
         request: Request<Body>,
     ) -> Result<Ended, Failure> {
-        let handled = self.accept(&source, request).await;
+        let peer = peer(&request);
+        let handled = Arc::clone(&self).accept(&source, request).await;
         if let Err(failure) = &handled {
-            failure.log(&source.name);
+            self.shared.refused(&source.name, failure, peer).await;
         }
         handled
     }
@@ -192,6 +161,7 @@ impl Receiver {
         source: &Arc<Source>,
         request: Request<Body>,
     ) -> Result<Ended, Failure> {
+        let peer = peer(&request);
         let (head, body) = request.into_parts();
         let admitted = source.credentials.admit(&head.headers);
         let admitted = admitted.ok_or(Failure::Stranger)?;
@@ -227,7 +197,7 @@ impl Receiver {
                     settle(seat);
                     take_place(&receiver.shared.in_flight)?
                 };
-                receiver.finish(&source, delivery).await
+                receiver.finish(&source, delivery, peer).await
             })
         };
         match tokio::time::timeout(patience, work).await {
@@ -249,11 +219,11 @@ impl Receiver {
         let now = self.shared.clock.now();
         let handled = async {
             let delivery = Delivery::asked(body, now, &source.credentials, &*self.keys);
-            self.finish(source, delivery.await?).await
+            self.finish(source, delivery.await?, None).await
         };
         let handled = handled.await;
         if let Err(failure) = &handled {
-            failure.log(&source.name);
+            self.shared.refused(&source.name, failure, None).await;
         }
         handled
     }
@@ -264,6 +234,7 @@ impl Receiver {
         &self,
         source: &Source,
         delivery: Delivery<Verified>,
+        peer: Option<SocketAddr>,
     ) -> Result<Ended, Failure> {
         let origin = Origin {
             source: &source.name,
@@ -302,18 +273,16 @@ impl Receiver {
         if let Some(seen) = seen.filter(|_| ended == Ended::Accepted) {
             self.shared.replays.remember(seen);
         }
-        let metrics = &self.shared.metrics;
-        metrics.understood(&source.name, event, revocations, received_at);
-        let (source, id) = (&*source.name, id.unwrap_or_default());
-        match (ended, outcome.notice) {
-            (Ended::Accepted, None) => {
-                tracing::info!(source, event, id, revocations, "event accepted");
-            }
-            (_, Some(notice)) => {
-                tracing::warn!(source, event, id, revocations, notice, "event accepted");
-            }
-            _ => tracing::debug!(source, event, id, "event {}", ended.label()),
-        }
+        let understood = Understood {
+            source: &source.name,
+            event,
+            id,
+            revocations,
+            received_at,
+            peer,
+        };
+        let notice = outcome.notice;
+        self.shared.understood(&understood, ended, notice).await;
         Ok(ended)
     }
 
@@ -363,23 +332,6 @@ fn take_place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Failure> 
 fn settle(seat: Option<Arc<Seat>>) {
     if let Some(seat) = seat {
         seat.settle();
-    }
-}
-
-/// Counts a request when it is over, however it ends.
-struct Counted {
-    shared: Arc<Shared>,
-    source: Arc<Source>,
-    started: Instant,
-    ended: Ended,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let took = self.started.elapsed();
-        self.shared
-            .metrics
-            .ended(&self.source.name, self.ended, took);
     }
 }
 

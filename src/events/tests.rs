@@ -35,6 +35,7 @@ use tower::ServiceExt;
 use super::formats::fusionauth;
 use super::serve::service;
 use super::*;
+use crate::audit::Audit;
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::secret::Secret;
 use crate::revocation::Draft;
@@ -177,6 +178,7 @@ fn door_with(
         Arc::clone(&later),
         metrics,
         clock.clone(),
+        Audit::default(),
         limits.max_in_flight,
     );
     let sources = vec![Source::build(source).unwrap()];

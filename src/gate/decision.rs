@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::id::DecisionId;
 use crate::core::reason::{Detail, Reason};
 use crate::core::token;
-use crate::revocation::Clear;
+use crate::revocation::{Clear, Match};
 use crate::verify::Verified;
 
 /// The answer to one request. There is no default, and only this module can build the two kinds
@@ -15,6 +15,27 @@ pub enum Decision {
     Permit(Permit),
     Bypass(Bypass),
     Deny(Denial),
+}
+
+impl Decision {
+    #[must_use]
+    pub const fn id(&self) -> DecisionId {
+        match self {
+            Self::Permit(permit) => permit.id,
+            Self::Bypass(bypass) => bypass.id,
+            Self::Deny(denial) => denial.id,
+        }
+    }
+
+    /// Returns the name of the outcome at every interface.
+    #[must_use]
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Permit(_) => "permit",
+            Self::Bypass(_) => "bypass",
+            Self::Deny(_) => "deny",
+        }
+    }
 }
 
 /// The request has a good token: verified, looked up, not revoked.
@@ -53,4 +74,22 @@ pub struct Denial {
     pub reason: Reason,
     /// For operators only.
     pub detail: Option<Arc<Detail>>,
+    /// The issuer of the token, if its signature is good.
+    pub issuer: Option<Arc<str>>,
+    /// If the token is good but for a revocation.
+    pub revoked: Option<Arc<Revoked>>,
+}
+
+/// A token that is good but for a revocation.
+#[derive(Debug)]
+pub struct Revoked {
+    pub(super) verified: Arc<Verified>,
+    pub by: Match,
+}
+
+impl Revoked {
+    #[must_use]
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
 }

@@ -1,16 +1,34 @@
 //! Denials by a door, when the check itself failed. Denying is always safe, so every module may.
 
-use super::{DecisionId, Denial};
-use crate::core::reason::Reason;
+use super::{DecisionId, Denial, Permit};
+use crate::core::reason::{Reason, Rejection};
 
 impl Denial {
     /// Returns a denial with an id of its own.
     #[must_use]
     pub fn because(reason: Reason) -> Self {
-        Self {
-            id: DecisionId::next(),
+        Self::of(DecisionId::next(), reason.into())
+    }
+
+    /// Returns a denial of a request that the gate would let pass.
+    #[must_use]
+    pub fn instead_of(permit: &Permit, reason: Reason) -> Self {
+        let issuer = &permit.verified().claims.issuer;
+        Self::of(permit.id, Rejection::from(reason).by(issuer))
+    }
+
+    pub(super) fn of(id: DecisionId, rejection: Rejection) -> Self {
+        let Rejection {
             reason,
-            detail: None,
+            detail,
+            issuer,
+        } = rejection;
+        Self {
+            id,
+            reason,
+            detail,
+            issuer,
+            revoked: None,
         }
     }
 }

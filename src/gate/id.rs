@@ -6,6 +6,7 @@
 //! See decision 0020.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,6 +25,12 @@ impl DecisionId {
         Self(CIPHER.encipher(COUNT.fetch_add(1, Ordering::Relaxed)))
     }
 
+    /// Returns whether it is one of the sixteenth of all ids that end in a zero.
+    #[must_use]
+    pub(super) const fn is_sampled(self) -> bool {
+        self.0.is_multiple_of(16)
+    }
+
     /// Returns the sixteen digits of the text form without the formatting machinery, for every
     /// request.
     #[must_use]
@@ -35,6 +42,17 @@ impl DecisionId {
             place[1] = DIGITS[usize::from(byte & 15)];
         }
         hex
+    }
+}
+
+/// Reads sixteen lower-case hexadecimal digits.
+impl FromStr for DecisionId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let number = u64::from_str_radix(text, 16).map_err(|_| ())?;
+        let id = Self(number);
+        (id.hex() == text.as_bytes()).then_some(id).ok_or(())
     }
 }
 
@@ -87,6 +105,21 @@ mod tests {
         for number in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
             let id = DecisionId(number);
             assert_eq!(id.to_string().as_bytes(), id.hex());
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+    }
+
+    #[test]
+    fn only_the_text_form_is_read() {
+        for wrong in [
+            "",
+            "0",
+            "00000000000000000",
+            "000000000000000A",
+            "+000000000000000",
+            "000000000000000g",
+        ] {
+            assert_eq!(wrong.parse::<DecisionId>(), Err(()), "{wrong}");
         }
     }
 

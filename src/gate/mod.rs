@@ -4,10 +4,12 @@ mod decision;
 mod denial;
 mod id;
 mod metrics;
+mod recent;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::core::readiness::Readiness;
 use crate::core::reason::{Reason, Rejection};
@@ -17,9 +19,10 @@ use crate::policy::{Policy, Tokens};
 use crate::revocation::{Reader, Standing};
 use crate::verify::Verifier;
 
-pub use decision::{Bypass, Decision, Denial, Permit};
+pub use decision::{Bypass, Decision, Denial, Permit, Revoked};
 pub use id::DecisionId;
 pub use metrics::Metrics;
+pub use recent::{Answered, Kept, Recent};
 
 /// Everything that a decision depends on.
 #[derive(Clone, Debug)]
@@ -30,14 +33,21 @@ pub struct Gate {
     pub verifier: Arc<Verifier>,
     pub revocations: Reader,
     pub metrics: Arc<Metrics>,
+    pub recent: Arc<Recent>,
 }
 
 impl Gate {
-    /// Decides about one request. Any failure is a denial. The door counts its final answer in
-    /// [`Gate::metrics`].
+    /// Decides about one request. Any failure is a denial. The door hands its final answer to
+    /// [`Gate::count`].
     pub async fn check(&self, request: &Request<'_>) -> Decision {
         let id = DecisionId::next();
         decided(id, self.judge(request, id).await)
+    }
+
+    /// Counts the answer of a door, and keeps it for operators.
+    pub fn count(&self, answered: &Answered<'_, '_>, took: Duration) {
+        self.metrics.decided(answered.decision, took);
+        self.recent.add(answered);
     }
 
     /// Decides about a token alone, as if it came in the first of the configured places on a path that
@@ -80,6 +90,7 @@ impl Gate {
         id: DecisionId,
     ) -> Result<Decision, Rejection> {
         let verified = self.verifier.verify(token).await?;
+        let refused = |reason| Err(Rejection::from(reason).by(&verified.claims.issuer));
         match self.revocations.standing(&verified.claims) {
             Standing::Clear(looked_up) => Ok(Decision::Permit(Permit {
                 id,
@@ -87,15 +98,17 @@ impl Gate {
                 verified,
                 _looked_up: looked_up,
             })),
-            Standing::Revoked => Err(Reason::Revoked.into()),
-            Standing::NotReady => Err(Reason::NotReady.into()),
-            Standing::Stale => Err(Reason::Stale.into()),
+            Standing::Revoked(by) => Ok(Decision::Deny(Denial {
+                issuer: Some(Arc::clone(&verified.claims.issuer)),
+                revoked: Some(Arc::new(Revoked { verified, by })),
+                ..Denial::of(id, Reason::Revoked.into())
+            })),
+            Standing::NotReady => refused(Reason::NotReady),
+            Standing::Stale => refused(Reason::Stale),
         }
     }
 }
 
 fn decided(id: DecisionId, judged: Result<Decision, Rejection>) -> Decision {
-    judged.unwrap_or_else(|Rejection { reason, detail }| {
-        Decision::Deny(Denial { id, reason, detail })
-    })
+    judged.unwrap_or_else(|rejection| Decision::Deny(Denial::of(id, rejection)))
 }

@@ -139,19 +139,20 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<Connection> {
         match &self.socket {
             Socket::Tcp(listener) => {
-                let (stream, _peer) = listener.accept().await?;
+                let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(Connection::new(match &self.tls {
+                let stream = match &self.tls {
                     None => Stream::Tcp(stream),
                     Some(tls) => {
                         let handshake = tls.acceptor().accept(stream);
                         Stream::Handshake(Box::new(handshake.into_fallible()))
                     }
-                }))
+                };
+                Ok(Connection::new(stream, Some(peer)))
             }
             Socket::Unix(listener) => {
                 let (stream, _peer) = listener.accept().await?;
-                Ok(Connection::new(Stream::Unix(stream)))
+                Ok(Connection::new(Stream::Unix(stream), None))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -18,6 +19,8 @@ use tokio_rustls::server::{FallibleAccept, TlsStream};
 /// sending side is closed first, and what still comes is read and thrown away, within limits.
 pub struct Connection {
     stream: Stream,
+    /// `None` on a unix socket.
+    peer: Option<SocketAddr>,
     linger: Option<Linger>,
 }
 
@@ -45,9 +48,17 @@ const LONGEST_LINGER: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(1);
 
 impl Connection {
-    pub(super) const fn new(stream: Stream) -> Self {
+    pub(super) const fn new(stream: Stream, peer: Option<SocketAddr>) -> Self {
         let linger = None;
-        Self { stream, linger }
+        Self {
+            stream,
+            peer,
+            linger,
+        }
+    }
+
+    pub(super) const fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 }
 
@@ -147,7 +158,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, linger } = self.get_mut();
+        let Self { stream, linger, .. } = self.get_mut();
         if linger.is_none() {
             ready!(stream.poll_shutdown(cx))?;
         }

@@ -6,6 +6,7 @@
 //! listener chooses the proof: a sender's credentials, or one whole request.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,6 +46,7 @@ struct Newcomer {
 #[derive(Debug)]
 pub struct Seat {
     id: u64,
+    peer: Option<SocketAddr>,
     places: Arc<Places>,
     asked: AtomicBool,
     /// Written under the lock of the places.
@@ -78,7 +80,7 @@ impl Places {
     }
 
     /// Takes a place for a newcomer. If none is free, the oldest newcomer is closed.
-    pub(super) fn enter(self: &Arc<Self>) -> Arc<Seat> {
+    pub(super) fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Arc<Seat> {
         let mut taken = self.taken();
         if taken.newcomers.len() >= self.newcomers
             && let Some((_, oldest)) = taken.newcomers.pop_first()
@@ -99,6 +101,7 @@ impl Places {
         self.metrics.open.inc();
         Arc::new(Seat {
             id,
+            peer,
             places: Arc::clone(self),
             asked: AtomicBool::new(false),
             settled: AtomicBool::new(false),
@@ -153,6 +156,12 @@ impl Seat {
         self.id
     }
 
+    /// Returns the address of the other end; `None` on a unix socket.
+    #[must_use]
+    pub const fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
     /// Keeps this connection from being closed in favour of newcomers. Cheap when called again.
     pub fn settle(&self) {
         if !self.asked.load(Ordering::Relaxed) {
@@ -201,7 +210,7 @@ mod tests {
 
     /// A task that only an eviction ends.
     fn arrive(places: &Arc<Places>) -> (Arc<Seat>, tokio::task::JoinHandle<()>) {
-        let seat = places.enter();
+        let seat = places.enter(None);
         let task = tokio::spawn(std::future::pending());
         places.watch(seat.id(), task.abort_handle());
         (seat, task)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::access::DynAccess;
 
 use super::clients::Clients;
+use crate::audit::Audit;
 use crate::core::clock::Clock;
 use crate::gate::Gate;
 use crate::revocation::Writer;
@@ -18,4 +19,5 @@ pub struct Api {
     pub gate: Current<Gate>,
     pub writer: Writer,
     pub clock: Clock,
+    pub audit: Audit,
 }

@@ -16,6 +16,7 @@ use super::clients::Client;
 use super::config::{Revocable, SOURCE};
 use super::form::Form;
 use super::refused::{Refused, json_answer};
+use crate::audit::Sampled;
 use crate::core::reason::{Fault, Reason};
 use crate::core::token::Token;
 use crate::gate::Decision;
@@ -30,7 +31,31 @@ pub(super) async fn revoke(
     Extension(seat): Extension<Arc<Seat>>,
     request: Request,
 ) -> Result<Response, Refused> {
-    let (client, form) = admitted(&api, request, &seat).await?;
+    let admitted = admitted(&api, request, &seat).await;
+    let line = |outcome| json!({ "action": "revoke", "peer": seat.peer(), "outcome": outcome });
+    let (client, form) = match admitted {
+        Ok(admitted) => admitted,
+        Err(refused) => {
+            let line = line(refused.error());
+            api.audit.sample(Sampled::Strangers, "oauth", || line);
+            return Err(refused);
+        }
+    };
+    let revoked = revoke_as(&api, &client, &form).await;
+    let mut line = line(match &revoked {
+        Ok(Some(_)) => "revoked",
+        Ok(None) => "refused already",
+        Err(refused) => refused.error(),
+    });
+    line["client"] = client.id.as_str().into();
+    line["id"] = revoked.as_ref().ok().and_then(Clone::clone).into();
+    api.audit.write("oauth", || line).await;
+    revoked.map(|_| crate::net::uncached(StatusCode::OK.into_response()))
+}
+
+/// Revokes the token of a client's request. Returns the id of the record; `None` if no door lets the
+/// token pass anyway.
+async fn revoke_as(api: &Api, client: &Client, form: &Form) -> Result<Option<String>, Refused> {
     if client.revoke == Revocable::None {
         return Err(Refused::new(
             "unauthorized_client",
@@ -44,7 +69,7 @@ pub(super) async fn revoke(
     }
     let verified = match gate.verifier.verify(Token::new(token)).await {
         Ok(verified) => verified,
-        Err(rejection) => return nothing_to_revoke(rejection.reason, &form),
+        Err(rejection) => return nothing_to_revoke(rejection.reason, form).map(|()| None),
     };
     let claims = &verified.claims;
     if client.revoke == Revocable::Own && claims.client.as_deref() != Some(&*client.id) {
@@ -55,7 +80,7 @@ pub(super) async fn revoke(
     }
     let records = api
         .writer
-        .record_whole(vec![draft(&api, &client, claims)])
+        .record_whole(vec![draft(api, client, claims)])
         .await?;
     if records.is_empty() {
         return Err(Refused::unavailable("nothing was recorded; send it again"));
@@ -65,7 +90,7 @@ pub(super) async fn revoke(
         id = records[0].id,
         "a client revoked a token"
     );
-    Ok(crate::net::uncached(StatusCode::OK.into_response()))
+    Ok(Some(records[0].id.clone()))
 }
 
 /// Returns what refuses exactly this token.
@@ -89,7 +114,7 @@ fn draft(api: &Api, client: &Client, claims: &Claims) -> Draft {
 
 /// Answers for a token that is refused already. RFC 7009 §2.2: an invalid token is no error. But a token
 /// that may become good must not be taken for revoked.
-fn nothing_to_revoke(reason: Reason, form: &Form) -> Result<Response, Refused> {
+fn nothing_to_revoke(reason: Reason, form: &Form) -> Result<(), Refused> {
     let is_foreign = matches!(reason, Reason::MalformedToken | Reason::UnknownIssuer);
     match reason.fault() {
         _ if is_foreign && form.get("token_type_hint") == Some("refresh_token") => {
@@ -99,7 +124,7 @@ fn nothing_to_revoke(reason: Reason, form: &Form) -> Result<Response, Refused> {
         Fault::Portcullis => Err(unknown(reason)),
         _ if reason == Reason::NotYetValid => Err(unknown(reason)),
         Fault::Request => Err(Refused::invalid_request("the token is too large")),
-        Fault::Token | Fault::Rights => Ok(crate::net::uncached(StatusCode::OK.into_response())),
+        Fault::Token | Fault::Rights => Ok(()),
     }
 }
 

@@ -26,6 +26,11 @@ impl Refused {
         }
     }
 
+    /// Returns the code, for the audit trail.
+    pub(super) const fn error(&self) -> &'static str {
+        self.code
+    }
+
     pub(super) fn invalid_request(description: impl Into<String>) -> Self {
         Self::new("invalid_request", description)
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::verify::claims::Claims;
 
-use super::Index;
 use super::feed::FeedState;
+use super::index::{Index, Match, Matched};
 use super::patience::Patience;
 
 /// What the revocations say about a token. [`Standing::Clear`] carries a witness that only this
@@ -14,7 +14,7 @@ use super::patience::Patience;
 pub enum Standing {
     /// Looked up, and nothing matches.
     Clear(Clear),
-    Revoked,
+    Revoked(Match),
     /// The log was not replayed to its end yet.
     NotReady,
     /// The feed is older than the issuer's `max_staleness`, and its `when_stale` is `deny`.
@@ -43,14 +43,26 @@ impl Reader {
         // The age is read first: the record that makes the feed young again may be the very revocation
         // that the index lacks.
         let is_stale = self.patience.is_over(&claims.issuer, || self.feed.age());
-        if self.index.is_revoked(claims) {
+        if let Some(found) = self.index.matching(claims) {
             // Also if the feed is stale: a known revocation stands.
-            Standing::Revoked
+            Standing::Revoked(found)
         } else if is_stale {
             Standing::Stale
         } else {
             Standing::Clear(Clear(()))
         }
+    }
+
+    /// Returns whether a token is revoked, as far as this replica knows.
+    #[must_use]
+    pub fn is_revoked(&self, claims: &Claims) -> bool {
+        self.index.is_revoked(claims)
+    }
+
+    /// Returns what is known about the revocation that refused a token. See [`Index::describe`].
+    #[must_use]
+    pub fn describe(&self, found: &Match) -> Option<Matched> {
+        self.index.describe(found)
     }
 }
 

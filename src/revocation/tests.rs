@@ -81,7 +81,7 @@ async fn a_silent_feed_denies_and_what_is_revoked_stays_so() {
     stage
         .play(Feed::Records(vec![record("sub")].into(), at(1)))
         .await;
-    assert!(matches!(stage.standing(), Standing::Revoked));
+    assert!(matches!(stage.standing(), Standing::Revoked(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,7 +182,7 @@ async fn a_reset_by_another_log_drops_no_revocation() {
     stage.feed.send(Feed::Lost("cut".to_owned())).await.unwrap();
     stage.feed.send(Feed::Reset(at(0))).await.unwrap();
     stage.in_sync(5).await;
-    assert!(matches!(stage.standing(), Standing::Revoked));
+    assert!(matches!(stage.standing(), Standing::Revoked(_)));
 }
 
 #[tokio::test(start_paused = true)]

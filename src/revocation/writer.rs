@@ -258,7 +258,7 @@ mod tests {
         clock.advance(Duration::from_secs(10));
         assert_eq!(writer.record(vec![lift]).await, Ok(0));
         let standing = judged(&parts.reader).await;
-        assert!(matches!(standing, Standing::Revoked), "{standing:?}");
+        assert!(matches!(standing, Standing::Revoked(_)), "{standing:?}");
         let metrics = scraped(&*parts.refresh, &registry);
         assert!(
             metrics.contains("revocations_lifts_dropped_total 2"),

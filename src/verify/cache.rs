@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use moka::Expiry;
 use moka::sync::Cache;
 
+use super::claims::Claims;
 use super::config::CacheConfig;
 use super::fingerprint::Fingerprint;
 use super::memo::{Memo, Weigh};
@@ -118,8 +119,32 @@ impl KnownTokens {
             caches.good.invalidate(token);
             return None;
         }
-        let admitted = verified.window.admits(now, horizon);
-        Some(admitted.map(|()| verified))
+        Some(match verified.window.admits(now, horizon) {
+            Ok(()) => Ok(verified),
+            Err(why) => Err(why.by(&verified.claims.issuer)),
+        })
+    }
+
+    /// Visits the tokens that are good at `now`, and returns whether the cache has room for more. Takes
+    /// time in proportion to the cache.
+    pub(super) fn each_good(
+        &self,
+        judges: &Judges,
+        now: UnixMillis,
+        horizon: UnixMillis,
+        mut visit: impl FnMut(&Claims),
+    ) -> bool {
+        let Some(caches) = &self.0 else { return false };
+        for (_, verified) in &caches.good {
+            let is_good = judges.include(verified.judged_by)
+                && verified.key.is_good(now)
+                && verified.window.admits(now, horizon).is_ok();
+            if is_good {
+                visit(&verified.claims);
+            }
+        }
+        let most = caches.good.policy().max_capacity().unwrap_or_default();
+        caches.good.weighted_size() < most / 10 * 9
     }
 
     pub(super) fn insert(
@@ -224,7 +249,6 @@ mod tests {
     use super::*;
     use crate::core::token::Token;
     use crate::core::units::Bytes;
-    use crate::verify::Claims;
 
     fn verified(filler: usize) -> Arc<Verified> {
         let payload = json!({ "filler": "x".repeat(filler) });

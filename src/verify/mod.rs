@@ -246,7 +246,8 @@ impl Verifier {
                 window.admits(now, horizon.get())?;
                 Ok((claims, window))
             };
-            let (mut claims, window) = judged(now).map_err(|why| self.without_jump(why, judged))?;
+            let (mut claims, window) =
+                judged(now).map_err(|why| self.without_jump(why, judged).by(&name))?;
             if claims.token_id.is_none() {
                 let digest = URL_SAFE_NO_PAD.encode(digest::digest(&SHA256, jws.signed));
                 claims.all = Payload::with(&jws.payload, Some((claims::SIGNED_PART, &digest)));
@@ -263,6 +264,22 @@ impl Verifier {
             })
         })
         .await
+    }
+
+    /// Visits the claims of the good tokens in the cache, and returns whether it has room for more. Takes
+    /// time in proportion to the cache.
+    pub fn each_known(&self, visit: impl FnMut(&Claims)) -> bool {
+        let Parts { clock, horizon, .. } = &self.shared.parts;
+        let tokens = &self.shared.tokens;
+        tokens.each_good(&self.judges, clock.now(), horizon.get(), visit)
+    }
+
+    /// Returns whether `claim` may name the client of the issuer's tokens, or their audience.
+    #[must_use]
+    pub fn names_client(&self, issuer: &str, claim: &str) -> bool {
+        let known = self.issuers.get(issuer);
+        let names = known.is_some_and(|known| known.entry.rules.names_client(claim));
+        names || claim == "aud"
     }
 
     /// Returns whether a cached refusal may be the fault of a jump of the clock.

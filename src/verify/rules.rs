@@ -115,6 +115,13 @@ impl Rules {
         name("client", paths.find_map(|path| at(payload, path)))
     }
 
+    /// Returns whether `claim` is one of those that may name the client, or a choice with one of them.
+    pub(super) fn names_client(&self, claim: &str) -> bool {
+        let claim = ClaimPath::of_record(claim);
+        let mut known = self.form.client_claims.iter().flat_map(ClaimPath::paths);
+        known.any(|path| claim.paths().any(|own| own == path))
+    }
+
     fn check_client(&self, client: Option<&str>) -> Result<(), Rejection> {
         let allowed = &self.config.allowed_clients;
         let may = allowed.is_empty()

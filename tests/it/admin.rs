@@ -4,8 +4,10 @@
 mod access;
 mod agreement;
 mod commands;
+mod decisions;
 mod hostile;
 mod openapi;
+mod preview;
 mod reference;
 
 use serde_json::{Value, json};

@@ -20,14 +20,15 @@ const PURE: &[&str] = &[
 /// Levels 1 to 3: who may use what besides the pure modules and itself.
 const TABLE: &[(&str, &[&str])] = &[
     ("net", &[]),
+    ("audit", &[]),
     ("verify", &["net"]),
     ("revocation", &["net"]),
     ("policy", &[]),
     ("gate", &["policy", "verify", "revocation"]),
-    ("events", &["verify", "revocation", "net"]),
+    ("events", &["audit", "verify", "revocation", "net"]),
     ("doors", &["gate", "verify", "net"]),
-    ("admin", &["gate", "verify", "revocation", "net"]),
-    ("oauth", &["gate", "verify", "revocation", "net"]),
+    ("admin", &["audit", "gate", "verify", "revocation", "net"]),
+    ("oauth", &["audit", "gate", "verify", "revocation", "net"]),
     ("telemetry", &[]),
 ];
 

@@ -95,7 +95,7 @@ impl Running {
 
     pub(crate) fn is_revoked(&self, subject: &str) -> bool {
         match self.reader.standing(&token(subject)) {
-            Standing::Revoked => true,
+            Standing::Revoked(_) => true,
             Standing::Clear(_) => false,
             other => panic!("{other:?}"),
         }

@@ -21,6 +21,7 @@ use support::keys;
 mod admin;
 mod allocations;
 mod architecture;
+mod audit;
 mod child;
 mod config;
 mod console;

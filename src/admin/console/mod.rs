@@ -15,8 +15,9 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::access::{Caller, Door, admit};
+use super::access::{Door, admit};
 use super::body;
+use super::caller::Caller;
 use super::refused::Refused;
 use super::shown::answer;
 use crate::core::secret::Secret;

@@ -1,6 +1,9 @@
 //! Points in time.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The last millisecond that RFC 3339 can write.
+const LAST: u64 = 253_402_300_799_999;
 
 /// A moment in **milliseconds** since the Unix epoch. JWT times are in seconds: convert at the
 /// edge with [`UnixMillis::from_seconds`] and [`UnixMillis::seconds`].
@@ -46,6 +49,13 @@ impl UnixMillis {
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(millis(span)))
+    }
+
+    /// Returns the time in RFC 3339 with milliseconds, in UTC.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let at = UNIX_EPOCH + Duration::from_millis(self.0.min(LAST));
+        humantime::format_rfc3339_millis(at).to_string()
     }
 
     /// Returns how long ago `earlier` was; zero if it is in the future.

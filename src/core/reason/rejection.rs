@@ -13,6 +13,8 @@ const LONGEST: usize = 160;
 pub struct Rejection {
     pub reason: Reason,
     pub detail: Option<Arc<Detail>>,
+    /// The issuer of the token, if its signature is good.
+    pub issuer: Option<Arc<str>>,
 }
 
 /// What a check expected of a token, and what the token has instead, for logs and exemplars. Both
@@ -28,6 +30,13 @@ impl Rejection {
     /// chose the rest.
     pub fn expected(reason: Reason, expected: impl fmt::Display) -> Self {
         Self::detailed(reason, &expected, None)
+    }
+
+    /// Notes the issuer of a token whose signature is good.
+    #[must_use]
+    pub fn by(self, issuer: &Arc<str>) -> Self {
+        let issuer = Some(Arc::clone(issuer));
+        Self { issuer, ..self }
     }
 
     /// Refuses claims whose signature is good.
@@ -47,6 +56,7 @@ impl Rejection {
         Self {
             reason,
             detail: Some(Arc::new(detail)),
+            issuer: None,
         }
     }
 }
@@ -56,6 +66,7 @@ impl From<Reason> for Rejection {
         Self {
             reason,
             detail: None,
+            issuer: None,
         }
     }
 }

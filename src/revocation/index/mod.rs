@@ -5,6 +5,7 @@
 //! back. Nothing is evicted to make room; only [`Index::sweep`] removes what no valid token can match.
 //! `docs/decisions/0008-the-index-is-no-cache.md` says why.
 
+mod matched;
 mod shapes;
 mod slot;
 mod testing;
@@ -28,6 +29,7 @@ use super::record::{Action, Revocation, Target};
 use shapes::{ByIssuer, Register, Shape};
 use slot::{Key, NAMELESS_CAUSE, Slot};
 
+pub use matched::{Match, Matched};
 pub use shapes::TooManyShapes;
 
 /// Growth and sweeping lock one shard at a time, so no reader waits long: at ten million entries a shard
@@ -61,8 +63,9 @@ struct Writing {
 /// sender cannot undo what another one revoked.
 #[derive(Debug, Default)]
 struct Causes {
-    by_source: BTreeMap<Box<str>, BTreeMap<Box<str>, u16>>,
-    taken: u16,
+    by_source: BTreeMap<Arc<str>, BTreeMap<Arc<str>, u16>>,
+    /// By number.
+    names: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// The result of [`Index::sweep`].
@@ -95,24 +98,33 @@ impl Index {
         self.horizon.get()
     }
 
-    /// Returns whether a revocation that is not lifted matches the token. Costs a few hash look-ups
-    /// for each live shape of the issuer, however many revocations there are.
+    /// Returns whether a revocation that is not lifted matches the token.
     #[must_use]
     pub fn is_revoked(&self, token: &Claims) -> bool {
-        let shapes = self.shapes.load();
-        let Some(of_issuer) = shapes.get(&*token.issuer) else {
-            return false;
-        };
-        of_issuer.iter().any(|shape| self.matches(shape, token))
+        self.matching(token).is_some()
     }
 
-    fn matches(&self, shape: &Shape, token: &Claims) -> bool {
+    /// Returns a revocation that is not lifted and matches the token. Costs a few hash look-ups
+    /// for each live shape of the issuer, however many revocations there are.
+    #[must_use]
+    pub fn matching(&self, token: &Claims) -> Option<Match> {
+        let shapes = self.shapes.load();
+        let of_issuer = shapes.get(&*token.issuer)?;
+        let mut shapes = of_issuer.iter();
+        shapes.find_map(|shape| self.matching_of(shape, token))
+    }
+
+    fn matching_of(&self, shape: &Arc<Shape>, token: &Claims) -> Option<Match> {
+        let mut slot = None;
         let revoked = shape.any_key(token, |key| {
             let shard = read(self.shard(key));
             let mut same_hash = shard.iter_hash(hash(key));
-            same_hash.any(|slot| slot.key == key && slot.covers(token))
+            slot = same_hash
+                .find(|slot| slot.key == key && slot.covers(token))
+                .copied();
+            slot.is_some()
         });
-        revoked.unwrap_or_else(|_| {
+        let is_revoked = revoked.unwrap_or_else(|_| {
             self.warned_of_combinations.call_once(|| {
                 tracing::warn!(
                     issuer = &*token.issuer,
@@ -122,7 +134,14 @@ impl Index {
                 );
             });
             true
-        })
+        });
+        is_revoked.then(|| Match::new(slot, shape))
+    }
+
+    /// Returns what is known about a match. Waits for writers, so it is not for the request path.
+    #[must_use]
+    pub fn describe(&self, found: &Match) -> Option<Matched> {
+        found.describe(&self.writing().causes.names)
     }
 
     /// Adds records in order, each with the time until which it is remembered.
@@ -288,11 +307,12 @@ impl Causes {
         if let Some(number) = known.and_then(|causes| causes.get(cause)) {
             return *number;
         }
-        let number = self.taken;
+        let number = u16::try_from(self.names.len()).unwrap_or(NAMELESS_CAUSE);
         if number < NAMELESS_CAUSE {
-            let causes = self.by_source.entry(source.into()).or_default();
-            causes.insert(cause.into(), number);
-            self.taken += 1;
+            let (source, cause) = (Arc::<str>::from(source), Arc::<str>::from(cause));
+            let causes = self.by_source.entry(Arc::clone(&source)).or_default();
+            causes.insert(Arc::clone(&cause), number);
+            self.names.push((source, cause));
         }
         number
     }

@@ -23,8 +23,8 @@ pub(super) type ByIssuer = BTreeMap<Box<str>, Vec<Arc<Shape>>>;
 #[derive(Debug)]
 pub(super) struct Shape {
     pub(super) number: u16,
-    issuer: Box<str>,
-    claims: Box<[ClaimPath]>,
+    pub(super) issuer: Box<str>,
+    pub(super) claims: Box<[ClaimPath]>,
     /// Has hashed the issuer and the names. The values follow in the order of the names.
     seeded: SipHasher13,
     entries: AtomicUsize,

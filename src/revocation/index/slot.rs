@@ -68,6 +68,14 @@ impl Slot {
         self.cause & LIFT != 0
     }
 
+    pub(super) const fn cause_number(&self) -> u16 {
+        self.cause & !LIFT
+    }
+
+    pub(super) const fn occurred_at(&self) -> UnixMillis {
+        UnixMillis(self.occurred_at)
+    }
+
     /// Returns whether both are of the same source, target and cause.
     pub(super) fn is_about(&self, other: &Self) -> bool {
         self.key == other.key && (self.cause ^ other.cause) & !LIFT == 0

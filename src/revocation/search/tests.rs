@@ -121,7 +121,7 @@ async fn agrees(drafts: Vec<Draft>) {
         for issued_at in [0, 10, 20, 30, 41].map(|at| second(at).seconds()) {
             let all = json!({ "sub": sub, "roles": roles });
             let token = claims(ISSUERS[issuer], issued_at, &all);
-            let is_revoked = matches!(parts.reader.standing(&token), Standing::Revoked);
+            let is_revoked = matches!(parts.reader.standing(&token), Standing::Revoked(_));
             let refusing = parts.search.find(Scope::Live, 1000, that_refuse(token));
             let refusing = refusing.await.unwrap();
             assert_eq!(!refusing.found.is_empty(), is_revoked, "{refusing:?}");

@@ -47,7 +47,7 @@ impl Operator {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(super) fn json(&self, arguments: &[&str]) -> Value {
         let text = self.text(&[arguments, &["--output", "json"]].concat());
         serde_json::from_str(&text).unwrap()
     }
@@ -122,6 +122,29 @@ async fn an_operator_revokes_lists_and_lifts() {
         said.starts_with("portcullis: 404 Not Found: no live revocation"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn an_operator_finds_a_decision_by_its_id() {
+    let world = world().await;
+    let operator = Operator::new(&world);
+    let alice = world.idp.token("alice").sign();
+    let record = super::revoke_subject(&world, "alice").await;
+    let refused = world.orders(Door::Envoy, &alice).await.body_json();
+    let decision = refused["decision_id"].as_str().unwrap();
+    let decisions = operator.text(&["decisions", "--reason", "revoked", "--limit", "1"]);
+    assert!(decisions.contains(decision), "{decisions} lacks {decision}");
+    let explained = operator.text(&["explain", "--decision", decision]);
+    for part in [
+        "decision: deny, revoked\n",
+        "path: /orders\n",
+        "revoked by: admin, ops: stolen laptop",
+        record["id"].as_str().unwrap(),
+    ] {
+        assert!(explained.contains(part), "{explained} lacks {part}");
+    }
+    let nothing = operator.text(&["decisions", "--reason", "expired"]);
+    assert_eq!(nothing, "no decision that is kept matches\n");
 }
 
 #[tokio::test]
@@ -241,6 +264,8 @@ async fn the_examples_of_the_documentation_work() {
     let operator = Operator::new(&world);
     let [stolen, alice, bob] = ["alice", "alice", "bob"].map(|user| world.idp.token(user).sign());
     written(&world, "stolen.jwt", &stolen);
+    let refused = world.orders(Door::Envoy, "bad").await.body_json();
+    let decision = refused["decision_id"].as_str().unwrap();
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/admin.md");
     let script = script(&std::fs::read_to_string(document).unwrap())
         .replace("http://127.0.0.1:9194", &operator.admin)
@@ -248,8 +273,9 @@ async fn the_examples_of_the_documentation_work() {
             "/run/secrets/portcullis-admin",
             operator.secret.to_str().unwrap(),
         )
-        .replace("https://id.example.com", &world.idp.issuer());
-    for command in ["revoke", "lift", "list", "status", "explain"] {
+        .replace("https://id.example.com", &world.idp.issuer())
+        .replace("4f0c1e7a9b2d3856", decision);
+    for command in ["revoke", "lift", "list", "status", "explain", "decisions"] {
         assert!(
             script.contains(&format!("\nportcullis {command}")),
             "{script}"

@@ -72,7 +72,7 @@ async fn a_body_that_cannot_be_read_is_named_and_revokes_nothing() {
         (
             with(|b| b["confirm"] = json!("alice")),
             400,
-            "confirm: expected a boolean",
+            "confirm: expected true, false or a number of tokens",
         ),
         (
             with(|b| b["reason"] = Value::Null),

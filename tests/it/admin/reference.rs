@@ -31,6 +31,12 @@ fn examples(reference: &str) -> Vec<&str> {
     lines.filter(is_call).collect()
 }
 
+/// The audit trail, beside the data.
+fn trail(config: &Value) -> String {
+    let data = &config["revocations"]["store"]["embedded"]["path"];
+    format!("{}.log", data.as_str().unwrap())
+}
+
 /// A world with the source of the examples.
 async fn world() -> World {
     let builder = configured(|config| {
@@ -41,6 +47,7 @@ async fn world() -> World {
             "issuer": issuer, "auth": { "header": { "name": "x-secret", "value": "correct-horse-battery" } },
         });
         config["events"].as_array_mut().unwrap().push(clerk);
+        config["audit"] = json!({ "file": trail(config) });
     });
     builder.start().await
 }
@@ -83,6 +90,9 @@ async fn every_command_of_the_reference_runs() {
         "test",
     ];
     operator.text(&[&revoke[..], &["--idempotency-key", LIFTED]].concat());
+    let refused = world.orders(Door::Envoy, "bad").await.body_json();
+    let decision = refused["decision_id"].as_str().unwrap();
+    let trail = trail(&world.portcullis.config);
     let mut ran = BTreeSet::from(["serve"]);
     let reference = reference();
     for example in examples(&reference) {
@@ -91,6 +101,8 @@ async fn every_command_of_the_reference_runs() {
         let script = example
             .replace("http://127.0.0.1:9194", &operator.admin)
             .replace("https://id.example.com", &issuer)
+            .replace("4f0c1e7a9b2d3856", decision)
+            .replace("/var/log/portcullis/audit.log", &trail)
             .replace("/etc/bash_completion.d/", "")
             .replace("/usr/local/share/man/", "");
         run(&operator, &folder, &script);

@@ -202,7 +202,7 @@ impl World {
             let mut said = BTreeMap::new();
             for replica in &self.replicas {
                 let standing = replica.standing(token);
-                let knows = matches!(standing, Standing::Clear(_) | Standing::Revoked);
+                let knows = matches!(standing, Standing::Clear(_) | Standing::Revoked(_));
                 assert!(
                     knows || self.leader > 0,
                     "all have heard the log: {standing:?}"

@@ -1,6 +1,7 @@
 //! Everything at once: provider, Portcullis, both proxies, back end.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -90,6 +91,11 @@ impl World {
 }
 
 impl WorldBuilder {
+    /// Where everything of this world lies.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Changes Portcullis' configuration.
     pub(crate) fn config(mut self, change: impl FnOnce(&mut Value)) -> Self {
         change(&mut self.config);

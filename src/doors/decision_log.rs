@@ -10,30 +10,27 @@ use tracing::{Level, enabled};
 
 use crate::core::reason::Detail;
 use crate::core::request::Request;
-use crate::gate::{Decision, DecisionId, Denial};
+use crate::gate::{Answered, Decision, Denial};
 
 const TARGET: &str = "portcullis::decision";
 
-/// Bytes of a path that are logged.
-const LONGEST_PATH: usize = 256;
-
-/// Bytes of a method that are logged.
-const LONGEST_METHOD: usize = 32;
-
 /// Logs one decision. Costs a load when nobody listens.
-pub(super) fn decided(door: &'static str, request: &Request<'_>, decision: &Decision) {
-    match decision {
+pub(super) fn decided(answered: &Answered<'_, '_>) {
+    match answered.decision {
         Decision::Deny(denial) => {
             if enabled!(target: TARGET, Level::INFO) {
-                denied(door, request, denial);
+                denied(answered, denial);
             }
         }
-        Decision::Permit(permit) => passed(door, request, permit.id, "permit"),
-        Decision::Bypass(bypass) => passed(door, request, bypass.id, "bypass"),
+        passes => {
+            if enabled!(target: TARGET, Level::DEBUG) {
+                passed(answered, passes);
+            }
+        }
     }
 }
 
-fn denied(door: &'static str, request: &Request<'_>, denial: &Denial) {
+fn denied(answered: &Answered<'_, '_>, denial: &Denial) {
     let detail = denial.detail.as_deref();
     tracing::info!(
         target: TARGET,
@@ -42,31 +39,25 @@ fn denied(door: &'static str, request: &Request<'_>, denial: &Denial) {
         expected = detail.map(Detail::expected),
         found = detail.and_then(Detail::found),
         decision_id = %denial.id,
-        door,
-        method = start(request.method, LONGEST_METHOD),
-        path = start(request.path(), LONGEST_PATH),
-        trace_id = trace_id(request),
+        door = answered.door,
+        method = answered.method(),
+        path = answered.path(),
+        trace_id = trace_id(answered.request),
         "request denied"
     );
 }
 
-fn passed(door: &'static str, request: &Request<'_>, id: DecisionId, outcome: &'static str) {
-    if enabled!(target: TARGET, Level::DEBUG) {
-        tracing::debug!(
-            target: TARGET,
-            outcome,
-            decision_id = %id,
-            door,
-            method = start(request.method, LONGEST_METHOD),
-            path = start(request.path(), LONGEST_PATH),
-            trace_id = trace_id(request),
-            "request passes"
-        );
-    }
-}
-
-fn start(text: &str, longest: usize) -> &str {
-    &text[..text.floor_char_boundary(longest)]
+fn passed(answered: &Answered<'_, '_>, decision: &Decision) {
+    tracing::debug!(
+        target: TARGET,
+        outcome = decision.outcome(),
+        decision_id = %decision.id(),
+        door = answered.door,
+        method = answered.method(),
+        path = answered.path(),
+        trace_id = trace_id(answered.request),
+        "request passes"
+    );
 }
 
 /// Returns the trace that the request belongs to (W3C Trace Context §3.2), if its header is sound.
@@ -149,11 +140,5 @@ mod tests {
         }
         let sound = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(of(&[sound, sound]), None, "two of them");
-    }
-
-    #[test]
-    fn long_texts_are_cut_between_characters() {
-        assert_eq!(start("abc", 256), "abc");
-        assert_eq!(start("aüü", 2), "a");
     }
 }

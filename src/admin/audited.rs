@@ -1,0 +1,88 @@
+//! Writes what operators do to the audit trail: who, from where, what, why, and how it ended.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::caller::Caller;
+use super::refused::{Refused, Why};
+use crate::audit::{Audit, Sampled};
+use crate::net::Seat;
+
+/// Bytes of a path that are written.
+const LONGEST_PATH: usize = 256;
+
+/// What a handler adds to the line about its request, in the extensions of its response.
+#[derive(Clone, Debug)]
+pub(super) struct Noted(pub(super) Map<String, Value>);
+
+/// Writes a line about each request that changes something or asks about a token, before its answer is
+/// sent.
+pub(super) async fn audited(State(audit): State<Audit>, request: Request, next: Next) -> Response {
+    if [Method::GET, Method::HEAD].contains(request.method()) {
+        return next.run(request).await;
+    }
+    let caller = request.extensions().get::<Caller>();
+    let credential = caller.map(|caller| caller.name.to_string());
+    let mut line = about(&request);
+    let mut response = next.run(request).await;
+    line["credential"] = credential.into();
+    line["status"] = response.status().as_u16().into();
+    let why = response.extensions_mut().remove::<Why>();
+    line["refused"] = why.map(|Why(why)| why).into();
+    if let Some(Noted(noted)) = response.extensions_mut().remove::<Noted>()
+        && let Value::Object(members) = &mut line
+    {
+        members.extend(noted);
+    }
+    audit.write("admin", || line).await;
+    response
+}
+
+/// Samples a request without a good credential.
+pub(super) fn stranger(audit: &Audit, request: &Request) {
+    let mut line = about(request);
+    line["status"] = 401.into();
+    audit.sample(Sampled::Strangers, "admin", move || line);
+}
+
+fn about(request: &Request) -> Value {
+    let seat = request.extensions().get::<Arc<Seat>>();
+    let path = request.uri().path();
+    json!({
+        "action": format!("{} /v1{}", request.method(), &path[..path.floor_char_boundary(LONGEST_PATH)]),
+        "peer": seat.and_then(|seat| seat.peer()),
+    })
+}
+
+/// Adds members to the line about a request.
+pub(super) fn noted(mut response: Response, members: Value) -> Response {
+    if let Value::Object(members) = members {
+        response.extensions_mut().insert(Noted(members));
+    }
+    response
+}
+
+/// Returns a target as it is written.
+pub(super) fn target(audit: &Audit, issuer: &str, matches: &BTreeMap<String, String>) -> Value {
+    let hidden = |value: &String| audit.subject(issuer, value);
+    let matches = matches.iter();
+    let matches: Map<_, _> = matches
+        .map(|(claim, value)| (claim.clone(), hidden(value).into()))
+        .collect();
+    json!({ "issuer": issuer, "matches": matches })
+}
+
+/// Returns the refusal of what must not happen unseen.
+pub(super) async fn require(audit: &Audit) -> Result<(), Refused> {
+    audit.require().await.map_err(|_| {
+        Refused::unavailable(
+            "the audit trail cannot be written, so nothing is lifted; GET /readyz says why",
+        )
+    })
+}

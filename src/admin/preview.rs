@@ -1,0 +1,123 @@
+//! How many tokens a revocation would refuse, of those that were seen lately.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::api::Api;
+use super::order::{Confirm, Order, Wanted};
+use super::refused::Refused;
+use crate::gate::Gate;
+use crate::revocation::{Target, refused_by};
+use crate::verify::Claims;
+
+/// What a revocation would do to the good tokens in the cache.
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "Preview")]
+pub(super) struct Reach {
+    /// Tokens that would be refused and are not yet.
+    pub(super) tokens: usize,
+    /// How many different subjects these have.
+    subjects: usize,
+    /// How many different clients these have.
+    clients: usize,
+    /// Tokens that match and are revoked already.
+    already_refused: usize,
+    /// Whether the revocation needs `confirm`.
+    needs_confirm: bool,
+    /// Good tokens in the cache.
+    tokens_seen: usize,
+    /// Whether the cache has room, so that no token was displaced.
+    is_complete: bool,
+}
+
+/// Says what a revocation would do. Returns its target, too.
+pub(super) async fn preview(api: &Api, order: &Order) -> Result<(Target, Reach), Refused> {
+    api.require_ready()?;
+    order.reason()?;
+    let gate = api.gate();
+    let wanted = order.wanted(&gate.verifier).await?;
+    let target = wanted.target.clone();
+    let needs_confirm = is_broad(&gate, &target);
+    let reach = api.reach(gate, wanted).await?;
+    Ok((
+        target,
+        Reach {
+            needs_confirm,
+            ..reach
+        },
+    ))
+}
+
+/// Refuses a revocation that reaches further than the operator confirmed.
+pub(super) async fn confirmed(api: &Api, order: &Order, wanted: Wanted) -> Result<(), Refused> {
+    let gate = api.gate();
+    let is_broad = is_broad(&gate, &wanted.target);
+    match order.confirm() {
+        Confirm::Anything => Ok(()),
+        Confirm::Narrow if !is_broad => Ok(()),
+        Confirm::Narrow => {
+            let Reach {
+                tokens, subjects, ..
+            } = api.reach(gate, wanted).await?;
+            Err(Refused::unprocessable(format!(
+                "this revokes every token of an issuer, a client or an audience: {tokens} of those seen \
+                 lately, of {subjects} subjects; add \"confirm\": {tokens} to refuse at most so many of \
+                 them, or \"confirm\": true"
+            )))
+        }
+        Confirm::AtMost(most) => {
+            let Reach { tokens, .. } = api.reach(gate, wanted).await?;
+            if tokens <= most {
+                return Ok(());
+            }
+            let why = format!(
+                "this would refuse {tokens} of the tokens seen lately, more than the {most} that were \
+                 confirmed; look at the preview again"
+            );
+            Err(Refused::new(StatusCode::CONFLICT, why))
+        }
+    }
+}
+
+/// Returns whether the target names no more than an issuer, its clients and audiences.
+fn is_broad(gate: &Gate, target: &Target) -> bool {
+    let mut claims = target.matches.keys();
+    claims.all(|claim| gate.verifier.names_client(&target.issuer, claim))
+}
+
+impl Api {
+    /// Counts on a blocking thread.
+    async fn reach(&self, gate: Arc<Gate>, wanted: Wanted) -> Result<Reach, Refused> {
+        let cut_off = wanted.cut_off(self.clock.now());
+        let count = move || reach(&gate, refused_by(&wanted.target, cut_off));
+        let counted = tokio::task::spawn_blocking(count).await;
+        counted.map_err(|_| Refused::unavailable("the tokens could not be counted; try again"))
+    }
+}
+
+fn reach(gate: &Gate, is_refused: impl Fn(&Claims) -> bool) -> Reach {
+    let mut reach = Reach::default();
+    let hasher = RandomState::new();
+    let (mut subjects, mut clients) = (HashSet::new(), HashSet::new());
+    reach.is_complete = gate.verifier.each_known(|token| {
+        reach.tokens_seen += 1;
+        if !is_refused(token) {
+            return;
+        }
+        if gate.revocations.is_revoked(token) {
+            reach.already_refused += 1;
+            return;
+        }
+        reach.tokens += 1;
+        let of_token = |value: &str| hasher.hash_one((&*token.issuer, value));
+        subjects.extend(token.subject.as_deref().map(of_token));
+        clients.extend(token.client.as_deref().map(of_token));
+    });
+    (reach.subjects, reach.clients) = (subjects.len(), clients.len());
+    reach
+}

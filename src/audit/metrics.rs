@@ -1,0 +1,48 @@
+//! What the audit trail counts.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// The metrics of the audit trail, each from zero.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    pub(super) written: Counter,
+    /// Attempts to write.
+    pub(super) failures: Counter,
+    left_out: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+impl Metrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            written: Counter::default(),
+            failures: Counter::default(),
+            left_out: Family::default(),
+        };
+        registry.register(
+            "audit_lines",
+            "Lines that were written to the audit trail",
+            metrics.written.clone(),
+        );
+        registry.register(
+            "audit_failures",
+            "Attempts to write the audit trail that failed",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "audit_left_out",
+            "Lines that the audit trail does not have: sampled refusals and strangers, and lines that \
+             could not be written",
+            metrics.left_out.clone(),
+        );
+        for kind in ["refusals", "strangers", "lines"] {
+            let _ = metrics.left_out.get_or_create(&[("kind", kind)]);
+        }
+        metrics
+    }
+
+    pub(super) fn left_out(&self, kind: &'static str, count: u64) {
+        self.left_out.get_or_create(&[("kind", kind)]).inc_by(count);
+    }
+}

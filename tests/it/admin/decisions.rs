@@ -1,0 +1,136 @@
+//! A decision is found by the id that the client's error carries.
+
+use serde_json::{Value, json};
+
+use super::{READ, delete, get, revoke_subject, world};
+use crate::support::{Call, Door, Reply, World};
+
+async fn kept(world: &World, id: &str) -> Reply {
+    get(world, &format!("/v1/decisions/{id}")).await
+}
+
+/// The id in the error that a client gets.
+fn id_of(reply: &Reply) -> String {
+    let id = reply.body_json()["decision_id"].clone();
+    id.as_str().unwrap().to_owned()
+}
+
+async fn listed(world: &World, query: &str) -> Vec<Value> {
+    let reply = get(world, &format!("/v1/decisions{query}")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let decisions = reply.body_json()["decisions"].clone();
+    decisions.as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn the_id_in_a_client_error_leads_to_the_revocation() {
+    let world = world().await;
+    let alice = world.idp.token("alice").sign();
+    let record = revoke_subject(&world, "alice").await;
+    let call = Call::get("/orders?secret=query-of-alice").bearer(&alice);
+    let refused = world.send(Door::Envoy, call).await;
+    assert_eq!(refused.status, 401);
+    let id = id_of(&refused);
+    let found = kept(&world, &id).await;
+    assert_eq!(found.status, 200, "{}", found.text());
+    for secret in [&*alice, "query-of-alice", READ] {
+        assert!(!found.text().contains(secret), "{}", found.text());
+    }
+    let found = found.body_json();
+    let expected = json!({
+        "id": id, "at": found["at"], "decision": "deny", "reason": "revoked", "status": 401,
+        "door": "ext_authz", "method": "GET", "path": "/orders", "issuer": world.idp.issuer(),
+        "expected": null, "found": null,
+        "revoked_by": {
+            "source": "admin", "cause": "ops: stolen laptop", "claims": ["sub"],
+            "occurred_at": record["occurred_at"],
+        },
+        "revocations": [record],
+    });
+    assert_eq!(found, expected);
+    let of_list = listed(&world, "?reason=revoked&outcome=deny&limit=1").await;
+    assert_eq!(of_list[0]["id"], found["id"]);
+    delete(&world, record["id"].as_str().unwrap()).await;
+    assert_eq!(
+        kept(&world, &id).await.body_json(),
+        expected,
+        "also after a lift"
+    );
+}
+
+#[tokio::test]
+async fn an_issuer_is_told_only_if_the_signature_is_good() {
+    let world = world().await;
+    let expired = world.idp.token("alice").claim("iat", 1).claim("exp", 2);
+    let good = world.idp.token("alice").sign();
+    let forged = format!("{}AAAA", &good[..good.len() - 4]);
+    for (token, reason, issuer) in [
+        (expired.sign(), "expired", json!(world.idp.issuer())),
+        (forged, "bad_signature", Value::Null),
+    ] {
+        let refused = world.orders(Door::Envoy, &token).await;
+        let found = kept(&world, &id_of(&refused)).await.body_json();
+        assert_eq!(found["issuer"], issuer, "{found}");
+        if found["reason"] != "keys_unavailable" {
+            assert_eq!(found["reason"], reason, "{found}");
+        }
+        assert_eq!(found["status"], refused.status, "{found}");
+        assert_eq!(found["revocations"], Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn passes_are_sampled_by_their_id_and_denials_are_all_kept() {
+    let world = world().await;
+    let good = world.idp.token("alice").sign();
+    for _ in 0..200 {
+        assert_eq!(world.orders(Door::Envoy, &good).await.status, 200);
+        assert_eq!(world.orders(Door::Envoy, "bad").await.status, 401);
+    }
+    let denied = listed(&world, "?outcome=deny&limit=1000").await;
+    assert_eq!(denied.len(), 200);
+    let passed = listed(&world, "?outcome=permit&limit=1000").await;
+    assert!((1..60).contains(&passed.len()), "{}", passed.len());
+    for pass in &passed {
+        assert!(pass["id"].as_str().unwrap().ends_with('0'), "{pass}");
+        assert_eq!(pass["issuer"], world.idp.issuer(), "{pass}");
+    }
+    let all = listed(&world, "?limit=1000").await;
+    assert_eq!(all.len(), denied.len() + passed.len());
+    let times: Vec<_> = all.iter().map(|one| one["at"].as_str().unwrap()).collect();
+    assert!(times.is_sorted_by(|newer, older| newer >= older));
+    for (wrong, why) in [
+        ("?reason=nothing", "reason must be"),
+        ("?outcome=maybe", "outcome must be"),
+        ("?limit=0", "limit must be"),
+        ("?path=/", "unknown parameter"),
+        ("?limit=1&limit=2", "stands twice"),
+        ("/xyz", "sixteen digits"),
+        ("/0123456789ABCDEF", "sixteen digits"),
+    ] {
+        let reply = get(&world, &format!("/v1/decisions{wrong}")).await;
+        assert_eq!(reply.status, 400, "{wrong}");
+        assert!(reply.text().contains(why), "{wrong}: {}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn the_ring_is_bounded_and_can_be_switched_off() {
+    for keep in [0, 3] {
+        let builder = World::builder().config(|config| {
+            config["admin"] = json!({
+                "credentials": [{ "name": "viewer", "role": "read", "secret": READ }],
+                "decisions": { "keep": keep },
+            });
+        });
+        let world = builder.start().await;
+        for _ in 0..10 {
+            assert_eq!(world.orders(Door::Envoy, "bad").await.status, 401);
+        }
+        let last = id_of(&world.orders(Door::Envoy, "bad").await);
+        let is_kept = kept(&world, &last).await.status == 200;
+        assert_eq!(is_kept, keep > 0);
+        let denied = listed(&world, "?outcome=deny").await;
+        assert_eq!(denied.len(), keep);
+    }
+}
