@@ -1,10 +1,10 @@
 // The console: a page for each part of the address behind the `#`, over the admin API.
 
 import { showOverview } from './overview.js';
-import { $, Problem, ask, call, complain, h, link, list, revocations, say, target, time } from './parts.js';
+import { $, Problem, ask, call, complain, h, link, list, revocations, say, table, target, text, time } from './parts.js';
 
 const REVOCATIONS = '../v1/revocations';
-const TITLES = { login: 'Log in', overview: 'Overview', search: 'Search', revocation: 'Revocation', revoke: 'Revoke', explain: 'Explain' };
+const TITLES = { login: 'Log in', overview: 'Overview', search: 'Search', revocation: 'Revocation', revoke: 'Revoke', explain: 'Explain', decisions: 'Decisions' };
 
 let role = null;
 
@@ -42,7 +42,7 @@ function loggedIn(who) {
 function loggedOut(why) {
   role = null;
   $('nav').hidden = $('user').hidden = true;
-  for (const id of ['state', 'decisions', 'issuers', 'sources', 'found', 'records', 'revoked', 'explained', 'known-issuers']) $(id).replaceChildren();
+  for (const id of ['state', 'rates', 'issuers', 'sources', 'found', 'records', 'revoked', 'explained', 'decided', 'known-issuers']) $(id).replaceChildren();
   for (const form of document.querySelectorAll('main form')) form.reset();
   if ($('ask').open) $('ask').close();
   show('login', true);
@@ -75,7 +75,8 @@ const PAGES = {
   search: showFound,
   revocation: (_, id) => showRecords(id),
   revoke: () => showFields(),
-  explain: () => $('explained').replaceChildren(),
+  explain: (_, id) => (id ? showDecision(id) : $('explained').replaceChildren()),
+  decisions: showDecisions,
 };
 
 setInterval(() => {
@@ -170,7 +171,6 @@ function order(data) {
   if (kind === 'token') return { token: data.get('token'), reason };
   const matches = kind === 'issuer' ? {} : { [data.get('claim')]: data.get('value') };
   const made = { issuer: data.get('issuer'), matches, reason };
-  if (kind === 'issuer') made.confirm = true;
   if (data.get('until') === 'any') made.issued_at_or_before = null;
   if (data.get('until') === 'at') made.issued_at_or_before = new Date(`${data.get('at')}Z`).toISOString();
   return made;
@@ -180,9 +180,12 @@ onSubmit('revoke', async (data) => {
   const body = order(data);
   const which = body.token ? 'This token, and no other, will be refused.' : `These tokens of ${body.issuer} will be refused: ${target(body)}.`;
   const until = { now: ' Those that are issued from now on stay good, unless it is one session or token id.', any: ' It does not matter when they were issued.', at: ` They were issued until ${body.issued_at_or_before}.` };
-  const text = [h('p', {}, which, body.token ? '' : until[data.get('until')]), h('p', {}, `Reason: ${body.reason}`)];
-  const sure = data.get('kind') === 'issuer' ? `Refuse every token of ${body.issuer}` : null;
+  const reach = await call('POST', `${REVOCATIONS}/preview`, { body });
+  const text = [h('p', {}, which, body.token ? '' : until[data.get('until')]), h('p', {}, reached(reach)), h('p', {}, `Reason: ${body.reason}`)];
+  const sure = reach.needs_confirm ? `Refuse them all: ${target(body)}` : null;
   if (!(await ask('Revoke these tokens?', text, 'Revoke', sure))) return;
+  // What was shown is what may be refused. More than that is an error, which says so.
+  if (sure) body.confirm = reach.tokens;
   const record = await call('POST', REVOCATIONS, { body, headers: { 'Idempotency-Key': crypto.randomUUID() } });
   $('revoke').reset();
   showFields();
@@ -191,6 +194,14 @@ onSubmit('revoke', async (data) => {
   say('Revoked. It is durable, and this replica refuses these tokens.');
   at.focus();
 });
+
+// What a preview says, in a sentence or two.
+function reached({ tokens, subjects, clients, already_refused, tokens_seen, is_complete }) {
+  const count = (number, what) => `${number} ${what}${number === 1 ? '' : 's'}`;
+  const of = tokens ? `, of ${count(subjects, 'subject')} and ${count(clients, 'client')}` : '';
+  const rest = is_complete ? '' : ' The cache is full or off, so there may be more.';
+  return `Of ${tokens_seen} good tokens that this replica saw lately, ${tokens} would be refused${of}; ${already_refused} are already.${rest}`;
+}
 
 // Explain. The token leaves the page as soon as it is sent.
 
@@ -211,6 +222,39 @@ function showExplained(explained) {
   if (claims) shown.push(h('h2', {}, 'Claims'), h('pre', {}, JSON.stringify(claims, null, 2)));
   $('explained').replaceChildren(...shown);
   say(`Decision: ${decision}${reason ? `, ${reason}` : ''}`);
+}
+
+// Decisions.
+
+onSubmit('look-up', async () => {
+  const next = `#/explain/${encodeURIComponent($('decision-id').value.trim())}`;
+  if (location.hash === next || !(location.hash = next)) await showDecision($('decision-id').value.trim());
+});
+
+async function showDecision(id) {
+  $('decision-id').value = id;
+  $('explained').replaceChildren();
+  const { revocations: matching, revoked_by: by, ...made } = await call('GET', `../v1/decisions/${encodeURIComponent(id)}`);
+  $('explained').replaceChildren(list('record', [
+    ['Decision', made.id], ['When', time(made.at)], ['Outcome', made.decision], ['Reason', made.reason], ['Status', made.status],
+    ['Door', made.door], ['Request', `${made.method} ${made.path}`], ['Issuer', made.issuer],
+    ['Expected', made.expected], ['Found', made.found],
+    ['Revoked by', by && `${by.source}: ${by.cause} (${by.claims.join(', ')})`],
+  ]), ...(matching?.length ? [revocations('The revocation', matching)] : []));
+  say(`Decision: ${made.decision}${made.reason ? `, ${made.reason}` : ''}`);
+}
+
+onSubmit('latest', (data) => showDecisions(data));
+
+async function showDecisions(filters) {
+  const query = new URLSearchParams([...filters].filter(([, value]) => value));
+  const { decisions } = await call('GET', `../v1/decisions?${query}`);
+  const heads = ['Id', 'When', 'Outcome', 'Reason', 'Status', 'Door', 'Request'].map(text);
+  $('decided').replaceChildren(table(`${decisions.length} latest decisions`, heads, decisions.map((made) => [
+    h('a', { href: `#/explain/${encodeURIComponent(made.id)}` }, made.id), time(made.at), made.decision, made.reason ?? '–',
+    made.status, made.door, `${made.method} ${made.path}`,
+  ])));
+  say(`${decisions.length} decisions`);
 }
 
 // Login.

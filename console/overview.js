@@ -39,8 +39,9 @@ export async function showOverview(poll) {
   showIssuers(samples);
   showSources(samples, rate);
   before = now;
-  const issuers = samples('keys_usable').map(({ issuer }) => issuer);
-  $('known-issuers').replaceChildren(...issuers.map((value) => h('option', { value })));
+  const options = (id, values) => $(id).replaceChildren(...values.map((value) => h('option', { value })));
+  options('known-issuers', samples('keys_usable').map(({ issuer }) => issuer));
+  options('known-reasons', samples('decisions_total').map(({ reason }) => reason).filter(Boolean));
 }
 
 function showState(status) {
@@ -63,7 +64,7 @@ function showState(status) {
 function showDecisions(samples, rate) {
   const rows = samples('decisions_total').map((sample) => [sample, rate([sample])]);
   const shown = rows.filter(([{ outcome, value }]) => value > 0 || outcome === 'permit');
-  $('decisions').replaceChildren(table('Since the start', [text('Outcome'), text('Reason'), number('Total'), number('Per second')],
+  $('rates').replaceChildren(table('Since the start', [text('Outcome'), text('Reason'), number('Total'), number('Per second')],
     shown.map(([{ outcome, reason, value }, perSecond]) => [outcome, reason || '–', { number: value }, { number: perSecond }])));
 }
 

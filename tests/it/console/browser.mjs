@@ -88,6 +88,7 @@ const scenarios = {
     const confirm = page.getByRole('dialog');
     await page.getByRole('button', { name: 'Revoke…' }).click();
     await confirm.getByText('sub=alice').waitFor();
+    await confirm.getByText('1 would be refused, of 1 subject and').waitFor();
     await confirm.getByRole('button', { name: 'Cancel' }).click();
     assert.equal(await orders(given.token), 200);
     await page.getByRole('button', { name: 'Revoke…' }).click();
@@ -117,6 +118,14 @@ const scenarios = {
     await said(page, 'Lifted: 1');
     assert.equal(await orders(given.token), 200);
     await explain(page, given.token, 'permit');
+
+    await go(page, 'Decisions', 'Decisions');
+    await here(page).getByLabel('Reason').fill('revoked');
+    await page.getByRole('button', { name: 'Show the latest' }).click();
+    const decided = page.getByRole('table').filter({ hasText: 'GET /orders' });
+    await decided.getByRole('link').first().click();
+    await here(page).getByText('admin: ops: stolen laptop').waitFor();
+    await page.getByRole('link', { name: 'sub=alice' }).waitFor();
 
     await page.getByRole('button', { name: 'Log out' }).click();
     await page.getByRole('heading', { name: 'Log in' }).waitFor();
@@ -254,6 +263,9 @@ const scenarios = {
       await audit(page, `revoke, ${colorScheme}`);
       await explain(page, given.token, 'deny, revoked');
       await audit(page, `explain, ${colorScheme}`);
+      await go(page, 'Decisions', 'Decisions');
+      await page.getByText('latest decisions').waitFor();
+      await audit(page, `decisions, ${colorScheme}`);
       // A narrow screen needs no sideways scrolling of the page.
       await page.setViewportSize({ width: 360, height: 700 });
       await go(page, 'Overview', 'Overview');
@@ -289,6 +301,9 @@ const scenarios = {
       await page.keyboard.press('Escape');
       await explain(page, given.token, 'deny, revoked');
       await picture(page, 'explain');
+      await go(page, 'Decisions', 'Decisions');
+      await page.getByText('latest decisions').waitFor();
+      await picture(page, 'decisions');
     }
   },
 
