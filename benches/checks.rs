@@ -21,6 +21,7 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use futures_util::FutureExt;
 use keys::{Kind, SigningKey};
+use portcullis::policy::Policy;
 use prost::Message;
 use serde_json::json;
 use whole::{Call, Whole, token};
@@ -45,16 +46,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         "uncached-rs256" => json!({ "max_size": "0B" }),
         _ => json!({}),
     };
-    let whole = Whole::with_cache(&keys.each_ref(), 1000, &cache);
+    let policy = match kind.as_str() {
+        "policies" => two_hundred_rules(),
+        _ => Policy::default(),
+    };
+    let whole = Whole::with(&keys.each_ref(), 1000, &cache, policy);
     let [es256, rs256] = &keys;
     let known = token(es256, 0);
     let calls: Vec<_> = (0..count)
         .map(|number| match kind.as_str() {
-            "repeat" => Ok(known.clone()),
+            "repeat" | "policies" => Ok(known.clone()),
             "first-es256" => Ok(token(es256, number)),
             "first-rs256" | "uncached-rs256" => Ok(token(rs256, number)),
             "garbage" => Ok(format!("garbage-{number:0700}")),
-            _ => Err("the kinds are repeat, first-es256, first-rs256, uncached-rs256 and garbage"),
+            _ => Err(
+                "the kinds are repeat, policies, first-es256, first-rs256, uncached-rs256, garbage",
+            ),
         })
         .map(|token| token.map(|token| Whole::call(body::framed(&token))))
         .collect::<Result<_, _>>()?;
@@ -71,6 +78,37 @@ fn main() -> Result<(), Box<dyn Error>> {
     let each = (on_processor()? - started) / 1000.0 / count.max(1) as f64;
     println!("{kind}: {each:.2} µs");
     Ok(())
+}
+
+/// Rules of one host, the last of which matches.
+fn two_hundred_rules() -> Policy {
+    let others = (1..200).map(|number| {
+        json!({
+            "name": format!("service-{number}"),
+            "hosts": ["shop.example.com"],
+            "prefix": format!("/api/v2/service-{number}"),
+            "scopes": [format!("service-{number}")],
+        })
+    });
+    let orders = json!({
+        "name": "orders",
+        "hosts": ["shop.example.com"],
+        "path": "/api/v2/orders/{id}",
+        "methods": ["GET", "HEAD"],
+        "scopes": ["orders:read"],
+        "roles": [{ "claim": "roles", "is": "customer" }],
+    });
+    let config = json!({
+        "listen": { "ext_authz": "127.0.0.1:9191" },
+        "issuers": [{
+            "issuer": "https://id.example.com",
+            "any_audience": true,
+            "jwks": { "inline": { "keys": [] } },
+        }],
+        "policies": others.chain([orders]).collect::<Vec<_>>(),
+    });
+    let config = portcullis::config::parse("rules", config.to_string().as_bytes(), &|_| None);
+    config.expect("the rules are sound").policy
 }
 
 /// Nanoseconds that this thread has had a processor, which other work disturbs less than it does

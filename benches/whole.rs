@@ -64,18 +64,19 @@ impl Whole {
     /// Ready: the log is replayed, the keys are loaded. `live` revocations match no token of
     /// [`token()`].
     pub(crate) fn new(keys: &[&SigningKey], live: usize) -> Self {
-        Self::with_cache(keys, live, &json!({}))
+        Self::with(keys, live, &json!({}), Policy::default())
     }
 
-    /// The same with these settings of the token cache.
-    pub(crate) fn with_cache(keys: &[&SigningKey], live: usize, cache: &Value) -> Self {
+    /// The same with these settings of the token cache and these rules.
+    pub(crate) fn with(keys: &[&SigningKey], live: usize, cache: &Value, policy: Policy) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime starts");
         let directory = TempDir::new().expect("a directory can be made");
-        let gate = runtime.block_on(gate(&directory, keys, live, cache));
+        let mut gate = runtime.block_on(gate(&directory, keys, live, cache));
+        gate.policy = policy;
         let answers = Answers::new(&config(&json!({})), token::Sources::default());
         let generation = Arc::new(Generation { gate, answers });
         let doors = Doors::new(

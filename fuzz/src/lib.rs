@@ -154,7 +154,7 @@ fn head(text: &[u8]) -> Option<Parts> {
 }
 
 fn has_token(request: &Request<'_>) -> bool {
-    let _ = PARSED.policy.exempts(request);
+    let _ = PARSED.policy.select(request);
     let located = SOURCES.find(request);
     located.is_ok_and(|located| {
         let _ = SOURCES.strip(located.carriers, true, request);

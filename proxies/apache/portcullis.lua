@@ -20,8 +20,8 @@ local NOT_ASKED = {
   ["connection"] = true, ["content-length"] = true, ["expect"] = true, ["keep-alive"] = true,
   ["proxy-connection"] = true, ["te"] = true, ["trailer"] = true, ["transfer-encoding"] = true,
   ["upgrade"] = true,
-  -- What the client says about the path and the method is replaced.
-  ["x-forwarded-method"] = true, ["x-forwarded-uri"] = true,
+  -- What the client says about the host, the path and the method is replaced.
+  ["x-forwarded-host"] = true, ["x-forwarded-method"] = true, ["x-forwarded-uri"] = true,
 }
 
 -- The connection of this thread. With a new one for each question, ports would run out.
@@ -33,6 +33,7 @@ local function question(r)
     "x-forwarded-method: " .. r.method,
     "x-forwarded-uri: " .. r.unparsed_uri,
   }
+  if r.hostname then lines[#lines + 1] = "x-forwarded-host: " .. r.hostname end
   for name, value in pairs(r:headers_in_table()) do
     if not NOT_ASKED[name:lower()] then lines[#lines + 1] = name .. ": " .. value end
   end

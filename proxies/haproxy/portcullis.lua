@@ -31,7 +31,9 @@ local function question(txn)
   for name, held in pairs(txn.http:req_get_headers()) do
     if not NOT_ASKED[name] then headers[name] = values(held) end
   end
-  -- What the client says about the path and the method is replaced.
+  -- What the client says about the host, the path and the method is replaced.
+  local host = txn.f:req_fhdr("host")
+  headers["x-forwarded-host"] = host and { host } or nil
   headers["x-forwarded-method"] = { txn.f:method() }
   headers["x-forwarded-uri"] = { txn.f:pathq() }
   return headers

@@ -11,7 +11,7 @@ use super::api::Api;
 use super::refused::Refused;
 use super::shown::Record;
 use crate::core::reason::Detail;
-use crate::core::request::{Headers, Request as Checked};
+use crate::core::request::{Headers, NamedPolicy, Request as Checked};
 use crate::core::token::Token;
 use crate::gate::{Decision, Gate};
 use crate::revocation::search::{Scope, that_refuse};
@@ -43,6 +43,12 @@ pub(super) struct Described {
     /// Names and values.
     #[serde(default)]
     pub(super) headers: Vec<(String, String)>,
+    /// The host that the client asked for. Default: that of the header `host`.
+    #[serde(default)]
+    pub(super) host: Option<String>,
+    /// The policy that the proxy names.
+    #[serde(default)]
+    pub(super) policy: Option<String>,
 }
 
 /// Why a token or a request is permitted or refused.
@@ -103,9 +109,15 @@ impl Described {
         for (name, value) in &self.headers {
             headers.push(name, value.as_bytes());
         }
+        let host = self.host.as_deref().or_else(|| headers.text("host"));
         Checked {
             method: &self.method,
             target: &self.target,
+            host: host.unwrap_or_default(),
+            policy: self
+                .policy
+                .as_deref()
+                .map_or(NamedPolicy::No, NamedPolicy::Name),
             headers,
         }
     }

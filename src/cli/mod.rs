@@ -19,6 +19,7 @@ mod schema;
 mod serve;
 mod status;
 mod table;
+mod test;
 mod try_event;
 
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ enum Command {
     Status(status::Status),
     Explain(explain::Explain),
     Decisions(decisions::Decisions),
+    Test(test::Test),
     TryEvent(try_event::TryEvent),
     Audit(audit::Audit),
     Completions(completions::Completions),
@@ -78,6 +80,7 @@ impl Cli {
             Command::Status(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Decisions(command) => command.run(),
+            Command::Test(command) => command.run(),
             Command::TryEvent(command) => command.run(),
             Command::Audit(command) => command.run(),
             Command::Completions(command) => command.run(Self::command()),

@@ -45,12 +45,31 @@ pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
             }
         }
     }
+    check_named_policies(config, errors);
     let mut fields = ["issuer", "tenants"].iter().flat_map(|field| {
         let issuers = 0..config.issuers.len();
         issuers.map(move |i| format!("issuers[{i}].{field}"))
     });
     if !config.issuers.is_empty() && !fields.any(|path| errors.is_replaced(&path)) {
         check_issuers(config, errors);
+    }
+}
+
+/// Reports rules that no proxy can choose.
+fn check_named_policies(config: &Config, errors: &mut ConfigErrors) {
+    if config.listen.ext_authz.is_some()
+        || config.policy_header.is_some()
+        || errors.is_replaced("listen.ext_authz")
+        || errors.is_replaced("policy_header")
+    {
+        return;
+    }
+    for (i, rule) in config.policies.iter().enumerate() {
+        if rule.is_named_only() {
+            let message = "matches nothing, and no proxy can choose it: give hosts, methods, path or \
+                           prefix, or set policy_header";
+            errors.conflict(&format!("policies[{i}]"), message);
+        }
     }
 }
 
@@ -92,6 +111,11 @@ fn check_issuers(config: &Config, errors: &mut ConfigErrors) {
         check(format!("events[{i}].issuer"), &source.issuer, false);
         if let Some((field, signer)) = source.signer() {
             check(format!("events[{i}].{field}"), signer, false);
+        }
+    }
+    for (i, rule) in config.policies.iter().enumerate() {
+        for (j, issuer) in rule.issuers.iter().enumerate() {
+            check(format!("policies[{i}].issuers[{j}]"), issuer, true);
         }
     }
     for (i, exception) in config.revocations.issuers.iter().enumerate() {

@@ -21,6 +21,7 @@ mod tree;
 mod yaml;
 
 pub use listen::{Addresses, Listen};
+pub(crate) use read::load_as;
 pub use read::{load, parse, parse_other};
 pub use report::{Finding, Report};
 pub use schema::schema;
@@ -66,7 +67,19 @@ pub struct Config {
     #[serde(default)]
     pub bypass: Vec<policy::Bypass>,
 
-    // Built from `bypass` when the file is read.
+    /// What requests need, by host, method and path. The first rule that matches counts, after those of
+    /// `bypass`. A request that no rule matches needs a token, and nothing more.
+    #[serde(default)]
+    pub policies: Vec<policy::RuleConfig>,
+
+    /// The header in which proxies that ask over HTTP name a rule of `policies`, such as
+    /// `x-portcullis-policy`. Every such proxy then has to set it on each question, to the name of a rule
+    /// without a match or to `default`; a question without it is refused with 503, so that no client
+    /// can name a policy in place of a proxy that forgot to. Default: no header is read. Envoy over gRPC
+    /// names a policy by `context_extensions`.
+    pub policy_header: Option<String>,
+
+    // Built from `bypass` and `policies` when the file is read.
     #[serde(skip)]
     #[schemars(skip)]
     pub policy: policy::Policy,
@@ -150,7 +163,9 @@ impl Config {
         verify::check_issuers(&self.issuers, errors);
         errors.within("keys", |errors| self.keys.check(errors));
         errors.within("token", |errors| self.token.check(errors));
-        self.policy = policy::Policy::build(&self.bypass, errors).unwrap_or_default();
+        let header = self.policy_header.as_deref();
+        let built = policy::Policy::build(&self.bypass, &self.policies, header, errors);
+        self.policy = built.unwrap_or_default();
         errors.within("revocations", |errors| {
             let entries = self.issuers.iter();
             let entries = entries.map(|entry| terms(entry, entry.issuer.clone()));
@@ -189,11 +204,17 @@ impl Config {
         };
         let mut doors: Vec<&str> = self.listen.all().map(|(name, _)| name).collect();
         doors.dedup();
+        let policies = match self.policies.len() {
+            0 => String::new(),
+            1 => ", 1 policy".to_owned(),
+            n => format!(", {n} policies"),
+        };
         format!(
-            "{}, {}, {}; listens for {}",
+            "{}, {}, {}{}; listens for {}",
             count(self.issuers.len(), "issuer"),
             count(self.events.len(), "event source"),
             count(self.bypass.len(), "bypass rule"),
+            policies,
             doors.join(", "),
         )
     }

@@ -33,6 +33,32 @@ pub fn load(path: &Path) -> Result<Config, Report> {
     }
 }
 
+/// Reads another YAML file into its type.
+///
+/// # Errors
+/// The first mistake in the file, or why it cannot be read.
+pub(crate) fn load_as<T: DeserializeOwned>(path: &Path) -> Result<T, Report> {
+    let file = path.display().to_string();
+    let mut findings = Vec::new();
+    let read = std::fs::read(path);
+    let read = read.map_err(|error| Finding::of_file(format!("cannot be read: {error}")));
+    let root = read.and_then(|bytes| yaml::parse(&bytes, &mut findings));
+    let typed = root.and_then(|root| {
+        serde_path_to_error::deserialize(root.to_json()).map_err(|error| {
+            let at = error.path().to_string();
+            Finding::at(root.nearest(&at).mark, at, error.into_inner().to_string())
+        })
+    });
+    match typed {
+        Ok(typed) if findings.is_empty() => Ok(typed),
+        Ok(_) => Err(Redactions::default().report(&file, findings)),
+        Err(finding) => {
+            findings.push(finding);
+            Err(Redactions::default().report(&file, findings))
+        }
+    }
+}
+
 /// Reads the configuration from the bytes of `file`, looking environment variables up with `env`.
 ///
 /// # Errors

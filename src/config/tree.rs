@@ -72,9 +72,42 @@ impl Scalar {
     fn is_typed(&self) -> bool {
         self.plain || self.from_env
     }
+
+    fn to_json(&self) -> serde_json::Value {
+        if self.is_null() {
+            return serde_json::Value::Null;
+        }
+        let integer = self
+            .as_integer()
+            .and_then(|number| i64::try_from(number).ok());
+        let float = || self.text.parse::<f64>().ok().filter(|_| self.is_typed());
+        if let Some(truth) = self.as_bool() {
+            truth.into()
+        } else if let Some(number) = integer {
+            number.into()
+        } else if let Some(number) = float().and_then(serde_json::Number::from_f64) {
+            number.into()
+        } else {
+            self.text.as_str().into()
+        }
+    }
 }
 
 impl Node {
+    /// Returns the same as JSON, with the types of YAML's core schema.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Scalar(scalar) => scalar.to_json(),
+            Value::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
+            Value::Map(entries) => {
+                let entries = entries.iter();
+                let named = entries.map(|one| (one.key.clone().unwrap_or_default(), one.to_json()));
+                Json::Object(named.collect())
+            }
+        }
+    }
+
     pub(super) fn new(path: String, mark: Mark, value: Value) -> Self {
         Self {
             key: None,

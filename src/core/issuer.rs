@@ -87,7 +87,7 @@ pub fn overlap(one: &str, other: &str) -> bool {
 }
 
 /// Values by the name of an issuer, which may be a pattern. An exact name goes first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ByIssuer<T> {
     exact: BTreeMap<Arc<str>, T>,
     /// Few: an operator writes each.

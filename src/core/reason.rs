@@ -86,6 +86,10 @@ reasons! {
     BoundToken = "bound_token", Token;
     /// A revocation matches.
     Revoked = "revoked", Token;
+    /// The token is older than the policy's `max_token_age`.
+    TokenTooOld = "token_too_old", Token;
+    /// The user has to log in again, or by a stronger method (RFC 9470 §3).
+    InsufficientUserAuthentication = "insufficient_user_authentication", Token;
     /// The token is good, but lacks a scope that the route requires.
     InsufficientScope = "insufficient_scope", Rights;
     /// The token is good, but its client or subject may not use the route.
@@ -94,10 +98,14 @@ reasons! {
     SpoofedIdentity = "spoofed_identity", Request;
     /// The proxy's request cannot be read: the target is not UTF-8, or a header of the door is absent.
     UnreadableRequest = "unreadable_request", Request;
+    /// Servers may read the path, the method or the host differently, and policies differ by that.
+    AmbiguousRequest = "ambiguous_request", Request;
     /// The proxy's request is larger than a door accepts.
     TooLarge = "too_large", Request;
     /// A verified claim does not fit into its identity header.
     IdentityTooLong = "identity_too_long", Portcullis;
+    /// The proxy names a policy that is not configured.
+    UnknownPolicy = "unknown_policy", Portcullis;
     /// Portcullis has not read its log yet, or has no current keys of this issuer.
     NotReady = "not_ready", Portcullis;
     /// The token may be signed with a newer key, and the issuer's key set cannot be fetched.

@@ -11,6 +11,20 @@ pub struct Request<'a> {
     pub target: &'a str,
     /// In the order received; duplicates stay.
     pub headers: Headers<'a>,
+    /// Host and port that the client asked for, as the proxy says; empty when it did not say.
+    pub host: &'a str,
+    /// Whether the proxy names the policy.
+    pub policy: NamedPolicy<'a>,
+}
+
+/// How the proxy names the policy of a request. A client must not be able to do so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedPolicy<'a> {
+    /// It does not.
+    No,
+    Name(&'a str),
+    /// In the header that the configuration says, if it says one.
+    InHeader,
 }
 
 /// The result of a look-up by name. A repeated header is its own case, because joining the values
@@ -73,11 +87,21 @@ impl<'a> Headers<'a> {
 /// authority may come from the client's `Host`, so it must look like a host.
 #[must_use]
 pub fn target_of(url: &str) -> Option<&str> {
+    parts_of(url).map(|(_, target)| target)
+}
+
+/// Returns host and port of an absolute `http` or `https` URL, as [`target_of`] reads it.
+#[must_use]
+pub fn authority_of(url: &str) -> Option<&str> {
+    parts_of(url).map(|(authority, _)| authority)
+}
+
+fn parts_of(url: &str) -> Option<(&str, &str)> {
     let rest = url.strip_prefix("https://");
     let rest = rest.or_else(|| url.strip_prefix("http://"))?;
     let (authority, target) = rest.split_at(rest.find('/')?);
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    (!authority.is_empty() && authority.bytes().all(is_host)).then_some(target)
+    (!authority.is_empty() && authority.bytes().all(is_host)).then_some((authority, target))
 }
 
 /// Maps a byte of a header's name as CGI does (RFC 3875 §4.1.18) and as PHP and lighttpd extend it:
@@ -113,6 +137,8 @@ impl Request<'_> {
             method: "",
             target: "",
             headers: Headers::new(),
+            host: "",
+            policy: NamedPolicy::No,
         }
     }
 
@@ -151,6 +177,7 @@ mod tests {
             method: "POST",
             target: "/",
             headers,
+            ..Request::unread()
         };
         request.is_grpc()
     }

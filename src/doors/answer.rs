@@ -81,6 +81,7 @@ impl Answers {
     /// Returns the `CheckResponse` for a denial. A client that speaks gRPC gets its error in that
     /// form.
     pub(super) fn refusal(&self, denial: &Denial, request: &Request<'_>) -> Reply {
-        self.encoder.refusal(denial, request.is_grpc())
+        self.encoder
+            .refusal(&self.challenge, denial, request.is_grpc())
     }
 }

@@ -116,7 +116,7 @@ impl Encoder {
         let refusals = Reason::ALL.map(|reason| {
             let refusal = |grpc| {
                 template(placeholder, |id| {
-                    deny(challenge, metadata, reason, grpc, id)
+                    deny(challenge, metadata, (reason, None), grpc, id)
                 })
             };
             [false, true].map(refusal)
@@ -153,9 +153,15 @@ impl Encoder {
     }
 
     /// Encodes a denial. `grpc` says whether the client behind the proxy speaks gRPC.
-    pub(super) fn refusal(&self, denial: &Denial, grpc: bool) -> Reply {
-        let template = &self.refusals[denial.reason as usize][usize::from(grpc)];
-        Reply::new(template.clone(), denial.id)
+    pub(super) fn refusal(&self, challenge: &Challenge, denial: &Denial, grpc: bool) -> Reply {
+        if denial.wanted.is_none() {
+            let template = &self.refusals[denial.reason as usize][usize::from(grpc)];
+            return Reply::new(template.clone(), denial.id);
+        }
+        let why = (denial.reason, denial.wanted.as_deref());
+        let id = denial.id.to_string();
+        let bytes = deny(challenge, self.metadata, why, grpc, &id).encode_to_vec();
+        Reply::new(Template(Arc::new([bytes.into()])), denial.id)
     }
 }
 
@@ -214,12 +220,12 @@ fn describe(claims: &Claims) -> Vec<(&'static str, Value)> {
 fn deny(
     challenge: &Challenge,
     metadata: bool,
-    reason: Reason,
+    (reason, wanted): (Reason, Option<&str>),
     grpc: bool,
     id: &str,
 ) -> CheckResponse {
     let refusal = Refusal::of(reason);
-    let headers = challenge.headers(refusal);
+    let headers = challenge.headers(refusal, wanted);
     let mut headers: Vec<_> = headers
         .iter()
         .map(|(name, value)| set(name.as_str(), value.as_bytes()))

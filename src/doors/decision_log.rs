@@ -103,6 +103,7 @@ mod tests {
             method: "GET",
             target: "/",
             headers,
+            ..Request::unread()
         };
         trace_id(&request).map(str::to_owned)
     }

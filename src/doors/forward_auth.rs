@@ -2,9 +2,9 @@
 //!
 //! | path | for | the original request is in |
 //! | --- | --- | --- |
-//! | `/authz/auth-request` | nginx `auth_request` | `X-Original-Method`, `X-Original-URI` |
+//! | `/authz/auth-request` | nginx `auth_request` | `X-Original-Method`, `X-Original-URI`, `Host` |
 //! | | ingress-nginx | `X-Original-Method`, `X-Original-URL` |
-//! | `/authz/forward-auth` | Traefik, Caddy, `HAProxy` | `X-Forwarded-Method`, `X-Forwarded-Uri` |
+//! | `/authz/forward-auth` | Traefik, Caddy, `HAProxy` | `X-Forwarded-` `Method`, `Uri` and `Host` |
 //! | `/authz/ext-authz/…` | Envoy's HTTP mode (`path_prefix`) | the request itself |
 //!
 //! A request that may pass is answered with 200 and the identity headers; a claim that the token
@@ -36,7 +36,7 @@ use super::exchange::Exchange;
 use super::refusal::Refusal;
 use super::{Check, Doors, serve};
 use crate::core::reason::Reason;
-use crate::core::request::{Found, Headers, Request, target_of};
+use crate::core::request::{Found, Headers, NamedPolicy, Request, authority_of, target_of};
 use crate::core::token::Stripped;
 use crate::gate::{Decision, Denial};
 use crate::net::{self, Listener, PROBLEM, Places};
@@ -139,21 +139,29 @@ pub fn read(head: &http::request::Parts) -> Result<Request<'_>, Unreadable> {
     for (name, value) in &head.headers {
         headers.push(name.as_str(), value.as_bytes());
     }
-    let (method, target) = match head.uri.path() {
+    let (method, target, host) = match head.uri.path() {
         NGINX => (
             original(&headers, "x-original-method")?,
             nginx_target(&headers)?,
+            nginx_host(head, &headers)?,
         ),
         FORWARD => (
             original(&headers, "x-forwarded-method")?,
             path(original(&headers, "x-forwarded-uri")?, "x-forwarded-uri")?,
+            host(&headers, "x-forwarded-host")?,
         ),
-        _ => (head.method.as_str(), behind_prefix(&head.uri)?),
+        _ => (
+            head.method.as_str(),
+            behind_prefix(&head.uri)?,
+            asked_host(head, &headers)?,
+        ),
     };
     Ok(Request {
         method,
         target,
         headers,
+        host,
+        policy: NamedPolicy::InHeader,
     })
 }
 
@@ -191,6 +199,34 @@ fn nginx_target<'a>(headers: &Headers<'a>) -> Result<&'a str, Unreadable> {
     path(target.ok_or(Unreadable::Original(URL))?, URL)
 }
 
+/// Returns the host that a header names; nothing when it is absent, which no policy takes for any host.
+fn host<'a>(headers: &Headers<'a>, name: &'static str) -> Result<&'a str, Unreadable> {
+    match headers.find(name) {
+        Found::Nothing => Ok(""),
+        _ => headers.text(name).ok_or(Unreadable::Original(name)),
+    }
+}
+
+/// nginx is told to send the client's host as that of the question. ingress-nginx sends a host of its
+/// own, and the client's in the URL.
+fn nginx_host<'a>(
+    head: &'a http::request::Parts,
+    headers: &Headers<'a>,
+) -> Result<&'a str, Unreadable> {
+    let url = headers.text("x-original-url");
+    let named = url.and_then(authority_of);
+    named.map_or_else(|| asked_host(head, headers), Ok)
+}
+
+/// Returns the host of the question itself.
+fn asked_host<'a>(
+    head: &'a http::request::Parts,
+    headers: &Headers<'a>,
+) -> Result<&'a str, Unreadable> {
+    let named = head.uri.authority().map(http::uri::Authority::as_str);
+    named.map_or_else(|| host(headers, "host"), Ok)
+}
+
 fn behind_prefix(uri: &http::Uri) -> Result<&str, Unreadable> {
     let whole = uri.path_and_query().map_or("", |whole| whole.as_str());
     let rest = whole.strip_prefix(ENVOY).ok_or(Unreadable::Path)?;
@@ -198,6 +234,14 @@ fn behind_prefix(uri: &http::Uri) -> Result<&str, Unreadable> {
         return Ok(rest);
     }
     Err(Unreadable::Path)
+}
+
+/// Returns the answer to a decision, as every proxy but nginx gets it.
+pub(crate) fn response(answers: &Answers, request: &Request<'_>, decision: &Decision) -> Response {
+    match decision {
+        Decision::Deny(denial) => refused(answers, denial, FORWARD),
+        decision => passed(answers, request, decision),
+    }
 }
 
 /// Answers a request that passes: with claims, or on an exempt route.
@@ -261,7 +305,7 @@ fn refused(answers: &Answers, denial: &Denial, path: &str) -> Response {
     *response.status_mut() = refusal.status;
     response
         .headers_mut()
-        .extend(answers.challenge.headers(refusal));
+        .extend(answers.challenge.headers(refusal, denial.wanted.as_deref()));
     if path != NGINX {
         let body = refusal.body(&denial.id.to_string());
         *response.body_mut() = Full::from(body);

@@ -29,8 +29,12 @@ impl Refusal {
         use tonic::Code;
         const INVALID_TOKEN: Option<&str> = Some(", error=\"invalid_token\"");
         const SCOPE: Option<&str> = Some(", error=\"insufficient_scope\"");
+        const STEP_UP: Option<&str> = Some(", error=\"insufficient_user_authentication\"");
         const INVALID_REQUEST: Option<&str> = Some(", error=\"invalid_request\"");
         let (status, challenge, grpc) = match (reason.fault(), reason) {
+            (Fault::Token, Reason::InsufficientUserAuthentication) => {
+                (StatusCode::UNAUTHORIZED, STEP_UP, Code::Unauthenticated)
+            }
             (Fault::Token, _) => (
                 StatusCode::UNAUTHORIZED,
                 INVALID_TOKEN,
@@ -97,11 +101,18 @@ impl Challenge {
         }
     }
 
-    /// Returns the headers of a refusal, without `content-type`.
-    pub(super) fn headers(&self, refusal: Refusal) -> Vec<(HeaderName, HeaderValue)> {
+    /// Returns the headers of a refusal, without `content-type`. `wanted` are parameters of the
+    /// challenge.
+    pub(super) fn headers(
+        &self,
+        refusal: Refusal,
+        wanted: Option<&str>,
+    ) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = vec![(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
         if let Some(error) = refusal.challenge {
-            let value = format!("Bearer realm=\"{}\"{error}{}", self.realm, self.metadata);
+            let (realm, metadata) = (&self.realm, &self.metadata);
+            let wanted = wanted.unwrap_or_default();
+            let value = format!("Bearer realm=\"{realm}\"{error}{wanted}{metadata}");
             let value = HeaderValue::try_from(value);
             let value = value.unwrap_or(HeaderValue::from_static("Bearer"));
             headers.push((header::WWW_AUTHENTICATE, value));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::id::DecisionId;
 use crate::core::reason::{Detail, Reason};
 use crate::core::token;
+use crate::policy::{Exempt, Fit};
 use crate::revocation::{Clear, Match};
 use crate::verify::Verified;
 
@@ -38,7 +39,7 @@ impl Decision {
     }
 }
 
-/// The request has a good token: verified, looked up, not revoked.
+/// The request has a good token: verified, looked up, not revoked, and enough for the route.
 #[derive(Debug)]
 pub struct Permit {
     pub id: DecisionId,
@@ -46,6 +47,7 @@ pub struct Permit {
     pub carriers: token::Carriers,
     pub(super) verified: Arc<Verified>,
     pub(super) _looked_up: Clear,
+    pub(super) _fit: Fit,
 }
 
 impl Permit {
@@ -58,13 +60,9 @@ impl Permit {
 /// The route needs no token, and there was none or it was ignored. Nothing is known about the
 /// client.
 #[derive(Debug)]
-#[expect(
-    clippy::manual_non_exhaustive,
-    reason = "not even the rest of this crate may build one"
-)]
 pub struct Bypass {
     pub id: DecisionId,
-    pub(super) _built_here: (),
+    pub(super) _exempt: Exempt,
 }
 
 /// The request must not pass.
@@ -74,6 +72,8 @@ pub struct Denial {
     pub reason: Reason,
     /// For operators only.
     pub detail: Option<Arc<Detail>>,
+    /// For the challenge: what would be enough.
+    pub wanted: Option<Arc<str>>,
     /// The issuer of the token, if its signature is good.
     pub issuer: Option<Arc<str>>,
     /// If the token is good but for a revocation.

@@ -22,12 +22,14 @@ impl Denial {
             reason,
             detail,
             issuer,
+            wanted,
         } = rejection;
         Self {
             id,
             reason,
             detail,
             issuer,
+            wanted,
             revoked: None,
         }
     }

@@ -4,6 +4,7 @@
 //! Each reason keeps one example as an `OpenMetrics` exemplar: the decision's id, what was expected
 //! and what was found. Only refusals with a detail touch it, and they never wait for it.
 
+use std::array;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +49,7 @@ const OUTCOMES: usize = BYPASS + 1;
 /// More than the threads of most machines; with more threads than shards some share.
 const SHARDS: usize = 16;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shards {
     shards: [Shard; SHARDS],
     /// By [`Reason`].
@@ -66,7 +67,7 @@ struct Example {
 const LONGEST: usize = 44;
 
 /// On cache lines of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 struct Shard {
     /// By [`Reason`], then the two that pass.
@@ -74,6 +75,26 @@ struct Shard {
     /// Not cumulative; the last one is for what took longer than every bound.
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
+}
+
+// The standard library knows the default of arrays up to 32.
+impl Default for Shards {
+    fn default() -> Self {
+        Self {
+            shards: array::from_fn(|_| Shard::default()),
+            examples: array::from_fn(|_| Mutex::default()),
+        }
+    }
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self {
+            outcomes: array::from_fn(|_| AtomicU64::default()),
+            buckets: array::from_fn(|_| AtomicU64::default()),
+            nanoseconds: AtomicU64::default(),
+        }
+    }
 }
 
 impl Metrics {

@@ -15,7 +15,7 @@ use crate::core::readiness::Readiness;
 use crate::core::reason::{Reason, Rejection};
 use crate::core::request::Request;
 use crate::core::token::{self, Carriers, Token};
-use crate::policy::{Policy, Tokens};
+use crate::policy::{Need, Policy, Rule};
 use crate::revocation::{Reader, Standing};
 use crate::verify::Verifier;
 
@@ -50,8 +50,8 @@ impl Gate {
         self.recent.add(answered);
     }
 
-    /// Decides about a token alone, as if it came in the first of the configured places on a path that
-    /// is not exempt.
+    /// Decides about a token alone, as if it came in the first of the configured places with a request
+    /// that no policy matches.
     pub async fn check_token(&self, token: Token<'_>) -> Decision {
         let id = DecisionId::next();
         if !self.readiness.knows() {
@@ -60,26 +60,34 @@ impl Gate {
         if token.expose().len() > self.sources.max_size() {
             return decided(id, Err(Reason::TokenTooLarge.into()));
         }
-        decided(id, self.judge_token(token, Carriers::first(0), id).await)
+        let rule = self.policy.default_rule();
+        decided(
+            id,
+            self.judge_token(token, Carriers::first(0), rule, id).await,
+        )
     }
 
     async fn judge(&self, request: &Request<'_>, id: DecisionId) -> Result<Decision, Rejection> {
         if !self.readiness.knows() {
             return Err(Reason::NotReady.into());
         }
-        let bypass = Decision::Bypass(Bypass {
-            id,
-            _built_here: (),
-        });
-        let exempt = self.policy.exempts(request);
-        if exempt == Some(Tokens::Ignored) {
-            return Ok(bypass);
-        }
-        let located = match self.sources.find(request) {
-            Err(Reason::MissingToken) if exempt.is_some() => return Ok(bypass),
-            found => found?,
+        let rule = self.policy.select(request)?;
+        let bypass = |exempt| {
+            Ok(Decision::Bypass(Bypass {
+                id,
+                _exempt: exempt,
+            }))
         };
-        self.judge_token(located.token(), located.carriers, id)
+        let need = rule.need();
+        if let Need::Nothing(exempt) = need {
+            return bypass(exempt);
+        }
+        let located = match (self.sources.find(request), need) {
+            (Err(Reason::MissingToken), Need::GoodIfAny(exempt)) => return bypass(exempt),
+            (Err(reason), _) => return Err(rule.refusal(reason)),
+            (Ok(located), _) => located,
+        };
+        self.judge_token(located.token(), located.carriers, rule, id)
             .await
     }
 
@@ -87,6 +95,7 @@ impl Gate {
         &self,
         token: Token<'_>,
         carriers: Carriers,
+        rule: &Rule,
         id: DecisionId,
     ) -> Result<Decision, Rejection> {
         let verified = self.verifier.verify(token).await?;
@@ -95,6 +104,9 @@ impl Gate {
             Standing::Clear(looked_up) => Ok(Decision::Permit(Permit {
                 id,
                 carriers,
+                _fit: rule
+                    .judge(&verified.claims, self.verifier.clock())
+                    .map_err(|refused| refused.by(&verified.claims.issuer))?,
                 verified,
                 _looked_up: looked_up,
             })),

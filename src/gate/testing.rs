@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Bypass, Decision, DecisionId, Denial, Permit};
 use crate::core::reason::Reason;
+use crate::policy::{Exempt, Fit};
 use crate::revocation::Clear;
 use crate::verify::{Claims, Verified};
 
@@ -33,13 +34,14 @@ pub(crate) fn permit(verified: Arc<Verified>) -> Decision {
         carriers: crate::core::token::Carriers::first(0),
         verified,
         _looked_up: Clear::for_tests(),
+        _fit: Fit::for_tests(),
     })
 }
 
 pub(crate) fn bypass() -> Decision {
     Decision::Bypass(Bypass {
         id: DecisionId::next(),
-        _built_here: (),
+        _exempt: Exempt::for_tests(),
     })
 }
 

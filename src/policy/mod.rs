@@ -1,178 +1,161 @@
-//! Decides which routes need no token.
+//! Decides what a request needs before it passes: which token, from whom, with which rights.
 //!
-//! A route is exempt only if every server reads its path alike. Proxies, frameworks and old servers
-//! disagree about `..`, `//`, `;`, `\` and percent-encoding. An attacker who finds a spelling that is
-//! public here and private at the back end is in. So nothing is decoded or resolved here: a path with
-//! any such character is never exempt.
+//! The first rule that matches host, method and path counts. Proxies, frameworks and old servers read
+//! paths differently: `..`, `//`, `;`, `\`, percent-encoding, case. So a rule can match for certain, not at
+//! all, or only for some servers ([`pattern::Match`]). A request gets the strictest of the rules that any reading
+//! leads to, and is refused if none of them is the strictest: decision 0030.
 
+mod bypass;
+mod config;
+mod demands;
+mod host;
+mod index;
+mod matcher;
 mod path;
+mod pattern;
+mod reading;
+mod rule;
 #[cfg(test)]
 mod tests;
+mod unreachable;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use std::collections::BTreeMap;
 
 use crate::core::config_error::ConfigErrors;
-use crate::core::request::Request;
+use crate::core::reason::{Reason, Rejection};
+use crate::core::request::{Found, NamedPolicy, Request};
+use index::Index;
+use matcher::Asked;
+use pattern::Match;
 
-/// One route that needs no token. Give `exact` or `prefix`. The first entry that matches a request
-/// counts.
-///
-/// Paths are compared byte by byte, with case. A request whose path holds a percent sign, a
-/// semicolon, a backslash, an empty or all-dots segment or a byte outside printable ASCII is
-/// never exempt.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Bypass {
-    /// This path only: `/healthz` is not `/healthz/`.
-    pub exact: Option<String>,
-    /// Everything below this path. `/public/` covers what is below it, without `/public` itself;
-    /// `/public` covers that path and everything below it. Neither covers `/publicity`. `/` with
-    /// `methods: [OPTIONS]` exempts CORS preflight requests, whatever their paths.
-    pub prefix: Option<String>,
-    /// The methods that need no token, such as `[GET, HEAD]`. Default: every method. A request that
-    /// names another method in a header, or in its query by name or by value (`?_method=…`,
-    /// `?action=DELETE`), is not exempt. A method in the body of a form cannot be seen here: exempt
-    /// no method of a back end that looks there.
-    pub methods: Option<Vec<String>>,
-    /// What happens to a token on this route.
-    #[serde(default)]
-    pub token: Tokens,
-}
+pub use bypass::Bypass;
+pub use config::RuleConfig;
+pub use demands::Fit;
+pub use rule::{Exempt, Need, Rule};
 
-/// What happens to a token on a route that needs none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Tokens {
-    /// It is ignored. The upstream gets no identity headers.
-    #[default]
-    Ignored,
-    /// It is verified. A good one names the user to the upstream; any other is refused.
-    Optional,
-}
+/// In `policy_header`: the rules that match count.
+const BY_MATCH: &str = "default";
 
-impl Bypass {
-    /// Builds the route and reports everything that is wrong with the entry.
-    fn build(&self, errors: &mut ConfigErrors) -> Option<Route> {
-        let pattern = match (&self.exact, &self.prefix) {
-            (Some(exact), None) => plain("exact", exact, errors).map(Pattern::Exact),
-            (None, Some(prefix)) if prefix == "/" && self.is_preflight() => Some(Pattern::Any),
-            (None, Some(prefix)) if matches!(prefix.as_str(), "" | "/") => {
-                let message = "this prefix exempts every path, so no request would need a token; \
-                               only `prefix: /` with `methods: [OPTIONS]` is safe";
-                errors.conflict("prefix", message);
-                None
-            }
-            (None, Some(prefix)) => plain("prefix", prefix, errors).map(Pattern::Prefix),
-            (Some(_), Some(_)) => {
-                errors.push("", "give exact or prefix, not both");
-                None
-            }
-            (None, None) => {
-                errors.push("", "exact or prefix is missing");
-                None
-            }
-        };
-        let methods = self.methods.as_deref();
-        if methods.is_some_and(<[String]>::is_empty) {
-            errors.push("methods", "an empty list exempts nothing: remove the entry");
-        }
-        for method in methods.into_iter().flatten() {
-            if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
-                let message = format!("{method:?} is not a method such as GET");
-                errors.push("methods", message);
-            }
-        }
-        Some(Route {
-            pattern: pattern?,
-            token: self.token,
-            methods: methods.map(|list| list.iter().map(|name| name.as_str().into()).collect()),
-        })
-    }
-
-    /// Returns whether the entry covers OPTIONS alone, a method that changes nothing.
-    fn is_preflight(&self) -> bool {
-        let methods = self.methods.as_deref();
-        methods.is_some_and(|methods| !methods.is_empty() && methods.iter().all(|m| m == "OPTIONS"))
-    }
-}
-
-fn plain(field: &str, path: &str, errors: &mut ConfigErrors) -> Option<Box<str>> {
-    let why = path::plain(path).err();
-    if let Some(why) = why {
-        errors.push(field, format!("{path:?} {why}, so no request can match it"));
-    }
-    why.is_none().then(|| path.into())
-}
-
-/// The exempt routes. The default exempts nothing.
+/// All rules. The default has none: every request needs a token and nothing else.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    routes: Box<[Route]>,
-}
-
-#[derive(Clone, Debug)]
-struct Route {
-    pattern: Pattern,
-    token: Tokens,
-    /// `None`: every method.
-    methods: Option<Box<[Box<str>]>>,
-}
-
-#[derive(Clone, Debug)]
-enum Pattern {
-    /// Every path, however it is written.
-    Any,
-    Exact(Box<str>),
-    Prefix(Box<str>),
+    /// Those of `bypass`, then those of `policies`.
+    rules: Box<[Rule]>,
+    index: Index,
+    /// The rules that only the proxy can choose, by name.
+    named: BTreeMap<Box<str>, usize>,
+    /// For a request that no rule matches.
+    default: Rule,
+    /// `policy_header`, in lower case.
+    header: Option<Box<str>>,
 }
 
 impl Policy {
-    /// Builds the routes of the list `bypass`, or reports everything that is wrong with them.
-    pub fn build(bypasses: &[Bypass], errors: &mut ConfigErrors) -> Option<Self> {
-        let routes = errors.build(|errors| {
-            errors.build_each("bypass", bypasses, |errors, item| item.build(errors))
+    /// Builds the rules of the lists `bypass` and `policies`, or reports everything that is wrong with
+    /// them.
+    pub fn build(
+        bypasses: &[Bypass],
+        policies: &[RuleConfig],
+        header: Option<&str>,
+        errors: &mut ConfigErrors,
+    ) -> Option<Self> {
+        let header = header.and_then(|name| config::header(name, errors));
+        let built = errors.build(|errors| {
+            let number = |errors: &mut ConfigErrors, item: &Bypass| item.build(errors);
+            let exempt = errors.build_each("bypass", bypasses, number);
+            let rules = errors.build_each("policies", policies, |errors, item| {
+                Some(item.build(errors))
+            });
+            Some(exempt?.into_iter().chain(rules?).collect::<Box<[Rule]>>())
         });
-        routes.map(|routes| Self {
-            routes: routes.into(),
+        config::check_names(policies, errors);
+        let rules = built?;
+        unreachable::check(&rules, bypasses.len(), errors);
+        let named = rules.iter().enumerate();
+        let named = named.filter(|(_, rule)| rule.matcher.is_none());
+        Some(Self {
+            named: named.map(|(i, rule)| (rule.name.clone(), i)).collect(),
+            index: Index::of(&rules),
+            rules,
+            default: Rule::default(),
+            header,
         })
     }
 
-    /// Returns what happens to a token of this request, if it needs none.
-    #[must_use]
-    pub fn exempts(&self, request: &Request<'_>) -> Option<Tokens> {
-        let mut routes = self.routes.iter();
-        let route = routes.find(|route| route.covers(request))?;
-        let sound = matches!(route.pattern, Pattern::Any)
-            || path::plain(request.path()).is_ok()
-                && request.query().bytes().all(|byte| byte.is_ascii_graphic())
-                && !path::overridden(request);
-        sound.then_some(route.token)
-    }
-}
-
-impl Route {
-    fn covers(&self, request: &Request<'_>) -> bool {
-        self.pattern.covers(request.path()) && self.allows_method(request)
-    }
-
-    fn allows_method(&self, request: &Request<'_>) -> bool {
-        let Some(methods) = &self.methods else {
-            return true;
-        };
-        methods.iter().any(|name| **name == *request.method) && !path::method_overridden(request)
-    }
-}
-
-impl Pattern {
-    fn covers(&self, path: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Exact(exact) => path == &**exact,
-            Self::Prefix(prefix) => match path.strip_prefix(&**prefix) {
-                None => false,
-                Some(rest) => prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'),
-            },
+    /// Returns the rule that says what the request needs.
+    ///
+    /// # Errors
+    /// If the proxy names a rule that does not exist, or if servers may read the request in ways to which
+    /// different rules apply.
+    pub fn select(&self, request: &Request<'_>) -> Result<&Rule, Rejection> {
+        if let Some(name) = self.name_of(request)? {
+            let number = self.named.get(name).ok_or_else(|| self.unknown())?;
+            return Ok(&self.rules[*number]);
         }
+        if self.rules.is_empty() {
+            return Ok(&self.default);
+        }
+        let asked = Asked::of(request);
+        let mut strictest: Option<&Rule> = None;
+        for number in self.index.candidates(asked.host.as_deref()) {
+            let rule = &self.rules[*number as usize];
+            let found = rule.matches(&asked);
+            if found != Match::No {
+                strictest = Some(stricter(strictest, rule)?);
+            }
+            if let (Match::Yes, Some(strictest)) = (found, strictest) {
+                return Ok(strictest);
+            }
+        }
+        stricter(strictest, &self.default)
+    }
+
+    /// Returns the rule for a token that comes without a request.
+    #[must_use]
+    pub const fn default_rule(&self) -> &Rule {
+        &self.default
+    }
+
+    /// Returns every rule, in the order in which they are tried.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    fn name_of<'r>(&self, request: &Request<'r>) -> Result<Option<&'r str>, Rejection> {
+        let header = match (request.policy, &self.header) {
+            (NamedPolicy::Name(name), _) => return Ok(Some(name)),
+            (NamedPolicy::InHeader, Some(header)) => header,
+            (NamedPolicy::No, _) | (NamedPolicy::InHeader, None) => return Ok(None),
+        };
+        match request.headers.find(header) {
+            Found::One(_) => {
+                let name = request.headers.text(header).ok_or_else(|| self.unknown())?;
+                Ok(Some(name).filter(|name| *name != BY_MATCH))
+            }
+            Found::Nothing | Found::Several => {
+                let expected = format!("the header {header} once, which the proxy has to set");
+                Err(Rejection::expected(Reason::UnknownPolicy, expected))
+            }
+        }
+    }
+
+    fn unknown(&self) -> Rejection {
+        let names: Vec<&str> = self.named.keys().map(AsRef::as_ref).collect();
+        let expected = format!("the name of a policy without a match: {}", names.join(", "));
+        Rejection::expected(Reason::UnknownPolicy, expected)
+    }
+}
+
+/// Returns the rule that demands everything that the other one does.
+fn stricter<'r>(one: Option<&'r Rule>, other: &'r Rule) -> Result<&'r Rule, Rejection> {
+    let Some(one) = one else { return Ok(other) };
+    if one.demands_all_of(other) {
+        Ok(one)
+    } else if other.demands_all_of(one) {
+        Ok(other)
+    } else {
+        let (one, other) = (one.name(), other.name());
+        let expected = format!("a request that is not between the policies {one} and {other}");
+        Err(Rejection::expected(Reason::AmbiguousRequest, expected))
     }
 }

@@ -2,7 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::core::request::{Request, spelling, target_of};
+use crate::core::config_error::ConfigErrors;
+use crate::core::request::{Headers, Request, as_cgi, spelling, target_of};
 
 /// Returns whether a path has one reading only: absolute, printable ASCII, nothing encoded, no
 /// parameters, no empty or all-dots segment (a last empty segment is a trailing slash).
@@ -31,13 +32,20 @@ pub(super) fn plain(path: &str) -> Result<(), &'static str> {
 
 /// `pchar` of RFC 3986 §3.3 and the slash, without `%` (encodings) and `;` (parameters, which
 /// some servers cut off before they map the path).
-const fn is_plain(byte: u8) -> bool {
+pub(super) const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
             b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*'
         )
         || matches!(byte, b'+' | b',' | b'=' | b':' | b'@')
+}
+
+/// Reports what is no method in upper case, such as GET.
+pub(super) fn plain_method(method: &str, errors: &mut ConfigErrors) {
+    if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        errors.push("methods", format!("{method:?} is not a method such as GET"));
+    }
 }
 
 /// Some frameworks serve the path in these headers instead of the one in the request line. A proxy
@@ -54,12 +62,8 @@ const METHOD_OVERRIDES: [&str; 4] = [
 /// Returns whether a header names another path than the request line.
 pub(super) fn overridden(request: &Request<'_>) -> bool {
     let target = request.target;
-    let named = request
-        .headers
-        .iter()
-        .filter(|(name, _)| PATH_OVERRIDES.contains(&&*spelling(name)));
+    let named = reading_like(&request.headers, &PATH_OVERRIDES);
     named
-        .map(|(_, value)| value)
         .filter(|value| *value != target.as_bytes())
         .any(|value| std::str::from_utf8(value).ok().and_then(target_of) != Some(target))
 }
@@ -81,18 +85,35 @@ const METHOD_PARAMETERS: [&str; 9] = [
 /// the parameter is called.
 const UNSAFE_METHODS: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 
-/// Returns whether a header or the query may name another method than the request line. Names are
-/// compared as CGI and PHP read them.
-pub(super) fn method_overridden(request: &Request<'_>) -> bool {
-    let mut headers = request.headers.iter();
-    headers.any(|(name, _)| METHOD_OVERRIDES.contains(&&*spelling(name)))
-        || request.query().split(['&', ';']).any(overrides_method)
+/// Returns the values of the headers that CGI and PHP read as one of these names.
+fn reading_like<'h>(headers: &Headers<'h>, names: &[&str]) -> impl Iterator<Item = &'h [u8]> {
+    let is_alike = |held: &[u8], name: &str| {
+        held.len() == name.len() && held.iter().map(|byte| as_cgi(*byte)).eq(name.bytes())
+    };
+    let mut all = headers.iter();
+    std::iter::from_fn(move || {
+        let found = all.find(|(held, _)| names.iter().any(|name| is_alike(held, name)));
+        found.map(|(_, value)| value)
+    })
 }
 
-/// Returns whether a pair of the query may name the method.
-fn overrides_method(pair: &str) -> bool {
-    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-    names_the_method(name) || is_unsafe_method(value)
+/// Returns whether a header or a parameter by its name says another method than the request line.
+pub(super) fn method_renamed(request: &Request<'_>) -> bool {
+    reading_like(&request.headers, &METHOD_OVERRIDES)
+        .next()
+        .is_some()
+        || pairs(request).any(|(name, _)| names_the_method(name))
+}
+
+/// Returns whether the value of a parameter, whatever its name, may be meant as the method.
+pub(super) fn method_hinted(request: &Request<'_>) -> bool {
+    pairs(request).any(|(_, value)| is_unsafe_method(value))
+}
+
+/// Returns names and values of the query.
+fn pairs<'r>(request: &'r Request<'_>) -> impl Iterator<Item = (&'r str, &'r str)> {
+    let pairs = request.query().split(['&', ';']);
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// Returns whether a parameter is read as the method. A name that is escaped twice, or holds bytes

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::core::clock::Clock;
+use crate::core::horizon::Horizon;
 use crate::verify::claims::Claims;
 
 use super::feed::FeedState;
 use super::index::{Index, Match, Matched};
 use super::patience::Patience;
+use super::{Config, Issuer, Revocation};
 
 /// What the revocations say about a token. [`Standing::Clear`] carries a witness that only this
 /// module can make, so nothing can be permitted that was not looked up.
@@ -63,6 +66,30 @@ impl Reader {
     #[must_use]
     pub fn describe(&self, found: &Match) -> Option<Matched> {
         self.index.describe(found)
+    }
+}
+
+impl Reader {
+    /// Returns a reader of these records alone, for a trial: nothing is kept, and nothing follows.
+    ///
+    /// # Errors
+    /// If the records match on too many sets of claims.
+    pub(crate) fn of(
+        records: &[Revocation],
+        config: &Config,
+        issuers: &[Issuer],
+        clock: &Clock,
+    ) -> Result<Self, String> {
+        let index = Index::new(Horizon::default());
+        let kept = records.iter().map(|record| (record, record.forget_after));
+        index.apply_all(kept).map_err(|error| error.to_string())?;
+        let feed = FeedState::new(clock.clone());
+        feed.was_in_sync(clock.moment());
+        Ok(Self {
+            index: Arc::new(index),
+            feed: Arc::new(feed),
+            patience: Arc::new(Patience::new(config, issuers)),
+        })
     }
 }
 

@@ -3,12 +3,14 @@
 pub(super) mod json;
 mod path;
 mod payload;
+mod requirement;
 
 use std::sync::Arc;
 
 use path::Steps;
 pub use path::{BadPath, ClaimPath};
 pub use payload::{Payload, Values};
+pub use requirement::Requirement;
 
 /// Stands in the place of a claim for the base64url of the SHA-256 of a token's header and payload, as they
 /// are signed. Only a token without `jti` has it. The signature is left out: of an ECDSA signature anybody

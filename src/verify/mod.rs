@@ -28,7 +28,6 @@ mod origin;
 mod profile;
 mod public;
 mod refresh;
-mod requirement;
 mod rules;
 mod secret_key;
 mod shared;
@@ -58,7 +57,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 
-use crate::core::clock::UnixMillis;
+use crate::core::clock::{Clock, UnixMillis};
 use crate::core::config_error::ConfigErrors;
 use crate::core::issuer::ByIssuer;
 use crate::core::lifetime::Current;
@@ -306,6 +305,11 @@ impl Verifier {
             Err(again) if again.reason == refused.reason || !is_by_time(again.reason) => again,
             _ => Rejection::expected(Reason::ClockDisagreement, "a wall clock that did not jump"),
         }
+    }
+
+    /// Returns the clock that tokens are judged by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.parts.clock
     }
 
     /// Asks for an issuer's keys to be fetched soon, because an event said that they changed. There

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::claims::ClaimPath;
-use super::requirement::Requirement;
+use super::claims::Requirement;
 
 /// A provider or a standard whose access tokens are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

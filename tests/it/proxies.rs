@@ -1,6 +1,7 @@
 //! One scenario through every real proxy, each on the configuration that `portcullis proxy-config`
 //! prints for it.
 
+mod policies;
 mod spellings;
 mod tokens;
 

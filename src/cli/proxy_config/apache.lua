@@ -18,8 +18,9 @@ local NOT_ASKED = {
   ["connection"] = true, ["content-length"] = true, ["expect"] = true, ["keep-alive"] = true,
   ["proxy-connection"] = true, ["te"] = true, ["trailer"] = true, ["transfer-encoding"] = true,
   ["upgrade"] = true,
-  -- What the client says about the path and the method is replaced.
-  ["x-forwarded-method"] = true, ["x-forwarded-uri"] = true,
+  -- What the client says about the host, the path and the method is replaced.
+  ["x-forwarded-host"] = true, ["x-forwarded-method"] = true, ["x-forwarded-uri"] = true,
+  ["{{policy}}"] = true,
 }
 
 -- The connection of this thread. With a new one for each question, ports would run out.
@@ -31,6 +32,8 @@ local function question(r)
     "x-forwarded-method: " .. r.method,
     "x-forwarded-uri: " .. r.unparsed_uri,
   }
+  lines[#lines + 1] = "{{policy}}: " .. (r.subprocess_env["portcullis_policy"] or "default")
+  if r.hostname then lines[#lines + 1] = "x-forwarded-host: " .. r.hostname end
   for name, value in pairs(r:headers_in_table()) do
     if not NOT_ASKED[name:lower()] then lines[#lines + 1] = name .. ": " .. value end
   end

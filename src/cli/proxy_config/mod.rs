@@ -178,6 +178,7 @@ impl ProxyConfig {
             ("upstream_port", self.upstream.port().to_string()),
             ("portcullis", self.door(config)?),
             ("removed", removed.join("|")),
+            ("middlewares", middlewares(config).to_owned()),
         ];
         // Where the proxy cannot be told to remove a header, the answer holds what stays of it.
         let replaced = if self.part == Part::Caddy {
@@ -189,6 +190,7 @@ impl ProxyConfig {
         let exact = replaced.iter().map(|name| format!("{{ exact: {name} }}"));
         let exact = exact.collect::<Vec<_>>().join(", ");
         let variables = replaced.iter().map(|name| name.replace('-', "_"));
+        let policy = Vec::from_iter(config.policy_header.clone());
         let each = [
             ("look_alikes", look_alikes),
             ("grpc", only(!over_http, String::new())),
@@ -198,6 +200,8 @@ impl ProxyConfig {
             ("header", replaced),
             ("dropped", dropped),
             ("token", tokens),
+            ("policy", policy.clone()),
+            ("http_policy", if over_http { policy } else { Vec::new() }),
         ];
         Ok(filled(self.part.template(), &once, &each))
     }
@@ -256,6 +260,14 @@ fn identity_headers(config: &Config) -> Result<Vec<String>, String> {
              digits, '-' and '_'"
         )),
         None => Ok(names),
+    }
+}
+
+/// Returns what Traefik does before it passes a request on. It sets the header of the policy itself.
+const fn middlewares(config: &Config) -> &'static str {
+    match config.policy_header {
+        Some(_) => "portcullis-policy, portcullis",
+        None => "portcullis",
     }
 }
 

@@ -15,6 +15,9 @@ pub struct Rejection {
     pub detail: Option<Arc<Detail>>,
     /// The issuer of the token, if its signature is good.
     pub issuer: Option<Arc<str>>,
+    /// The parameters for the challenge that say what would be enough, each behind a comma, such as
+    /// `, scope="orders:write"` (RFC 6750 §3, RFC 9470 §3). They come from the configuration alone.
+    pub wanted: Option<Arc<str>>,
 }
 
 /// What a check expected of a token, and what the token has instead, for logs and exemplars. Both
@@ -57,6 +60,7 @@ impl Rejection {
             reason,
             detail: Some(Arc::new(detail)),
             issuer: None,
+            wanted: None,
         }
     }
 }
@@ -67,6 +71,7 @@ impl From<Reason> for Rejection {
             reason,
             detail: None,
             issuer: None,
+            wanted: None,
         }
     }
 }

@@ -31,6 +31,7 @@ fn find(sources: &Sources, target: &str, headers: &[(&str, &[u8])]) -> Result<St
         method: "GET",
         target,
         headers: held,
+        ..Request::unread()
     };
     sources
         .find(&request)

@@ -50,8 +50,10 @@ prop_compose! {
         http in proptest::option::of(http()),
         seconds in any::<i64>(),
         labels in headers(),
-        context in headers(),
+        mut context in headers(),
+        policy in proptest::option::of(".{0,9}"),
     ) -> CheckRequest {
+        context.extend(policy.map(|name| ("portcullis-policy".to_owned(), name)));
         CheckRequest {
             attributes: Some(AttributeContext {
                 source: Some(Peer { service: "s".to_owned(), labels, ..Peer::default() }),
@@ -66,14 +68,21 @@ prop_compose! {
     }
 }
 
-/// Method, target, sorted headers.
-type Read = (String, String, Vec<(Vec<u8>, Vec<u8>)>);
+/// Method, target, sorted headers, host, the policy's name.
+type Read = (
+    String,
+    String,
+    Vec<(Vec<u8>, Vec<u8>)>,
+    String,
+    Option<String>,
+);
 
 /// What the generated decoder says, in the form of ours.
 fn reference(message: &[u8]) -> Option<Read> {
     let read = CheckRequest::decode(message).ok()?;
-    let http = read.attributes.and_then(|a| a.request).and_then(|r| r.http);
-    let http = http.unwrap_or_default();
+    let mut attributes = read.attributes.unwrap_or_default();
+    let policy = attributes.context_extensions.remove("portcullis-policy");
+    let http = attributes.request.and_then(|r| r.http).unwrap_or_default();
     let named = http.headers.into_iter();
     let mut headers: Vec<_> = named
         .map(|(k, v)| (k.into_bytes(), v.into_bytes()))
@@ -87,7 +96,7 @@ fn reference(message: &[u8]) -> Option<Read> {
         headers.push((header.key.into_bytes(), value));
     }
     headers.sort();
-    Some((http.method, http.path, headers))
+    Some((http.method, http.path, headers, http.host, policy))
 }
 
 fn ours(message: &[u8]) -> Option<Read> {
@@ -98,7 +107,12 @@ fn ours(message: &[u8]) -> Option<Read> {
         .map(|(name, value)| (name.to_owned(), value.to_vec()))
         .collect();
     headers.sort();
-    Some((read.method.to_owned(), read.target.to_owned(), headers))
+    let policy = match read.policy {
+        NamedPolicy::Name(name) => Some(name.to_owned()),
+        NamedPolicy::No | NamedPolicy::InHeader => None,
+    };
+    let [method, target, host] = [read.method, read.target, read.host].map(str::to_owned);
+    Some((method, target, headers, host, policy))
 }
 
 proptest! {
@@ -122,7 +136,8 @@ proptest! {
             message[place] = byte;
         }
         if let (Some(ours), Some(theirs)) = (ours(&message), reference(&message)) {
-            prop_assert_eq!((&ours.0, &ours.1), (&theirs.0, &theirs.1));
+            prop_assert_eq!((&ours.0, &ours.1, &ours.3), (&theirs.0, &theirs.1, &theirs.3));
+            prop_assert_eq!(&ours.4, &theirs.4);
             for header in theirs.2 {
                 prop_assert!(ours.2.contains(&header), "{:?}", header);
             }

@@ -16,6 +16,7 @@ fn answer(answers: &Answers, decision: &Decision, headers: Headers<'_>) -> Check
         method: "GET",
         target: "/",
         headers,
+        ..Request::unread()
     };
     let mut message = Vec::new();
     answers.reply(decision, &request).write(&mut message);

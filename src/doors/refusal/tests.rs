@@ -3,6 +3,8 @@ use super::*;
 const BARE: Option<&str> = Some("Bearer realm=\"portcullis\"");
 const INVALID: Option<&str> = Some("Bearer realm=\"portcullis\", error=\"invalid_token\"");
 const SCOPE: Option<&str> = Some("Bearer realm=\"portcullis\", error=\"insufficient_scope\"");
+const STEP_UP: Option<&str> =
+    Some("Bearer realm=\"portcullis\", error=\"insufficient_user_authentication\"");
 const REQUEST: Option<&str> = Some("Bearer realm=\"portcullis\", error=\"invalid_request\"");
 
 /// Every reason: whose fault it is, the status on every door, the gRPC status, the challenge.
@@ -28,12 +30,22 @@ const TABLE: [(Reason, Fault, u16, tonic::Code, Option<&str>); Reason::ALL.len()
         (MissingClaim, Token, 401, Unauthenticated, INVALID),
         (BoundToken, Token, 401, Unauthenticated, INVALID),
         (Revoked, Token, 401, Unauthenticated, INVALID),
+        (TokenTooOld, Token, 401, Unauthenticated, INVALID),
+        (
+            InsufficientUserAuthentication,
+            Token,
+            401,
+            Unauthenticated,
+            STEP_UP,
+        ),
         (InsufficientScope, Rights, 403, PermissionDenied, SCOPE),
         (Forbidden, Rights, 403, PermissionDenied, SCOPE),
         (SpoofedIdentity, Request, 400, InvalidArgument, None),
         (UnreadableRequest, Request, 400, InvalidArgument, None),
+        (AmbiguousRequest, Request, 400, InvalidArgument, None),
         (TooLarge, Request, 413, InvalidArgument, None),
         (IdentityTooLong, Portcullis, 503, Unavailable, None),
+        (UnknownPolicy, Portcullis, 503, Unavailable, None),
         (NotReady, Portcullis, 503, Unavailable, None),
         (KeysUnavailable, Portcullis, 503, Unavailable, None),
         (Overloaded, Portcullis, 503, Unavailable, None),
@@ -48,7 +60,7 @@ fn every_reason_has_its_status_and_somebody_whose_fault_it_is() {
     assert_eq!(TABLE.map(|(reason, ..)| reason), Reason::ALL);
     for (reason, fault, status, grpc, expected) in TABLE {
         let refusal = Refusal::of(reason);
-        let headers = challenge.headers(refusal);
+        let headers = challenge.headers(refusal, None);
         let found = headers
             .iter()
             .find(|(name, _)| name == header::WWW_AUTHENTICATE);
@@ -86,7 +98,7 @@ fn a_challenge_names_the_resource_metadata_when_configured() {
     };
     let challenge = Challenge::new(&config);
     for (reason, _, status, _, plain) in TABLE {
-        let headers = challenge.headers(Refusal::of(reason));
+        let headers = challenge.headers(Refusal::of(reason), None);
         let found = headers
             .iter()
             .find(|(name, _)| name == header::WWW_AUTHENTICATE);

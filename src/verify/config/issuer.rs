@@ -12,10 +12,9 @@ use crate::core::issuer::{IssuerPattern, is_tenant, overlap};
 use crate::core::shorthand::TextOr;
 use crate::core::units::Span;
 use crate::verify::algorithm::{Algorithm, Algorithms};
-use crate::verify::claims::ClaimPath;
+use crate::verify::claims::{ClaimPath, Requirement};
 use crate::verify::key_config::JwksConfig;
 use crate::verify::profile::{Form, Profile};
-use crate::verify::requirement::Requirement;
 use crate::verify::secret_key;
 
 /// An issuer whose tokens are accepted, and on what terms.
@@ -244,6 +243,27 @@ impl IssuerConfig {
             && self.jwks == other.jwks
             && self.secret == other.secret
             && self.algorithms == other.algorithms
+    }
+
+    /// Returns the entry with these keys in place of its own, for a trial without the issuer. They sign
+    /// with ES256.
+    #[must_use]
+    pub(crate) fn with_keys(&self, jwks: serde_json::Value) -> Self {
+        Self {
+            jwks: Some(JwksConfig {
+                inline: Some(jwks),
+                ..JwksConfig::default()
+            }),
+            secret: None,
+            algorithms: Some(vec![Algorithm::ES256]),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the type that the header of a token may have, if it needs one.
+    #[must_use]
+    pub(crate) fn usual_type(&self) -> Option<String> {
+        self.form().types.into_iter().next()
     }
 
     /// Shows the accepted issuers to people.

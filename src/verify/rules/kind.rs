@@ -2,9 +2,9 @@
 //! (RFC 8725 §3.11–3.12, RFC 9068 §4).
 
 use super::super::claims::ClaimPath;
+use super::super::claims::Requirement;
 use super::super::json::{Json, Object};
 use super::super::jws::same_type;
-use super::super::requirement::Requirement;
 use super::{Rules, Shown, at, optional};
 use crate::core::reason::{Reason, Rejection};
 

@@ -66,6 +66,10 @@ fn prepare(world: &World) -> std::path::PathBuf {
     write("stolen.jwt", &stolen);
     write("request.json", &request.to_string());
     write("event.json", &event);
+    write(
+        "cases.yaml",
+        "cases: [{ name: orders, request: GET shop/orders, claims: {}, expect: permit }]",
+    );
     write("user.deleted.json", &event);
     let mut config = world.portcullis.config.clone();
     write("portcullis.yaml", &config.to_string());

@@ -1,7 +1,6 @@
 //! Every reason for a refusal, on both doors: what the client sees, and what the operator sees.
 //!
-//! Two reasons are missing. Nothing asks for scopes yet, so `insufficient_scope` cannot happen.
-//! `stale` needs a log that falls silent, which the embedded one cannot: see `replicas::outage`.
+//! Those of policies are in `policy` and `proxies::policies`. `stale` needs a log that falls silent, which the embedded one cannot: see `replicas::outage`.
 
 use std::sync::Arc;
 use std::time::Duration;

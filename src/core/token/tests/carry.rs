@@ -12,6 +12,7 @@ fn stripped(yaml: &str, all: bool, target: &str, headers: &[(&str, &[u8])]) -> V
         method: "GET",
         target,
         headers: held,
+        ..Request::unread()
     };
     let located = sources.find(&request).ok().unwrap();
     let stripped = sources.strip(located.carriers, all, &request);

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::claims::{BadPath, ClaimPath};
+use super::{BadPath, ClaimPath};
 use crate::core::shorthand::{OneOrMany, TextOr};
 
 /// A claim, or a claim with one of the given values.
@@ -46,7 +46,7 @@ impl From<TextOr<ClaimPath, Valued>> for Requirement {
 }
 
 impl Requirement {
-    pub(super) fn new(claim: &str, is: &[impl ToString]) -> Result<Self, BadPath> {
+    pub(crate) fn new(claim: &str, is: &[impl ToString]) -> Result<Self, BadPath> {
         Ok(Self {
             claim: ClaimPath::parse(claim)?,
             is: is.iter().map(ToString::to_string).collect(),

@@ -1,0 +1,118 @@
+//! One rule: which requests it matches, and what they need.
+
+use super::demands::{Demands, Fit};
+use super::matcher::{Asked, Matcher};
+use super::pattern::Match;
+use crate::core::clock::Clock;
+use crate::core::reason::{Reason, Rejection};
+use crate::verify::claims::Claims;
+
+/// What the requests that it matches need.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub(super) name: Box<str>,
+    /// `None`: only the proxy can choose it.
+    pub(super) matcher: Option<Matcher>,
+    pub(super) token: Token,
+    /// `None`: every verified token will do.
+    pub(super) demands: Option<Box<Demands>>,
+}
+
+/// Whether a token is needed; the later, the stricter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Token {
+    Ignored,
+    Optional,
+    Required,
+}
+
+/// What a request needs. The two kinds that do without a token hold the proof that a rule says so.
+#[derive(Debug)]
+pub enum Need {
+    /// No token; one that is there is ignored.
+    Nothing(Exempt),
+    /// No token; one that is there has to be good.
+    GoodIfAny(Exempt),
+    Token,
+}
+
+/// The proof that a rule lets a request pass without a token.
+#[derive(Debug)]
+pub struct Exempt(());
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self {
+            name: "default".into(),
+            matcher: None,
+            token: Token::Required,
+            demands: None,
+        }
+    }
+}
+
+impl Rule {
+    /// Returns its name, or its place in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[must_use]
+    pub const fn need(&self) -> Need {
+        match self.token {
+            Token::Ignored => Need::Nothing(Exempt(())),
+            Token::Optional => Need::GoodIfAny(Exempt(())),
+            Token::Required => Need::Token,
+        }
+    }
+
+    /// Returns the proof that a token fits: verified claims, which were looked up for revocation.
+    ///
+    /// # Errors
+    /// The first demand that the claims do not meet.
+    pub fn judge(&self, claims: &Claims, clock: &Clock) -> Result<Fit, Rejection> {
+        match &self.demands {
+            None => Ok(Fit::with_nothing()),
+            Some(demands) => demands.judge(claims, clock),
+        }
+    }
+
+    /// Returns the refusal of a request whose token cannot be found. A client without one is told the
+    /// scopes to ask for.
+    #[must_use]
+    pub fn refusal(&self, reason: Reason) -> Rejection {
+        let demands = self.demands.as_ref();
+        let wanted = demands.and_then(|demands| demands.scope_wanted.clone());
+        Rejection {
+            wanted: wanted.filter(|_| reason == Reason::MissingToken),
+            ..reason.into()
+        }
+    }
+
+    pub(super) fn matches(&self, asked: &Asked<'_, '_>) -> Match {
+        match &self.matcher {
+            Some(matcher) => matcher.matches(asked, self.token != Token::Required),
+            None => Match::No,
+        }
+    }
+
+    /// Returns whether what satisfies this rule satisfies the other one.
+    pub(super) fn demands_all_of(&self, other: &Self) -> bool {
+        self.token >= other.token
+            && match (&self.demands, &other.demands) {
+                (_, None) => true,
+                (Some(own), Some(others)) => own.are(others),
+                // Without a token there is nothing to meet the demands with.
+                (None, Some(_)) => false,
+            }
+    }
+}
+
+#[cfg(test)]
+impl Exempt {
+    /// For tests of the doors, which need a bypass but no rules.
+    pub(crate) const fn for_tests() -> Self {
+        Self(())
+    }
+}
