@@ -17,6 +17,7 @@ mod proxy_config;
 mod revoke;
 mod schema;
 mod serve;
+mod ssf;
 mod status;
 mod table;
 mod test;
@@ -60,6 +61,7 @@ enum Command {
     Test(test::Test),
     TryEvent(try_event::TryEvent),
     Audit(audit::Audit),
+    Ssf(ssf::Ssf),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -83,6 +85,7 @@ impl Cli {
             Command::Test(command) => command.run(),
             Command::TryEvent(command) => command.run(),
             Command::Audit(command) => command.run(),
+            Command::Ssf(command) => command.run(),
             Command::Completions(command) => command.run(Self::command()),
             Command::Man(command) => command.run(Self::command()),
         };

@@ -6,6 +6,7 @@ mod keycloak;
 mod oidc_provider;
 mod reconcile;
 mod ssf_poll;
+mod ssf_stream;
 mod webhook_signers;
 
 use std::time::{Duration, UNIX_EPOCH};

@@ -37,6 +37,12 @@ impl Kind {
         (uri.strip_prefix(kind.prefix()) == Some(kind.as_str())).then_some(kind)
     }
 
+    /// Returns the URI of the event.
+    #[must_use]
+    pub fn uri(self) -> String {
+        format!("{}{}", self.prefix(), self.as_str())
+    }
+
     const fn prefix(self) -> &'static str {
         match self {
             Self::AssuranceLevelChange
@@ -53,7 +59,8 @@ impl Kind {
     /// Returns whether the event counts unless it is configured. Those that hint at a danger do not,
     /// because they are no decision that old tokens are bad. Neither does `account-enabled`: whoever
     /// logs in again gets new tokens anyway.
-    pub(super) const fn is_on_by_default(self) -> bool {
+    #[must_use]
+    pub const fn is_on_by_default(self) -> bool {
         matches!(
             self,
             Self::AccountCredentialChangeRequired
