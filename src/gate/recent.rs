@@ -216,7 +216,6 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::request::Headers;
     use crate::gate::testing;
 
     fn recent(keep: usize) -> Recent {
@@ -224,11 +223,10 @@ mod tests {
     }
 
     fn add(recent: &Recent, method: &str, target: &str, decision: &Decision) {
-        let headers = Headers::new();
         let request = Request {
             method,
             target,
-            headers,
+            ..Request::unread()
         };
         let (door, request) = ("ext_authz", &request);
         recent.add(&Answered {
