@@ -13,7 +13,7 @@ pub(super) struct Asked<'r, 'm> {
     /// In lower case, without port and dot at the end; `None` when it is not known.
     pub(super) host: Option<Cow<'r, str>>,
     method: &'r str,
-    path: Reading<'r>,
+    pub(super) path: Reading<'r>,
     /// Whether a header or a parameter of the query is read as the method by some framework.
     renamed: bool,
     request: &'r Request<'m>,

@@ -97,8 +97,9 @@ impl Policy {
         }
         let asked = Asked::of(request);
         let mut strictest: Option<&Rule> = None;
-        for number in self.index.candidates(asked.host.as_deref()) {
-            let rule = &self.rules[*number as usize];
+        let candidates = self.index.candidates(asked.host.as_deref());
+        for candidate in candidates.iter().filter(|one| one.may_match(&asked.path)) {
+            let rule = &self.rules[candidate.number];
             let found = rule.matches(&asked);
             if found != Match::No {
                 strictest = Some(stricter(strictest, rule)?);

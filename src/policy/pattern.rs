@@ -1,7 +1,7 @@
 //! Paths as rules name them.
 
 use super::path::plain;
-use super::reading::{Reading, Rest, Segment, folded};
+use super::reading::{Hint, Reading, Rest, Segment, folded};
 
 /// Whether something matches, by the readings of all servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +71,16 @@ impl Pattern {
 
     pub(super) const fn is_everything(&self) -> bool {
         self.segments.is_empty() && self.more.is_some()
+    }
+
+    /// Returns what tells most other paths from its own: its last literal segment.
+    pub(super) fn hint(&self) -> Hint {
+        let literals = self.segments.iter().enumerate().rev();
+        let mut hints = literals.filter_map(|(place, own)| match own {
+            Own::Literal { folded, .. } => Some(Hint::of(place, folded)),
+            Own::Any => None,
+        });
+        hints.next().unwrap_or_default()
     }
 
     /// Returns whether it matches a path.

@@ -34,6 +34,39 @@ pub(super) struct Segment<'r> {
     pub(super) text: &'r str,
     /// The same for all segments that some server may not tell apart.
     pub(super) folded: Cow<'r, str>,
+    /// The hash of the folded text; `None` with a dot, since what follows it may not count.
+    hash: Option<u32>,
+}
+
+/// A segment that every path of a rule has, by its place and the hash of its folded text. With two hundred
+/// rules, comparing numbers costs a tenth of comparing the segments of each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hint {
+    place: usize,
+    hash: u32,
+}
+
+impl Hint {
+    pub(super) fn of(place: usize, folded: &str) -> Self {
+        let hash = hash(folded);
+        Self { place, hash }
+    }
+}
+
+/// For rules that need no segment.
+impl Default for Hint {
+    fn default() -> Self {
+        Self {
+            place: usize::MAX,
+            hash: 0,
+        }
+    }
+}
+
+/// FNV-1a. Two texts with one hash are compared, so nobody gains from finding such texts.
+fn hash(text: &str) -> u32 {
+    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    text.bytes().fold(0x811c_9dc5, step)
 }
 
 /// What a segment may be taken for.
@@ -54,7 +87,10 @@ impl<'r> Reading<'r> {
         let path = request.path();
         if path::plain(path).is_ok() {
             return Self {
-                segments: path[1..].split('/').map(Segment::plain).collect(),
+                segments: path[1..]
+                    .split('/')
+                    .map(|text| Segment::new(text, text.into()))
+                    .collect(),
                 rest: Rest::Nothing,
                 is_plain: true,
             };
@@ -87,6 +123,13 @@ impl<'r> Reading<'r> {
         Some(reading)
     }
 
+    /// Returns whether a path with that segment may be meant.
+    pub(super) fn may_have(&self, hint: Hint) -> bool {
+        let own = self.segments.get(hint.place);
+        own.and_then(|own| own.hash)
+            .is_none_or(|hash| hash == hint.hash)
+    }
+
     fn anything() -> Self {
         Self {
             segments: SmallVec::new(),
@@ -97,10 +140,12 @@ impl<'r> Reading<'r> {
 }
 
 impl<'r> Segment<'r> {
-    fn plain(text: &'r str) -> Self {
+    fn new(text: &'r str, decoded: Cow<'r, str>) -> Self {
+        let folded = folded(decoded);
         Self {
             text,
-            folded: folded(text.into()),
+            hash: (!folded.contains('.')).then(|| hash(&folded)),
+            folded,
         }
     }
 }
@@ -125,10 +170,7 @@ fn kind(text: &str) -> Kind<'_> {
     if pieces.nth(1).is_some() {
         return Kind::Several;
     }
-    Kind::One(Segment {
-        text,
-        folded: folded(decoded),
-    })
+    Kind::One(Segment::new(text, decoded))
 }
 
 /// Decodes a segment. Returns `None` if servers may decode it to something else: encodings that are
