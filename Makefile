@@ -109,7 +109,7 @@ configs: setup ## load every shipped configuration into the program that it is f
 
 .PHONY: package-check
 package-check: ## a Debian package of the build that the tests run, and what it must hold; the bill of materials
-	$(CARGO) build $(LOCKED) --bin portcullis
+	$(CARGO) $(DEMO_BUILD)
 	tools/setup packages
 	$(AS_COMMITTED) $(TOOLS)/cargo-deb --no-build --no-strip --profile dev --output target/check.deb
 	python3 deploy/check_deb.py target/check.deb
