@@ -50,17 +50,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         "policies" => two_hundred_rules(),
         _ => Policy::default(),
     };
-    let whole = Whole::with(&keys.each_ref(), 1000, &cache, policy);
+    let answer = match kind.as_str() {
+        "assertion" => json!({ "assertion": {
+            "issuer": "https://gate.example.com", "audience": "internal", "lifetime": "1h",
+        } }),
+        _ => json!({}),
+    };
+    let whole = Whole::answering(&keys.each_ref(), 1000, &cache, policy, &answer);
     let [es256, rs256] = &keys;
     let known = token(es256, 0);
     let calls: Vec<_> = (0..count)
         .map(|number| match kind.as_str() {
-            "repeat" | "policies" => Ok(known.clone()),
+            "repeat" | "policies" | "assertion" => Ok(known.clone()),
             "first-es256" => Ok(token(es256, number)),
             "first-rs256" | "uncached-rs256" => Ok(token(rs256, number)),
             "garbage" => Ok(format!("garbage-{number:0700}")),
             _ => Err(
-                "the kinds are repeat, policies, first-es256, first-rs256, uncached-rs256, garbage",
+                "the kinds are repeat, policies, assertion, first-es256, first-rs256, uncached-rs256, \
+                 garbage",
             ),
         })
         .map(|token| token.map(|token| Whole::call(body::framed(&token))))

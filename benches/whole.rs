@@ -8,7 +8,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use portcullis::assertion::Keys;
 use portcullis::core::clock::Clock;
+use portcullis::core::kv::InMemory;
 use portcullis::core::readiness::Readiness;
 use portcullis::core::request::Request;
 use portcullis::doors::{Answers, Check, Doors, ext_authz, serve};
@@ -69,6 +71,17 @@ impl Whole {
 
     /// The same with these settings of the token cache and these rules.
     pub(crate) fn with(keys: &[&SigningKey], live: usize, cache: &Value, policy: Policy) -> Self {
+        Self::answering(keys, live, cache, policy, &json!({}))
+    }
+
+    /// The same with these settings of `answer`.
+    pub(crate) fn answering(
+        keys: &[&SigningKey],
+        live: usize,
+        cache: &Value,
+        policy: Policy,
+        answer: &Value,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -77,7 +90,14 @@ impl Whole {
         let directory = TempDir::new().expect("a directory can be made");
         let mut gate = runtime.block_on(gate(&directory, keys, live, cache));
         gate.policy = policy;
-        let answers = Answers::new(&config(&json!({})), token::Sources::default());
+        let answer = config(answer);
+        let answers = Answers::new(&answer, token::Sources::default());
+        let asserts = answer.assertion.as_ref();
+        let signing = asserts.map(|asserts| {
+            let store = Arc::<InMemory>::default();
+            Keys::open(asserts, store, Clock::system()).expect("a key can be made")
+        });
+        let answers = answers.asserting(&answer, signing);
         let generation = Arc::new(Generation { gate, answers });
         let doors = Doors::new(
             Arc::new(ArcSwap::new(Arc::clone(&generation))),

@@ -21,6 +21,7 @@ pub mod core;
 
 // Level 1: state, and what every level above needs to run. `verify` and `revocation` do not know
 // each other, but for the pure `verify::claims`.
+pub mod assertion;
 pub(crate) mod audit;
 pub mod net;
 pub mod revocation;

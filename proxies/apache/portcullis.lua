@@ -10,6 +10,7 @@ local TIMEOUT = 3
 
 -- Set to what Portcullis says, or removed.
 local REPLACED = {
+  "x-portcullis-assertion",
   "x-portcullis-client",
   "x-portcullis-issuer",
   "x-portcullis-subject",

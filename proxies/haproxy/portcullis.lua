@@ -7,6 +7,7 @@ local URL = "http://127.0.0.1:9192/authz/forward-auth"
 
 -- What Portcullis says in a header is kept in a variable.
 local VARIABLES = {
+  ["x-portcullis-assertion"] = "txn.identity_x_portcullis_assertion",
   ["x-portcullis-client"] = "txn.identity_x_portcullis_client",
   ["x-portcullis-issuer"] = "txn.identity_x_portcullis_issuer",
   ["x-portcullis-subject"] = "txn.identity_x_portcullis_subject",

@@ -8,6 +8,7 @@ use arc_swap::access::Map;
 
 use super::keys::IssuerKeys;
 use super::refusals;
+use crate::assertion::Keys;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::core::clock::Clock;
@@ -53,6 +54,8 @@ pub(super) struct Shared {
     pub(super) recent: Arc<gate::Recent>,
     pub(super) events: Arc<events::Shared>,
     pub(super) audit: Audit,
+    /// Those that sign assertions.
+    pub(super) assertion_keys: Option<Arc<Keys>>,
 }
 
 impl Shared {
@@ -78,7 +81,8 @@ impl Shared {
             credentials: Arc::new(admin::Credentials::build(&config.admin)?),
             clients: Arc::new(oauth::Clients::build(&config.oauth)?),
             audit: self.audit.clone(),
-            answers: Answers::new(&config.answer, tokens.clone()),
+            answers: Answers::new(&config.answer, tokens.clone())
+                .asserting(&config.answer, self.assertion_keys.clone()),
             gate: Arc::new(Gate {
                 readiness: self.readiness.clone(),
                 policy: config.policy.clone(),

@@ -14,6 +14,7 @@ use super::listeners::Listeners;
 use super::reload::Reloader;
 use super::tasks::Tasks;
 use super::vitals;
+use crate::assertion;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::core::clock::Clock;
@@ -31,6 +32,7 @@ pub(super) struct Parts {
     listeners: Listeners,
     doors: Arc<Doors<Generation>>,
     receiver: events::Current,
+    assertion_keys: Option<Arc<assertion::Keys>>,
     later: Arc<events::Later>,
     keys: Arc<verify::Shared>,
     pull: events::pull::Pull,
@@ -49,9 +51,9 @@ impl Parts {
         let (audit, audit_task) = audit(config, &clock, &readiness, &mut registry)?;
         let revocations = revocations(config, &clock, &readiness, &mut registry)?;
         let keys = keys(config, &revocations, &clock, &readiness, &mut registry);
-        let verifier = Verifier::new(&config.issuers, &keys);
-        let verifier = verifier.map_err(|errors| errors.messages().join("; "))?;
+        let verifier = verifier(config, &keys)?;
         let (writer, keep) = (revocations.writer, revocations.keep);
+        let assertion_keys = assertion_keys(config, &keep, &clock)?;
         let (later, events) = events(config, &writer, keep, &clock, &audit, &mut registry);
         let shared = Shared {
             clock: clock.clone(),
@@ -61,15 +63,16 @@ impl Parts {
             recent: recent(config, &clock, &mut registry),
             events,
             audit: audit.clone(),
+            assertion_keys: assertion_keys.clone(),
         };
         let first = shared.generation(config, verifier)?;
         let pull = events::pull::Pull::new(revocations.turns, clock.clone(), &mut registry);
         let vitals = vitals::register(&mut registry, readiness.clone(), log.totals());
         let refresh = vec![revocations.refresh, pull.refresh(), vitals];
         let current: Current = Arc::new(ArcSwap::from_pointee(first));
-        let in_use = Arc::clone(&current);
-        let (reloader, reload) = Reloader::new(path, config, in_use, shared, &mut registry)?;
+        let (reloader, reload) = Reloader::new(path, config, &current, shared, &mut registry)?;
         let oauth = oauth(&current, &writer, &clock, &audit);
+        let receiver = generation::receiver(&current);
         let admin = admin::Api {
             credentials: generation::credentials(&current),
             gate: generation::gate(&current),
@@ -82,19 +85,22 @@ impl Parts {
             monitor: revocations.monitor,
             clock,
         };
+        let doors = Doors::new(current, &config.doors, readiness.clone(), &mut registry);
+        let admin = admin.router(admin::Metrics::new(registry, refresh));
         Ok(Self {
             listeners,
-            receiver: generation::receiver(&current),
-            doors: Doors::new(current, &config.doors, readiness.clone(), &mut registry),
+            receiver,
+            oauth: oauth.merge(doors.documents()),
+            admin: admin.merge(doors.documents()),
+            doors,
             readiness,
+            assertion_keys,
             later,
             keys,
             reloader,
             pull,
             follower: revocations.follower,
             audit: audit_task,
-            oauth,
-            admin: admin.router(admin::Metrics::new(registry, refresh)),
         })
     }
 
@@ -108,6 +114,9 @@ impl Parts {
             let shutdown = core.shutdown();
             let run = async move { audit.run(shutdown.cancelled()).await };
             core.spawn("the audit trail", run);
+        }
+        if let Some(keys) = self.assertion_keys {
+            core.spawn("the keys of assertions", ok(keys.run(core.shutdown())));
         }
         core.spawn("delayed lifts", ok(self.later.run(core.shutdown())));
         core.spawn("the reloader", ok(self.reloader.run(core.shutdown())));
@@ -172,6 +181,18 @@ fn revocations(
     .map_err(|error| error.to_string())
 }
 
+/// Returns the keys that sign assertions, if there are any.
+fn assertion_keys(
+    config: &Config,
+    keep: &Arc<dyn KeyValueStore>,
+    clock: &Clock,
+) -> Result<Option<Arc<assertion::Keys>>, String> {
+    let config = config.answer.assertion.as_ref();
+    config
+        .map(|config| assertion::Keys::open(config, Arc::clone(keep), clock.clone()))
+        .transpose()
+}
+
 /// Returns what the verifiers of all configurations share.
 fn keys(
     config: &Config,
@@ -190,6 +211,12 @@ fn keys(
         metrics: verify::Metrics::register(registry),
     };
     verify::Shared::new(&config.cache, parts)
+}
+
+/// Returns the verifier of the first configuration.
+fn verifier(config: &Config, keys: &Arc<verify::Shared>) -> Result<Verifier, String> {
+    let verifier = Verifier::new(&config.issuers, keys);
+    verifier.map_err(|errors| errors.messages().join("; "))
 }
 
 /// Returns the lifts that wait, and what handles events under every configuration.

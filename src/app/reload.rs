@@ -22,6 +22,7 @@ use super::generation::{Current, Generation, Shared};
 use crate::admin::{Configuration, Failure, Question, Reload};
 use crate::config::{self, Config};
 use crate::core::stamp::Stamp;
+use crate::core::units::Span;
 use crate::revocation;
 
 /// How often the file is looked at.
@@ -55,7 +56,7 @@ impl Reloader {
     pub(super) fn new(
         path: &Path,
         config: &Config,
-        current: Current,
+        current: &Current,
         shared: Shared,
         registry: &mut Registry,
     ) -> Result<(Self, Reload), String> {
@@ -78,7 +79,7 @@ impl Reloader {
             bounds: config.lifetimes(),
             applied: config.clone(),
             shared,
-            current,
+            current: Arc::clone(current),
             state,
             asked,
             hangup,
@@ -196,6 +197,10 @@ impl Reloader {
                 now.admin.decisions == next.admin.decisions,
             ),
             ("audit", now.audit == next.audit),
+            (
+                "answer.assertion (its keys, or whether there is one)",
+                assertion_keys(now) == assertion_keys(next),
+            ),
             ("doors", now.doors == next.doors),
             ("log", now.log == next.log),
             ("shutdown", now.shutdown == next.shutdown),
@@ -251,6 +256,12 @@ impl Reloader {
             }
         });
     }
+}
+
+/// Returns what the keys of assertions depend on.
+fn assertion_keys(config: &Config) -> Option<(&[PathBuf], Option<Span>)> {
+    let assertion = config.answer.assertion.as_ref()?;
+    Some((&assertion.key_files, assertion.rotate_every))
 }
 
 /// A configuration that is ready to be used.

@@ -45,6 +45,7 @@ pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
             }
         }
     }
+    check_assertion(config, errors);
     check_named_policies(config, errors);
     let mut fields = ["issuer", "tenants"].iter().flat_map(|field| {
         let issuers = 0..config.issuers.len();
@@ -52,6 +53,28 @@ pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
     });
     if !config.issuers.is_empty() && !fields.any(|path| errors.is_replaced(&path)) {
         check_issuers(config, errors);
+    }
+}
+
+/// Reports assertions that upstreams cannot verify.
+fn check_assertion(config: &Config, errors: &mut ConfigErrors) {
+    let Some(assertion) = &config.answer.assertion else {
+        return;
+    };
+    let listen = &config.listen;
+    let served = [&listen.forward_auth, &listen.events, &listen.admin];
+    if served.iter().all(|listener| listener.is_none()) && !errors.is_replaced("listen") {
+        let message =
+            "nobody can fetch the keys: give listen.forward_auth, events or admin an address";
+        errors.push("answer.assertion", message);
+    }
+    if assertion.key_files.is_empty()
+        && config.revocations.store.is_shared()
+        && !errors.is_replaced("revocations.store")
+    {
+        let message = "is missing: replicas of a shared store would each generate a key of their own, and \
+                       upstreams would see those of one replica only";
+        errors.conflict("answer.assertion.key_files", message);
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Kind {
     /// Lifts that were acknowledged and take effect later. The name is empty, or `2` or `3` if the
     /// values before it are damaged; a damaged value stays where it is.
     Lifts,
+    /// The generated keys that sign assertions; the name is empty.
+    AssertionKeys,
     /// The [`Horizon`](super::horizon::Horizon); the name is empty.
     Horizon,
 }
@@ -32,6 +34,7 @@ impl Kind {
             Self::Lifetimes => "lifetimes",
             Self::Lifts => "lifts",
             Self::Place => "place",
+            Self::AssertionKeys => "assertion_keys",
             Self::Horizon => "horizon",
         }
     }

@@ -2,38 +2,40 @@
 //!
 //! Everything but the id depends on the reason alone, or on the token alone. So refusals are
 //! encoded when the configuration is read, and the permit of a token when the token comes back. It
-//! is kept beside the verified claims ([`Verified::memo`]), and each check only copies it.
+//! is kept beside the verified claims ([`Verified::memo`]), and each check only copies it. The assertion about
+//! the client is a piece of its own, because it gets old before the token does.
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 
-use bytes::BufMut;
-use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
-use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
+use bytes::{BufMut, Bytes};
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{
     CheckResponse, DeniedHttpResponse, OkHttpResponse,
 };
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::protobuf::value::Kind;
-use envoy_types::pb::google::protobuf::{BoolValue, Struct, Value};
+use envoy_types::pb::google::protobuf::{Struct, Value};
 use envoy_types::pb::google::rpc::Status;
-use memchr::memmem;
 use prost::Message;
 
+use super::asserted::Asserted;
 use super::identity::Identity;
+use super::kept::Kept;
 use super::refusal::{Challenge, Refusal};
+use super::template::{Template, set, template};
 use crate::core::reason::Reason;
 use crate::core::token::Stripped;
 use crate::gate::{DecisionId, Denial};
 use crate::net::PROBLEM;
-use crate::verify::{Claims, Keepsake, Verified};
+use crate::verify::{Claims, Verified};
 
 /// A `CheckResponse` on its way out.
 #[derive(Debug)]
 pub(super) struct Reply {
     template: Template,
     id: DecisionId,
-    /// A second piece of the message. As everywhere in protobuf, pieces are merged.
+    /// Further pieces of the message. As everywhere in protobuf, pieces are merged.
+    asserted: Bytes,
     more: Vec<u8>,
 }
 
@@ -42,6 +44,7 @@ impl Reply {
         Self {
             template,
             id,
+            asserted: Bytes::new(),
             more: Vec::new(),
         }
     }
@@ -69,32 +72,14 @@ impl Reply {
     /// Writes the message.
     pub(super) fn write(&self, to: &mut impl BufMut) {
         let id = self.id.hex();
-        for (n, piece) in self.template.0.iter().enumerate() {
+        for (n, piece) in self.template.pieces().enumerate() {
             if n > 0 {
                 to.put_slice(&id);
             }
             to.put_slice(piece);
         }
+        to.put_slice(&self.asserted);
         to.put_slice(&self.more);
-    }
-}
-
-/// An encoded message, cut at the places where the id goes.
-#[derive(Clone, Debug)]
-struct Template(Arc<[Box<[u8]>]>);
-
-/// The permit of a token, kept beside its claims.
-#[derive(Debug)]
-struct Kept {
-    /// The encoder that made it.
-    encoder: u64,
-    permit: Template,
-}
-
-impl Keepsake for Kept {
-    fn footprint(&self) -> usize {
-        let pieces = self.permit.0.iter().map(|piece| piece.len() + 32);
-        size_of::<Self>() + pieces.sum::<usize>()
     }
 }
 
@@ -124,27 +109,54 @@ impl Encoder {
         Self {
             placeholder,
             metadata,
-            bypass: template(placeholder, |id| permit(identity, metadata, None, id)),
+            bypass: template(placeholder, |id| {
+                permit(identity, metadata, (None, false), id)
+            }),
             refusals: refusals.into(),
         }
     }
 
+    /// Returns a number that no other encoder has.
+    pub(super) const fn number(&self) -> u64 {
+        self.placeholder
+    }
+
     /// Encodes the permit of a token.
-    pub(super) fn permit(&self, identity: &Identity, verified: &Verified, id: DecisionId) -> Reply {
-        let response = |id: &str| permit(identity, self.metadata, Some(&verified.claims), id);
-        let kept = verified.memo.recall(|| Kept {
-            encoder: self.placeholder,
-            permit: template(self.placeholder, response),
+    pub(super) fn permit(
+        &self,
+        identity: &Identity,
+        verified: &Verified,
+        asserted: Option<&Asserted>,
+        id: DecisionId,
+    ) -> Reply {
+        let client = (Some(&verified.claims), asserted.is_some());
+        let response = |id: &str| permit(identity, self.metadata, client, id);
+        let made = || template(self.placeholder, response);
+        let kept = verified.memo.recall(|| {
+            let permit = OnceLock::from(made());
+            Kept::new(self.placeholder, permit, asserted.cloned())
         });
         let template = match kept {
-            Some(kept) if kept.encoder == self.placeholder => kept.permit.clone(),
+            Some(kept) if kept.answers == self.placeholder => {
+                // The other door may have kept an assertion only.
+                let is_new = kept.permit.get().is_none();
+                let template = kept.permit.get_or_init(made).clone();
+                if is_new {
+                    verified.memo.weigh_again();
+                }
+                template
+            }
             // The token is new, or the configuration was replaced since its answer was kept.
             _ => {
                 let bytes = response(&id.to_string()).encode_to_vec();
-                Template(Arc::new([bytes.into()]))
+                Template::whole(bytes)
             }
         };
-        Reply::new(template, id)
+        let asserted = asserted.map(|asserted| asserted.piece.clone());
+        Reply {
+            asserted: asserted.unwrap_or_default(),
+            ..Reply::new(template, id)
+        }
     }
 
     /// Encodes the answer for a request that needs no token.
@@ -161,28 +173,21 @@ impl Encoder {
         let why = (denial.reason, denial.wanted.as_deref());
         let id = denial.id.to_string();
         let bytes = deny(challenge, self.metadata, why, grpc, &id).encode_to_vec();
-        Reply::new(Template(Arc::new([bytes.into()])), denial.id)
+        Reply::new(Template::whole(bytes), denial.id)
     }
 }
 
-fn template(placeholder: u64, response: impl Fn(&str) -> CheckResponse) -> Template {
-    let placeholder = format!("{placeholder:016x}");
-    let bytes = response(&placeholder).encode_to_vec();
-    let mut pieces: Vec<Box<[u8]>> = Vec::new();
-    let mut start = 0;
-    for at in memmem::find_iter(&bytes, &placeholder) {
-        pieces.push(bytes[start..at].into());
-        start = at + placeholder.len();
-    }
-    pieces.push(bytes[start..].into());
-    Template(pieces.into())
-}
-
-/// Builds the answer that lets a request pass, with the claims of its token or on an exempt route.
-/// Envoy sets headers first and removes last, so no header is in both lists.
-fn permit(identity: &Identity, metadata: bool, claims: Option<&Claims>, id: &str) -> CheckResponse {
+/// Builds the answer that lets a request pass, with the claims of its token or on an exempt route. With
+/// `asserted` the header of the assertion is a piece of its own. Envoy sets headers first and removes last, so
+/// no header is in both lists.
+fn permit(
+    identity: &Identity,
+    metadata: bool,
+    (claims, asserted): (Option<&Claims>, bool),
+    id: &str,
+) -> CheckResponse {
     let mut ok = OkHttpResponse::default();
-    for (name, value) in identity.values(claims) {
+    for (name, value) in identity.values(claims, asserted) {
         match value {
             Some(value) => ok.headers.push(set(name.as_str(), value.as_bytes())),
             None => ok.headers_to_remove.push(name.to_string()),
@@ -257,27 +262,6 @@ fn deny(
         }),
         dynamic_metadata: metadata.then(|| portcullis(fields, id)),
         http_response: Some(HttpResponse::DeniedResponse(denied)),
-    }
-}
-
-/// Replaces what the client sent under this name. Envoys of all ages understand one of the two
-/// ways to say so, and no Envoy minds both.
-fn set(name: &str, value: &[u8]) -> HeaderValueOption {
-    let (value, raw_value) = match str::from_utf8(value) {
-        Ok(value) => (value.to_owned(), Vec::new()),
-        Err(_) => (String::new(), value.to_owned()),
-    };
-    let header = HeaderValue {
-        key: name.to_owned(),
-        value,
-        raw_value,
-    };
-    #[expect(deprecated, reason = "older Envoys read only this field")]
-    HeaderValueOption {
-        header: Some(header),
-        append: Some(BoolValue { value: false }),
-        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
-        keep_empty_value: false,
     }
 }
 

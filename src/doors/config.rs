@@ -6,6 +6,7 @@ use http::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::assertion;
 use crate::core::config_error::{ConfigErrors, shown_key};
 use crate::core::request::spelling;
 use crate::core::request::target_of;
@@ -38,6 +39,8 @@ pub struct Config {
     /// The https URL of the metadata document of the protected resource. Challenges name it as
     /// `resource_metadata` (RFC 9728 §5.1), so that clients find out where to get a token.
     pub resource_metadata: Option<String>,
+    /// Tell the upstream who the client is in a JWT that Portcullis signs. Off by default.
+    pub assertion: Option<assertion::Config>,
     /// Tell Envoy, as dynamic metadata `portcullis`, who the client is, or why it was refused,
     /// for its access log.
     pub metadata: bool,
@@ -76,6 +79,7 @@ impl Default for Config {
             too_long: TooLong::Refuse,
             realm: "portcullis".to_owned(),
             resource_metadata: None,
+            assertion: None,
             metadata: true,
         }
     }
@@ -127,6 +131,12 @@ impl Config {
                 }
             }
         });
+        if let Some(assertion) = &self.assertion {
+            errors.within("assertion", |errors| {
+                assertion.check(errors);
+                self.check_header(&assertion.header, errors);
+            });
+        }
         let quotable = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
         if self.realm.is_empty() || !self.realm.chars().all(quotable) {
             errors.push(
@@ -139,6 +149,26 @@ impl Config {
             && !(is_url(url) && url.chars().all(|c| quotable(c) && !matches!(c, ' ' | '#')))
         {
             errors.push("resource_metadata", "must be an https URL with a path");
+        }
+    }
+}
+
+impl Config {
+    /// Returns the names of all identity headers, in lower case.
+    pub(crate) fn header_names(&self) -> impl Iterator<Item = String> {
+        let assertion = self.assertion.iter().map(|assertion| &assertion.header);
+        let names = self.headers.keys().chain(assertion);
+        names.map(|name| name.to_ascii_lowercase())
+    }
+
+    /// Reports what is wrong with a header that is none of `headers`.
+    fn check_header(&self, name: &str, errors: &mut ConfigErrors) {
+        if let Err(message) = check_name(name) {
+            errors.push("header", message);
+        }
+        let reads_alike = |other: &&String| spelling(other.as_bytes()) == spelling(name.as_bytes());
+        if let Some(other) = self.headers.keys().find(reads_alike) {
+            errors.push("header", format!("is the same header as {other}"));
         }
     }
 }

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use arc_swap::Guard;
 use futures_util::FutureExt;
 
+use super::asserted::Asserted;
 use super::config::TooLong;
 use super::metrics::DoorMetrics;
 use super::{Answers, Check, Doors, decision_log};
 use crate::core::reason::Reason;
 use crate::core::request::Request;
-use crate::gate::{Answered, Decision, Denial};
+use crate::gate::{Answered, Decision, Denial, Permit};
 
 /// One question at one door. It holds the configuration with which the request is decided and
 /// answered, loaded once, so that no request mixes two.
@@ -41,20 +42,35 @@ impl<C: Check> Exchange<'_, C> {
         self.current.answers()
     }
 
-    /// Decides about a request, counts the decision and logs it.
-    pub(super) async fn decide(&self, request: &Request<'_>) -> Decision {
+    /// Decides about a request, counts the decision and logs it. Returns it with the assertion about the
+    /// client, if one is configured.
+    pub(super) async fn decide(&self, request: &Request<'_>) -> (Decision, Option<Asserted>) {
         let started = Instant::now();
         let mut decision = self.current.check(request).await;
-        if let Decision::Permit(permit) = &decision
-            && !self.answers().identity.fits(&permit.verified().claims)
-        {
-            self.doors.metrics.identity_too_long.inc();
-            if self.answers().too_long == TooLong::Refuse {
-                decision = Decision::Deny(Denial::instead_of(permit, Reason::IdentityTooLong));
+        let mut asserted = None;
+        if let Decision::Permit(permit) = &decision {
+            match self.identify(permit) {
+                Ok(found) => asserted = found,
+                Err(reason) => decision = Decision::Deny(Denial::instead_of(permit, reason)),
             }
         }
         self.answered(request, &decision, started.elapsed());
-        decision
+        (decision, asserted)
+    }
+
+    /// Returns the assertion about the client. Fails if the upstream cannot be told who that is.
+    fn identify(&self, permit: &Permit) -> Result<Option<Asserted>, Reason> {
+        let answers = self.answers();
+        let asserted = answers.asserted(permit)?;
+        let fits = asserted.as_ref().is_none_or(Asserted::fits)
+            && answers.identity.fits(&permit.verified().claims);
+        if !fits {
+            self.doors.metrics.identity_too_long.inc();
+            if answers.too_long == TooLong::Refuse {
+                return Err(Reason::IdentityTooLong);
+            }
+        }
+        Ok(asserted)
     }
 
     /// Refuses a request that is not checked at all, counts the denial and logs it.

@@ -117,8 +117,9 @@ async fn check<C: Check>(
     let (reason, counter) = match only(messages).await {
         Ok(message) => match check_request::read(&message) {
             Ok(request) => {
-                let decision = exchange.decide(&request).await;
-                return Ok(exchange.answers().reply(&decision, &request));
+                let (decision, asserted) = exchange.decide(&request).await;
+                let answers = exchange.answers();
+                return Ok(answers.reply(&decision, asserted.as_ref(), &request));
             }
             Err(_) => (Reason::UnreadableRequest, &exchange.metrics.unreadable),
         },

@@ -25,13 +25,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answers;
+use super::asserted::Asserted;
 use super::exchange::Exchange;
 use super::refusal::Refusal;
 use super::{Check, Doors, serve};
@@ -39,7 +40,7 @@ use crate::core::reason::Reason;
 use crate::core::request::{Found, Headers, NamedPolicy, Request, authority_of, target_of};
 use crate::core::token::Stripped;
 use crate::gate::{Decision, Denial};
-use crate::net::{self, Listener, PROBLEM, Places};
+use crate::net::{Listener, PROBLEM, Places};
 
 const NGINX: &str = "/authz/auth-request";
 const FORWARD: &str = "/authz/forward-auth";
@@ -81,14 +82,14 @@ async fn answer<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Resp
     match exchange.guarded(work).await {
         Ok(Outcome::Passed(response)) => response,
         Ok(Outcome::Refused(denial)) | Err(denial) => refused(exchange.answers(), &denial, path),
-        Ok(Outcome::NotServed) => net::problem(StatusCode::NOT_FOUND, ""),
+        Ok(Outcome::NotServed) => exchange.answers().documents.answer(head),
     }
 }
 
 enum Outcome {
     Passed(Response),
     Refused(Denial),
-    /// The path is none of those above.
+    /// The path is none of those above; perhaps a document is there.
     NotServed,
 }
 
@@ -116,8 +117,11 @@ async fn check<C: Check>(exchange: &Exchange<'_, C>, head: &http::request::Parts
         return Outcome::Refused(exchange.refuse(&request, Reason::SpoofedIdentity));
     }
     match exchange.decide(&request).await {
-        Decision::Deny(denial) => Outcome::Refused(denial),
-        decision => Outcome::Passed(passed(answers, &request, &decision)),
+        (Decision::Deny(denial), _) => Outcome::Refused(denial),
+        (decision, asserted) => {
+            let asserted = asserted.as_ref();
+            Outcome::Passed(passed(answers, &request, &decision, asserted))
+        }
     }
 }
 
@@ -240,24 +244,38 @@ fn behind_prefix(uri: &http::Uri) -> Result<&str, Unreadable> {
 pub(crate) fn response(answers: &Answers, request: &Request<'_>, decision: &Decision) -> Response {
     match decision {
         Decision::Deny(denial) => refused(answers, denial, FORWARD),
-        decision => passed(answers, request, decision),
+        decision => passed(answers, request, decision, None),
     }
 }
 
 /// Answers a request that passes: with claims, or on an exempt route.
-fn passed(answers: &Answers, request: &Request<'_>, decision: &Decision) -> Response {
+fn passed(
+    answers: &Answers,
+    request: &Request<'_>,
+    decision: &Decision,
+    asserted: Option<&Asserted>,
+) -> Response {
     let claims = match decision {
-        Decision::Permit(permit) => Some(&permit.verified().claims),
+        Decision::Permit(permit) => {
+            if let Some(asserted) = asserted {
+                answers.keep(permit, asserted);
+            }
+            Some(&permit.verified().claims)
+        }
         Decision::Bypass(_) | Decision::Deny(_) => None,
     };
     let mut response = Response::default();
     let headers = response.headers_mut();
     let changes = answers.changes(decision, request);
     let mut remove = changes.remove.to_vec();
-    for (name, value) in answers.identity.values(claims) {
-        match value.map(HeaderValue::try_from) {
-            Some(Ok(value)) => drop(headers.insert(name, value)),
-            Some(Err(_)) | None => remove.push(name.as_str()),
+    let claimed = answers.identity.values(claims, asserted.is_some());
+    let claimed = claimed.map(|(name, value)| (name, value.map(HeaderValue::try_from)));
+    let claimed = claimed.map(|(name, value)| (name, value.and_then(Result::ok)));
+    let asserted = asserted.map(|asserted| (&asserted.name, asserted.value()));
+    for (name, value) in claimed.chain(asserted) {
+        match value {
+            Some(value) => drop(headers.insert(name, value)),
+            None => remove.push(name.as_str()),
         }
     }
     if let Ok(list) = HeaderValue::try_from(remove.join(",")) {

@@ -34,6 +34,8 @@ enum Source {
     Issuer,
     Client,
     Claim(ClaimPath),
+    /// No claim: [`super::asserted`] makes the value.
+    Assertion,
 }
 
 impl Source {
@@ -47,6 +49,7 @@ impl Source {
             Self::Issuer => Values::from_iter([&*claims.issuer]),
             Self::Client => claims.client.as_deref().into_iter().collect(),
             Self::Claim(path) => claims.values(path),
+            Self::Assertion => Values::new(),
         }
     }
 }
@@ -55,10 +58,13 @@ impl Identity {
     /// Reads a configuration that was checked; a name that is no header's is left out.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let headers: Vec<_> = config
-            .headers
-            .iter()
-            .filter_map(|(name, claim)| Some((name.parse().ok()?, source(claim))))
+        let claims = config.headers.iter();
+        let claims = claims.map(|(name, claim)| (name, source(claim)));
+        let assertion = config.assertion.iter();
+        let assertion = assertion.map(|assertion| (&assertion.header, Source::Assertion));
+        let headers: Vec<_> = claims
+            .chain(assertion)
+            .filter_map(|(name, source)| Some((name.parse().ok()?, source)))
             .collect();
         let lengths = headers.iter().fold(0, |mask, (name, _): &(HeaderName, _)| {
             mask | bit(name.as_str().len())
@@ -66,13 +72,16 @@ impl Identity {
         Self { headers, lengths }
     }
 
-    /// Each header with its value, or `None` where it has to be removed.
+    /// Each header with its value, or `None` where it has to be removed. With `asserted` that of the assertion
+    /// is left out: the caller sets it.
     pub fn values<'a>(
         &'a self,
         claims: Option<&'a Claims>,
+        asserted: bool,
     ) -> impl Iterator<Item = (&'a HeaderName, Option<String>)> {
-        self.headers
-            .iter()
+        let headers = self.headers.iter();
+        headers
+            .filter(move |(_, source)| !(asserted && matches!(source, Source::Assertion)))
             .map(move |(name, source)| (name, claims.and_then(|claims| source.value(claims))))
     }
 

@@ -5,19 +5,23 @@
 //! goes wrong on the way, a panic included, becomes a denial.
 
 pub(crate) mod answer;
+mod asserted;
 mod batch;
 pub mod check_request;
 mod check_response;
 pub(crate) mod config;
 mod decision_log;
+mod documents;
 mod exchange;
 pub mod ext_authz;
 pub mod forward_auth;
 mod health;
 pub(crate) mod identity;
+mod kept;
 pub(crate) mod metrics;
 mod refusal;
 pub mod serve;
+mod template;
 
 #[cfg(test)]
 mod testing;
@@ -27,6 +31,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
 use prometheus_client::registry::Registry;
 
 use crate::core::readiness::Readiness;
@@ -76,5 +83,15 @@ impl<C: Check> Doors<C> {
             readiness,
             metrics: Metrics::register(registry),
         })
+    }
+
+    /// Returns the routes of the documents for everybody, for other listeners than the doors'.
+    pub fn documents(self: &Arc<Self>) -> Router {
+        let doors = Arc::clone(self);
+        let answer = async move |request: http::Request<Body>| -> http::Response<Body> {
+            let (head, _body) = request.into_parts();
+            doors.current.load().answers().documents.answer(&head)
+        };
+        Router::new().route("/.well-known/{*path}", get(answer))
     }
 }

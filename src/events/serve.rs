@@ -28,14 +28,15 @@ const CONNECTION_LIFE: Duration = Duration::from_mins(10);
 /// has to be read, and what the sender still sends has to be discarded.
 const SLACK: Duration = Duration::from_secs(12);
 
-/// Answers `POST /events/<name>`, and by `oauth` what is below `/oauth2/`.
+/// Answers `POST /events/<name>`, and by `oauth` what is below `/oauth2/` and `/.well-known/`.
 pub(super) fn service(
     current: Current,
     oauth: Router,
 ) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
 {
     tower::service_fn(move |request: Request<Body>| {
-        if request.uri().path().starts_with("/oauth2/") {
+        let path = request.uri().path();
+        if path.starts_with("/oauth2/") || path.starts_with("/.well-known/") {
             Either::Left(oauth.clone().oneshot(request))
         } else {
             let receiver = Arc::clone(&current.load());

@@ -43,24 +43,32 @@ impl Memo {
         self.kept.get().map_or(0, |kept| kept.footprint())
     }
 
+    /// Returns the keepsake if there is one already.
+    pub fn kept<T: Keepsake>(&self) -> Option<&T> {
+        let kept: &dyn Any = &**self.kept.get()?;
+        kept.downcast_ref()
+    }
+
+    /// Counts the bytes of the keepsake anew, after it has grown.
+    pub fn weigh_again(&self) {
+        if let Some((cache, token)) = &self.home
+            && let Some(cache) = cache.upgrade()
+        {
+            cache.weigh_again(*token);
+        }
+    }
+
     /// Returns the keepsake, which `make` makes at the second call. Returns `None` at the first
     /// call, and when something of another type is kept.
     pub fn recall<T: Keepsake>(&self, make: impl FnOnce() -> T) -> Option<&T> {
-        let kept = match self.kept.get() {
-            Some(kept) => kept,
-            None if !self.asked_before.swap(true, Ordering::Relaxed) => return None,
-            None => {
-                let kept = self.kept.get_or_init(|| Box::new(make()));
-                if let Some((cache, token)) = &self.home
-                    && let Some(cache) = cache.upgrade()
-                {
-                    cache.weigh_again(*token);
-                }
-                kept
+        if self.kept.get().is_none() {
+            if !self.asked_before.swap(true, Ordering::Relaxed) {
+                return None;
             }
-        };
-        let kept: &dyn Any = &**kept;
-        kept.downcast_ref()
+            self.kept.get_or_init(|| Box::new(make()));
+            self.weigh_again();
+        }
+        self.kept()
     }
 }
 

@@ -6,7 +6,6 @@ use super::claims::Claims;
 use super::key::Key;
 use super::memo::Memo;
 use super::window::Window;
-#[cfg(test)]
 use crate::core::clock::UnixMillis;
 
 /// Verified claims. Only this module can make them.
@@ -19,6 +18,14 @@ pub struct Verified {
     pub(super) judged_by: u64,
     pub(super) key: Arc<Key>,
     pub(super) window: Window,
+}
+
+impl Verified {
+    /// Returns when the token ends, leeway included.
+    #[must_use]
+    pub const fn ends_at(&self) -> UnixMillis {
+        self.window.until
+    }
 }
 
 #[cfg(test)]

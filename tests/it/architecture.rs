@@ -20,13 +20,14 @@ const PURE: &[&str] = &[
 /// Levels 1 to 3: who may use what besides the pure modules and itself.
 const TABLE: &[(&str, &[&str])] = &[
     ("net", &[]),
+    ("assertion", &[]),
     ("audit", &[]),
     ("verify", &["net"]),
     ("revocation", &["net"]),
     ("policy", &[]),
     ("gate", &["policy", "verify", "revocation"]),
     ("events", &["audit", "verify", "revocation", "net"]),
-    ("doors", &["gate", "verify", "net"]),
+    ("doors", &["assertion", "gate", "verify", "net"]),
     ("admin", &["audit", "gate", "verify", "revocation", "net"]),
     ("oauth", &["audit", "gate", "verify", "revocation", "net"]),
     ("telemetry", &[]),

@@ -1,6 +1,7 @@
 //! One scenario through every real proxy, each on the configuration that `portcullis proxy-config`
 //! prints for it.
 
+mod assertions;
 mod policies;
 mod spellings;
 mod tokens;
@@ -14,10 +15,11 @@ use crate::support::{
     Backend, Call, Idp, Portcullis, Proxy, Reply, Running, fusionauth_event, proxy_config, tampered,
 };
 
-const IDENTITY: [&str; 3] = [
+const IDENTITY: [&str; 4] = [
     "x-portcullis-subject",
     "x-portcullis-issuer",
     "x-portcullis-client",
+    "x-portcullis-assertion",
 ];
 
 /// Fields are dropped in this order: the proxy before what it talks to.
@@ -31,7 +33,7 @@ struct Site {
 
 impl Site {
     async fn start(proxy: Proxy) -> Self {
-        Self::with(proxy, json!({})).await
+        Self::configured(proxy, |_| {}).await
     }
 
     async fn with(proxy: Proxy, answer: Value) -> Self {
@@ -49,6 +51,8 @@ impl Site {
     ) -> Self {
         let (idp, home, backend) = (Idp::start(), TempDir::new().unwrap(), Backend::start());
         let mut config = Portcullis::config(home.path(), &idp.issuer(), &idp.jwks_uri());
+        config["answer"]["assertion"] =
+            json!({ "issuer": "https://gate.example.com", "audience": "internal" });
         change(&mut config);
         let portcullis = Portcullis::start(home.path(), config).await;
         portcullis.ready().await;

@@ -162,8 +162,9 @@ impl Load {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_requests_while_the_configuration_is_replaced_fifty_times() {
     let (world, base) = world().await;
-    world.deactivate("mallory").await;
+    // First: a token of the next second would be a new login.
     let load = Load::new(&world);
+    world.deactivate("mallory").await;
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..8 {
         asking.spawn(Arc::clone(&load).ask(world.portcullis.forward_auth()));

@@ -13,7 +13,7 @@ use crate::net::Address;
 
 const AFTER: &str = "\
 The result goes with this Portcullis configuration alone: it names the addresses of its doors, the
-headers of answer.headers, which the client must not set, and the headers that tokens come in. Run
+identity headers under answer, which the client must not set, and the headers that tokens come in. Run
 the command again when one of them changes. docs/proxies has a page for each proxy.
 
 Examples:
@@ -249,14 +249,14 @@ impl ProxyConfig {
     }
 }
 
-/// Returns the names in `answer.headers`, in lower case.
+/// Returns the names of the identity headers, in lower case.
 fn identity_headers(config: &Config) -> Result<Vec<String>, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let names = config.answer.headers.keys();
-    let names: Vec<_> = names.map(|name| name.to_ascii_lowercase()).collect();
+    let mut names: Vec<_> = config.answer.header_names().collect();
+    names.sort();
     match names.iter().find(|name| !name.bytes().all(is_plain)) {
         Some(odd) => Err(format!(
-            "answer.headers.{odd}: some proxies have no variable for such a name: use letters, \
+            "{odd} under answer: some proxies have no variable for such a name: use letters, \
              digits, '-' and '_'"
         )),
         None => Ok(names),

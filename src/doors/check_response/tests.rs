@@ -1,3 +1,8 @@
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::core::v3::HeaderValueOption;
+use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
+use envoy_types::pb::google::protobuf::BoolValue;
 use serde_json::json;
 
 use super::*;
@@ -19,7 +24,7 @@ fn answer(answers: &Answers, decision: &Decision, headers: Headers<'_>) -> Check
         ..Request::unread()
     };
     let mut message = Vec::new();
-    answers.reply(decision, &request).write(&mut message);
+    answers.reply(decision, None, &request).write(&mut message);
     CheckResponse::decode(&*message).unwrap()
 }
 

@@ -51,6 +51,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns whether several replicas may share it.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        !matches!(self, Self::Embedded(_))
+    }
+
     /// Returns the same store, which is not made if it is missing.
     #[must_use]
     pub fn without_creating(&self) -> Self {

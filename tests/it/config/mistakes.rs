@@ -42,6 +42,49 @@ cache: yes please
 }
 
 #[test]
+fn an_assertion_that_upstreams_cannot_verify_is_a_mistake() {
+    let nats = with(
+        "embedded: { path: ./data }",
+        "nats: { servers: [nats://n:4222] }",
+    );
+    let unserved = with("  forward_auth: 127.0.0.1:9192\n", "");
+    let unserved = unserved.replace("  admin: 127.0.0.1:9194\n", "");
+    let events = unserved.find("events:\n  -").unwrap()..unserved.find("revocations:").unwrap();
+    let unserved = unserved.replace(&unserved[events], "");
+    let unserved = unserved.replace("  events: 127.0.0.1:9193\n", "");
+    for (file, more, message) in [
+        (
+            SMALLEST,
+            ", header: X.User",
+            "answer.assertion.header: is the same header as x-user",
+        ),
+        (
+            SMALLEST,
+            ", header: x-forwarded-user",
+            "answer.assertion.header: is read by HTTP or by proxies and cannot carry a claim",
+        ),
+        (
+            &nats,
+            "",
+            "answer.assertion.key_files: is missing: replicas of a shared store would each \
+             generate a key of their own, and upstreams would see those of one replica only",
+        ),
+        (
+            &unserved,
+            "",
+            "answer.assertion: nobody can fetch the keys: give listen.forward_auth, events or \
+             admin an address",
+        ),
+    ] {
+        let assertion = format!("{{ issuer: https://gate.example.com, audience: a{more} }}");
+        let answer = format!("answer:\n  headers: {{ x-user: sub }}\n  assertion: {assertion}\n");
+        let (code, lines) = check(format!("{file}{answer}"), &[]);
+        assert_eq!((code, lines.len()), (1, 1), "{lines:?}");
+        assert!(lines[0].ends_with(message), "{lines:?}");
+    }
+}
+
+#[test]
 fn a_mistake_in_one_item_does_not_hide_the_meaning_of_another() {
     let file = with(
         "issuers:\n",

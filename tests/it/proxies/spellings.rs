@@ -16,13 +16,15 @@ fn variable(header: &str) -> String {
     format!("HTTP_{}", each.collect::<String>())
 }
 
-/// What a PHP script reads in the variables of the three identity headers, in the real interpreter.
+/// What a PHP script reads in the variables of the identity headers, in the real interpreter. Of an assertion it
+/// shows the beginning.
 fn php_reads(home: &Path, headers: &[(String, String)]) -> String {
     let script = home.join("who.php");
     std::fs::write(
         &script,
         "<?php foreach (['SUBJECT', 'ISSUER', 'CLIENT'] as $name)
-             echo $_SERVER[\"HTTP_X_PORTCULLIS_$name\"] ?? '', ';';",
+             echo $_SERVER[\"HTTP_X_PORTCULLIS_$name\"] ?? '', ';';
+             echo substr($_SERVER['HTTP_X_PORTCULLIS_ASSERTION'] ?? '', 0, 3), ';';",
     )
     .unwrap();
     let output = Command::new(tool("php-cgi"))
@@ -71,26 +73,36 @@ async fn walk(proxy: Proxy) {
         "x.portcullis~subject",
         "x!portcullis-issuer",
         "x_portcullis_client",
+        "x~portcullis~assertion",
     ];
     let spoofed = spoofed.map(|name| (name.to_owned(), "root".to_owned()));
-    assert_eq!(php_reads(site.home.path(), &spoofed), "root;root;root;");
+    assert_eq!(php_reads(site.home.path(), &spoofed), "root;root;root;roo;");
     let token = site.idp.token("alice").sign();
     let (exempt, orders) = (Call::get("/healthz"), Call::get("/orders").bearer(&token));
     let issuer = site.idp.issuer();
     let verified = [
+        (
+            "HTTP_X_PORTCULLIS_ASSERTION".to_owned(),
+            "an assertion".to_owned(),
+        ),
         ("HTTP_X_PORTCULLIS_ISSUER".to_owned(), issuer.clone()),
         ("HTTP_X_PORTCULLIS_SUBJECT".to_owned(), "alice".to_owned()),
     ];
-    let read_of_alice = format!("alice;{issuer};;");
+    let read_of_alice = format!("alice;{issuer};;eyJ;");
     // Space is none: no proxy takes a name with a space in it, and a line that begins with one goes on with
     // the header before it.
     let separators = (0x21..0x7f_u8).map(char::from);
     for separator in separators.filter(|c| !c.is_ascii_alphanumeric()) {
-        let [subject, issuer, client] = IDENTITY.map(|name| spellings(name, separator));
+        let [subject, issuer, client, assertion] = IDENTITY.map(|name| spellings(name, separator));
         for turn in 0..subject.len() {
-            let names = [&subject[turn], &issuer[turn], &client[turn]];
+            let names = [
+                &subject[turn],
+                &issuer[turn],
+                &client[turn],
+                &assertion[turn],
+            ];
             for (call, expected, php) in [
-                (&exempt, &[][..], ";;;"),
+                (&exempt, &[][..], ";;;;"),
                 (&orders, &verified, &*read_of_alice),
             ] {
                 let spoofed = names
@@ -111,7 +123,7 @@ async fn walk(proxy: Proxy) {
                 };
                 let mut read: Vec<_> = headers
                     .iter()
-                    .map(|(name, value)| (variable(name), value.clone()))
+                    .map(|(name, value)| (variable(name), shown(value)))
                     .filter(|(name, _)| IDENTITY.iter().any(|own| variable(own) == *name))
                     .collect();
                 read.sort();
@@ -126,6 +138,13 @@ async fn walk(proxy: Proxy) {
             }
         }
     }
+}
+
+/// The value of an identity header, without what is different in each assertion.
+fn shown(value: &str) -> String {
+    let is_assertion = value.starts_with("eyJ");
+    let shown = if is_assertion { "an assertion" } else { value };
+    shown.to_owned()
 }
 
 /// The headers that reach the upstream, or `None` when the request is refused.
