@@ -10,61 +10,19 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::audited::stranger;
 use super::caller::Caller;
-use super::config::{Config, Console, check_secret};
 use super::console::origin;
 use super::console::session::{self, Sessions};
+use super::credentials::Credentials;
 use super::refused::Refused;
 use crate::audit::Audit;
 use crate::core::clock::Clock;
-use crate::core::secret::{Encoding, Live, Sources};
-use crate::net::last;
+use crate::core::secret::Secret;
+use crate::net::{Seat, last};
 
 /// A part of the configuration in use, loaded once for each request.
 pub type Current<T> = Arc<dyn DynAccess<Arc<T>> + Send + Sync>;
 
-/// The configured credentials with their secrets at hand.
-#[derive(Debug)]
-pub struct Credentials {
-    all: Vec<Credential>,
-    has_console: bool,
-}
-
-#[derive(Debug)]
-struct Credential {
-    caller: Caller,
-    secret: Live,
-}
-
-impl Credentials {
-    /// Reads the secrets of a checked configuration.
-    ///
-    /// # Errors
-    /// A sentence that names the credential and the file.
-    pub fn build(config: &Config) -> Result<Self, String> {
-        let credentials = config.credentials.iter().map(|credential| {
-            let name = &credential.name;
-            let secret = Sources::of("secret", Some(&credential.secret), None)
-                .and_then(|all| Live::read(all, Encoding::Plain, Box::new(check_secret)))
-                .map_err(|error| format!("admin credential {name}: {error}"))?;
-            let (name, role) = (name.as_str().into(), credential.role);
-            let caller = Caller { name, role };
-            Ok(Credential { caller, secret })
-        });
-        let all = credentials.collect::<Result<Vec<_>, String>>()?;
-        let has_console = config.console == Console::On && !all.is_empty();
-        Ok(Self { all, has_console })
-    }
-
-    /// Compares with every credential, in a time that does not depend on which one matches.
-    pub(super) fn admit(&self, presented: &[u8]) -> Option<&Caller> {
-        self.all.iter().fold(None, |found, credential| {
-            let matches = credential.secret.matches(presented);
-            found.or(matches.then_some(&credential.caller))
-        })
-    }
-}
-
-/// Returns the secret of the only `Authorization` header (RFC 6750 §2.1).
+/// Returns the credential of the only `Authorization` header (RFC 6750 §2.1).
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -80,7 +38,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 pub(super) struct Door {
     pub(super) credentials: Current<Credentials>,
     pub(super) sessions: Arc<Sessions>,
-    audit: Audit,
+    pub(super) audit: Audit,
 }
 
 impl Door {
@@ -96,58 +54,100 @@ impl Door {
         self.credentials.load().has_console
     }
 
-    /// Returns who holds a session, by the credentials of this moment. A session whose secret is no longer
-    /// one ends.
-    fn in_session(&self, credentials: &Credentials, id: &str, is_use: bool) -> Option<Caller> {
-        let secret = self.sessions.secret(id, is_use)?;
-        let caller = credentials.admit(secret.expose());
-        if caller.is_none() {
-            self.sessions.end(id);
+    /// Finds what a request presents: its header, else its session, else the certificate of its connection.
+    fn presented<'r>(
+        &self,
+        credentials: &Credentials,
+        request: &'r Request,
+    ) -> Result<Presented<'r>, Refused> {
+        if credentials.is_empty() {
+            let why =
+                "no credentials are configured for the admin API; add one under admin.credentials";
+            return Err(Refused::new(StatusCode::FORBIDDEN, why));
         }
-        caller.cloned()
+        let headers = request.headers();
+        if headers.contains_key(header::AUTHORIZATION) {
+            return Ok(Presented::Bearer(bearer(headers).unwrap_or_default()));
+        }
+        if let Some(id) = session::id(request).filter(|_| credentials.has_console) {
+            origin::check(request)?;
+            let secret = self.sessions.secret(id, !origin::is_poll(headers));
+            let secret = secret.ok_or_else(session_is_over)?;
+            return Ok(Presented::Session { id, secret });
+        }
+        let seat = request.extensions().get::<Arc<Seat>>();
+        let names = seat.map(|seat| seat.names()).unwrap_or_default();
+        if names.is_empty() {
+            return Ok(Presented::Bearer(&[]));
+        }
+        // A browser shows its certificate whichever page makes it send a request.
+        origin::check_browser(request)?;
+        Ok(Presented::Certificate(names))
     }
+
+    /// Returns whom that admits, by the credentials of this moment. A session whose secret or token is no longer
+    /// one ends.
+    async fn caller(
+        &self,
+        credentials: &Credentials,
+        presented: Presented<'_>,
+    ) -> Result<Caller, Refused> {
+        let (id, secret) = match presented {
+            Presented::Bearer(presented) => return credentials.by_bearer(presented).await,
+            Presented::Certificate(names) => return credentials.by_certificate(names),
+            Presented::Session { id, secret } => (id, secret),
+        };
+        let admitted = credentials.by_bearer(secret.expose()).await;
+        admitted.map_err(|refused| {
+            if refused.status == StatusCode::SERVICE_UNAVAILABLE {
+                return refused;
+            }
+            self.sessions.end(id);
+            session_is_over()
+        })
+    }
+}
+
+/// What a request presents.
+enum Presented<'r> {
+    /// A secret or a token; empty if there is nothing.
+    Bearer(&'r [u8]),
+    /// The id of a session, and what it stands in for.
+    Session { id: &'r str, secret: Secret },
+    /// The names in a certificate.
+    Certificate(&'r [String]),
+}
+
+fn session_is_over() -> Refused {
+    let why = "the session of the console is over; log in again";
+    Refused::new(StatusCode::UNAUTHORIZED, why)
 }
 
 /// Lets requests with a good credential pass, before their body is read. Strangers lose their
 /// connection.
 pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let credentials = Arc::clone(&door.credentials.load());
-    if credentials.all.is_empty() {
-        let why =
-            "no credentials are configured for the admin API; add one under admin.credentials";
-        return last(Refused::new(StatusCode::FORBIDDEN, why).into_response());
-    }
-    let headers = request.headers();
-    let cookie = session::id(&request);
-    let session =
-        cookie.filter(|_| credentials.has_console && !headers.contains_key(header::AUTHORIZATION));
-    let caller = match session {
-        None => credentials
-            .admit(bearer(headers).unwrap_or_default())
-            .cloned(),
-        Some(id) => {
-            if let Err(refused) = origin::check(&request) {
-                return last(refused.into_response());
-            }
-            door.in_session(&credentials, id, !origin::is_poll(headers))
-        }
+    let admitted = match door.presented(&credentials, &request) {
+        Ok(presented) => door.caller(&credentials, presented).await,
+        Err(refused) => Err(refused),
     };
-    let Some(caller) = caller else {
-        stranger(&door.audit, &request);
-        let why = match session {
-            None => {
-                "the credential is absent or wrong; send `Authorization: Bearer SECRET` with a \
-                     secret of admin.credentials"
-            }
-            Some(_) => "the session of the console is over; log in again",
-        };
-        let mut response = Refused::new(StatusCode::UNAUTHORIZED, why).into_response();
+    let refused = match admitted {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            return next.run(request).await;
+        }
+        Err(refused) => refused,
+    };
+    let status = refused.status;
+    if status != StatusCode::SERVICE_UNAVAILABLE && !credentials.is_empty() {
+        stranger(&door.audit, &request, status);
+    }
+    let mut response = refused.into_response();
+    if status == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Bearer");
         response
             .headers_mut()
             .insert(header::WWW_AUTHENTICATE, challenge);
-        return last(response);
-    };
-    request.extensions_mut().insert(caller);
-    next.run(request).await
+    }
+    last(response)
 }

@@ -6,8 +6,10 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::access::{Credentials, Current};
+use super::access::Current;
+use super::approvals::Approvals;
 use super::configuration::{self, Reload};
+use super::credentials::Credentials;
 use super::refused::Refused;
 use super::shown::{self, Time};
 use crate::audit::Audit;
@@ -31,6 +33,7 @@ pub struct Api {
     pub search: Search,
     pub monitor: Monitor,
     pub clock: Clock,
+    pub approvals: Approvals,
 }
 
 impl Api {

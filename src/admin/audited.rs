@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::caller::Caller;
@@ -28,34 +28,54 @@ pub(super) async fn audited(State(audit): State<Audit>, request: Request, next: 
         return next.run(request).await;
     }
     let caller = request.extensions().get::<Caller>();
-    let credential = caller.map(|caller| caller.name.to_string());
+    let who = caller.map(|caller| who(&audit, caller));
     let mut line = about(&request);
     let mut response = next.run(request).await;
-    line["credential"] = credential.into();
+    extend(&mut line, who);
     line["status"] = response.status().as_u16().into();
     let why = response.extensions_mut().remove::<Why>();
     line["refused"] = why.map(|Why(why)| why).into();
-    if let Some(Noted(noted)) = response.extensions_mut().remove::<Noted>()
-        && let Value::Object(members) = &mut line
-    {
-        members.extend(noted);
-    }
+    let noted = response.extensions_mut().remove::<Noted>();
+    extend(&mut line, noted.map(|Noted(noted)| noted));
     audit.write("admin", || line).await;
     response
 }
 
+/// Returns the members that say who did something.
+pub(super) fn who(audit: &Audit, caller: &Caller) -> Map<String, Value> {
+    let mut who = Map::new();
+    who.insert("credential".to_owned(), (*caller.name).into());
+    if let Some(subject) = &caller.subject {
+        let shown = audit.subject(&subject.issuer, &subject.name);
+        who.insert("subject".to_owned(), shown.into());
+    }
+    who
+}
+
+fn extend(line: &mut Value, more: Option<Map<String, Value>>) {
+    if let Value::Object(members) = line {
+        members.extend(more.unwrap_or_default());
+    }
+}
+
 /// Samples a request without a good credential.
-pub(super) fn stranger(audit: &Audit, request: &Request) {
+pub(super) fn stranger(audit: &Audit, request: &Request, status: StatusCode) {
     let mut line = about(request);
-    line["status"] = 401.into();
+    line["status"] = status.as_u16().into();
     audit.sample(Sampled::Strangers, "admin", move || line);
 }
 
 fn about(request: &Request) -> Value {
     let seat = request.extensions().get::<Arc<Seat>>();
     let path = request.uri().path();
+    let path = &path[..path.floor_char_boundary(LONGEST_PATH)];
+    let above = if path.starts_with("/console/") {
+        ""
+    } else {
+        "/v1"
+    };
     json!({
-        "action": format!("{} /v1{}", request.method(), &path[..path.floor_char_boundary(LONGEST_PATH)]),
+        "action": format!("{} {above}{path}", request.method()),
         "peer": seat.and_then(|seat| seat.peer()),
     })
 }

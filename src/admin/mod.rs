@@ -2,12 +2,14 @@
 
 mod access;
 mod api;
+mod approvals;
 mod audited;
 mod body;
 mod caller;
 mod config;
 mod configuration;
 mod console;
+mod credentials;
 mod decisions;
 mod explain;
 mod openapi;
@@ -38,10 +40,12 @@ use tokio_util::sync::CancellationToken;
 use crate::core::readiness::Readiness;
 use crate::net::{self, Listener, Patience, Places, Seat, problem};
 
-pub(crate) use access::{Credentials, Current};
+pub(crate) use access::Current;
 pub(crate) use api::Api;
+pub(crate) use approvals::Approvals;
 pub(crate) use config::{Config, SOURCE};
 pub(crate) use configuration::{Configuration, Failure, Question, Reload};
+pub(crate) use credentials::Credentials;
 pub(crate) use openapi::openapi;
 
 /// Updates a gauge at every scrape, so it must be quick.

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::api::Status;
+use super::approvals;
 use super::configuration::Shown;
 use super::decisions;
 use super::explain::{Explained, Question};
@@ -216,6 +217,7 @@ const fn meaning(status: u16) -> &'static str {
 
 fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut all = revocations(schemas);
+    all.extend(approvals_of(schemas));
     all.extend([
         Operation::new("get", "/v1/status", "status")
             .does("Show the state of this replica")
@@ -259,8 +261,10 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     all
 }
 
+const DURABLE: &str = "It is durable, and this replica enforces it.";
+
 fn revocations(schemas: &mut Schemas) -> Vec<Operation> {
-    let durable = "It is durable, and this replica enforces it.";
+    let waits = "It waits for the approval of a second person.";
     let earlier = "An earlier request with this key made it.";
     let lifts =
         "Take back the revocations with this id, and others of the same source, cause and target";
@@ -279,8 +283,9 @@ fn revocations(schemas: &mut Schemas) -> Vec<Operation> {
             .writes()
             .takes(vec![key()])
             .reads(schemas.request::<Order>())
-            .answers(201, durable, schemas.answer::<Record>())
+            .answers(201, DURABLE, schemas.answer::<Record>())
             .answers(200, earlier, schemas.answer::<Record>())
+            .answers(202, waits, schemas.answer::<approvals::Shown>())
             .refuses(&[400, 408, 409, 413, 422, 503]),
         Operation::new("post", "/v1/revocations/preview", "preview")
             .does("Say how many of the tokens seen lately a revocation would refuse")
@@ -301,9 +306,38 @@ fn revocations(schemas: &mut Schemas) -> Vec<Operation> {
     ]
 }
 
+fn approvals_of(schemas: &mut Schemas) -> Vec<Operation> {
+    let order = schemas.answer::<approvals::Shown>();
+    let all = schemas.answer::<approvals::Listed>();
+    vec![
+        Operation::new("get", "/v1/approvals", "approvals")
+            .does("List the orders that wait for a second person, the oldest first")
+            .answers(200, "Those that wait on this replica.", all),
+        Operation::new("get", "/v1/approvals/{id}", "approval")
+            .does("Show an order that waits for a second person")
+            .takes(vec![id()])
+            .answers(200, "The order.", order.clone())
+            .refuses(&[400, 404]),
+        Operation {
+            role: Some("approve"),
+            ..Operation::new("post", "/v1/approvals/{id}", "approve")
+                .does("Revoke what another person ordered")
+                .takes(vec![id()])
+                .answers(201, DURABLE, schemas.answer::<Record>())
+                .refuses(&[400, 404, 409, 422, 503])
+        },
+        Operation::new("delete", "/v1/approvals/{id}", "withdraw")
+            .does("Withdraw an order that waits for a second person")
+            .writes()
+            .takes(vec![id()])
+            .answers(200, "What was withdrawn.", order)
+            .refuses(&[400, 404]),
+    ]
+}
+
 fn id() -> Value {
     let schema = json!({ "type": "string", "minLength": 1 });
-    parameter("path", "id", "The id of a revocation.", &schema)
+    parameter("path", "id", "The id of a revocation or an order.", &schema)
 }
 
 fn key() -> Value {

@@ -117,13 +117,13 @@ impl<'de> Deserialize<'de> for IssuedAtOrBefore {
 }
 
 /// What is to be revoked.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) target: Target,
     cut_off: CutOff,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum CutOff {
     /// Every matching token.
     Never,
@@ -132,6 +132,12 @@ enum CutOff {
 }
 
 impl Wanted {
+    /// Returns what was wanted `now`, for a revocation that is made later.
+    pub(super) fn fixed(self, now: UnixMillis) -> Self {
+        let cut_off = self.cut_off(now).map_or(CutOff::Never, CutOff::At);
+        Self { cut_off, ..self }
+    }
+
     /// Returns the cut-off of a revocation that is made `now`.
     pub(super) const fn cut_off(&self, now: UnixMillis) -> Option<UnixMillis> {
         match self.cut_off {

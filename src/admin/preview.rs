@@ -53,11 +53,21 @@ pub(super) async fn preview(api: &Api, order: &Order) -> Result<(Target, Reach),
     ))
 }
 
+/// Returns whether a revocation reaches every token of an issuer, a client or an audience.
+pub(super) fn reaches_far(api: &Api, wanted: &Wanted) -> bool {
+    is_broad(&api.gate(), &wanted.target)
+}
+
+/// Returns how many of the tokens seen lately a revocation would refuse.
+pub(super) async fn tokens(api: &Api, wanted: Wanted) -> Result<usize, Refused> {
+    Ok(api.reach(api.gate(), wanted).await?.tokens)
+}
+
 /// Refuses a revocation that reaches further than the operator confirmed.
-pub(super) async fn confirmed(api: &Api, order: &Order, wanted: Wanted) -> Result<(), Refused> {
+pub(super) async fn confirmed(api: &Api, confirm: Confirm, wanted: Wanted) -> Result<(), Refused> {
     let gate = api.gate();
     let is_broad = is_broad(&gate, &wanted.target);
-    match order.confirm() {
+    match confirm {
         Confirm::Anything => Ok(()),
         Confirm::Narrow if !is_broad => Ok(()),
         Confirm::Narrow => {

@@ -9,13 +9,15 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::api::Api;
+use super::approvals::Order;
 use super::audited::{self, noted};
 use super::caller::Caller;
 use super::query::Query;
 use super::refused::Refused;
+use super::revocations::{Made, Ordered};
 use super::shown::answer;
 use super::{body, decisions, explain, preview, reload, revocations};
 
@@ -29,21 +31,88 @@ pub(super) async fn revoke(
 ) -> Answer {
     let headers = request.headers().clone();
     let order = body::read(request).await?;
-    let made = revocations::revoke(&api, &caller, idempotency_key(&headers), &order).await?;
+    match revocations::revoke(&api, &caller, idempotency_key(&headers), &order).await? {
+        Ordered::Made(made) => {
+            let line = made_line(&api, &made);
+            Ok(noted(made_answer(&made), line))
+        }
+        Ordered::Waits(order) => {
+            let response = answer(StatusCode::ACCEPTED, &order.shown(&api.audit));
+            Ok(noted(
+                located(response, "approvals", &order.id),
+                order_line(&api, &order),
+            ))
+        }
+    }
+}
+
+fn made_answer(made: &Made) -> Response {
     let status = if made.is_new {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    let mut response = answer(status, &made.record);
-    let id = utf8_percent_encode(&made.record.id, NON_ALPHANUMERIC);
-    if let Ok(location) = HeaderValue::try_from(format!("/v1/revocations/{id}")) {
+    located(answer(status, &made.record), "revocations", &made.record.id)
+}
+
+/// Adds the header that says where something is.
+fn located(mut response: Response, kind: &str, id: &str) -> Response {
+    let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
+    if let Ok(location) = HeaderValue::try_from(format!("/v1/{kind}/{id}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
+    response
+}
+
+fn made_line(api: &Api, made: &Made) -> Value {
     let record = &made.record;
     let target = audited::target(&api.audit, &record.issuer, &record.matches);
-    let line = json!({ "revoked": record.id, "cause": record.cause, "target": target });
-    Ok(noted(response, line))
+    json!({ "revoked": record.id, "cause": record.cause, "target": target })
+}
+
+fn order_line(api: &Api, order: &Order) -> Value {
+    let target = &order.wanted.target;
+    let target = audited::target(&api.audit, &target.issuer, &target.matches);
+    json!({ "waits": order.id, "cause": order.cause, "target": target })
+}
+
+/// `GET /v1/approvals`.
+pub(super) async fn approvals(State(api): State<Arc<Api>>) -> Response {
+    answer(StatusCode::OK, &api.approvals.list(&api.audit))
+}
+
+/// `GET /v1/approvals/{id}`.
+pub(super) async fn approval(State(api): State<Arc<Api>>, id: Id) -> Answer {
+    let order = api.approvals.find(&id_of(id)?)?;
+    Ok(answer(StatusCode::OK, &order.shown(&api.audit)))
+}
+
+/// `POST /v1/approvals/{id}`.
+pub(super) async fn approve(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    id: Id,
+) -> Answer {
+    let (order, made) = revocations::approve(&api, &caller, &id_of(id)?).await?;
+    let mut line = made_line(&api, &made);
+    line["ordered_by"] = json!(audited::who(&api.audit, &order.by));
+    Ok(noted(made_answer(&made), line))
+}
+
+/// `DELETE /v1/approvals/{id}`.
+pub(super) async fn withdraw(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    id: Id,
+) -> Answer {
+    let order = revocations::withdraw(&api, &caller, &id_of(id)?)?;
+    let mut line = order_line(&api, &order);
+    line["withdrawn"] = line["waits"].take();
+    line["ordered_by"] = json!(audited::who(&api.audit, &order.by));
+    Ok(noted(
+        answer(StatusCode::OK, &order.shown(&api.audit)),
+        line,
+    ))
 }
 
 /// Returns the header of a key; an empty key, which is refused, if it stands twice or is no text.

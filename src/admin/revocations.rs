@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use http::StatusCode;
 
 use super::api::Api;
+use super::approvals::{Asked, Order};
 use super::caller::Caller;
 use super::config::SOURCE;
-use super::order::{Order, Wanted};
+use super::order::Wanted;
 use super::query::Query;
 use super::refused::Refused;
 use super::shown::{Listed, Record};
-use super::{audited, preview};
+use super::{audited, order, preview};
 use crate::core::clock::UnixMillis;
 use crate::revocation::search::{Found, Results, Scope};
 use crate::revocation::{Action, Draft, Revocation, Target};
@@ -21,6 +22,13 @@ const MOST_LIFTED: usize = 10_000;
 
 /// Revocations with one id that are shown, at most.
 const MOST_SHOWN: usize = 1000;
+
+/// What became of an order.
+pub(super) enum Ordered {
+    Made(Made),
+    /// It needs a second person.
+    Waits(Box<Order>),
+}
 
 /// A revocation that a request asked for.
 pub(super) struct Made {
@@ -34,8 +42,8 @@ pub(super) async fn revoke(
     api: &Api,
     caller: &Caller,
     key: Option<&str>,
-    order: &Order,
-) -> Result<Made, Refused> {
+    order: &order::Order,
+) -> Result<Ordered, Refused> {
     caller.may_write()?;
     let key = key.map(idempotency_key).transpose()?;
     api.require_ready()?;
@@ -44,12 +52,65 @@ pub(super) async fn revoke(
     if let Some(key) = &key
         && let Some(earlier) = api.earlier(key).await?
     {
-        return repeated(&earlier, &wanted, &cause);
+        return repeated(&earlier, &wanted, &cause).map(Ordered::Made);
     }
-    preview::confirmed(api, order, wanted.clone()).await?;
+    preview::confirmed(api, order.confirm(), wanted.clone()).await?;
+    let id = key.unwrap_or_else(fresh_id);
+    let approval = api.credentials.load().approval;
+    if let Some(lasts) = approval.filter(|_| preview::reaches_far(api, &wanted)) {
+        let asked = Asked {
+            id,
+            by: caller.clone(),
+            confirm: order.confirm(),
+            cause,
+            tokens: preview::tokens(api, wanted.clone()).await?,
+            wanted,
+        };
+        let order = api.approvals.add(asked, lasts)?;
+        tracing::info!(
+            credential = &*caller.name,
+            id = &*order.id,
+            "an order waits for approval"
+        );
+        return Ok(Ordered::Waits(Box::new(order)));
+    }
+    make(api, caller, id, wanted, cause)
+        .await
+        .map(Ordered::Made)
+}
+
+/// Revokes what another person ordered. Returns the order, too.
+pub(super) async fn approve(
+    api: &Api,
+    caller: &Caller,
+    id: &str,
+) -> Result<(Order, Made), Refused> {
+    let order = api.approvals.for_approval(id, caller)?;
+    api.require_ready()?;
+    preview::confirmed(api, order.confirm, order.wanted.clone()).await?;
+    let (wanted, cause) = (order.wanted.clone(), order.cause.clone());
+    let made = make(api, caller, order.id.clone(), wanted, cause).await?;
+    // Whoever approved it at the same time revoked the same.
+    let _ = api.approvals.remove(id);
+    Ok((order, made))
+}
+
+/// Ends the wait of an order.
+pub(super) fn withdraw(api: &Api, caller: &Caller, id: &str) -> Result<Order, Refused> {
+    caller.may_write()?;
+    api.approvals.remove(id)
+}
+
+async fn make(
+    api: &Api,
+    caller: &Caller,
+    id: String,
+    wanted: Wanted,
+    cause: String,
+) -> Result<Made, Refused> {
     let now = api.clock.now();
     let draft = Draft {
-        id: key.unwrap_or_else(fresh_id),
+        id,
         issued_at_or_before: wanted.cut_off(now),
         target: wanted.target,
         action: Action::Revoke,

@@ -20,6 +20,13 @@ pub(super) fn router(api: Api, door: Door) -> Router {
         .route("/revocations", get(rest::list).post(rest::revoke))
         .route("/revocations/{id}", get(rest::find).delete(rest::lift))
         .route("/revocations/preview", post(rest::preview))
+        .route("/approvals", get(rest::approvals))
+        .route(
+            "/approvals/{id}",
+            get(rest::approval)
+                .post(rest::approve)
+                .delete(rest::withdraw),
+        )
         .route("/decisions", get(rest::decisions))
         .route("/decisions/{id}", get(rest::decision))
         .route("/status", get(rest::status))

@@ -69,8 +69,8 @@ impl Shared {
         verifier: Verifier,
     ) -> Result<Generation, String> {
         let verifier = Arc::new(verifier);
+        let gate = self.gate(config, Arc::clone(&verifier));
         let sources = config.events.iter().map(events::Source::build);
-        let tokens = token::Sources::new(&config.token);
         Ok(Generation {
             receiver: Arc::new(events::Receiver::new(
                 sources.collect::<Result<_, _>>()?,
@@ -78,20 +78,24 @@ impl Shared {
                 Arc::new(IssuerKeys(Arc::clone(&verifier))),
                 Arc::clone(&self.events),
             )),
-            credentials: Arc::new(admin::Credentials::build(&config.admin)?),
+            credentials: Arc::new(admin::Credentials::build(&config.admin, Arc::clone(&gate))?),
             clients: Arc::new(oauth::Clients::build(&config.oauth)?),
             audit: self.audit.clone(),
-            answers: Answers::new(&config.answer, tokens.clone())
+            answers: Answers::new(&config.answer, token::Sources::new(&config.token))
                 .asserting(&config.answer, self.assertion_keys.clone()),
-            gate: Arc::new(Gate {
-                readiness: self.readiness.clone(),
-                policy: config.policy.clone(),
-                sources: tokens,
-                verifier,
-                revocations: self.revocations.clone(),
-                metrics: Arc::clone(&self.metrics),
-                recent: Arc::clone(&self.recent),
-            }),
+            gate,
+        })
+    }
+
+    fn gate(&self, config: &Config, verifier: Arc<Verifier>) -> Arc<Gate> {
+        Arc::new(Gate {
+            readiness: self.readiness.clone(),
+            policy: config.policy.clone(),
+            sources: token::Sources::new(&config.token),
+            verifier,
+            revocations: self.revocations.clone(),
+            metrics: Arc::clone(&self.metrics),
+            recent: Arc::clone(&self.recent),
         })
     }
 }

@@ -83,6 +83,7 @@ impl Parts {
             writer,
             search: revocations.search,
             monitor: revocations.monitor,
+            approvals: admin::Approvals::new(clock.clone()),
             clock,
         };
         let doors = Doors::new(current, &config.doors, readiness.clone(), &mut registry);

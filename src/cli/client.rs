@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Args;
 use http::{HeaderValue, Method, header};
-use reqwest::Response;
 use reqwest::redirect::Policy;
+use reqwest::{Identity, Response};
 use serde_json::Value;
 use url::Url;
 
@@ -100,15 +100,16 @@ impl Client {
 impl Access {
     /// Sends a request. Its answer may be an error.
     async fn request(&self, call: Call<'_>) -> Result<Response, String> {
-        let bearer = [b"Bearer ", self.secret.expose()].concat();
-        let mut bearer = HeaderValue::from_bytes(&bearer)
-            .map_err(|_| "a header cannot hold the secret: it has control characters".to_owned())?;
-        bearer.set_sensitive(true);
-        let mut request = self
-            .client()
-            .await?
-            .request(call.method, self.url(call.path, &call.query)?)
-            .header(header::AUTHORIZATION, bearer);
+        let url = self.url(call.path, &call.query)?;
+        let mut request = self.client().await?.request(call.method, url);
+        if let Some(secret) = &self.secret {
+            let bearer = [b"Bearer ", secret.expose()].concat();
+            let mut bearer = HeaderValue::from_bytes(&bearer).map_err(|_| {
+                "a header cannot hold the secret: it has control characters".to_owned()
+            })?;
+            bearer.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, bearer);
+        }
         if let Some(key) = call.idempotency_key {
             request = request.header("idempotency-key", key);
         }
@@ -131,6 +132,16 @@ impl Access {
         if let Some(path) = &self.ca_file {
             let pem = net::read_file(path, Bytes::mib(1)).await?;
             builder = builder.tls_certs_only(net::authorities(path, &pem)?);
+        }
+        if let Some([cert, key]) = &self.identity {
+            let mut pem = net::read_file(key, Bytes::mib(1)).await?;
+            pem.push(b'\n');
+            pem.extend(net::read_file(cert, Bytes::mib(1)).await?);
+            let identity = Identity::from_pem(&pem).map_err(|error| {
+                let (cert, why) = (cert.display(), causes(&error));
+                format!("{cert} and its key cannot be used: {why}")
+            });
+            builder = builder.identity(identity?);
         }
         builder.build().map_err(|error| causes(&error))
     }
@@ -179,9 +190,7 @@ pub(super) fn read_text(file: &Path) -> Result<String, String> {
 
 /// Returns the member of an answer that is a list.
 fn items(answer: &Value) -> &'static str {
-    if answer["decisions"].is_array() {
-        "decisions"
-    } else {
-        "revocations"
-    }
+    let lists = ["decisions", "approvals"];
+    let list = lists.into_iter().find(|list| answer[*list].is_array());
+    list.unwrap_or("revocations")
 }

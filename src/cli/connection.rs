@@ -32,7 +32,7 @@ pub(super) struct Connection {
     )]
     admin: Option<String>,
 
-    /// The file with the secret of a credential in `admin.credentials`
+    /// The file with a secret or a token of a credential in `admin.credentials`
     #[arg(
         long,
         value_name = "FILE",
@@ -50,6 +50,26 @@ pub(super) struct Connection {
     )]
     ca_file: Option<PathBuf>,
 
+    /// A PEM file with a certificate of a credential in `admin.credentials`, and its chain
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PORTCULLIS_CLIENT_CERT",
+        hide_env_values = true,
+        requires = "client_key"
+    )]
+    client_cert: Option<PathBuf>,
+
+    /// A PEM file with the private key of `--client-cert`
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PORTCULLIS_CLIENT_KEY",
+        hide_env_values = true,
+        requires = "client_cert"
+    )]
+    client_key: Option<PathBuf>,
+
     /// A file with these settings [default: ~/.config/portcullis/profile.yaml, if it is there]
     #[arg(
         long,
@@ -66,10 +86,14 @@ pub(super) struct Connection {
 struct Profile {
     /// The address of the admin listener.
     admin: Option<String>,
-    /// The secret of a credential in `admin.credentials`.
+    /// A secret or a token of a credential in `admin.credentials`.
     secret: Option<Secret>,
-    /// The file with that secret.
+    /// The file with that secret or token.
     credentials_file: Option<PathBuf>,
+    /// A PEM file with a certificate of a credential in `admin.credentials`, and its chain.
+    client_cert: Option<PathBuf>,
+    /// A PEM file with the private key of `client_cert`.
+    client_key: Option<PathBuf>,
     /// A PEM file with the authorities that may vouch for the listener.
     ca_file: Option<PathBuf>,
 }
@@ -77,7 +101,10 @@ struct Profile {
 /// Everything that a request needs.
 pub(super) struct Access {
     pub(super) admin: Url,
-    pub(super) secret: Secret,
+    /// `None`: the certificate is enough.
+    pub(super) secret: Option<Secret>,
+    /// The files of a certificate and its key.
+    pub(super) identity: Option<[PathBuf; 2]>,
     pub(super) ca_file: Option<PathBuf>,
 }
 
@@ -86,13 +113,16 @@ impl Connection {
     pub(super) fn access(&self) -> Result<Access, String> {
         let profile = self.profile()?;
         let admin = self.admin.as_ref().or(profile.admin.as_ref());
+        let own = self.client_cert.clone().zip(self.client_key.clone());
+        let identity = own.or_else(|| profile.client_cert.zip(profile.client_key));
         let secret = match (
             &self.credentials_file,
             profile.secret,
             &profile.credentials_file,
         ) {
-            (Some(file), ..) | (None, None, Some(file)) => Secret::from_file(file)?,
-            (None, Some(secret), _) => secret,
+            (Some(file), ..) | (None, None, Some(file)) => Some(Secret::from_file(file)?),
+            (None, Some(secret), _) => Some(secret),
+            (None, None, None) if identity.is_some() => None,
             (None, None, None) => {
                 return Err("no credential is given; name the file with its secret in \
                             --credentials-file, PORTCULLIS_CREDENTIALS_FILE or a profile"
@@ -102,6 +132,7 @@ impl Connection {
         Ok(Access {
             admin: url(admin.map_or(USUAL, |admin| admin))?,
             secret,
+            identity: identity.map(<[PathBuf; 2]>::from),
             ca_file: self.ca_file.clone().or(profile.ca_file),
         })
     }
@@ -157,8 +188,18 @@ impl Profile {
                 "{shown}: give secret or credentials_file, not both"
             ));
         }
+        if profile.client_cert.is_some() != profile.client_key.is_some() {
+            return Err(format!(
+                "{shown}: give both client_cert and client_key, or none"
+            ));
+        }
         let folder = path.parent().unwrap_or(Path::new(""));
-        for file in [&mut profile.credentials_file, &mut profile.ca_file] {
+        for file in [
+            &mut profile.credentials_file,
+            &mut profile.ca_file,
+            &mut profile.client_cert,
+            &mut profile.client_key,
+        ] {
             *file = file.take().map(|file| folder.join(file));
         }
         Ok(Some(profile))

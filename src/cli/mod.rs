@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod approve;
 mod audit;
 mod check_config;
 mod client;
@@ -53,6 +54,7 @@ enum Command {
     ProxyConfig(proxy_config::ProxyConfig),
     Schema(schema::Schema),
     Revoke(revoke::Revoke),
+    Approve(approve::Approve),
     Lift(lift::Lift),
     List(list::List),
     Status(status::Status),
@@ -77,6 +79,7 @@ impl Cli {
             Command::ProxyConfig(command) => command.run(),
             Command::Schema(command) => command.run(),
             Command::Revoke(command) => command.run(),
+            Command::Approve(command) => command.run(),
             Command::Lift(command) => command.run(),
             Command::List(command) => command.run(),
             Command::Status(command) => command.run(),

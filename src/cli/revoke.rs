@@ -94,10 +94,16 @@ impl Revoke {
         let mut call = Call::new(Method::POST, &["revocations"]);
         call.body = Some(body);
         call.idempotency_key = self.idempotency_key.as_deref();
-        self.client.run(call, |record| {
-            let id = printable(record["id"].as_str().unwrap_or_default());
-            let table = table(&json!({ "revocations": [record] }));
-            format!("{table}\nto take it back: portcullis lift {id}")
+        self.client.run(call, |answer| {
+            if answer["expires_at"].is_null() {
+                return made(answer);
+            }
+            let text = |name: &str| printable(answer[name].as_str().unwrap_or_default());
+            let (id, until) = (text("id"), text("expires_at"));
+            format!(
+                "nothing is revoked yet: a second person has to approve it until {until}\n\
+                 to approve it: portcullis approve {id}"
+            )
         })
     }
 
@@ -128,6 +134,13 @@ impl Revoke {
         }
         Ok(body)
     }
+}
+
+/// Returns what was revoked, and how to take it back.
+pub(super) fn made(record: &Value) -> String {
+    let id = printable(record["id"].as_str().unwrap_or_default());
+    let table = table(&json!({ "revocations": [record] }));
+    format!("{table}\nto take it back: portcullis lift {id}")
 }
 
 fn reach(answer: &Value) -> String {

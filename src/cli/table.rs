@@ -67,12 +67,6 @@ fn padded((cell, width): (&String, &usize)) -> String {
 
 fn row(record: &Value) -> [String; 8] {
     let text = |name: &str| printable(record[name].as_str().unwrap_or("any time"));
-    let matches = record["matches"].as_object();
-    let matches = matches.into_iter().flatten().map(|(claim, value)| {
-        let value = value.as_str().unwrap_or_default();
-        printable(&format!("{claim}={value}"))
-    });
-    let matches = matches.collect::<Vec<_>>().join(" ");
     [
         text("id"),
         text("received_at"),
@@ -81,12 +75,22 @@ fn row(record: &Value) -> [String; 8] {
         text("source"),
         text("cause"),
         text("issuer"),
-        if matches.is_empty() {
-            "every token".to_owned()
-        } else {
-            matches
-        },
+        matches(record),
     ]
+}
+
+/// Returns the claims that something matches, and their values.
+pub(super) fn matches(of: &Value) -> String {
+    let matches = of["matches"].as_object();
+    let matches = matches.into_iter().flatten().map(|(claim, value)| {
+        let value = value.as_str().unwrap_or_default();
+        printable(&format!("{claim}={value}"))
+    });
+    let matches = matches.collect::<Vec<_>>().join(" ");
+    if matches.is_empty() {
+        return "every token".to_owned();
+    }
+    matches
 }
 
 /// Replaces control characters, which could garble a terminal.

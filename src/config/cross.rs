@@ -5,6 +5,7 @@ use super::nearest::suggest;
 use crate::core::config_error::ConfigErrors;
 use crate::core::issuer::ByIssuer;
 use crate::events::SourceConfig;
+use crate::net::TlsConfig;
 use crate::verify::IssuerConfig;
 use crate::{admin, oauth};
 
@@ -44,6 +45,7 @@ pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
                 errors.push(&path, "is the source of revocations by the admin API");
             }
         }
+        check_certificates(config, errors);
     }
     check_assertion(config, errors);
     check_named_policies(config, errors);
@@ -96,6 +98,37 @@ fn check_named_policies(config: &Config, errors: &mut ConfigErrors) {
     }
 }
 
+/// Reports certificates of operators that no client can show.
+fn check_certificates(config: &Config, errors: &mut ConfigErrors) {
+    if errors.is_replaced("listen.admin") {
+        return;
+    }
+    let addresses = config
+        .listen
+        .admin
+        .iter()
+        .flat_map(|addresses| &addresses.0);
+    let verifying: Vec<&TlsConfig> = addresses
+        .filter_map(|address| address.tls())
+        .filter(|tls| tls.client_ca.is_some())
+        .collect();
+    for (i, credential) in config.admin.credentials.iter().enumerate() {
+        for (j, name) in credential.certificates.iter().enumerate() {
+            let passes =
+                |tls: &&TlsConfig| tls.allowed_names.is_empty() || tls.allowed_names.contains(name);
+            let message = match verifying.len() {
+                0 => "no certificate is asked for: give listen.admin a tls with client_ca",
+                _ if verifying.iter().any(passes) => continue,
+                _ => "listen.admin.tls.allowed_names does not have this name",
+            };
+            errors.push(
+                &format!("admin.credentials[{i}].certificates[{j}]"),
+                message,
+            );
+        }
+    }
+}
+
 /// Reports OAuth clients that nobody serves, and a source of events that has the name of theirs.
 fn check_oauth(config: &Config, errors: &mut ConfigErrors) {
     if config.listen.events.is_none() && !errors.is_replaced("listen.events") {
@@ -134,6 +167,11 @@ fn check_issuers(config: &Config, errors: &mut ConfigErrors) {
         check(format!("events[{i}].issuer"), &source.issuer, false);
         if let Some((field, signer)) = source.signer() {
             check(format!("events[{i}].{field}"), signer, false);
+        }
+    }
+    for (i, credential) in config.admin.credentials.iter().enumerate() {
+        if let Some(issuer) = &credential.issuer {
+            check(format!("admin.credentials[{i}].issuer"), issuer, false);
         }
     }
     for (i, rule) in config.policies.iter().enumerate() {

@@ -91,6 +91,13 @@ impl Listen {
             }
             if let Some(tls) = tls {
                 errors.within(&format!("{name}.tls"), |errors| tls.check(errors));
+                if tls.client_cert_optional && *name != "admin" {
+                    let field = format!("{name}.tls.client_cert_optional");
+                    errors.push(
+                        &field,
+                        "is for listen.admin alone: nothing else asks who a client is",
+                    );
+                }
                 if matches!(address, Address::Unix(_)) {
                     errors.push(name, format!("{address} cannot have TLS"));
                 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::Tls;
-use super::connection::{Connection, Stream};
+use super::connection::{Connection, Shown, Stream};
 
 /// `127.0.0.1:9191`, `[::1]:9191` or `unix:/run/portcullis/authz.sock`. Port 0 lets the system
 /// choose.
@@ -145,7 +145,8 @@ impl Listener {
                     None => Stream::Tcp(stream),
                     Some(tls) => {
                         let handshake = tls.acceptor().accept(stream);
-                        Stream::Handshake(Box::new(handshake.into_fallible()))
+                        let handshake = Box::new(handshake.into_fallible());
+                        Stream::Handshake(handshake, Shown::default())
                     }
                 };
                 Ok(Connection::new(stream, Some(peer)))

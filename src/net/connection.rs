@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::{FallibleAccept, TlsStream};
+
+use super::tls::names;
 
 /// An accepted connection of any kind. A TLS handshake is made with the first read or write.
 ///
@@ -21,13 +24,17 @@ pub struct Connection {
     stream: Stream,
     /// `None` on a unix socket.
     peer: Option<SocketAddr>,
+    shown: Shown,
     linger: Option<Linger>,
 }
+
+/// The names in the certificate that the peer showed, once it was verified in the handshake.
+pub(super) type Shown = Arc<OnceLock<Vec<String>>>;
 
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Handshake(Box<FallibleAccept<TcpStream>>),
+    Handshake(Box<FallibleAccept<TcpStream>>, Shown),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -48,17 +55,25 @@ const LONGEST_LINGER: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(1);
 
 impl Connection {
-    pub(super) const fn new(stream: Stream, peer: Option<SocketAddr>) -> Self {
-        let linger = None;
+    pub(super) fn new(stream: Stream, peer: Option<SocketAddr>) -> Self {
+        let shown = match &stream {
+            Stream::Handshake(_, shown) => Arc::clone(shown),
+            _ => Shown::default(),
+        };
         Self {
             stream,
             peer,
-            linger,
+            shown,
+            linger: None,
         }
     }
 
     pub(super) const fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        Arc::clone(&self.shown)
     }
 }
 
@@ -98,7 +113,7 @@ macro_rules! either {
             Stream::Tcp($inner) => $call,
             Stream::Unix($inner) => $call,
             Stream::Tls($inner) => $call,
-            Stream::Handshake(_) => unreachable!("the handshake is over"),
+            Stream::Handshake(..) => unreachable!("the handshake is over"),
         }
     }};
 }
@@ -106,11 +121,15 @@ macro_rules! either {
 impl Stream {
     /// A stream whose handshake failed goes on as plain TCP, for its peer to read the alert.
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self::Handshake(handshake) = self else {
+        let Self::Handshake(handshake, shown) = self else {
             return Poll::Ready(Ok(()));
         };
         match ready!(Pin::new(handshake).poll(cx)) {
             Ok(stream) => {
+                let certificates = stream.get_ref().1.peer_certificates();
+                if let Some(own) = certificates.and_then(<[_]>::first) {
+                    let _ = shown.set(names(own));
+                }
                 *self = Self::Tls(Box::new(stream));
                 Poll::Ready(Ok(()))
             }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::connection::Shown;
 use super::metrics::{Metrics, OfListener};
 
 /// The places of one listener, on all its addresses together.
@@ -47,6 +48,7 @@ struct Newcomer {
 pub struct Seat {
     id: u64,
     peer: Option<SocketAddr>,
+    shown: Shown,
     places: Arc<Places>,
     asked: AtomicBool,
     /// Written under the lock of the places.
@@ -80,7 +82,7 @@ impl Places {
     }
 
     /// Takes a place for a newcomer. If none is free, the oldest newcomer is closed.
-    pub(super) fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Arc<Seat> {
+    pub(super) fn enter(self: &Arc<Self>, peer: Option<SocketAddr>, shown: Shown) -> Arc<Seat> {
         let mut taken = self.taken();
         if taken.newcomers.len() >= self.newcomers
             && let Some((_, oldest)) = taken.newcomers.pop_first()
@@ -102,6 +104,7 @@ impl Places {
         Arc::new(Seat {
             id,
             peer,
+            shown,
             places: Arc::clone(self),
             asked: AtomicBool::new(false),
             settled: AtomicBool::new(false),
@@ -162,6 +165,13 @@ impl Seat {
         self.peer
     }
 
+    /// Returns the DNS names and URIs in the certificate that the other end showed and that an authority of
+    /// the listener issued; none without a certificate.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        self.shown.get().map_or(&[], Vec::as_slice)
+    }
+
     /// Keeps this connection from being closed in favour of newcomers. Cheap when called again.
     pub fn settle(&self) {
         if !self.asked.load(Ordering::Relaxed) {
@@ -210,7 +220,7 @@ mod tests {
 
     /// A task that only an eviction ends.
     fn arrive(places: &Arc<Places>) -> (Arc<Seat>, tokio::task::JoinHandle<()>) {
-        let seat = places.enter(None);
+        let seat = places.enter(None, Shown::default());
         let task = tokio::spawn(std::future::pending());
         places.watch(seat.id(), task.abort_handle());
         (seat, task)

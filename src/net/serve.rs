@@ -40,7 +40,7 @@ pub async fn serve<F, Fut>(
             () = &mut expel_late => {}
             Some(ended) = connections.join_next() => report(&places, ended),
             connection = accept(&listener, &places) => {
-                let seat = places.enter(connection.peer());
+                let seat = places.enter(connection.peer(), connection.shown());
                 let id = seat.id();
                 places.watch(id, connections.spawn(each(connection, seat)));
             }

@@ -8,8 +8,8 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
     SignatureScheme,
@@ -32,6 +32,10 @@ pub struct Config {
     pub key: PathBuf,
     /// A PEM file with authorities. A client must show a certificate by one of them (mutual TLS).
     pub client_ca: Option<PathBuf>,
+    /// Also serve clients that show no certificate, which is for `listen.admin` alone: they need another
+    /// credential. A certificate that is not good is refused all the same.
+    #[serde(default)]
+    pub client_cert_optional: bool,
     /// Names of which a client's certificate must hold one among its subject alternative names: DNS
     /// names, or URIs such as a SPIFFE id, compared exactly. Default: any certificate by `client_ca`.
     #[serde(default)]
@@ -43,6 +47,9 @@ impl Config {
     pub fn check(&self, errors: &mut ConfigErrors) {
         if self.client_ca.is_none() && !self.allowed_names.is_empty() {
             errors.push("allowed_names", "needs client_ca");
+        }
+        if self.client_ca.is_none() && self.client_cert_optional {
+            errors.push("client_cert_optional", "needs client_ca");
         }
         if self.allowed_names.iter().any(String::is_empty) {
             errors.push("allowed_names", "must not hold an empty name");
@@ -61,10 +68,7 @@ impl Config {
             .map_err(|error| error.to_string())?;
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
-            Some(path) => {
-                let names = self.allowed_names.clone();
-                builder.with_client_cert_verifier(Clients::load(path, names, provider)?)
-            }
+            Some(path) => builder.with_client_cert_verifier(self.clients(path, provider)?),
         };
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|error| format!("{}: no private key: {error}", self.key.display()))?;
@@ -72,9 +76,34 @@ impl Config {
             .with_single_cert(certificates(&self.cert)?, key)
             .map_err(|error| format!("{}: {error}", self.cert.display()))?;
         config.alpn_protocols = vec![protocol.to_vec()];
-        // Its keys rotate. A configuration that was read again accepts no ticket of the one before.
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
+        if self.client_ca.is_none() {
+            // Its keys rotate. A configuration that was read again accepts no ticket of the one before.
+            config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
+        } else {
+            // A session that is resumed would outlive the client's certificate.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok(Arc::new(config).into())
+    }
+
+    fn clients(&self, path: &Path, provider: Arc<CryptoProvider>) -> Result<Arc<Clients>, String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(path)? {
+            let added = roots.add(certificate);
+            added.map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let chain = if self.client_cert_optional {
+            chain.allow_unauthenticated()
+        } else {
+            chain
+        };
+        let chain = chain
+            .build()
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        let names = self.allowed_names.clone();
+        Ok(Arc::new(Clients { chain, names }))
     }
 }
 
@@ -162,25 +191,20 @@ struct Clients {
     names: Vec<String>,
 }
 
-impl Clients {
-    fn load(
-        path: &Path,
-        names: Vec<String>,
-        provider: Arc<CryptoProvider>,
-    ) -> Result<Arc<Self>, String> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(path)? {
-            let added = roots.add(certificate);
-            added.map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-        let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Arc::new(Self { chain, names }))
-    }
+/// Returns the DNS names and URIs among the subject alternative names of a certificate.
+pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok(parsed) = webpki::EndEntityCert::try_from(certificate) else {
+        return Vec::new();
+    };
+    let names = parsed.valid_dns_names().chain(parsed.valid_uri_names());
+    names.map(str::to_owned).collect()
 }
 
 impl ClientCertVerifier for Clients {
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.client_auth_mandatory()
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.chain.root_hint_subjects()
     }
@@ -197,10 +221,10 @@ impl ClientCertVerifier for Clients {
         if self.names.is_empty() {
             return Ok(verified);
         }
-        let parsed = webpki::EndEntityCert::try_from(certificate)
-            .map_err(|_| CertificateError::BadEncoding)?;
-        let mut held = parsed.valid_dns_names().chain(parsed.valid_uri_names());
-        if held.any(|name| self.names.iter().any(|allowed| allowed == name)) {
+        if names(certificate)
+            .iter()
+            .any(|name| self.names.contains(name))
+        {
             Ok(verified)
         } else {
             Err(CertificateError::ApplicationVerificationFailure.into())

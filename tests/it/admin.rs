@@ -3,6 +3,8 @@
 
 mod access;
 mod agreement;
+mod approvals;
+mod certificates;
 mod commands;
 mod decisions;
 mod hostile;

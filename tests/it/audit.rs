@@ -131,6 +131,37 @@ async fn each_event_action_and_refusal_has_its_line() {
 }
 
 #[tokio::test]
+async fn a_line_names_the_credential_and_the_subject_of_a_token_hashed_if_configured() {
+    for hash_subjects in [false, true] {
+        let builder = World::builder();
+        let file = builder.home().join("audit.log");
+        let world = builder.config(|config| {
+            config["audit"] = json!({ "file": file, "hash_subjects": hash_subjects });
+            config["admin"] = json!({ "credentials": [{
+                "name": "staff", "role": "write", "issuer": config["issuers"][0]["issuer"],
+                "scopes": ["portcullis:write"],
+            }]});
+        });
+        let world = world.start().await;
+        let token = world.idp.token("carol-the-operator");
+        let token = token.claim("scope", "portcullis:write").sign();
+        let issuer = world.idp.issuer();
+        let body = json!({ "issuer": issuer, "matches": { "sub": "eve" }, "reason": "ticket 7" });
+        let call = Call::json("/v1/revocations", &body).bearer(&token);
+        let reply = call.send(world.portcullis.admin()).await;
+        assert_eq!(reply.body_json()["cause"], "staff: ticket 7");
+        let line = lines(&file).pop().unwrap();
+        assert_eq!(line["credential"], "staff");
+        let is_hash = line["subject"].as_str().unwrap().starts_with("sha256:");
+        assert_eq!(is_hash, hash_subjects, "{line}");
+        assert_eq!(line["subject"] == "carol-the-operator", !hash_subjects);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(!text.contains(&token));
+        world.portcullis.assert_never_logged("carol-the-operator");
+    }
+}
+
+#[tokio::test]
 async fn hashed_subjects_are_the_same_in_each_line_and_nowhere_in_the_clear() {
     let world = world(true).await;
     let file = trail(&world);

@@ -131,16 +131,22 @@ async fn login(
     let login: Login = body::read(request).await?;
     let secret = Secret::new(login.secret.expose().trim_ascii());
     let credentials = Arc::clone(&door.credentials.load());
-    let Some(caller) = credentials.admit(secret.expose()) else {
+    let caller = credentials.by_bearer(secret.expose()).await;
+    let caller = caller.map_err(|refused| {
         tracing::warn!("a login at the console failed: its secret is of no credential");
-        let why = "no credential of admin.credentials has this secret";
-        return Err(Refused::new(StatusCode::UNAUTHORIZED, why));
-    };
+        match refused.status {
+            StatusCode::UNAUTHORIZED => {
+                let why = "no credential of admin.credentials has this secret";
+                Refused::new(StatusCode::UNAUTHORIZED, why)
+            }
+            _ => refused,
+        }
+    })?;
     door.sessions.succeeded();
     let id = door.sessions.open(secret);
     tracing::info!(credential = &*caller.name, "logged in at the console");
     let cookie = session::cookie(Some(&id), is_https || !is_plain);
-    Ok(with_cookies(&shown(caller), &[cookie]))
+    Ok(with_cookies(&shown(&caller), &[cookie]))
 }
 
 fn too_many(seconds: u64) -> Response {

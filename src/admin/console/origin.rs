@@ -13,6 +13,15 @@ const HEADER: &str = "x-portcullis-console";
 /// Refuses a request that did not come from the page. `SameSite=Strict` is not enough: other ports of the
 /// host are the same site.
 pub(in crate::admin) fn check(request: &Request) -> Result<(), Refused> {
+    if request.headers().contains_key(HEADER) {
+        return check_browser(request);
+    }
+    Err(foreign())
+}
+
+/// Refuses a request that a browser sends for a page of another origin. Other programs do not say where a
+/// request comes from.
+pub(in crate::admin) fn check_browser(request: &Request) -> Result<(), Refused> {
     let headers = request.headers();
     let is_fetched_here = headers.get_all("sec-fetch-site").iter();
     let mut is_fetched_here = is_fetched_here.map(|site| site == "same-origin");
@@ -21,15 +30,15 @@ pub(in crate::admin) fn check(request: &Request) -> Result<(), Refused> {
         origin.map(|(_, authority)| authority)
     });
     let own = own_authority(request);
-    let is_own = headers.contains_key(HEADER)
-        && is_fetched_here.all(|is| is)
-        && origins.all(|origin| origin.is_some() && origin == own);
-    if is_own {
-        return Ok(());
-    }
-    let why = "the session of the console serves requests of its own page alone; a proxy in front must pass \
-               on the header Host";
-    Err(Refused::new(StatusCode::FORBIDDEN, why))
+    let is_own =
+        is_fetched_here.all(|is| is) && origins.all(|origin| origin.is_some() && origin == own);
+    is_own.then_some(()).ok_or_else(foreign)
+}
+
+fn foreign() -> Refused {
+    let why = "a browser may send requests of the console's own page alone; a proxy in front must pass on the \
+               header Host";
+    Refused::new(StatusCode::FORBIDDEN, why)
 }
 
 /// Returns whether a request is one that the page sends by itself.

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{READ, WRITE, revoke_subject, world};
-use crate::support::{Call, Reply, World};
+use super::{READ, WRITE, configured, revoke_subject, world};
+use crate::support::{Behaviour, Call, Idp, Reply, World, tampered};
 
 /// A call without a credential, and the status that the roles read and write get.
-fn verbs(issuer: &str) -> Vec<(Call, u16, u16)> {
+pub(super) fn verbs(issuer: &str) -> Vec<(Call, u16, u16)> {
     let order = json!({ "issuer": issuer, "matches": { "sub": "eve" }, "reason": "test" });
     vec![
         (Call::get("/v1/status"), 200, 200),
@@ -22,6 +22,10 @@ fn verbs(issuer: &str) -> Vec<(Call, u16, u16)> {
         (Call::json("/v1/revocations/preview", &order), 200, 200),
         (Call::json("/v1/revocations", &order), 403, 201),
         (Call::new("DELETE", "/v1/revocations/absent"), 403, 404),
+        (Call::get("/v1/approvals"), 200, 200),
+        (Call::get("/v1/approvals/absent"), 404, 404),
+        (Call::new("POST", "/v1/approvals/absent"), 403, 403),
+        (Call::new("DELETE", "/v1/approvals/absent"), 403, 404),
         (Call::get("/v1/absent"), 404, 404),
         (Call::new("PUT", "/v1/revocations"), 405, 405),
     ]
@@ -84,6 +88,84 @@ async fn every_verb_asks_for_its_role() {
     );
     for open in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(Call::get(open).send(admin).await.status, 200, "{open}");
+    }
+}
+
+/// Credentials for tokens of the world's issuer: to write, to read, and to write with another audience.
+fn tokens(config: &mut Value) {
+    let issuer = config["issuers"][0]["issuer"].clone();
+    let credentials = config["admin"]["credentials"].as_array_mut().unwrap();
+    credentials.extend([
+        json!({ "name": "staff", "role": "write", "issuer": issuer, "scopes": ["portcullis:write"] }),
+        json!({ "name": "watchers", "role": "read", "issuer": issuer, "scopes": ["portcullis:read"] }),
+        json!({ "name": "far", "role": "write", "issuer": issuer, "scopes": ["far"], "audiences": ["elsewhere"] }),
+    ]);
+}
+
+/// Adds an issuer whose users are no operators.
+fn accept(config: &mut Value, idp: &Idp) {
+    let issuer = json!({
+        "issuer": idp.issuer(), "jwks": { "uri": idp.jwks_uri() }, "audiences": ["shop-api"],
+        "max_token_lifetime": "1h",
+    });
+    config["issuers"].as_array_mut().unwrap().push(issuer);
+}
+
+#[tokio::test]
+async fn a_token_of_an_operator_has_the_role_of_its_scopes_while_it_is_good() {
+    let (other, silent, stranger) = (Idp::start(), Idp::start(), Idp::start());
+    silent.behave(Behaviour::Status(500));
+    let world = configured(|config| {
+        tokens(config);
+        accept(config, &other);
+        accept(config, &silent);
+        config["keys"] = json!({ "startup_timeout": "1s" });
+    });
+    let world = world.start().await;
+    let admin = world.portcullis.admin();
+    let with = |idp: &Idp, scope: &str| idp.token("carol").claim("scope", scope);
+    let of = |scope: &str| with(&world.idp, scope);
+    let writer = of("portcullis:write");
+    let revoked = world
+        .idp
+        .token("mallory")
+        .claim("scope", "portcullis:write");
+    let is_revoked = revoke_subject(&world, "mallory").await;
+    assert_eq!(is_revoked["matches"], json!({ "sub": "mallory" }));
+    let refused = [
+        (401, writer.clone().shifted(-4000).sign()),
+        (401, tampered(&writer.sign())),
+        (401, writer.clone().claim("aud", "elsewhere").sign()),
+        (401, revoked.sign()),
+        (401, with(&stranger, "portcullis:write").sign()),
+        (401, "a.b.c".to_owned()),
+        (403, world.idp.token("carol").sign()),
+        (403, of("portcullis:writer portcullis far").sign()),
+        (403, with(&other, "portcullis:write").sign()),
+        (503, with(&silent, "portcullis:write").sign()),
+    ];
+    for (call, read, write) in verbs(&world.idp.issuer()) {
+        for (expected, token) in &refused {
+            let reply = call.clone().bearer(token).send(admin).await;
+            assert_problem(&reply, *expected);
+            let challenge = (*expected == 401).then_some("Bearer");
+            assert_eq!(reply.header("www-authenticate"), challenge);
+        }
+        let both = of("portcullis:read openid portcullis:write");
+        let listed = world.idp.token("carol");
+        let listed = listed.claim("scp", json!(["portcullis:write"]));
+        for (token, expected) in [
+            (of("portcullis:read"), read),
+            (writer.clone(), write),
+            (both, write),
+            (listed, write),
+        ] {
+            let reply = call.clone().bearer(&token.sign()).send(admin).await;
+            assert_eq!(reply.status, expected, "{call:?}: {}", reply.text());
+        }
+    }
+    for (_, token) in &refused {
+        world.portcullis.assert_never_logged(token);
     }
 }
 

@@ -19,7 +19,8 @@ fn reference() -> String {
 const LIFTED: &str = "0d5a3f4e8c1b4b6fa1a2d7c09e5f3b77";
 
 /// The examples of the reference: lines of a help text that call the program, but for `serve`, which is
-/// how a world starts, and `ssf`, which asks a transmitter.
+/// how a world starts, `ssf`, which asks a transmitter, and the approval of an order, which needs a second
+/// person.
 fn examples(reference: &str) -> Vec<&str> {
     let blocks = reference.split("```text\n").skip(1);
     let helps = blocks.map(|block| block.split("```").next().unwrap());
@@ -28,7 +29,11 @@ fn examples(reference: &str) -> Vec<&str> {
         .flat_map(str::lines)
         .filter_map(|line| line.strip_prefix("  "));
     let is_call = |line: &&str| {
-        let others = ["portcullis serve ", "portcullis ssf "];
+        let others = [
+            "portcullis serve ",
+            "portcullis ssf ",
+            "portcullis approve 0",
+        ];
         line.contains("portcullis ") && !others.iter().any(|other| line.contains(other))
     };
     lines.filter(is_call).collect()

@@ -459,3 +459,41 @@ fn the_shipped_example_works() {
     let output = portcullis(&["check-config", "--config", "envoy/portcullis.yaml"], &[]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
 }
+
+#[test]
+fn a_credential_of_operators_must_be_one_that_somebody_can_have() {
+    let admin = "admin:\n  credentials:\n";
+    let staff = "    - { name: staff, role: read, issuer: https://id.example.org, scopes: [a] }\n";
+    refused_once(
+        format!("{SMALLEST}{admin}{staff}"),
+        "21:42: admin.credentials[0].issuer: \"https://id.example.org\" is not a configured issuer; did you mean",
+    );
+    let machines = "    - { name: machines, role: read, certificates: [a.example.org] }\n";
+    let file = format!("{SMALLEST}{admin}{machines}");
+    refused_once(
+        &file,
+        "21:52: admin.credentials[0].certificates[0]: no certificate is asked for",
+    );
+    let tls = |more: &str| {
+        let tls = format!("{{ address: 127.0.0.1:9194, tls: {{ cert: a, key: b{more} }} }}");
+        file.replace("admin: 127.0.0.1:9194", &format!("admin: {tls}"))
+    };
+    accepted(tls(", client_ca: c, client_cert_optional: true"), &[]);
+    accepted(tls(", client_ca: c, allowed_names: [a.example.org]"), &[]);
+    refused_once(
+        tls(""),
+        "21:52: admin.credentials[0].certificates[0]: no certificate is",
+    );
+    refused_once(
+        tls(", client_ca: c, allowed_names: [b.example.org]"),
+        "21:52: admin.credentials[0].certificates[0]: listen.admin.tls.allowed_names does not",
+    );
+    let optional = "tls: { cert: a, key: b, client_ca: c, client_cert_optional: true } }";
+    refused_once(
+        with(
+            "127.0.0.1:9193",
+            &format!("{{ address: 127.0.0.1:9193, {optional}"),
+        ),
+        "5:98: listen.events.tls.client_cert_optional: is for listen.admin alone",
+    );
+}

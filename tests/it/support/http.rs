@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// An answer that takes longer is none.
@@ -81,7 +81,10 @@ impl Call {
     }
 
     /// Sends it on a connection that is open. With `connection: keep-alive` the connection stays.
-    pub(crate) async fn on(&self, stream: &mut TcpStream) -> io::Result<Reply> {
+    pub(crate) async fn on(
+        &self,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    ) -> io::Result<Reply> {
         let exchange = async {
             stream.write_all(&self.bytes()).await?;
             let mut answer = Vec::new();
