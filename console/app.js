@@ -180,7 +180,7 @@ onSubmit('revoke', async (data) => {
   const body = order(data);
   const which = body.token ? 'This token, and no other, will be refused.' : `These tokens of ${body.issuer} will be refused: ${target(body)}.`;
   const until = { now: ' Those that are issued from now on stay good, unless it is one session or token id.', any: ' It does not matter when they were issued.', at: ` They were issued until ${body.issued_at_or_before}.` };
-  const reach = await call('POST', `${REVOCATIONS}/preview`, { body });
+  const reach = await call('POST', '../v1/preview', { body });
   const text = [h('p', {}, which, body.token ? '' : until[data.get('until')]), h('p', {}, reached(reach)), h('p', {}, `Reason: ${body.reason}`)];
   const sure = reach.needs_confirm ? `Refuse them all: ${target(body)}` : null;
   if (!(await ask('Revoke these tokens?', text, 'Revoke', sure))) return;

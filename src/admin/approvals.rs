@@ -7,7 +7,9 @@ use std::time::Duration;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::audited;
 use super::caller::Caller;
 use super::order::{Confirm, Wanted};
 use super::refused::Refused;
@@ -131,6 +133,15 @@ impl Approvals {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|_, order| self.clock.since(order.began) < order.lasts);
         waiting
+    }
+}
+
+impl Order {
+    /// Returns what the audit trail says about it.
+    pub(super) fn line(&self, audit: &Audit) -> Value {
+        let target = &self.wanted.target;
+        let target = audited::target(audit, &target.issuer, &target.matches);
+        json!({ "waits": self.id, "cause": self.cause, "target": target })
     }
 }
 

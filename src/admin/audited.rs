@@ -6,25 +6,36 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{Method, StatusCode};
+use http::{Extensions, Method, StatusCode};
 use serde_json::{Map, Value, json};
+use tonic::Status;
 
 use super::caller::Caller;
-use super::refused::{Refused, Why};
+use super::refused::{Refused, Why, status_of};
 use crate::audit::{Audit, Sampled};
 use crate::net::Seat;
 
 /// Bytes of a path that are written.
 const LONGEST_PATH: usize = 256;
 
+/// The path below which the verbs of gRPC lie.
+pub(super) const SERVICE: &str = "/portcullis.admin.v1.Admin/";
+
+/// The verbs that change nothing, and ask about no token.
+const READS: [&str; 6] = ["List", "Get", "Watch", "Status", "Decisions", "GetDecision"];
+
+/// The path below which the route of a request is, in the extensions of the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Below(pub(super) &'static str);
+
 /// What a handler adds to the line about its request, in the extensions of its response.
 #[derive(Clone, Debug)]
-pub(super) struct Noted(pub(super) Map<String, Value>);
+struct Noted(Map<String, Value>);
 
 /// Writes a line about each request that changes something or asks about a token, before its answer is
 /// sent.
 pub(super) async fn audited(State(audit): State<Audit>, request: Request, next: Next) -> Response {
-    if [Method::GET, Method::HEAD].contains(request.method()) {
+    if is_read(&request) {
         return next.run(request).await;
     }
     let caller = request.extensions().get::<Caller>();
@@ -35,6 +46,10 @@ pub(super) async fn audited(State(audit): State<Audit>, request: Request, next: 
     line["status"] = response.status().as_u16().into();
     let why = response.extensions_mut().remove::<Why>();
     line["refused"] = why.map(|Why(why)| why).into();
+    if let Some(refused) = response.extensions().get::<Status>() {
+        line["status"] = status_of(refused.code()).as_u16().into();
+        line["refused"] = refused.message().into();
+    }
     let noted = response.extensions_mut().remove::<Noted>();
     extend(&mut line, noted.map(|Noted(noted)| noted));
     audit.write("admin", || line).await;
@@ -58,6 +73,12 @@ fn extend(line: &mut Value, more: Option<Map<String, Value>>) {
     }
 }
 
+fn is_read(request: &Request) -> bool {
+    let verb = request.uri().path().strip_prefix(SERVICE);
+    [Method::GET, Method::HEAD].contains(request.method())
+        || verb.is_some_and(|verb| READS.contains(&verb))
+}
+
 /// Samples a request without a good credential.
 pub(super) fn stranger(audit: &Audit, request: &Request, status: StatusCode) {
     let mut line = about(request);
@@ -67,25 +88,21 @@ pub(super) fn stranger(audit: &Audit, request: &Request, status: StatusCode) {
 
 fn about(request: &Request) -> Value {
     let seat = request.extensions().get::<Arc<Seat>>();
+    let below = request.extensions().get::<Below>();
+    let below = below.map_or("", |Below(path)| path);
     let path = request.uri().path();
     let path = &path[..path.floor_char_boundary(LONGEST_PATH)];
-    let above = if path.starts_with("/console/") {
-        ""
-    } else {
-        "/v1"
-    };
     json!({
-        "action": format!("{} {above}{path}", request.method()),
+        "action": format!("{} {below}{path}", request.method()),
         "peer": seat.and_then(|seat| seat.peer()),
     })
 }
 
-/// Adds members to the line about a request.
-pub(super) fn noted(mut response: Response, members: Value) -> Response {
+/// Adds members to the line about a request, in the extensions of its response.
+pub(super) fn note(extensions: &mut Extensions, members: Value) {
     if let Value::Object(members) = members {
-        response.extensions_mut().insert(Noted(members));
+        extensions.insert(Noted(members));
     }
-    response
 }
 
 /// Returns a target as it is written.

@@ -16,7 +16,7 @@ use serde_json::error::Category;
 use super::refused::Refused;
 
 /// The largest body.
-const LARGEST: usize = 64 * 1024;
+pub(super) const LARGEST: usize = 64 * 1024;
 
 /// How long a body may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,7 +43,8 @@ pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Ref
     Ok(value)
 }
 
-async fn collect(body: Body) -> Result<Bytes, Refused> {
+/// Reads a whole body.
+pub(super) async fn collect(body: Body) -> Result<Bytes, Refused> {
     let whole = Limited::new(body, LARGEST).collect();
     match tokio::time::timeout(PATIENCE, whole).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),

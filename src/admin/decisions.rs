@@ -20,39 +20,39 @@ const MOST: usize = 100;
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Decisions")]
 pub(super) struct Listed {
-    decisions: Vec<Decided>,
+    pub(super) decisions: Vec<Decided>,
 }
 
 /// A decision of a door.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Decided {
-    id: String,
-    at: Time,
+    pub(super) id: String,
+    pub(super) at: Time,
     /// `permit`, `bypass` or `deny`.
-    decision: &'static str,
+    pub(super) decision: &'static str,
     /// Why it was refused; docs/reasons.md lists the reasons.
-    reason: Option<&'static str>,
+    pub(super) reason: Option<&'static str>,
     /// The status that the client got.
-    status: u16,
-    door: &'static str,
-    method: String,
+    pub(super) status: u16,
+    pub(super) door: &'static str,
+    pub(super) method: String,
     /// The path without its query, 256 bytes at most.
-    path: String,
+    pub(super) path: String,
     /// The issuer of the token if its signature is good.
-    issuer: Option<String>,
-    expected: Option<String>,
-    found: Option<String>,
-    revoked_by: Option<RevokedBy>,
+    pub(super) issuer: Option<String>,
+    pub(super) expected: Option<String>,
+    pub(super) found: Option<String>,
+    pub(super) revoked_by: Option<RevokedBy>,
 }
 
 /// What is known about the revocation that refused a token.
 #[derive(Debug, Serialize, JsonSchema)]
-struct RevokedBy {
-    source: String,
-    cause: String,
-    occurred_at: Time,
+pub(super) struct RevokedBy {
+    pub(super) source: String,
+    pub(super) cause: String,
+    pub(super) occurred_at: Time,
     /// The names of the claims that it matches.
-    claims: Vec<String>,
+    pub(super) claims: Vec<String>,
 }
 
 /// A decision with the revocation behind it.
@@ -60,19 +60,39 @@ struct RevokedBy {
 #[schemars(rename = "WholeDecision")]
 pub(super) struct Whole {
     #[serde(flatten)]
-    decided: Decided,
+    pub(super) decided: Decided,
     /// The revocation that refused the token, as the log has it, also if it was lifted since.
-    revocations: Option<Vec<Record>>,
+    pub(super) revocations: Option<Vec<Record>>,
+}
+
+/// Which decisions are asked for.
+pub(super) struct Filter {
+    pub(super) reason: Option<String>,
+    pub(super) outcome: Option<String>,
+    pub(super) limit: usize,
+}
+
+impl Filter {
+    pub(super) fn parse(query: &str) -> Result<Self, Refused> {
+        let [reason, outcome, limit] = parameters(query, ["reason", "outcome", "limit"])?;
+        Ok(Self {
+            reason,
+            outcome,
+            limit: limit_of(limit)?,
+        })
+    }
 }
 
 /// Lists the latest decisions that pass the filters.
-pub(super) fn list(api: &Api, query: &str) -> Result<Listed, Refused> {
-    let [reason, outcome, limit] = parameters(query, ["reason", "outcome", "limit"])?;
+pub(super) fn list(api: &Api, wanted: &Filter) -> Result<Listed, Refused> {
+    let Filter {
+        reason, outcome, ..
+    } = wanted;
     let is_reason = |name: &str| Reason::ALL.iter().any(|known| known.as_str() == name);
     if reason.as_deref().is_some_and(|reason| !is_reason(reason)) {
         return Err(Refused::bad_request("reason must be a reason of a denial"));
     }
-    if let Some(outcome) = &outcome
+    if let Some(outcome) = outcome
         && !["permit", "bypass", "deny"].contains(&&**outcome)
     {
         return Err(Refused::bad_request(
@@ -87,7 +107,7 @@ pub(super) fn list(api: &Api, query: &str) -> Result<Listed, Refused> {
                 .as_deref()
                 .is_none_or(|wanted| wanted == kept.outcome)
     };
-    let found = gate.recent.latest(limit_of(limit)?, filter);
+    let found = gate.recent.latest(wanted.limit, filter);
     let decisions = found.iter().map(|kept| api.decided(&gate, kept)).collect();
     Ok(Listed { decisions })
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::api::Api;
 use super::refused::Refused;
@@ -70,6 +70,13 @@ pub(super) struct Explained {
     pub(super) revocations: Option<Vec<Record>>,
 }
 
+impl Explained {
+    /// Returns what the audit trail says about it.
+    pub(super) fn line(&self) -> Value {
+        json!({ "decision": self.decision, "reason": self.reason })
+    }
+}
+
 /// What a door would decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -79,6 +86,16 @@ pub(super) enum Outcome {
     /// The path is exempt.
     Bypass,
     Deny,
+}
+
+impl Outcome {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Bypass => "bypass",
+            Self::Deny => "deny",
+        }
+    }
 }
 
 /// Judges as a door does.

@@ -12,6 +12,7 @@ mod console;
 mod credentials;
 mod decisions;
 mod explain;
+mod grpc;
 mod openapi;
 mod order;
 mod preview;
@@ -22,6 +23,7 @@ mod rest;
 mod revocations;
 mod routes;
 mod shown;
+mod watch;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,9 +100,12 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let plain = console::PlainLoopback(listener.is_plain_loopback());
-    let router = router.layer(map_request(settle)).layer(Extension(plain));
+    let router = router
+        .layer(map_request(settle))
+        .layer(Extension(plain))
+        .layer(Extension(watch::Shutdown(shutdown.clone())));
     let each =
-        |connection, seat| net::http1(connection, seat, router.clone(), PATIENCE, shutdown.clone());
+        |connection, seat| net::http(connection, seat, router.clone(), PATIENCE, shutdown.clone());
     net::serve(listener, places, PATIENCE.last, shutdown.clone(), each).await;
 }
 
@@ -114,9 +119,12 @@ impl Api {
     /// Returns all routes of the admin listener.
     pub fn router(self, metrics: Metrics) -> Router {
         let door = access::Door::new(&self.credentials, &self.clock, &self.audit);
-        open_router(self.readiness.clone(), metrics)
+        let api = Arc::new(self);
+        open_router(api.readiness.clone(), metrics)
             .merge(console::router(&door))
-            .nest("/v1", routes::router(self, door))
+            .route("/openapi.json", get(rest::openapi))
+            .merge(grpc::router(Arc::clone(&api), door.clone()))
+            .nest("/v1", routes::router(api, door))
     }
 }
 

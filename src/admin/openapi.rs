@@ -1,6 +1,8 @@
 //! The OpenAPI document of the admin API (OpenAPI 3.1). Its schemas come from the types of the requests
 //! and answers.
 
+mod parameters;
+
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -13,7 +15,8 @@ use super::explain::{Explained, Question};
 use super::order::Order;
 use super::preview::Reach;
 use super::shown::{Listed, Record};
-use crate::core::reason::Reason;
+use super::watch::Event;
+use parameters::{decision_filters, id, key, listed, parameter, watched};
 
 /// Returns the document.
 #[must_use]
@@ -209,6 +212,7 @@ const fn meaning(status: u16) -> &'static str {
         409 => {
             "The revocation of this Idempotency-Key was lifted, or it reaches further than confirmed."
         }
+        410 => "What follows this position is not kept any more.",
         413 => "The body is too large.",
         422 => "The request can be read, but makes no sense here.",
         _ => "Not ready, not durable, or another search is under way; try again.",
@@ -251,17 +255,23 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             .reads(schemas.request::<Question>())
             .answers(200, "What a door decides.", schemas.answer::<Explained>())
             .refuses(&[400, 408, 413, 503]),
-        Operation {
-            role: None,
-            ..Operation::new("get", "/v1/openapi.json", "openapi")
-                .does("Return this document")
-                .answers(200, "This document.", json!({ "type": "object" }))
-        },
+        itself("/openapi.json", "openapi"),
+        itself("/v1/openapi.json", "openapi_v1"),
     ]);
     all
 }
 
 const DURABLE: &str = "It is durable, and this replica enforces it.";
+
+/// Returns the operation that serves the document. It needs no credential.
+fn itself(path: &'static str, id: &'static str) -> Operation {
+    Operation {
+        role: None,
+        ..Operation::new("get", path, id)
+            .does("Return this document")
+            .answers(200, "This document.", json!({ "type": "object" }))
+    }
+}
 
 fn revocations(schemas: &mut Schemas) -> Vec<Operation> {
     let waits = "It waits for the approval of a second person.";
@@ -271,7 +281,7 @@ fn revocations(schemas: &mut Schemas) -> Vec<Operation> {
     vec![
         Operation::new("get", "/v1/revocations", "list")
             .does("List live revocations, newest first")
-            .takes(filters())
+            .takes(listed())
             .answers(
                 200,
                 "Those that pass all filters.",
@@ -287,7 +297,19 @@ fn revocations(schemas: &mut Schemas) -> Vec<Operation> {
             .answers(200, earlier, schemas.answer::<Record>())
             .answers(202, waits, schemas.answer::<approvals::Shown>())
             .refuses(&[400, 408, 409, 413, 422, 503]),
-        Operation::new("post", "/v1/revocations/preview", "preview")
+        Operation {
+            media: "application/jsonl",
+            ..Operation::new("get", "/v1/watch", "watch")
+                .does("Watch revocations and lifts as they take effect on this replica")
+                .takes(watched())
+                .answers(
+                    200,
+                    "A line of JSON for each event, until the last one, `end`.",
+                    schemas.answer::<Event>(),
+                )
+                .refuses(&[400, 410, 503])
+        },
+        Operation::new("post", "/v1/preview", "preview")
             .does("Say how many of the tokens seen lately a revocation would refuse")
             .reads(schemas.request::<Order>())
             .answers(200, "What it would do.", schemas.answer::<Reach>())
@@ -333,61 +355,4 @@ fn approvals_of(schemas: &mut Schemas) -> Vec<Operation> {
             .answers(200, "What was withdrawn.", order)
             .refuses(&[400, 404]),
     ]
-}
-
-fn id() -> Value {
-    let schema = json!({ "type": "string", "minLength": 1 });
-    parameter("path", "id", "The id of a revocation or an order.", &schema)
-}
-
-fn key() -> Value {
-    let pattern = "^([A-Za-z0-9._~:-]{1,128}|\"[A-Za-z0-9._~:-]{1,128}\")$";
-    let schema = json!({ "type": "string", "pattern": pattern });
-    let what = "Makes it safe to repeat the request; it becomes the id.";
-    parameter("header", "Idempotency-Key", what, &schema)
-}
-
-fn filters() -> Vec<Value> {
-    let filters = [
-        ("issuer", "Only those of this issuer."),
-        ("claim", "Only those that match on this claim."),
-        ("value", "Only those that match this value."),
-        (
-            "source",
-            "Only those of this event source; `admin` is this API.",
-        ),
-        ("cause", "Only those of this cause."),
-    ];
-    let text = json!({ "type": "string" });
-    let filters = filters.map(|(name, what)| parameter("query", name, what, &text));
-    let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 });
-    let limit = parameter("query", "limit", "How many, at most.", &limit);
-    filters.into_iter().chain([limit]).collect()
-}
-
-fn decision_filters() -> Vec<Value> {
-    let reasons = Reason::ALL.map(Reason::as_str);
-    let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 });
-    let outcomes = json!({ "type": "string", "enum": ["permit", "bypass", "deny"] });
-    let reasons = json!({ "type": "string", "enum": reasons });
-    vec![
-        parameter("query", "reason", "Only denials for this reason.", &reasons),
-        parameter(
-            "query",
-            "outcome",
-            "Only those with this outcome.",
-            &outcomes,
-        ),
-        parameter("query", "limit", "How many, at most.", &limit),
-    ]
-}
-
-fn parameter(place: &str, name: &str, what: &str, schema: &Value) -> Value {
-    json!({
-        "in": place,
-        "name": name,
-        "required": place == "path",
-        "description": what,
-        "schema": schema,
-    })
 }

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::api::Api;
+use super::audited;
 use super::order::{Confirm, Order, Wanted};
 use super::refused::Refused;
+use crate::audit::Audit;
 use crate::gate::Gate;
 use crate::revocation::{Target, refused_by};
 use crate::verify::Claims;
@@ -22,17 +25,25 @@ pub(super) struct Reach {
     /// Tokens that would be refused and are not yet.
     pub(super) tokens: usize,
     /// How many different subjects these have.
-    subjects: usize,
+    pub(super) subjects: usize,
     /// How many different clients these have.
-    clients: usize,
+    pub(super) clients: usize,
     /// Tokens that match and are revoked already.
-    already_refused: usize,
+    pub(super) already_refused: usize,
     /// Whether the revocation needs `confirm`.
-    needs_confirm: bool,
+    pub(super) needs_confirm: bool,
     /// Good tokens in the cache.
-    tokens_seen: usize,
+    pub(super) tokens_seen: usize,
     /// Whether the cache has room, so that no token was displaced.
-    is_complete: bool,
+    pub(super) is_complete: bool,
+}
+
+impl Reach {
+    /// Returns what the audit trail says about a preview.
+    pub(super) fn line(&self, audit: &Audit, target: &Target) -> Value {
+        let target = audited::target(audit, &target.issuer, &target.matches);
+        json!({ "target": target, "tokens": self.tokens })
+    }
 }
 
 /// Says what a revocation would do. Returns its target, too.

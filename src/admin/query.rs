@@ -1,4 +1,4 @@
-//! What `GET /v1/revocations` asks for, and how parameters are read.
+//! Which revocations are asked for, and how parameters are read.
 
 use super::refused::Refused;
 use crate::revocation::Revocation;
@@ -6,45 +6,57 @@ use crate::revocation::Revocation;
 /// The most results in one answer.
 const MOST: usize = 1000;
 
-/// Filters, all of which a revocation has to pass.
+/// How many revocations are wanted, and which.
 #[derive(Debug)]
 pub(super) struct Query {
     pub(super) limit: usize,
-    issuer: Option<String>,
-    claim: Option<String>,
-    value: Option<String>,
-    source: Option<String>,
-    cause: Option<String>,
+    pub(super) filter: Filter,
 }
 
 impl Query {
     pub(super) fn parse(text: &str) -> Result<Self, Refused> {
-        let names = ["issuer", "claim", "value", "source", "cause", "limit"];
-        let [issuer, claim, value, source, cause, limit] = parameters(text, names)?;
-        Ok(Self {
-            limit: limit_of(limit)?,
+        let (filter, limit) = Filter::parse(text, "limit")?;
+        let limit = limit_of(limit)?;
+        Ok(Self { limit, filter })
+    }
+}
+
+/// Filters, all of which a revocation has to pass.
+#[derive(Debug, Default)]
+pub(super) struct Filter {
+    pub(super) issuer: Option<String>,
+    pub(super) claim: Option<String>,
+    pub(super) value: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) cause: Option<String>,
+}
+
+impl Filter {
+    /// Reads the filters and one more parameter.
+    pub(super) fn parse(text: &str, more: &str) -> Result<(Self, Option<String>), Refused> {
+        let names = ["issuer", "claim", "value", "source", "cause", more];
+        let [issuer, claim, value, source, cause, more] = parameters(text, names)?;
+        let filter = Self {
             issuer,
             claim,
             value,
             source,
             cause,
-        })
+        };
+        Ok((filter, more))
     }
 
-    pub(super) fn filter(self) -> impl FnMut(&Revocation) -> bool + Send + 'static {
+    pub(super) fn accepts(&self, record: &Revocation) -> bool {
         let is = |wanted: &Option<String>, text: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == text)
         };
-        move |record| {
-            let wants_match = self.claim.is_some() || self.value.is_some();
-            let mut matches = record.target.matches.iter();
-            is(&self.issuer, &record.target.issuer)
-                && is(&self.source, &record.source)
-                && is(&self.cause, &record.cause)
-                && (!wants_match
-                    || matches
-                        .any(|(claim, value)| is(&self.claim, claim) && is(&self.value, value)))
-        }
+        let wants_match = self.claim.is_some() || self.value.is_some();
+        let mut matches = record.target.matches.iter();
+        is(&self.issuer, &record.target.issuer)
+            && is(&self.source, &record.source)
+            && is(&self.cause, &record.cause)
+            && (!wants_match
+                || matches.any(|(claim, value)| is(&self.claim, claim) && is(&self.value, value)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use tonic::{Code, Status};
 
 use crate::core::reason::{Fault, Rejection};
 use crate::net::problem;
@@ -69,6 +70,37 @@ impl From<SearchError> for Refused {
     fn from(error: SearchError) -> Self {
         Self::unavailable(format!("{error}; try again"))
     }
+}
+
+/// The statuses of refusals and the codes of gRPC that stand for them, after the comments of `google.rpc.Code`.
+const CODES: [(StatusCode, Code); 11] = [
+    (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+    (StatusCode::UNAUTHORIZED, Code::Unauthenticated),
+    (StatusCode::FORBIDDEN, Code::PermissionDenied),
+    (StatusCode::NOT_FOUND, Code::NotFound),
+    (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
+    (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+    (StatusCode::CONFLICT, Code::Aborted),
+    (StatusCode::GONE, Code::OutOfRange),
+    (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+    (StatusCode::UNPROCESSABLE_ENTITY, Code::FailedPrecondition),
+    (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+];
+
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Self {
+        let code = CODES.iter().find(|(status, _)| *status == refused.status);
+        Self::new(
+            code.map_or(Code::Internal, |(_, code)| *code),
+            refused.detail,
+        )
+    }
+}
+
+/// Returns the status of HTTP that a code of gRPC stands for.
+pub(super) fn status_of(code: Code) -> StatusCode {
+    let status = CODES.iter().find(|(_, known)| *known == code);
+    status.map_or(StatusCode::INTERNAL_SERVER_ERROR, |(status, _)| *status)
 }
 
 impl IntoResponse for Refused {

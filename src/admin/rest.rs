@@ -1,27 +1,35 @@
 //! The verbs over HTTP: reads requests, and writes answers as JSON.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::approvals::Order;
-use super::audited::{self, noted};
+use super::audited::{self, note};
 use super::caller::Caller;
-use super::query::Query;
+use super::query::{Filter, Query};
 use super::refused::Refused;
 use super::revocations::{Made, Ordered};
 use super::shown::answer;
-use super::{body, decisions, explain, preview, reload, revocations};
+use super::watch::Shutdown;
+use super::{body, decisions, explain, preview, reload, revocations, watch};
+use crate::net::uncached;
 
 type Answer = Result<Response, Refused>;
+
+/// Returns an answer with members for the audit trail.
+fn noted(mut response: Response, members: Value) -> Response {
+    note(response.extensions_mut(), members);
+    response
+}
 
 /// `POST /v1/revocations`.
 pub(super) async fn revoke(
@@ -33,14 +41,14 @@ pub(super) async fn revoke(
     let order = body::read(request).await?;
     match revocations::revoke(&api, &caller, idempotency_key(&headers), &order).await? {
         Ordered::Made(made) => {
-            let line = made_line(&api, &made);
+            let line = made.line(&api.audit);
             Ok(noted(made_answer(&made), line))
         }
         Ordered::Waits(order) => {
             let response = answer(StatusCode::ACCEPTED, &order.shown(&api.audit));
             Ok(noted(
                 located(response, "approvals", &order.id),
-                order_line(&api, &order),
+                order.line(&api.audit),
             ))
         }
     }
@@ -64,18 +72,6 @@ fn located(mut response: Response, kind: &str, id: &str) -> Response {
     response
 }
 
-fn made_line(api: &Api, made: &Made) -> Value {
-    let record = &made.record;
-    let target = audited::target(&api.audit, &record.issuer, &record.matches);
-    json!({ "revoked": record.id, "cause": record.cause, "target": target })
-}
-
-fn order_line(api: &Api, order: &Order) -> Value {
-    let target = &order.wanted.target;
-    let target = audited::target(&api.audit, &target.issuer, &target.matches);
-    json!({ "waits": order.id, "cause": order.cause, "target": target })
-}
-
 /// `GET /v1/approvals`.
 pub(super) async fn approvals(State(api): State<Arc<Api>>) -> Response {
     answer(StatusCode::OK, &api.approvals.list(&api.audit))
@@ -94,7 +90,7 @@ pub(super) async fn approve(
     id: Id,
 ) -> Answer {
     let (order, made) = revocations::approve(&api, &caller, &id_of(id)?).await?;
-    let mut line = made_line(&api, &made);
+    let mut line = made.line(&api.audit);
     line["ordered_by"] = json!(audited::who(&api.audit, &order.by));
     Ok(noted(made_answer(&made), line))
 }
@@ -106,7 +102,7 @@ pub(super) async fn withdraw(
     id: Id,
 ) -> Answer {
     let order = revocations::withdraw(&api, &caller, &id_of(id)?)?;
-    let mut line = order_line(&api, &order);
+    let mut line = order.line(&api.audit);
     line["withdrawn"] = line["waits"].take();
     line["ordered_by"] = json!(audited::who(&api.audit, &order.by));
     Ok(noted(
@@ -152,23 +148,34 @@ pub(super) async fn lift(
     id: Id,
 ) -> Answer {
     let listed = revocations::lift(&api, &caller, id_of(id)?).await?;
-    let ids: BTreeSet<_> = listed.revocations.iter().map(|record| &record.id).collect();
-    let line = json!({ "lifted": ids, "revocations": listed.revocations.len() });
-    Ok(noted(answer(StatusCode::OK, &listed), line))
+    Ok(noted(answer(StatusCode::OK, &listed), listed.line()))
 }
 
-/// `POST /v1/revocations/preview`.
+/// `GET /v1/watch`: a line of JSON for each event.
+pub(super) async fn watch(
+    State(api): State<Arc<Api>>,
+    Extension(shutdown): Extension<Shutdown>,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    let (filter, after) = Filter::parse(query.as_deref().unwrap_or_default(), "after")?;
+    let events = watch::watch(&api, filter, after.as_deref(), shutdown)?;
+    let lines = events.map(|event| serde_json::to_string(&event).map(|line| line + "\n"));
+    let kind = [(header::CONTENT_TYPE, "application/jsonl")];
+    Ok(uncached((kind, Body::from_stream(lines)).into_response()))
+}
+
+/// `POST /v1/preview`.
 pub(super) async fn preview(State(api): State<Arc<Api>>, request: Request) -> Answer {
     let order = body::read(request).await?;
     let (target, reach) = preview::preview(&api, &order).await?;
-    let target = audited::target(&api.audit, &target.issuer, &target.matches);
-    let line = json!({ "target": target, "tokens": reach.tokens });
+    let line = reach.line(&api.audit, &target);
     Ok(noted(answer(StatusCode::OK, &reach), line))
 }
 
 /// `GET /v1/decisions`.
 pub(super) async fn decisions(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Answer {
-    let listed = decisions::list(&api, query.as_deref().unwrap_or_default())?;
+    let filter = decisions::Filter::parse(query.as_deref().unwrap_or_default())?;
+    let listed = decisions::list(&api, &filter)?;
     Ok(answer(StatusCode::OK, &listed))
 }
 
@@ -196,11 +203,10 @@ pub(super) async fn reload(
 pub(super) async fn explain(State(api): State<Arc<Api>>, request: Request) -> Answer {
     let question = body::read(request).await?;
     let explained = explain::explain(&api, &question).await?;
-    let line = json!({ "decision": explained.decision, "reason": explained.reason });
-    Ok(noted(answer(StatusCode::OK, &explained), line))
+    Ok(noted(answer(StatusCode::OK, &explained), explained.line()))
 }
 
-/// `GET /v1/openapi.json`.
+/// `GET /openapi.json` and `GET /v1/openapi.json`.
 pub(super) async fn openapi() -> Response {
     answer(StatusCode::OK, &super::openapi())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use http::StatusCode;
+use serde_json::{Value, json};
 
 use super::api::Api;
 use super::approvals::{Asked, Order};
@@ -13,6 +14,7 @@ use super::query::Query;
 use super::refused::Refused;
 use super::shown::{Listed, Record};
 use super::{audited, order, preview};
+use crate::audit::Audit;
 use crate::core::clock::UnixMillis;
 use crate::revocation::search::{Found, Results, Scope};
 use crate::revocation::{Action, Draft, Revocation, Target};
@@ -35,6 +37,15 @@ pub(super) struct Made {
     /// Whether this request made it, and not an earlier one with the same key.
     pub(super) is_new: bool,
     pub(super) record: Record,
+}
+
+impl Made {
+    /// Returns what the audit trail says about it.
+    pub(super) fn line(&self, audit: &Audit) -> Value {
+        let record = &self.record;
+        let target = audited::target(audit, &record.issuer, &record.matches);
+        json!({ "revoked": record.id, "cause": record.cause, "target": target })
+    }
 }
 
 /// Revokes. A request whose key was used before changes nothing.
@@ -153,8 +164,9 @@ fn repeated(earlier: &Found, wanted: &Wanted, cause: &str) -> Result<Made, Refus
 /// Lists live revocations, newest first.
 pub(super) async fn list(api: &Api, query: Query) -> Result<Listed, Refused> {
     api.require_ready()?;
-    let limit = query.limit;
-    let found = api.search.find(Scope::Live, limit, query.filter()).await?;
+    let Query { limit, filter } = query;
+    let accepts = move |record: &Revocation| filter.accepts(record);
+    let found = api.search.find(Scope::Live, limit, accepts).await?;
     Ok(listed(&found))
 }
 

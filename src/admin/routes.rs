@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use http::StatusCode;
 
 use super::access::{Door, admit};
 use super::api::Api;
-use super::audited::audited;
+use super::audited::{Below, audited};
 use super::refused::Refused;
 use super::rest;
 
 /// Returns the routes below `/v1`. `openapi` describes each of them.
-pub(super) fn router(api: Api, door: Door) -> Router {
+pub(super) fn router(api: Arc<Api>, door: Door) -> Router {
     let audit = api.audit.clone();
     Router::new()
         .route("/revocations", get(rest::list).post(rest::revoke))
         .route("/revocations/{id}", get(rest::find).delete(rest::lift))
-        .route("/revocations/preview", post(rest::preview))
+        .route("/preview", post(rest::preview))
         .route("/approvals", get(rest::approvals))
         .route(
             "/approvals/{id}",
@@ -27,6 +27,7 @@ pub(super) fn router(api: Api, door: Door) -> Router {
                 .post(rest::approve)
                 .delete(rest::withdraw),
         )
+        .route("/watch", get(rest::watch))
         .route("/decisions", get(rest::decisions))
         .route("/decisions/{id}", get(rest::decision))
         .route("/status", get(rest::status))
@@ -39,7 +40,8 @@ pub(super) fn router(api: Api, door: Door) -> Router {
         .fallback(async || Refused::new(StatusCode::NOT_FOUND, "the admin API has no such path"))
         .layer(from_fn_with_state(audit, audited))
         .layer(from_fn_with_state(door, admit))
+        .layer(Extension(Below("/v1")))
         // It says nothing about this installation, so it needs no credential.
         .route("/openapi.json", get(rest::openapi))
-        .with_state(Arc::new(api))
+        .with_state(api)
 }

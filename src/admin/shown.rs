@@ -1,13 +1,14 @@
 //! Answers of the admin API, and how they show times and revocations.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::core::clock::UnixMillis;
 use crate::core::readiness::State;
@@ -101,6 +102,14 @@ pub(super) struct Listed {
     pub(super) revocations: Vec<Record>,
     /// Whether there are older ones beyond the limit.
     pub(super) more: bool,
+}
+
+impl Listed {
+    /// Returns what the audit trail says when these were lifted.
+    pub(super) fn line(&self) -> Value {
+        let ids: BTreeSet<_> = self.revocations.iter().map(|record| &record.id).collect();
+        json!({ "lifted": ids, "revocations": self.revocations.len() })
+    }
 }
 
 /// What `/readyz` and `/v1/status` say about readiness.

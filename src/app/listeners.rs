@@ -19,8 +19,9 @@ pub(super) struct Listeners {
 type Bound = (Listener, Arc<Places>);
 
 /// The names of protocols in ALPN (RFC 7301 §6).
-const H2: &[u8] = b"h2";
-const HTTP1: &[u8] = b"http/1.1";
+const H2: &[&[u8]] = &[b"h2"];
+const HTTP1: &[&[u8]] = &[b"http/1.1"];
+const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 impl Listeners {
     pub(super) async fn bind(config: &Config, registry: &mut Registry) -> Result<Self, String> {
@@ -34,21 +35,24 @@ impl Listeners {
             ext_authz: bind(ext_authz, H2, listen.ext_authz.as_ref()).await?,
             forward_auth: bind(forward_auth, HTTP1, listen.forward_auth.as_ref()).await?,
             events: bind(events, HTTP1, listen.events.as_ref()).await?,
-            admin: bind(admin, HTTP1, listen.admin.as_ref()).await?,
+            admin: bind(admin, HTTP, listen.admin.as_ref()).await?,
         })
     }
 }
 
-/// Binds the addresses of a listener that speaks `protocol`, by its name in ALPN.
+/// Binds the addresses of a listener that speaks `protocols`, by their names in ALPN.
 async fn bind(
     places: &Arc<Places>,
-    protocol: &'static [u8],
+    protocols: &'static [&'static [u8]],
     addresses: Option<&Addresses>,
 ) -> Result<Vec<Bound>, String> {
     let door = places.name();
     let mut listeners = Vec::new();
     for listen in addresses.into_iter().flat_map(|addresses| &addresses.0) {
-        let tls = listen.tls().map(|tls| Tls::load(tls, protocol)).transpose();
+        let tls = listen
+            .tls()
+            .map(|tls| Tls::load(tls, protocols))
+            .transpose();
         let tls = tls.map_err(|error| format!("listen.{door}: tls: {error}"))?;
         let listener = net::bind(listen.address()).await?.with_tls(tls);
         let bound = listener.address().map_err(|error| error.to_string())?;

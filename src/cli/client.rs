@@ -7,13 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use reqwest::redirect::Policy;
 use reqwest::{Identity, Response};
 use serde_json::Value;
 use url::Url;
 
-use super::common::{Output, blocking, complain, print, tell};
+use super::common::{Output, blocking, complain, print, tell, try_print};
 use super::connection::{Access, Connection};
 use super::table::{MORE, printable};
 use crate::core::units::Bytes;
@@ -72,6 +72,41 @@ impl Client {
         blocking(self.send(call))
     }
 
+    /// Sends a request whose good answer the caller reads.
+    ///
+    /// # Errors
+    /// The status of another answer, and what is wrong.
+    pub(super) async fn open(
+        &self,
+        call: Call<'_>,
+    ) -> Result<Response, (Option<StatusCode>, String)> {
+        let opened = async {
+            let access = self.connection.access()?;
+            Ok((access.request(call).await?, access))
+        };
+        let (response, access) = opened.await.map_err(|why| (None, why))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let read = access.read(response).await;
+        let why = read.err().unwrap_or_else(|| status.to_string());
+        Err((Some(status), why))
+    }
+
+    /// Prints one item of a list that has no end, for people as `text` writes it.
+    pub(super) fn print_each(
+        &self,
+        item: &Value,
+        text: impl FnOnce(&Value) -> String,
+    ) -> io::Result<()> {
+        let written = self.output.write(item, "", text);
+        match self.output {
+            Output::Yaml => try_print(&format!("---\n{written}")),
+            _ => try_print(&written),
+        }
+    }
+
     fn show(&self, answer: &Value, text: impl Fn(&Value) -> String) -> u8 {
         if matches!(self.output, Output::Jsonl) && answer["more"] == true {
             tell(&format!("portcullis: {MORE}"));
@@ -82,7 +117,14 @@ impl Client {
     async fn send(&self, call: Call<'_>) -> Result<Value, String> {
         let access = self.connection.access()?;
         let response = access.request(call).await?;
-        let (admin, status) = (&access.admin, response.status());
+        access.read(response).await
+    }
+}
+
+impl Access {
+    /// Reads an answer.
+    async fn read(&self, response: Response) -> Result<Value, String> {
+        let (admin, status) = (&self.admin, response.status());
         let text = response.text().await.map_err(|error| causes(&error))?;
         let answer: Value = serde_json::from_str(&text).map_err(|_| {
             format!(
@@ -95,9 +137,7 @@ impl Client {
         let detail = answer["detail"].as_str().unwrap_or("no such path");
         Err(format!("{status}: {}", printable(detail)))
     }
-}
 
-impl Access {
     /// Sends a request. Its answer may be an error.
     async fn request(&self, call: Call<'_>) -> Result<Response, String> {
         let url = self.url(call.path, &call.query)?;
@@ -159,7 +199,7 @@ impl Access {
 }
 
 /// Returns an error with its causes.
-fn causes(error: &reqwest::Error) -> String {
+pub(super) fn causes(error: &reqwest::Error) -> String {
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(error) = cause {
         text = format!("{text}: {error}");

@@ -75,10 +75,15 @@ impl Output {
 /// Writes a result to the standard output. A closed pipe, as in `portcullis schema | head`, is no
 /// failure. Colours are left out if this is no terminal, or `NO_COLOR` is set.
 pub(super) fn print(text: &str) -> u8 {
+    written(try_print(text))
+}
+
+/// Does the same, for who goes on only while somebody reads it.
+pub(super) fn try_print(text: &str) -> io::Result<()> {
     if text.is_empty() {
-        return OK;
+        return Ok(());
     }
-    written(writeln!(anstream::stdout().lock(), "{}", text.trim_end()))
+    writeln!(anstream::stdout().lock(), "{}", text.trim_end())
 }
 
 /// Writes a message to the standard error.
@@ -92,7 +97,8 @@ pub(super) fn complain(text: &str) -> u8 {
     FAILED
 }
 
-fn written(result: io::Result<()>) -> u8 {
+/// Returns the exit code. A closed pipe is no failure.
+pub(super) fn written(result: io::Result<()>) -> u8 {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => FAILED,
         _ => OK,

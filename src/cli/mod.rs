@@ -10,10 +10,12 @@ mod connection;
 mod decisions;
 mod explain;
 mod export;
+mod filter;
 mod import;
 mod lift;
 mod list;
 mod man;
+mod preview;
 mod proxy_config;
 mod revoke;
 mod schema;
@@ -21,8 +23,10 @@ mod serve;
 mod ssf;
 mod status;
 mod table;
+mod target;
 mod test;
 mod try_event;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -53,10 +57,12 @@ enum Command {
     Import(import::Import),
     ProxyConfig(proxy_config::ProxyConfig),
     Schema(schema::Schema),
+    Preview(preview::Preview),
     Revoke(revoke::Revoke),
     Approve(approve::Approve),
     Lift(lift::Lift),
     List(list::List),
+    Watch(watch::Watch),
     Status(status::Status),
     Explain(explain::Explain),
     Decisions(decisions::Decisions),
@@ -80,8 +86,10 @@ impl Cli {
             Command::Schema(command) => command.run(),
             Command::Revoke(command) => command.run(),
             Command::Approve(command) => command.run(),
+            Command::Preview(command) => command.run(),
             Command::Lift(command) => command.run(),
             Command::List(command) => command.run(),
+            Command::Watch(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Decisions(command) => command.run(),

@@ -6,7 +6,7 @@ use super::print;
 use crate::{admin, config};
 
 const AFTER: &str = "\
-The schema is JSON Schema, draft 2020-12. The admin API serves its document too, at /v1/openapi.json.
+The schema is JSON Schema, draft 2020-12. The admin API serves its document too, at /openapi.json.
 
 Examples:
   portcullis schema > portcullis.schema.json

@@ -22,5 +22,5 @@ pub(crate) use metrics::Metrics;
 pub(crate) use places::{Places, Seat};
 pub(crate) use problem::{PROBLEM, last, problem, uncached};
 pub(crate) use safe_url::{safe_url, without_query};
-pub(crate) use serve::{Patience, http1, serve};
+pub(crate) use serve::{Patience, http, http1, serve};
 pub(crate) use tls::{Config as TlsConfig, Tls};

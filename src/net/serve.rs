@@ -1,4 +1,4 @@
-//! Accepts connections, drains them at shutdown, and serves HTTP/1.1 to peers that are not trusted.
+//! Accepts connections, drains them at shutdown, and serves HTTP to peers that are not trusted.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,9 +10,9 @@ use axum::body::Body;
 use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -96,11 +96,54 @@ pub struct Patience {
 }
 
 /// The largest head of a request.
-const LARGEST_HEAD: usize = 64 * 1024;
+const LARGEST_HEAD: u32 = 64 * 1024;
+
+/// Requests that one HTTP/2 connection may have under way.
+const MOST_STREAMS: u32 = 100;
+
+/// An HTTP/2 connection whose peer is silent is asked after this time, and closed after as much again.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Serves HTTP/1.1 on one connection until it ends. Requests carry the connection's [`Seat`] as an
 /// extension, for the router to settle it.
 pub async fn http1<S>(
+    connection: Connection,
+    seat: Arc<Seat>,
+    service: S,
+    patience: Patience,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let builder = Builder::new(TokioExecutor::new()).http1_only();
+    serve_by(builder, connection, seat, service, patience, shutdown).await;
+}
+
+/// Serves HTTP/1.1 or HTTP/2, whichever the peer speaks, in the same way.
+pub async fn http<S>(
+    connection: Connection,
+    seat: Arc<Seat>,
+    service: S,
+    patience: Patience,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(LARGEST_HEAD)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE);
+    serve_by(builder, connection, seat, service, patience, shutdown).await;
+}
+
+async fn serve_by<S>(
+    mut builder: Builder<TokioExecutor>,
     connection: Connection,
     seat: Arc<Seat>,
     service: S,
@@ -115,13 +158,12 @@ pub async fn http1<S>(
         request.extensions_mut().insert(Arc::clone(&seat));
         service.clone().call(request)
     });
-    let mut served = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(patience.head)
-            .max_buf_size(LARGEST_HEAD)
-            .serve_connection(TokioIo::new(connection), service)
-    );
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience.head)
+        .max_buf_size(LARGEST_HEAD as usize);
+    let mut served = pin!(builder.serve_connection(TokioIo::new(connection), service));
     tokio::select! {
         _ended = served.as_mut() => return,
         () = shutdown.cancelled() => {}

@@ -61,7 +61,7 @@ impl Config {
         [&self.cert, &self.key, client_ca.unwrap_or(&self.cert)]
     }
 
-    fn load(&self, protocol: &[u8]) -> Result<TlsAcceptor, String> {
+    fn load(&self, protocols: &[&[u8]]) -> Result<TlsAcceptor, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -75,7 +75,7 @@ impl Config {
         let mut config = builder
             .with_single_cert(certificates(&self.cert)?, key)
             .map_err(|error| format!("{}: {error}", self.cert.display()))?;
-        config.alpn_protocols = vec![protocol.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         if self.client_ca.is_none() {
             // Its keys rotate. A configuration that was read again accepts no ticket of the one before.
             config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
@@ -121,8 +121,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// TLS with the files of this moment.
 pub struct Tls {
     config: Config,
-    /// The protocol of the listener, by its name in ALPN (RFC 7301).
-    protocol: &'static [u8],
+    /// The protocols of the listener, by their names in ALPN (RFC 7301).
+    protocols: &'static [&'static [u8]],
     held: Mutex<Held>,
 }
 
@@ -137,15 +137,15 @@ impl Tls {
     ///
     /// # Errors
     /// A sentence that names the file.
-    pub fn load(config: &Config, protocol: &'static [u8]) -> Result<Self, String> {
+    pub fn load(config: &Config, protocols: &'static [&'static [u8]]) -> Result<Self, String> {
         let held = Held {
             looked: Instant::now(),
             stamps: config.files().map(Stamp::of),
-            acceptor: config.load(protocol)?,
+            acceptor: config.load(protocols)?,
         };
         Ok(Self {
             config: config.clone(),
-            protocol,
+            protocols,
             held: Mutex::new(held),
         })
     }
@@ -166,7 +166,7 @@ impl Tls {
 
     fn read_again(&self, held: &mut Held) {
         let cert = self.config.cert.display();
-        match self.config.load(self.protocol) {
+        match self.config.load(self.protocols) {
             Ok(acceptor) => {
                 held.acceptor = acceptor;
                 tracing::info!(%cert, "read the files of tls again");

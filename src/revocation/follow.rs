@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::core::clock::{Clock, Moment, UnixMillis};
 use crate::core::readiness::Readiness;
 
+use super::effects::Effects;
 use super::feed::FeedState;
 use super::log::{AppendError, Cursor, Feed, Log, Records};
 use super::patience::Patience;
@@ -50,6 +51,7 @@ pub struct Follower {
     patience: Arc<Patience>,
     histories: Histories,
     turns: Known,
+    effects: Effects,
     /// Appends our own changes of bounds.
     writing: Option<JoinHandle<()>>,
     /// Whether proxies were told to go elsewhere because the feed is stale.
@@ -83,12 +85,18 @@ impl Follower {
             patience: Arc::clone(&reader.patience),
             histories,
             turns,
+            effects: Effects::new(&writer.retention),
             writing: None,
             withdrawn: false,
             replayed_so_far: Some(0),
             warn_live_per_shape: config.warn_live_per_shape,
             warned: BTreeSet::new(),
         }
+    }
+
+    /// Returns what takes effect from now on.
+    pub(super) fn effects(&self) -> Effects {
+        self.effects.clone()
     }
 
     /// Runs until `shutdown`, and until everything that it enforces is on this replica's own disk.
@@ -214,6 +222,7 @@ impl Follower {
             return Ok(());
         }
         let now = self.clock.now();
+        self.effects.add(now, records);
         for record in records.iter() {
             let (receipt, event) = (record.received_at, record.occurred_at);
             self.metrics.enforced(now.since(receipt), now.since(event));

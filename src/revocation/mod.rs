@@ -5,6 +5,7 @@
 //! sees the other. The [`Follower`] reads the log and is the only writer of the [`Index`].
 
 pub(crate) mod config;
+mod effects;
 mod feed;
 pub(crate) mod follow;
 pub(crate) mod history;
@@ -26,6 +27,7 @@ pub(crate) mod writer;
 mod tests;
 
 pub use config::{Config, Exception, WhenStale};
+pub use effects::{Effect, Position, Unwatched, Watcher};
 pub use follow::Follower;
 pub use history::Histories;
 pub use index::{Index, Match, Matched};
@@ -115,15 +117,13 @@ pub fn over(
     metrics: Arc<Metrics>,
 ) -> Result<Parts, OpenError> {
     readiness.wait_for(follow::AWAITED, "the log of revocations is being replayed");
+    let is_alone = matches!(config.store, log::Config::Embedded(_));
     let histories = Histories::new(
         issuers,
         &*store.keep,
         retention.clone(),
         config.retention.map_or(Duration::ZERO, |floor| floor.0),
-        match config.store {
-            log::Config::Embedded(_) => Duration::ZERO,
-            _ => SPREAD,
-        },
+        if is_alone { Duration::ZERO } else { SPREAD },
     );
     let histories = histories.map_err(OpenError::Lifetimes)?;
     let lifetimes = histories.current();
@@ -146,14 +146,15 @@ pub fn over(
         metrics,
     };
     let known = turns::Known::default();
-    let is_alone = matches!(config.store, log::Config::Embedded(_));
+    let turns = Turns::new(&writer, known.clone(), is_alone);
+    let follower = Follower::new(
+        config, &writer, &reader, applied, readiness, histories, known,
+    );
     Ok(Parts {
-        turns: Turns::new(&writer, known.clone(), is_alone),
+        turns,
         search: Search::new(config, &writer),
-        monitor: Monitor::new(&writer, &reader),
-        follower: Follower::new(
-            config, &writer, &reader, applied, readiness, histories, known,
-        ),
+        monitor: Monitor::new(&writer, &reader, follower.effects()),
+        follower,
         refresh: Box::new(move || {
             scraped_metrics.index(&scraped);
             scraped_metrics.feed_age.set(feed.age().as_secs_f64());

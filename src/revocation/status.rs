@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::effects::{Effects, Position, Unwatched, Watcher};
 use super::feed::FeedState;
 use super::log::{Cursor, Log};
 use super::{Index, Reader, Writer};
@@ -17,6 +18,7 @@ pub struct Monitor {
     feed: Arc<FeedState>,
     log: Arc<dyn Log>,
     applied: watch::Receiver<Option<Cursor>>,
+    effects: Effects,
 }
 
 /// The state of the revocations at one moment.
@@ -33,13 +35,22 @@ pub struct Status {
 }
 
 impl Monitor {
-    pub(super) fn new(writer: &Writer, reader: &Reader) -> Self {
+    pub(super) fn new(writer: &Writer, reader: &Reader, effects: Effects) -> Self {
         Self {
             index: Arc::clone(&writer.index),
             feed: Arc::clone(&reader.feed),
             log: Arc::clone(&writer.log),
             applied: writer.applied.clone(),
+            effects,
         }
+    }
+
+    /// Watches revocations and lifts as they take effect on this replica; see [`Effects::watch`].
+    ///
+    /// # Errors
+    /// When the position is not known any more, or too many watch.
+    pub fn watch(&self, after: Option<Position>) -> Result<Watcher, Unwatched> {
+        self.effects.watch(after)
     }
 
     /// Returns the state of this moment.

@@ -7,10 +7,12 @@ mod approvals;
 mod certificates;
 mod commands;
 mod decisions;
+mod grpc;
 mod hostile;
 mod openapi;
 mod preview;
 mod reference;
+mod watch;
 
 use serde_json::{Value, json};
 

@@ -12,6 +12,8 @@ pub(super) fn verbs(issuer: &str) -> Vec<(Call, u16, u16)> {
         (Call::get("/v1/status"), 200, 200),
         (Call::get("/v1/revocations"), 200, 200),
         (Call::get("/v1/revocations/absent"), 404, 404),
+        // That of a watch that begins has no end.
+        (Call::get("/v1/watch?after=x"), 400, 400),
         (Call::get("/v1/decisions"), 200, 200),
         (Call::get("/v1/decisions/0123456789abcdef"), 404, 404),
         (
@@ -19,7 +21,7 @@ pub(super) fn verbs(issuer: &str) -> Vec<(Call, u16, u16)> {
             200,
             200,
         ),
-        (Call::json("/v1/revocations/preview", &order), 200, 200),
+        (Call::json("/v1/preview", &order), 200, 200),
         (Call::json("/v1/revocations", &order), 403, 201),
         (Call::new("DELETE", "/v1/revocations/absent"), 403, 404),
         (Call::get("/v1/approvals"), 200, 200),

@@ -25,7 +25,7 @@ fn order(world: &World, matches: &Value) -> Value {
 }
 
 async fn preview(world: &World, matches: Value) -> Value {
-    let call = Call::json("/v1/revocations/preview", &order(world, &matches)).bearer(READ);
+    let call = Call::json("/v1/preview", &order(world, &matches)).bearer(READ);
     let reply = call.send(world.portcullis.admin()).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     reply.body_json()

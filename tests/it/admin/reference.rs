@@ -19,8 +19,8 @@ fn reference() -> String {
 const LIFTED: &str = "0d5a3f4e8c1b4b6fa1a2d7c09e5f3b77";
 
 /// The examples of the reference: lines of a help text that call the program, but for `serve`, which is
-/// how a world starts, `ssf`, which asks a transmitter, and the approval of an order, which needs a second
-/// person.
+/// how a world starts, `ssf`, which asks a transmitter, `watch`, which waits for what happens, and the approval of an
+/// order, which needs a second person.
 fn examples(reference: &str) -> Vec<&str> {
     let blocks = reference.split("```text\n").skip(1);
     let helps = blocks.map(|block| block.split("```").next().unwrap());
@@ -32,6 +32,7 @@ fn examples(reference: &str) -> Vec<&str> {
         let others = [
             "portcullis serve ",
             "portcullis ssf ",
+            "portcullis watch",
             "portcullis approve 0",
         ];
         line.contains("portcullis ") && !others.iter().any(|other| line.contains(other))
@@ -105,7 +106,7 @@ async fn every_command_of_the_reference_runs() {
     let refused = world.orders(Door::Envoy, "bad").await.body_json();
     let decision = refused["decision_id"].as_str().unwrap();
     let trail = trail(&world.portcullis.config);
-    let mut ran = BTreeSet::from(["serve", "ssf"]);
+    let mut ran = BTreeSet::from(["serve", "ssf", "watch"]);
     let reference = reference();
     for example in examples(&reference) {
         let command = example.split("portcullis ").nth(1).unwrap();
