@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     }),
     ("event_mapped", mapped_event),
     ("event_okta", |input| event("okta", input)),
+    ("event_scim", scim),
     ("event_shared_signals", |input| {
         event("shared-signals", input)
     }),
@@ -81,6 +82,7 @@ events:
   - { name: keycloak-events, format: { keycloak-events: { from: { endpoint: https://id.example.com/admin/realms/a } } }, issuer: https://id.example.com }
   - { name: oidc-backchannel-logout, format: { oidc-backchannel-logout: { clients: [shop] } }, issuer: https://id.example.com }
   - { name: okta, format: okta, issuer: https://id.example.com, auth: *auth }
+  - { name: scim, format: { scim: { claims: { userName: sub, emails: email } } }, issuer: https://id.example.com, auth: *auth }
   - { name: shared-signals, format: { shared-signals: { audience: [a] } }, issuer: https://id.example.com }
 ";
 
@@ -171,6 +173,13 @@ fn event(name: &str, input: &[u8]) -> bool {
 fn mapped_event(input: &[u8]) -> bool {
     let sound = MAPPED.iter().filter(|source| is_event(source, input));
     sound.count() > 0
+}
+
+/// Takes the input for a user, and for a change and a filter of one.
+fn scim(input: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(input);
+    let is_understood = events::formats::scim::fuzzing::reads(input, &text);
+    event("scim", input) || is_understood
 }
 
 /// Takes the input for the body, and for the claims of a token that is the body or a field of it.

@@ -49,4 +49,8 @@ impl events::Record for Recorder {
     ) -> BoxFuture<'_, Result<usize, AppendError>> {
         Box::pin(self.0.record_within(drafts, within))
     }
+
+    fn history(&self) -> u64 {
+        self.0.history()
+    }
 }

@@ -34,6 +34,7 @@ pub(super) struct Parts {
     receiver: events::Current,
     assertion_keys: Option<Arc<assertion::Keys>>,
     later: Arc<events::Later>,
+    notes: Arc<revocation::Notes>,
     keys: Arc<verify::Shared>,
     pull: events::pull::Pull,
     follower: revocation::Follower,
@@ -51,10 +52,10 @@ impl Parts {
         let (audit, audit_task) = audit(config, &clock, &readiness, &mut registry)?;
         let revocations = revocations(config, &clock, &readiness, &mut registry)?;
         let keys = keys(config, &revocations, &clock, &readiness, &mut registry);
-        let verifier = verifier(config, &keys)?;
-        let (writer, keep) = (revocations.writer, revocations.keep);
-        let assertion_keys = assertion_keys(config, &keep, &clock)?;
-        let (later, events) = events(config, &writer, keep, &clock, &audit, &mut registry);
+        let assertion_keys = assertion_keys(config, &revocations.keep, &clock)?;
+        let writer = revocations.writer;
+        let store = (&writer, &revocations.notes, revocations.keep);
+        let (later, events) = events(config, store, &clock, &audit, &mut registry);
         let shared = Shared {
             clock: clock.clone(),
             readiness: readiness.clone(),
@@ -65,14 +66,13 @@ impl Parts {
             audit: audit.clone(),
             assertion_keys: assertion_keys.clone(),
         };
-        let first = shared.generation(config, verifier)?;
         let pull = events::pull::Pull::new(revocations.turns, clock.clone(), &mut registry);
         let vitals = vitals::register(&mut registry, readiness.clone(), log.totals());
         let refresh = vec![revocations.refresh, pull.refresh(), vitals];
+        let first = shared.generation(config, verifier(config, &keys)?)?;
         let current: Current = Arc::new(ArcSwap::from_pointee(first));
         let (reloader, reload) = Reloader::new(path, config, &current, shared, &mut registry)?;
-        let oauth = oauth(&current, &writer, &clock, &audit);
-        let receiver = generation::receiver(&current);
+        let (oauth, receiver) = receiving(&current, &writer, &clock, &audit);
         let admin = admin::Api {
             credentials: generation::credentials(&current),
             gate: generation::gate(&current),
@@ -97,6 +97,7 @@ impl Parts {
             readiness,
             assertion_keys,
             later,
+            notes: revocations.notes,
             keys,
             reloader,
             pull,
@@ -120,6 +121,9 @@ impl Parts {
             core.spawn("the keys of assertions", ok(keys.run(core.shutdown())));
         }
         core.spawn("delayed lifts", ok(self.later.run(core.shutdown())));
+        let (receiver, readiness) = (Arc::clone(&self.receiver), self.readiness.clone());
+        let renewed = events::renew(receiver, self.notes, readiness, core.shutdown());
+        core.spawn("the renewal of notes", ok(renewed));
         core.spawn("the reloader", ok(self.reloader.run(core.shutdown())));
         core.spawn("the keeper of keys", ok(self.keys.run(core.shutdown())));
         let (receiver, readiness) = (Arc::clone(&self.receiver), self.readiness.clone());
@@ -223,8 +227,7 @@ fn verifier(config: &Config, keys: &Arc<verify::Shared>) -> Result<Verifier, Str
 /// Returns the lifts that wait, and what handles events under every configuration.
 fn events(
     config: &Config,
-    writer: &Writer,
-    keep: Arc<dyn KeyValueStore>,
+    (writer, notes, keep): (&Writer, &Arc<revocation::Notes>, Arc<dyn KeyValueStore>),
     clock: &Clock,
     audit: &Audit,
     registry: &mut Registry,
@@ -233,7 +236,7 @@ fn events(
     let later = events::Later::open(keep, Arc::clone(&record), clock.clone());
     let later = Arc::new(later);
     let events = events::Shared::new(
-        record,
+        (record, Arc::clone(notes) as _),
         Arc::clone(&later),
         events::Metrics::register(registry),
         clock.clone(),
@@ -247,6 +250,17 @@ fn events(
 fn recent(config: &Config, clock: &Clock, registry: &mut Registry) -> Arc<gate::Recent> {
     let keep = config.admin.decisions.keep;
     Arc::new(gate::Recent::register(keep, clock.clone(), registry))
+}
+
+/// Returns what `listen.events` serves.
+fn receiving(
+    current: &Current,
+    writer: &Writer,
+    clock: &Clock,
+    audit: &Audit,
+) -> (axum::Router, events::Current) {
+    let oauth = oauth(current, writer, clock, audit);
+    (oauth, generation::receiver(current))
 }
 
 /// Returns the routes of the OAuth endpoints.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::auth::Unproven;
 use super::metrics::Ended;
 use super::outcome::Rejection;
+use super::resources::Plan;
 use crate::net::{last, problem, uncached};
 
 /// How senders of a format want to be answered.
@@ -47,6 +48,8 @@ pub(super) enum Failures {
     /// `error` and `error_description` (OpenID Connect Back-Channel Logout 1.0 §2.8); what is wrong
     /// with a token is 400.
     OpenId,
+    /// A SCIM error (RFC 7644 §3.12).
+    Scim,
 }
 
 /// Why an event was not acknowledged.
@@ -70,13 +73,19 @@ pub(super) enum Failure {
     /// The body is of none of these media types.
     WrongType(&'static [&'static str]),
     Malformed(Rejection),
+    /// What the request is about is not here, is there already, or cannot be done: with the status and the
+    /// code that the format has for it.
+    Told(StatusCode, &'static str, &'static str),
     /// Nobody can be found by what the event is about.
     Unresolved(Rejection),
     /// The same, but it may be different soon.
     UnresolvedYet(Rejection),
-    /// Not durable. Also when the store rejects the record: a 4xx would end the sender's attempts,
-    /// and the event would be lost.
+    /// Not durable.
     Unavailable(String),
+    /// Not durable, because the store rejects the record. A sender is told to try again all the same: a 4xx
+    /// would end its attempts, and the event would be lost although the configuration may be at fault. A
+    /// provider that is asked is not asked for it again: it would stand in the way of all others.
+    Rejected(String),
 }
 
 impl From<Unproven> for Failure {
@@ -98,9 +107,14 @@ impl Failure {
             Self::TooMany(_) => Ended::RateLimited,
             Self::TooLarge => Ended::TooLarge,
             Self::Slow => Ended::Slow,
-            Self::Broken | Self::WrongType(_) | Self::Malformed(_) => Ended::Malformed,
-            Self::Unresolved(_) | Self::UnresolvedYet(_) => Ended::Unresolved,
-            Self::Unavailable(_) => Ended::Unavailable,
+            Self::Told(StatusCode::CONFLICT, ..) => Ended::Duplicate,
+            Self::Told(StatusCode::NOT_FOUND, ..)
+            | Self::Unresolved(_)
+            | Self::UnresolvedYet(_) => Ended::Unresolved,
+            Self::Broken | Self::WrongType(_) | Self::Malformed(_) | Self::Told(..) => {
+                Ended::Malformed
+            }
+            Self::Unavailable(_) | Self::Rejected(_) => Ended::Unavailable,
         }
     }
 
@@ -120,6 +134,9 @@ impl Failure {
             }
             Self::Unavailable(why) => {
                 tracing::error!(source, why, "event not acknowledged: not durable");
+            }
+            Self::Rejected(why) => {
+                tracing::error!(source, why, "event not recorded: the log does not take it");
             }
             Self::Malformed(rejection) => {
                 let why = rejection.to_string();
@@ -166,11 +183,13 @@ impl Failure {
                 let body = json!({ "error": "invalid_request", "error_description": detail });
                 coded(status, &body)
             }
+            Failures::Scim => self.scim_error(status, &detail),
         };
         match self {
             Self::Stranger | Self::Forged(_) | Self::Refused(_) => {
                 let challenge = match form {
                     Failures::Problem => answers.challenge,
+                    Failures::Scim => answers.challenge.or(Some("Bearer")),
                     Failures::Bearer => Some("Bearer error=\"invalid_token\""),
                     Failures::SecurityEvent | Failures::OpenId => None,
                 };
@@ -181,7 +200,7 @@ impl Failure {
             }
             Self::TooLarge | Self::Slow | Self::Broken => last(response),
             Self::Busy => last(with(response, header::RETRY_AFTER, "1")),
-            Self::Unavailable(_) | Self::UnresolvedYet(_) => {
+            Self::Unavailable(_) | Self::Rejected(_) | Self::UnresolvedYet(_) => {
                 with(response, header::RETRY_AFTER, "1")
             }
             Self::TooMany(wait) => {
@@ -192,7 +211,9 @@ impl Failure {
                 headers.insert(header::RETRY_AFTER, seconds.into());
                 response
             }
-            Self::WrongType(_) | Self::Malformed(_) | Self::Unresolved(_) => response,
+            Self::WrongType(_) | Self::Malformed(_) | Self::Told(..) | Self::Unresolved(_) => {
+                response
+            }
         }
     }
 
@@ -229,6 +250,7 @@ impl Failure {
             Self::Malformed(rejection) => {
                 return (StatusCode::BAD_REQUEST, rejection.to_string().into());
             }
+            Self::Told(status, _, detail) => (*status, *detail),
             Self::Unresolved(rejection) => return (unresolved, rejection.to_string().into()),
             Self::UnresolvedYet(rejection) => {
                 return (
@@ -236,12 +258,22 @@ impl Failure {
                     rejection.to_string().into(),
                 );
             }
-            Self::Unavailable(_) => (
+            Self::Unavailable(_) | Self::Rejected(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the event could not be made durable; send it again",
             ),
         };
         (status, detail.into())
+    }
+
+    /// Returns the answer in the form of RFC 7644 §3.12.
+    fn scim_error(&self, status: StatusCode, detail: &str) -> Response {
+        let code = match self {
+            Self::Told(_, code, _) => *code,
+            Self::Malformed(_) => "invalidSyntax",
+            _ => "",
+        };
+        scim(status, Some(&scim_error(status, code, detail)))
     }
 
     /// Returns the code of RFC 8935 §2.4.
@@ -278,6 +310,43 @@ pub(super) fn accepted(answers: Answers) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = answers.success;
     uncached(response)
+}
+
+/// Returns the error of RFC 7644 §3.12. An empty code is left out.
+pub(super) fn scim_error(status: StatusCode, code: &str, detail: &str) -> Value {
+    let mut body = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
+        "status": status.as_str(),
+        "detail": detail,
+    });
+    if !code.is_empty() {
+        body["scimType"] = code.into();
+    }
+    body
+}
+
+/// Returns the answer to a request about a resource.
+pub(super) fn resource(plan: Plan) -> Response {
+    let mut response = scim(plan.status, plan.body.as_ref());
+    let location = plan.location.and_then(|path| path.try_into().ok());
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+fn scim(status: StatusCode, body: Option<&Value>) -> Response {
+    let text = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    match body {
+        None => uncached(response),
+        Some(_) => uncached(with(
+            response,
+            header::CONTENT_TYPE,
+            "application/scim+json",
+        )),
+    }
 }
 
 /// The answer to a request that carries no event, by which a provider checks the address.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use axum::body::Body;
 use http::Request;
 
-use super::answer::{Answers, Handshake};
+use super::answer::{Answers, Failure, Handshake};
 use super::auth::Proof;
 use super::delivery::{Delivery, Verified};
 use super::outcome::{Outcome, Rejection};
 use super::pull::ask::Ask;
+use super::resources::{Asked, Plan, Shelf};
 use crate::core::config_error::ConfigErrors;
 
 /// Where an event comes from, for the records that it leaves.
@@ -61,6 +62,11 @@ pub(super) trait Dialect: Send + Sync {
         None
     }
 
+    /// Returns the resources by which senders say what they have to say, if they send no events.
+    fn resources(&self) -> Option<&dyn Resources> {
+        None
+    }
+
     /// Returns whether the provider is asked for events.
     fn is_asked(&self) -> bool {
         false
@@ -79,4 +85,16 @@ pub(super) trait Dialect: Send + Sync {
     /// # Errors
     /// When nobody can ever understand this body.
     fn map(&self, delivery: &Delivery<Verified>, origin: Origin<'_>) -> Result<Outcome, Rejection>;
+}
+
+/// Resources that senders create, read and change by requests of any method.
+pub(super) trait Resources: Send + Sync {
+    /// Returns the path that they lie below, which itself lies below that of the source.
+    fn root(&self) -> &'static str;
+
+    /// Decides what a request does. Changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot succeed as it is.
+    fn plan(&self, asked: &Asked, known: Shelf<'_>, origin: Origin<'_>) -> Result<Plan, Failure>;
 }

@@ -42,4 +42,7 @@ pub trait Record: Send + Sync + 'static {
         drafts: Vec<Draft>,
         within: Duration,
     ) -> BoxFuture<'_, Result<usize, AppendError>>;
+
+    /// Returns a number that changes when the log begins anew, without what it had before.
+    fn history(&self) -> u64;
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Method, Request};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -21,11 +22,14 @@ use super::keys::Keys;
 use super::metrics::Ended;
 use super::noted::{Counted, Understood, peer};
 use super::outcome::{Effect, Rejection};
+use super::provision;
 use super::replay::{Before, Seen};
+use super::resources::Asked;
 use super::shared::Shared;
 use super::source::{ListenerConfig, Source};
 use crate::core::clock::UnixMillis;
 use crate::net::Seat;
+use crate::revocation::log::AppendError;
 
 /// Handles events under one configuration.
 pub struct Receiver {
@@ -97,9 +101,9 @@ impl Receiver {
             let finished =
                 finished.unwrap_or_else(|died| Err(Failure::Unavailable(died.to_string())));
             match finished {
-                Ok(ended) => {
+                Ok((ended, response)) => {
                     counted.ended = ended;
-                    answer::accepted(answers)
+                    response.unwrap_or_else(|| answer::accepted(answers))
                 }
                 Err(failure) => {
                     counted.ended = failure.ended();
@@ -117,10 +121,10 @@ impl Receiver {
         };
         let (name, below) = path.split_once('/').unzip();
         let name = name.unwrap_or(path);
-        let source = self.sources.get(name).filter(|source| {
-            source.credentials.take_pushed()
-                && below.is_none_or(|below| source.format.dialect().paths().contains(&below))
-        });
+        let source = self
+            .sources
+            .get(name)
+            .filter(|source| source.credentials.take_pushed() && source.takes(below));
         if matches!(*request.method(), Method::GET | Method::POST)
             && let Some(source) = source
             && let Some(handshake) = source.format.dialect().handshake(request)
@@ -129,7 +133,8 @@ impl Receiver {
             metrics.ended(name, Ended::Handshake, Duration::ZERO);
             return Route::Answered(answer::handshake(handshake));
         }
-        if request.method() != Method::POST {
+        let takes_any = source.is_some_and(|source| source.format.dialect().resources().is_some());
+        if request.method() != Method::POST && !takes_any {
             return Route::Answered(answer::wrong_method());
         }
         let Some(source) = source else {
@@ -143,7 +148,7 @@ impl Receiver {
         self: Arc<Self>,
         source: Arc<Source>,
         request: Request<Body>,
-    ) -> Result<Ended, Failure> {
+    ) -> Result<Done, Failure> {
         let peer = peer(&request);
         let handled = Arc::clone(&self).accept(&source, request).await;
         if let Err(failure) = &handled {
@@ -160,7 +165,7 @@ impl Receiver {
         self: Arc<Self>,
         source: &Arc<Source>,
         request: Request<Body>,
-    ) -> Result<Ended, Failure> {
+    ) -> Result<Done, Failure> {
         let peer = peer(&request);
         let (head, body) = request.into_parts();
         let admitted = source.credentials.admit(&head.headers);
@@ -176,8 +181,10 @@ impl Receiver {
         // Read in any case: a known sender keeps its connection.
         let (limit, within) = (self.limits.body_limit.len(), self.limits.body_timeout.0);
         let body = body::read(&head.headers, body, limit, within).await?;
+        let asked = asked(source, &head, &body, self.shared.clock.now());
         let media_types = source.format.dialect().media_types();
-        if !body::is_of(media_types, &head.headers) {
+        let has_type = asked.is_none() || !body.is_empty();
+        if has_type && !body::is_of(media_types, &head.headers) {
             return Err(Failure::WrongType(media_types));
         }
         let is_known = admitted.is_known();
@@ -197,7 +204,10 @@ impl Receiver {
                     settle(seat);
                     take_place(&receiver.shared.in_flight)?
                 };
-                receiver.finish(&source, delivery, peer).await
+                match asked {
+                    Some(asked) => receiver.provision(&source, &asked, peer).await,
+                    None => Ok((receiver.finish(&source, delivery, peer).await?, None)),
+                }
             })
         };
         match tokio::time::timeout(patience, work).await {
@@ -208,6 +218,21 @@ impl Receiver {
                 humantime::format_duration(patience)
             ))),
         }
+    }
+
+    /// Answers a request about a resource.
+    async fn provision(
+        &self,
+        source: &Source,
+        asked: &Asked,
+        peer: Option<SocketAddr>,
+    ) -> Result<Done, Failure> {
+        let resources = source.format.dialect().resources();
+        let resources = resources.ok_or(Failure::Broken)?;
+        let within = source.record_timeout(&self.limits) * 3 / 4;
+        let context = (within, peer);
+        let done = provision::serve(&self.shared, source, resources, asked, context).await;
+        done.map(|(ended, response)| (ended, Some(response)))
     }
 
     pub(super) fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
@@ -249,7 +274,8 @@ impl Receiver {
             claims if source.credentials.id_covers_body() && !claims.is_empty() => claims,
             _ => delivery.body(),
         };
-        let seen = id.map(|id| Seen::of(&source.name, id, content));
+        let history = self.shared.record.history();
+        let seen = id.map(|id| Seen::of(history, &source.name, id, content));
         let before = seen.and_then(|seen| self.shared.replays.before(seen));
         let received_at = delivery.received_at();
         drop(delivery);
@@ -298,7 +324,10 @@ impl Receiver {
                 // Being enforced here is worth waiting for, but not an answer that comes too late.
                 let within = source.record_timeout(&self.limits) * 3 / 4;
                 let recorded = self.shared.record.record(drafts, within).await;
-                let recorded = recorded.map_err(|error| Failure::Unavailable(error.to_string()))?;
+                let recorded = recorded.map_err(|error| match error {
+                    AppendError::Rejected(why) => Failure::Rejected(why),
+                    error => Failure::Unavailable(error.to_string()),
+                })?;
                 Ok((Ended::Accepted, recorded))
             }
             Effect::RecordLater(drafts, delay) => {
@@ -315,6 +344,23 @@ impl Receiver {
             Effect::Nothing => Ok((Ended::Ignored, 0)),
         }
     }
+}
+
+/// How a request ended, and its answer if that is not the one of the format.
+type Done = (Ended, Option<Response>);
+
+/// Returns the request of a source that has resources.
+fn asked(source: &Source, head: &Parts, body: &Bytes, received_at: UnixMillis) -> Option<Asked> {
+    let root = source.format.dialect().resources()?.root();
+    let base = format!("/events/{}/{root}", source.name);
+    Some(Asked {
+        method: head.method.clone(),
+        path: head.uri.path().strip_prefix(&base)?.to_owned(),
+        base,
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        body: body.clone(),
+        received_at,
+    })
 }
 
 /// Where a request leads.

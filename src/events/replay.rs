@@ -10,7 +10,7 @@ pub(super) struct Replays(Cache<Digest, Digest>);
 
 type Digest = [u8; 32];
 
-/// Stands for an event: its source and id, and what it says.
+/// Stands for an event: its source and id, the history of the log that has it, and what it says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     named: Digest,
@@ -56,8 +56,9 @@ impl Replays {
 }
 
 impl Seen {
-    pub(super) fn of(source: &str, id: &str, content: &[u8]) -> Self {
+    pub(super) fn of(history: u64, source: &str, id: &str, content: &[u8]) -> Self {
         let mut named = Context::new(&SHA256);
+        named.update(&history.to_le_bytes());
         // A source's name has no line break.
         for part in [source, "\n", id] {
             named.update(part.as_bytes());

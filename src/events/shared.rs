@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use super::keys::Record;
 use super::later::Later;
 use super::metrics::Metrics;
+use super::notes::Notes;
 use super::replay::Replays;
 use crate::audit::Audit;
 use crate::core::clock::Clock;
@@ -14,6 +15,7 @@ use crate::core::clock::Clock;
 /// What the receivers of successive configurations share.
 pub struct Shared {
     pub(super) record: Arc<dyn Record>,
+    pub(super) notes: Arc<dyn Notes>,
     pub(super) later: Arc<Later>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
@@ -28,7 +30,7 @@ impl Shared {
     /// Handles `max_in_flight` events at once.
     #[must_use]
     pub fn new(
-        record: Arc<dyn Record>,
+        (record, notes): (Arc<dyn Record>, Arc<dyn Notes>),
         later: Arc<Later>,
         metrics: Metrics,
         clock: Clock,
@@ -37,6 +39,7 @@ impl Shared {
     ) -> Arc<Self> {
         Arc::new(Self {
             record,
+            notes,
             later,
             metrics,
             clock,

@@ -60,7 +60,7 @@ pub struct ListenerConfig {
     /// How long checking and recording an event may take before the sender is told to try again.
     /// The event is recorded all the same, if that is possible. Keep it below the sender's own time
     /// limit: most senders never try again. Default: by the format, `800ms` for `shared-signals`,
-    /// `2500ms` for `global-token-revocation`, `1500ms` for the others.
+    /// `2500ms` for `global-token-revocation`, `5s` for `scim`, `1500ms` for the others.
     pub record_timeout: Option<Span>,
     /// How many events are handled at once; more get 503. Read at start.
     pub max_in_flight: usize,
@@ -184,6 +184,18 @@ impl Source {
             record_timeout: config.record_timeout.map(|span| span.0),
             rate_limit: config.rate_limit.map(rate::Config::build),
         })
+    }
+
+    /// Returns whether its sender may ask for this path below its own.
+    pub(super) fn takes(&self, below: Option<&str>) -> bool {
+        let dialect = self.format.dialect();
+        match dialect.resources() {
+            None => below.is_none_or(|below| dialect.paths().contains(&below)),
+            Some(resources) => {
+                let rest = below.and_then(|below| below.strip_prefix(resources.root()));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+        }
     }
 
     /// Returns how its sender wants to be answered.

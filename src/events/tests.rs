@@ -10,12 +10,14 @@ mod later;
 mod provider;
 mod rate_limit;
 mod replays;
+mod scim;
 mod shared_signals;
 mod signatures;
 mod sockets;
 mod webhook_signatures;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,8 +40,10 @@ use super::*;
 use crate::audit::Audit;
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::secret::Secret;
-use crate::revocation::Draft;
 use crate::revocation::log::AppendError;
+use crate::revocation::notes::{Change, Known};
+use crate::revocation::record::Note;
+use crate::revocation::{Action, Draft, Revocation, Target};
 use crate::verify::{Algorithm, Verifier};
 
 const DEACTIVATE: &[u8] = include_bytes!("formats/fusionauth/payloads/user.deactivate.json");
@@ -56,9 +60,15 @@ struct FakeRecord {
     waits: Option<Arc<Notify>>,
     /// How long being enforced was to be waited for.
     within: Mutex<Option<Duration>>,
+    /// How many histories of the log have begun.
+    history: AtomicU64,
     /// How often it was asked to record.
     asked: Mutex<usize>,
     recorded: Mutex<Vec<Draft>>,
+    /// What the log would have.
+    notes: Known,
+    /// How many changes of notes come too late.
+    outrun: Mutex<usize>,
 }
 
 impl Record for FakeRecord {
@@ -83,6 +93,70 @@ impl Record for FakeRecord {
             self.recorded.lock().unwrap().extend(drafts);
             Ok(count)
         })
+    }
+
+    fn history(&self) -> u64 {
+        self.history.load(Ordering::Relaxed)
+    }
+}
+
+impl Notes for FakeRecord {
+    fn known(&self) -> &Known {
+        &self.notes
+    }
+
+    fn catch_up(&self, _within: Duration) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn put<'a>(
+        &'a self,
+        (source, issuer): (&'a str, &'a str),
+        drafts: Vec<Draft>,
+        change: Change,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<bool, AppendError>> {
+        Box::pin(async move {
+            self.record(drafts, within).await?;
+            let mut outrun = self.outrun.lock().unwrap();
+            if *outrun > 0 {
+                *outrun -= 1;
+                return Ok(false);
+            }
+            self.notes.learn(&record_of(source, issuer, change.note));
+            Ok(true)
+        })
+    }
+
+    fn renew<'a>(&'a self, _: (&'a str, &'a str)) -> BoxFuture<'a, Result<usize, AppendError>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
+
+    fn earliest(&self, _issuer: &str) -> UnixMillis {
+        UnixMillis::from_seconds(provider::NOW).minus(Duration::from_hours(1))
+    }
+}
+
+/// The record of a note.
+fn record_of(source: &str, issuer: &str, note: Note) -> Revocation {
+    Revocation {
+        id: "note".to_owned(),
+        target: Target {
+            issuer: issuer.to_owned(),
+            matches: BTreeMap::new(),
+        },
+        action: Action::Lift,
+        issued_at_or_before: None,
+        expires_at_or_before: None,
+        occurred_at: UnixMillis::default(),
+        forget_after: UnixMillis::MAX,
+        source: source.to_owned(),
+        cause: "note".to_owned(),
+        received_at: UnixMillis::default(),
+        bounds: None,
+        turn: None,
+        note: Some(Box::new(note)),
+        original: None,
     }
 }
 
@@ -174,7 +248,7 @@ fn door_with(
     let later = Later::open(keep.clone(), record.clone(), clock.clone());
     let later = Arc::new(later);
     let shared = Shared::new(
-        record.clone(),
+        (record.clone(), record.clone()),
         Arc::clone(&later),
         metrics,
         clock.clone(),

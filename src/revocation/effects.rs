@@ -269,6 +269,7 @@ mod tests {
             received_at: NOW,
             bounds: None,
             turn: None,
+            note: None,
             original: None,
         })
     }

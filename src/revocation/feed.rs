@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
 
 use crate::core::clock::{Clock, Moment};
 
@@ -15,6 +16,7 @@ pub(super) struct FeedState {
     started: Moment,
     /// `None` until the replay is over.
     in_sync: ArcSwapOption<Moment>,
+    moved: Notify,
 }
 
 impl FeedState {
@@ -23,6 +25,7 @@ impl FeedState {
             started: clock.moment(),
             clock,
             in_sync: ArcSwapOption::empty(),
+            moved: Notify::new(),
         }
     }
 
@@ -31,11 +34,25 @@ impl FeedState {
         let known = self.in_sync.load();
         if known.as_deref().is_none_or(|known| *known <= then) {
             self.in_sync.store(Some(Arc::new(then)));
+            self.moved.notify_waiters();
         }
     }
 
     pub(super) fn is_replayed(&self) -> bool {
         self.in_sync.load().is_some()
+    }
+
+    /// Waits until the index is complete as of `then`, or once the replay is over if that is `None`.
+    pub(super) async fn reaches(&self, then: Option<Moment>) {
+        loop {
+            // From here on no change is missed.
+            let moved = self.moved.notified();
+            let in_sync = self.in_sync.load_full();
+            if in_sync.is_some_and(|at| then.is_none_or(|then| then <= *at)) {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// Returns the time since the log last said that everything was delivered, or since the start if it

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -17,6 +18,7 @@ use crate::core::readiness::Readiness;
 use super::effects::Effects;
 use super::feed::FeedState;
 use super::log::{AppendError, Cursor, Feed, Log, Records};
+use super::notes;
 use super::patience::Patience;
 use super::retention::Retention;
 use super::turns::Known;
@@ -46,12 +48,15 @@ pub struct Follower {
     clock: Clock,
     feed: Arc<FeedState>,
     applied: watch::Sender<Option<Cursor>>,
+    /// See [`Writer::history`].
+    begun: Arc<AtomicU64>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
     patience: Arc<Patience>,
     histories: Histories,
     turns: Known,
     effects: Effects,
+    notes: notes::Known,
     /// Appends our own changes of bounds.
     writing: Option<JoinHandle<()>>,
     /// Whether proxies were told to go elsewhere because the feed is stale.
@@ -71,7 +76,7 @@ impl Follower {
         applied: watch::Sender<Option<Cursor>>,
         readiness: &Readiness,
         histories: Histories,
-        turns: Known,
+        (turns, notes): (Known, notes::Known),
     ) -> Self {
         Self {
             log: Arc::clone(&writer.log),
@@ -80,12 +85,14 @@ impl Follower {
             clock: writer.clock.clone(),
             feed: Arc::clone(&reader.feed),
             applied,
+            begun: Arc::clone(&writer.histories),
             readiness: readiness.clone(),
             metrics: Arc::clone(&writer.metrics),
             patience: Arc::clone(&reader.patience),
             histories,
             turns,
             effects: Effects::new(&writer.retention),
+            notes,
             writing: None,
             withdrawn: false,
             replayed_so_far: Some(0),
@@ -164,8 +171,10 @@ impl Follower {
             }
             Feed::Reset(cursor) => {
                 tracing::warn!("the log of revocations was created anew: replaying all of it");
+                self.begun.fetch_add(1, Ordering::Relaxed);
                 self.histories.write_again();
                 self.turns.forget();
+                self.notes.write_again();
                 self.applied.send_replace(Some(cursor));
             }
         }
@@ -209,6 +218,7 @@ impl Follower {
         for record in records.iter() {
             self.histories.learn(record);
             self.turns.learn(record, &self.clock);
+            self.notes.learn(record);
         }
         let with_times = records.iter().map(|record| {
             let forget_after = self.retention.forget_after(record);

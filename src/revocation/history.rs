@@ -288,6 +288,7 @@ pub(super) fn record(issuer: &str, change: Change) -> Arc<Revocation> {
         received_at: at,
         bounds: Some(bounds),
         turn: None,
+        note: None,
         original: None,
     })
 }

@@ -12,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod index;
 pub mod log;
 mod metrics;
+pub mod notes;
 mod patience;
 mod reach;
 pub(crate) mod reader;
@@ -32,6 +33,7 @@ pub use follow::Follower;
 pub use history::Histories;
 pub use index::{Index, Match, Matched};
 pub use metrics::Metrics;
+pub use notes::Notes;
 pub use reach::refused_by;
 pub use reader::{Clear, Reader, Standing};
 pub use record::{Action, Draft, Revocation, Target, Terms};
@@ -67,6 +69,8 @@ pub struct Parts {
     pub monitor: Monitor,
     /// For those that ask providers for events.
     pub(crate) turns: Turns,
+    /// For those that keep something in the log.
+    pub notes: Arc<Notes>,
     /// To be run as a task.
     pub follower: Follower,
     /// To be called at a scrape: sets the metrics of the index and the age of the feed.
@@ -128,13 +132,12 @@ pub fn over(
     let histories = histories.map_err(OpenError::Lifetimes)?;
     let lifetimes = histories.current();
     let index = Arc::new(Index::new(store.horizon.clone()));
-    let (scraped, scraped_metrics) = (Arc::clone(&index), Arc::clone(&metrics));
     let reader = Reader {
         index: Arc::clone(&index),
         feed: Arc::new(feed::FeedState::new(clock.clone())),
         patience: Arc::new(Patience::new(config, issuers)),
     };
-    let feed = Arc::clone(&reader.feed);
+    let refresh = refresher(&reader, &metrics);
     let (applied, watcher) = watch::channel(None);
     let writer = Writer {
         log: store.log,
@@ -142,28 +145,38 @@ pub fn over(
         retention,
         clock: clock.clone(),
         applied: watcher,
+        histories: Arc::default(),
         sync_timeout: config.sync_timeout.0,
         metrics,
     };
-    let known = turns::Known::default();
-    let turns = Turns::new(&writer, known.clone(), is_alone);
+    let known = (turns::Known::default(), notes::Known::default());
+    let turns = Turns::new(&writer, known.0.clone(), is_alone);
+    let notes = Notes::new(&writer, &reader, known.1.clone(), is_alone);
     let follower = Follower::new(
         config, &writer, &reader, applied, readiness, histories, known,
     );
     Ok(Parts {
         turns,
+        notes: Arc::new(notes),
         search: Search::new(config, &writer),
         monitor: Monitor::new(&writer, &reader, follower.effects()),
         follower,
-        refresh: Box::new(move || {
-            scraped_metrics.index(&scraped);
-            scraped_metrics.feed_age.set(feed.age().as_secs_f64());
-        }),
+        refresh,
         writer,
         reader,
         keep: store.keep,
         horizon: store.horizon,
         lifetimes,
+    })
+}
+
+/// Returns what sets the metrics of the index and the age of the feed.
+fn refresher(reader: &Reader, metrics: &Arc<Metrics>) -> Box<dyn Fn() + Send + Sync> {
+    let (index, feed) = (Arc::clone(&reader.index), Arc::clone(&reader.feed));
+    let metrics = Arc::clone(metrics);
+    Box::new(move || {
+        metrics.index(&index);
+        metrics.feed_age.set(feed.age().as_secs_f64());
     })
 }
 

@@ -8,9 +8,11 @@ use crate::core::clock::UnixMillis;
 use crate::core::lifetime::Bounds;
 
 mod message;
+mod note;
 mod terms;
 mod turn;
 
+pub use note::Note;
 pub use terms::Terms;
 pub use turn::Turn;
 
@@ -84,6 +86,10 @@ pub struct Revocation {
     /// for versions that do not know of turns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<Box<Turn>>,
+    /// Set in a record that revokes nothing: see [`Note`]. The record is a lift that takes nothing back, for
+    /// versions that do not know of notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Box<Note>>,
     /// The bytes that this record was read from, if they say more than this version understands. A
     /// copy is written with them, so that a later version finds all that was said.
     #[serde(skip)]
@@ -94,7 +100,7 @@ impl Revocation {
     /// Returns whether the record is about tokens at all.
     #[must_use]
     pub const fn is_about_tokens(&self) -> bool {
-        self.bounds.is_none() && self.turn.is_none()
+        self.bounds.is_none() && self.turn.is_none() && self.note.is_none()
     }
 }
 
@@ -114,7 +120,7 @@ pub enum Unreadable {
 mod tests {
     use std::time::Duration;
 
-    use proptest::collection::btree_map;
+    use proptest::collection::{btree_map, vec};
     use proptest::option;
     use proptest::prelude::*;
 
@@ -220,6 +226,7 @@ mod tests {
             (occurred_at, forget_after, received_at) in (moment(), moment(), moment()),
             bounds in option::of((any::<u64>(), any::<u64>())),
             turn in option::of((any::<u64>(), any::<u64>(), option::of(".*"))),
+            note in option::of((".*", any::<u64>(), vec(".*", 0..3), option::of(".*"))),
         ) -> Revocation {
             Revocation {
                 id,
@@ -241,6 +248,14 @@ mod tests {
                         holder,
                         term,
                         cursor,
+                    })
+                }),
+                note: note.map(|(key, version, names, text)| {
+                    Box::new(Note {
+                        key,
+                        version,
+                        names,
+                        text,
                     })
                 }),
                 original: None,

@@ -180,8 +180,14 @@ async fn a_reset_by_another_log_drops_no_revocation() {
         .await;
     stage.in_sync(1).await;
     stage.feed.send(Feed::Lost("cut".to_owned())).await.unwrap();
+    assert_eq!(stage.writer.history(), 0);
     stage.feed.send(Feed::Reset(at(0))).await.unwrap();
     stage.in_sync(5).await;
+    assert_eq!(
+        stage.writer.history(),
+        1,
+        "who remembers what was written forgets it"
+    );
     assert!(matches!(stage.standing(), Standing::Revoked(_)));
 }
 

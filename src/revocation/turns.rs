@@ -167,6 +167,7 @@ fn record(source: &str, issuer: &str, turn: Turn, now: UnixMillis) -> Revocation
         received_at: now,
         bounds: None,
         turn: Some(Box::new(turn)),
+        note: None,
         original: None,
     }
 }

@@ -1,6 +1,7 @@
 //! The writer: what the event path may do.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch::{self, error::RecvError};
@@ -27,6 +28,8 @@ pub struct Writer {
     pub(super) retention: Retention,
     pub(super) clock: Clock,
     pub(super) applied: watch::Receiver<Option<Cursor>>,
+    /// How many histories of the log have begun since the start; the follower counts them.
+    pub(super) histories: Arc<AtomicU64>,
     pub(super) sync_timeout: Duration,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -73,7 +76,16 @@ impl Writer {
         Ok(batch)
     }
 
-    fn receive_all(&self, drafts: Vec<Draft>) -> Result<Vec<Arc<Revocation>>, AppendError> {
+    /// Returns a number that changes when the log begins anew: it may then lack what it had before.
+    #[must_use]
+    pub fn history(&self) -> u64 {
+        self.histories.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn receive_all(
+        &self,
+        drafts: Vec<Draft>,
+    ) -> Result<Vec<Arc<Revocation>>, AppendError> {
         let received = drafts.into_iter().map(|draft| self.receive(draft));
         received.filter_map(Result::transpose).collect()
     }
@@ -138,7 +150,11 @@ impl Writer {
     /// Waits until the follower has passed `cursor`. If that takes too long, the records are durable all
     /// the same, and the age of the feed shows the trouble. Fails if the follower has ended, because
     /// this replica then enforces nothing new.
-    async fn enforced(&self, cursor: Cursor, patience: Duration) -> Result<(), AppendError> {
+    pub(super) async fn enforced(
+        &self,
+        cursor: Cursor,
+        patience: Duration,
+    ) -> Result<(), AppendError> {
         let mut applied = self.applied.clone();
         let enforced = async {
             let past = |at: &Option<Cursor>| at.is_some_and(|at| at.has_passed(cursor));

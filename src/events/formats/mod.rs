@@ -9,6 +9,7 @@ mod kinds;
 pub mod mapped;
 pub mod oidc_backchannel_logout;
 pub mod okta;
+pub mod scim;
 pub mod shared_signals;
 
 use std::collections::BTreeMap;
@@ -60,6 +61,8 @@ formats! {
     "oidc-backchannel-logout" => OidcBackchannelLogout(oidc_backchannel_logout::Config);
     /// Okta's event hooks.
     "okta" => Okta(okta::Config);
+    /// SCIM 2.0, by which a directory says who is no longer there.
+    "scim" => Scim(scim::Config);
     /// Security event tokens of the Shared Signals Framework 1.0, pushed (RFC 8935) or polled (RFC 8936).
     "shared-signals" => SharedSignals(shared_signals::Config);
 }

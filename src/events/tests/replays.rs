@@ -24,6 +24,17 @@ async fn a_repeated_event_is_acknowledged_and_recorded_once() {
     assert_eq!(door.recorded(), 3, "its id alone makes no duplicate");
 }
 
+#[tokio::test]
+async fn an_event_that_comes_again_after_the_log_began_anew_is_recorded_again() {
+    let door = open_door();
+    assert_eq!(door.status(request(DEACTIVATE)).await, StatusCode::OK);
+    door.record.history.fetch_add(1, Ordering::Relaxed);
+    for _delivery in 0..2 {
+        assert_eq!(door.status(request(DEACTIVATE)).await, StatusCode::OK);
+    }
+    assert_eq!(door.recorded(), 2, "the new history does not have it");
+}
+
 /// Whoever can send a form takes no place from senders that are known.
 #[tokio::test]
 async fn unauthenticated_senders_have_a_share_of_the_limit() {
@@ -54,4 +65,23 @@ async fn unauthenticated_senders_have_a_share_of_the_limit() {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()["retry-after"], "1");
     door.counts("events_total{source=\"logout\",result=\"busy\"} 1");
+}
+
+#[tokio::test]
+async fn a_polled_event_that_the_log_never_takes_is_not_asked_for_again() {
+    let door = open_door();
+    let receiver = door.current.load_full();
+    let source = receiver.sources().next().unwrap();
+    for (answer, comes_again) in [
+        (AppendError::Rejected("no".to_owned()), false),
+        (AppendError::Full("no room".to_owned()), true),
+        (AppendError::Unknown("no answer".to_owned()), true),
+    ] {
+        door.record.answers.lock().unwrap().push_back(answer);
+        let taken = receiver.take(source, Bytes::from_static(DEACTIVATE)).await;
+        let failure = taken.unwrap_err();
+        assert_eq!(failure.passes(), comes_again, "{failure:?}");
+    }
+    let taken = receiver.take(source, Bytes::from_static(DEACTIVATE)).await;
+    assert!(taken.is_ok());
 }

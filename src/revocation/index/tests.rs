@@ -35,6 +35,7 @@ fn revocation(target: Target) -> Revocation {
         received_at: at,
         bounds: None,
         turn: None,
+        note: None,
         original: None,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::{Action, Revocation, Target, Turn, Unreadable};
+use super::{Action, Note, Revocation, Target, Turn, Unreadable};
 use crate::core::clock::UnixMillis;
 use crate::core::lifetime::Bounds;
 
@@ -59,6 +59,12 @@ impl Revocation {
                 term: turn.term,
                 cursor: turn.cursor.clone(),
             }),
+            note: self.note.as_deref().map(|note| wire::Note {
+                key: note.key.clone(),
+                version: note.version,
+                names: note.names.clone(),
+                text: note.text.clone(),
+            }),
         };
         message.encode_to_vec()
     }
@@ -108,6 +114,14 @@ impl Revocation {
                     holder: turn.holder,
                     term: turn.term,
                     cursor: turn.cursor,
+                })
+            }),
+            note: message.note.map(|note| {
+                Box::new(Note {
+                    key: note.key,
+                    version: note.version,
+                    names: note.names,
+                    text: note.text,
                 })
             }),
             original: (!is_known).then(|| bytes.into()),

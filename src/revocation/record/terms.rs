@@ -54,6 +54,10 @@ impl Terms {
             // the configuration.
             return UnixMillis::MAX;
         }
+        if record.note.is_some() {
+            // How long it is kept was said when it was written.
+            return record.forget_after;
+        }
         let last_event = record.occurred_at.max(record.received_at);
         if record.turn.is_some() {
             // Events from before that reach no token that is still valid.
@@ -96,6 +100,7 @@ impl Draft {
             received_at: now,
             bounds: None,
             turn: None,
+            note: None,
             original: None,
         };
         record.forget_after = terms.forget_after(&record);

@@ -5,6 +5,7 @@ mod directory;
 mod keycloak;
 mod oidc_provider;
 mod reconcile;
+mod scim;
 mod ssf_poll;
 mod ssf_stream;
 mod webhook_signers;

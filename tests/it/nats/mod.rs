@@ -69,6 +69,7 @@ fn revocation(id: &str, lasts: Duration) -> Arc<Revocation> {
         received_at: UnixMillis(now.0),
         bounds: None,
         turn: None,
+        note: None,
         original: None,
     })
 }

@@ -49,6 +49,7 @@ fn crowd(idp: &Idp, event: usize) -> Vec<Arc<Revocation>> {
         received_at: now,
         bounds: None,
         turn: None,
+        note: None,
         original: None,
     };
     (0..CROWD).map(|user| Arc::new(record(user))).collect()

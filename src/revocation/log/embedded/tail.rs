@@ -252,6 +252,7 @@ mod tests {
             received_at: EPOCH,
             bounds: None,
             turn: None,
+            note: None,
             original: None,
         })
     }

@@ -51,6 +51,7 @@ fn record() -> Revocation {
         received_at: at,
         bounds: None,
         turn: None,
+        note: None,
         original: None,
     }
 }

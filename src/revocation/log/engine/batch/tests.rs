@@ -21,6 +21,7 @@ pub(in crate::revocation::log) fn record(id: &str) -> Arc<Revocation> {
         received_at: UnixMillis(1001),
         bounds: None,
         turn: None,
+        note: None,
         original: None,
     })
 }
