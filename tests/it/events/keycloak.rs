@@ -3,6 +3,7 @@
 
 mod saved_events;
 mod server;
+mod signals;
 
 use portcullis::core::clock::Clock;
 use serde_json::{Value, json};

@@ -38,6 +38,9 @@ impl Keycloak {
             .args(["start", "--optimized", "--http-enabled=true"])
             .args(["--hostname-strict=false", "--http-host=127.0.0.1"])
             .arg(format!("--http-port={port}"))
+            // It would push to addresses of the internet only, and every half minute.
+            .arg("--spi-ssf-transmitter--default--allow-insecure-push-targets=true")
+            .arg("--spi-ssf-transmitter--default--outbox-drainer-interval=1s")
             .env("KC_BOOTSTRAP_ADMIN_USERNAME", ADMIN)
             .env("KC_BOOTSTRAP_ADMIN_PASSWORD", PASSWORD);
         let mut keycloak = Self {
@@ -79,6 +82,15 @@ impl Keycloak {
 
     /// Calls the admin API, whose tokens live for a minute.
     pub(super) async fn admin(&self, method: &str, path: &str, body: &Value) -> Value {
+        let token = self.admin_token().await;
+        let body = body.to_string();
+        let call = Call::post(&format!("/admin/realms{path}"), body).method(method);
+        let call = call.header("content-type", "application/json");
+        let text = self.send(call.bearer(&token)).await.text();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    pub(super) async fn admin_token(&self) -> String {
         let fields = [
             ("grant_type", "password"),
             ("client_id", "admin-cli"),
@@ -87,12 +99,7 @@ impl Keycloak {
         ];
         let path_of_tokens = "/realms/master/protocol/openid-connect/token";
         let tokens = self.form(path_of_tokens, &fields).await;
-        let body = body.to_string();
-        let call = Call::post(&format!("/admin/realms{path}"), body).method(method);
-        let call = call.header("content-type", "application/json");
-        let token = tokens["access_token"].as_str().unwrap();
-        let text = self.send(call.bearer(token)).await.text();
-        serde_json::from_str(&text).unwrap_or_default()
+        tokens["access_token"].as_str().unwrap().to_owned()
     }
 
     /// Makes a realm with these users, `settings`, and a client, which is told of logouts at the first
