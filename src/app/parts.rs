@@ -271,6 +271,7 @@ fn oauth(current: &Current, writer: &Writer, clock: &Clock, audit: &Audit) -> ax
         writer: writer.clone(),
         clock: clock.clone(),
         audit: audit.clone(),
+        used: oauth::Used::default(),
     };
     api.router()
 }

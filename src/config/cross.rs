@@ -1,6 +1,7 @@
 //! Checks across sections.
 
 use super::Config;
+use super::listen::Addresses;
 use super::nearest::suggest;
 use crate::core::config_error::ConfigErrors;
 use crate::core::issuer::ByIssuer;
@@ -45,8 +46,8 @@ pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
                 errors.push(&path, "is the source of revocations by the admin API");
             }
         }
-        check_certificates(config, errors);
     }
+    check_certificates(config, errors);
     check_assertion(config, errors);
     check_named_policies(config, errors);
     let mut fields = ["issuer", "tenants"].iter().flat_map(|field| {
@@ -98,34 +99,44 @@ fn check_named_policies(config: &Config, errors: &mut ConfigErrors) {
     }
 }
 
-/// Reports certificates of operators that no client can show.
+/// Reports certificates of operators and of senders of events that no client can show.
 fn check_certificates(config: &Config, errors: &mut ConfigErrors) {
-    if errors.is_replaced("listen.admin") {
-        return;
-    }
-    let addresses = config
-        .listen
-        .admin
-        .iter()
-        .flat_map(|addresses| &addresses.0);
-    let verifying: Vec<&TlsConfig> = addresses
-        .filter_map(|address| address.tls())
-        .filter(|tls| tls.client_ca.is_some())
-        .collect();
-    for (i, credential) in config.admin.credentials.iter().enumerate() {
-        for (j, name) in credential.certificates.iter().enumerate() {
-            let passes =
-                |tls: &&TlsConfig| tls.allowed_names.is_empty() || tls.allowed_names.contains(name);
-            let message = match verifying.len() {
-                0 => "no certificate is asked for: give listen.admin a tls with client_ca",
-                _ if verifying.iter().any(passes) => continue,
-                _ => "listen.admin.tls.allowed_names does not have this name",
-            };
-            errors.push(
-                &format!("admin.credentials[{i}].certificates[{j}]"),
-                message,
-            );
+    let listen = &config.listen;
+    if !errors.is_replaced("listen.admin") {
+        for (i, credential) in config.admin.credentials.iter().enumerate() {
+            for (j, name) in credential.certificates.iter().enumerate() {
+                if let Some(why) = unshowable("admin", listen.admin.as_ref(), name) {
+                    errors.push(&format!("admin.credentials[{i}].certificates[{j}]"), why);
+                }
+            }
         }
+    }
+    if !errors.is_replaced("listen.events") {
+        for (i, source) in config.events.iter().enumerate() {
+            for name in source.certificate_names() {
+                if let Some(why) = unshowable("events", listen.events.as_ref(), name) {
+                    errors.push(&format!("events[{i}].auth.client_certificate.names"), why);
+                }
+            }
+        }
+    }
+}
+
+/// Returns why no client of a listener can show a certificate with this name.
+fn unshowable(listener: &str, addresses: Option<&Addresses>, name: &String) -> Option<String> {
+    let addresses = addresses.iter().flat_map(|addresses| &addresses.0);
+    let tls = addresses.filter_map(|address| address.tls());
+    let verifying: Vec<&TlsConfig> = tls.filter(|tls| tls.client_ca.is_some()).collect();
+    let passes =
+        |tls: &&TlsConfig| tls.allowed_names.is_empty() || tls.allowed_names.contains(name);
+    match verifying.len() {
+        0 => Some(format!(
+            "no certificate is asked for: give listen.{listener} a tls with client_ca"
+        )),
+        _ if verifying.iter().any(passes) => None,
+        _ => Some(format!(
+            "listen.{listener}.tls.allowed_names does not have this name"
+        )),
     }
 }
 

@@ -91,11 +91,11 @@ impl Listen {
             }
             if let Some(tls) = tls {
                 errors.within(&format!("{name}.tls"), |errors| tls.check(errors));
-                if tls.client_cert_optional && *name != "admin" {
+                if tls.client_cert_optional && !matches!(*name, "admin" | "events") {
                     let field = format!("{name}.tls.client_cert_optional");
                     errors.push(
                         &field,
-                        "is for listen.admin alone: nothing else asks who a client is",
+                        "is for listen.admin and listen.events: nothing else asks who a client is",
                     );
                 }
                 if matches!(address, Address::Unix(_)) {

@@ -38,8 +38,8 @@ mod tests;
 mod trial;
 
 pub use auth::{
-    BasicConfig, BodySecretConfig, Config as CredentialsConfig, HeaderConfig, HmacConfig,
-    JwtConfig, SignatureConfig, StandardWebhooksConfig,
+    BasicConfig, BodySecretConfig, ClientCertificateConfig, Config as CredentialsConfig,
+    HeaderConfig, HmacConfig, JwtConfig, SignatureConfig, StandardWebhooksConfig,
 };
 pub use delivery::{Delivery, Unverified, Verified};
 pub use dialect::Origin;

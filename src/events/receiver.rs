@@ -168,9 +168,10 @@ impl Receiver {
     ) -> Result<Done, Failure> {
         let peer = peer(&request);
         let (head, body) = request.into_parts();
-        let admitted = source.credentials.admit(&head.headers);
-        let admitted = admitted.ok_or(Failure::Stranger)?;
         let mut seat = head.extensions.get::<Arc<Seat>>().cloned();
+        let shown = seat.as_ref().map(|seat| seat.names()).unwrap_or_default();
+        let admitted = source.credentials.admit(&head.headers, shown);
+        let admitted = admitted.ok_or(Failure::Stranger)?;
         let places = if admitted.is_known() {
             settle(seat.take());
             &self.shared.in_flight

@@ -126,6 +126,13 @@ impl SourceConfig {
         signer.map(|(field, issuer)| (format!("format.{field}"), issuer))
     }
 
+    /// Returns the names of which its sender's certificate must hold one; none if it needs no certificate.
+    #[must_use]
+    pub fn certificate_names(&self) -> &[String] {
+        let certificate = self.auth.client_certificate.as_ref();
+        certificate.map_or(&[], |certificate| &certificate.names.0)
+    }
+
     /// Returns whether its events are asked for, so that nobody has to push them.
     #[must_use]
     pub fn is_asked(&self) -> bool {

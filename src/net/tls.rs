@@ -32,8 +32,8 @@ pub struct Config {
     pub key: PathBuf,
     /// A PEM file with authorities. A client must show a certificate by one of them (mutual TLS).
     pub client_ca: Option<PathBuf>,
-    /// Also serve clients that show no certificate, which is for `listen.admin` alone: they need another
-    /// credential. A certificate that is not good is refused all the same.
+    /// Also serve clients that show no certificate, which is for `listen.admin` and `listen.events` alone: they
+    /// need another credential. A certificate that is not good is refused all the same.
     #[serde(default)]
     pub client_cert_optional: bool,
     /// Names of which a client's certificate must hold one among its subject alternative names: DNS

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::access::DynAccess;
 
+use super::assertion::Used;
 use super::clients::Clients;
 use crate::audit::Audit;
 use crate::core::clock::Clock;
@@ -20,4 +21,5 @@ pub struct Api {
     pub writer: Writer,
     pub clock: Clock,
     pub audit: Audit,
+    pub used: Used,
 }

@@ -1,6 +1,7 @@
 //! Who may use the OAuth endpoints, as configured.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -22,6 +23,10 @@ pub struct Config {
     /// The origins of pages that may revoke tokens from a browser, such as `https://shop.example.com`.
     #[serde(default)]
     pub allowed_origins: Vec<String>,
+    /// What the `aud` of a token by which a client proves itself (`private_key_jwt`) may be: the addresses of
+    /// these endpoints, as clients know them.
+    #[serde(default)]
+    pub audiences: Vec<String>,
 }
 
 /// One client of the OAuth endpoints.
@@ -31,14 +36,18 @@ pub struct ClientConfig {
     /// The `client_id`. It also stands in the cause of its revocations.
     pub id: String,
     /// The `client_secret`, of at least 16 bytes, which the client sends by HTTP Basic or in the body
-    /// (RFC 6749 §2.3.1). During a rotation a list of the new one and the old one. Without it the client
-    /// is public, as one in a browser is: whoever has a token of it may revoke that token.
+    /// (RFC 6749 §2.3.1). During a rotation a list of the new one and the old one. Without it and without
+    /// `jwks_file` the client is public, as one in a browser is: whoever has a token of it may revoke that token.
     #[serde(default)]
     pub secret: Option<Sources>,
     /// Which tokens it may revoke.
     #[serde(default)]
     pub revoke: Revocable,
-    /// Whether it may introspect tokens. It needs a secret.
+    /// A file with the public keys of the client, a JWK set, for `private_key_jwt` (RFC 7523) in place of
+    /// a secret. It is read at the start and at a reload. `audiences` must be set.
+    #[serde(default)]
+    pub jwks_file: Option<PathBuf>,
+    /// Whether it may introspect tokens. It needs a secret or keys.
     #[serde(default)]
     pub introspect: bool,
 }
@@ -50,7 +59,7 @@ pub enum Revocable {
     /// Those that were issued to it, by the issuer's `client_claims`.
     #[default]
     Own,
-    /// Those of all clients. It needs a secret.
+    /// Those of all clients. It needs a secret or keys.
     Any,
     /// None.
     None,
@@ -71,7 +80,16 @@ impl Config {
                 errors.push("id", format!("duplicate client {:?}", client.id));
             }
             client.check(errors);
+            if client.jwks_file.is_some() && self.audiences.is_empty() {
+                errors.push(
+                    "jwks_file",
+                    "needs oauth.audiences: what its tokens are for",
+                );
+            }
         });
+        if self.audiences.iter().any(String::is_empty) {
+            errors.push("audiences", "must not hold an empty name");
+        }
         for origin in &self.allowed_origins {
             let parsed = url::Url::parse(origin).ok();
             let canonical = parsed.map(|url| url.origin().ascii_serialization());
@@ -86,17 +104,23 @@ impl Config {
 
 impl ClientConfig {
     fn check(&self, errors: &mut ConfigErrors) {
+        if self.secret.is_some() && self.jwks_file.is_some() {
+            errors.conflict("jwks_file", "a client has a secret or keys, not both");
+        }
         let Some(secret) = &self.secret else {
+            if self.jwks_file.is_some() {
+                return;
+            }
             if self.introspect {
                 errors.conflict(
                     "introspect",
-                    "needs a secret: anybody could test stolen tokens",
+                    "needs a secret or keys: anybody could test stolen tokens",
                 );
             }
             if self.revoke == Revocable::Any {
                 errors.conflict(
                     "revoke",
-                    "any needs a secret: anybody could say this client_id",
+                    "any needs a secret or keys: anybody could say this client_id",
                 );
             }
             return;

@@ -178,7 +178,8 @@ async fn admitted(
 ) -> Result<(Arc<Client>, Form), Refused> {
     let (head, body) = request.into_parts();
     let form = Form::read(&head.headers, body).await?;
-    let client = api.clients.load().admit(&head.headers, &form)?;
+    let now = (&api.clock, &api.used);
+    let client = api.clients.load().admit(&head.headers, &form, now)?;
     if client.is_confidential() {
         seat.settle();
     }

@@ -12,6 +12,7 @@ mod discover;
 mod feed;
 mod fetch;
 mod fingerprint;
+mod fixed;
 #[doc(hidden)]
 pub mod fuzzing;
 mod issuer;
@@ -43,6 +44,7 @@ pub(crate) use algorithm::Algorithm;
 pub use claims::Claims;
 pub(crate) use config::{CacheConfig, IssuerConfig, check_issuers};
 pub(crate) use discover::discover;
+pub(crate) use fixed::FixedKeys;
 pub(crate) use key_config::KeysConfig;
 pub(crate) use memo::{Keepsake, Memo};
 pub use metrics::Metrics;

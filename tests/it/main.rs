@@ -37,6 +37,7 @@ mod monitoring;
 mod nats;
 mod never_forgets;
 mod oauth;
+mod oauth_assertion;
 mod policy;
 mod presets;
 mod proxies;

@@ -2,6 +2,7 @@
 
 mod basic;
 mod body_secret;
+mod client_certificate;
 mod header;
 mod hmac;
 mod jws;
@@ -22,6 +23,7 @@ use crate::core::config_error::ConfigErrors;
 
 pub use basic::Config as BasicConfig;
 pub use body_secret::Config as BodySecretConfig;
+pub use client_certificate::Config as ClientCertificateConfig;
 pub use header::Config as HeaderConfig;
 pub use hmac::Config as HmacConfig;
 pub(super) use jws::BodyHash;
@@ -35,7 +37,7 @@ pub(super) use token::{Names, Place, Rules};
 /// How the sender proves who it is. Several proofs at once mean that all must hold.
 ///
 /// A format whose events are signed tokens, such as `oidc-backchannel-logout`, needs nothing here.
-/// The others need `basic`, `header`, `body_secret`, or a signature with a time in it:
+/// The others need `basic`, `header`, `client_certificate`, `body_secret`, or a signature with a time in it:
 /// `standard_webhooks`, `jwt`, or `hmac` with `timestamp`. With another signature alone a recorded event
 /// could be sent again for ever.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -50,6 +52,9 @@ pub struct Config {
     /// A fixed secret value in the body, for senders that sign nothing.
     #[serde(default)]
     pub body_secret: Option<BodySecretConfig>,
+    /// The certificate that the sender shows in the TLS handshake.
+    #[serde(default)]
+    pub client_certificate: Option<ClientCertificateConfig>,
     /// How the signature over the body is verified, in addition to `basic` or `header`. For a format
     /// whose events are signed tokens, how those are verified; by default with the issuer's keys and
     /// any asymmetric algorithm.
@@ -117,6 +122,9 @@ impl Config {
         if let Some(secret) = &self.body_secret {
             errors.within("body_secret", |errors| secret.check(errors));
         }
+        if let Some(certificate) = &self.client_certificate {
+            errors.within("client_certificate", |errors| certificate.check(errors));
+        }
         if let Some(signature) = &self.signature {
             errors.within("signature", |errors| signature.check(errors));
         }
@@ -137,6 +145,7 @@ impl Config {
             basic,
             header,
             body_secret,
+            client_certificate,
             signature,
             standard_webhooks,
             hmac,
@@ -145,6 +154,7 @@ impl Config {
         basic.is_none()
             && header.is_none()
             && body_secret.is_none()
+            && client_certificate.is_none()
             && signature.is_none()
             && standard_webhooks.is_none()
             && hmac.is_none()
@@ -158,6 +168,7 @@ impl Config {
             || self.basic.is_some()
             || self.header.is_some()
             || self.body_secret.is_some()
+            || self.client_certificate.is_some()
             || self.standard_webhooks.is_some()
             || self.jwt.is_some()
             || self.hmac.as_ref().is_some_and(has_time)
@@ -188,6 +199,7 @@ impl Admitted {
 pub(super) struct Credentials {
     basic: Option<basic::Basic>,
     header: Option<header::Header>,
+    client_certificate: Option<client_certificate::ClientCertificate>,
     body_secret: Option<body_secret::BodySecret>,
     standard_webhooks: Option<standard_webhooks::StandardWebhooks>,
     hmac: Option<hmac::Hmac>,
@@ -238,6 +250,10 @@ impl Credentials {
         Ok(Self {
             basic: basic.map(BasicConfig::build).transpose()?,
             header: header.map(HeaderConfig::build).transpose()?,
+            client_certificate: config
+                .client_certificate
+                .as_ref()
+                .map(ClientCertificateConfig::build),
             body_secret: body_secret.map(BodySecretConfig::build).transpose()?,
             standard_webhooks: webhooks.map(StandardWebhooksConfig::build).transpose()?,
             hmac: hmac.map(HmacConfig::build).transpose()?,
@@ -246,13 +262,18 @@ impl Credentials {
         })
     }
 
-    /// Checks the proofs in the headers. All are looked at, whichever fails first. Where none are
-    /// configured a stranger is admitted, who has to prove the body.
-    pub(super) fn admit(&self, headers: &HeaderMap) -> Option<Admitted> {
+    /// Checks the proofs in the headers and the certificate of the sender. All are looked at, whichever fails
+    /// first. Where none are configured a stranger is admitted, who has to prove the body.
+    pub(super) fn admit(&self, headers: &HeaderMap, shown: &[String]) -> Option<Admitted> {
+        let certificate = self.client_certificate.as_ref();
+        let certificate = certificate.map(|certificate| certificate.admits(shown));
         let basic = self.basic.as_ref().map(|basic| basic.admits(headers));
         let header = self.header.as_ref().map(|header| header.admits(headers));
-        let holds = basic.unwrap_or(true) & header.unwrap_or(true);
-        let is_known = basic.is_some() || header.is_some();
+        let proofs = [basic, header, certificate];
+        let holds = proofs
+            .iter()
+            .fold(true, |holds, proof| holds & proof.unwrap_or(true));
+        let is_known = proofs.iter().any(Option::is_some);
         holds.then_some(Admitted { is_known })
     }
 

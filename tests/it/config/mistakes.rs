@@ -491,9 +491,9 @@ fn a_credential_of_operators_must_be_one_that_somebody_can_have() {
     let optional = "tls: { cert: a, key: b, client_ca: c, client_cert_optional: true } }";
     refused_once(
         with(
-            "127.0.0.1:9193",
-            &format!("{{ address: 127.0.0.1:9193, {optional}"),
+            "127.0.0.1:9191",
+            &format!("{{ address: 127.0.0.1:9191, {optional}"),
         ),
-        "5:98: listen.events.tls.client_cert_optional: is for listen.admin alone",
+        "3:101: listen.ext_authz.tls.client_cert_optional: is for listen.admin and listen.events",
     );
 }

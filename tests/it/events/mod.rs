@@ -1,6 +1,7 @@
 //! Every event format through the real process and the real proxies: a token passes, its provider
 //! sends an event, and the token is refused.
 
+mod client_certificate;
 mod directory;
 mod keycloak;
 mod oidc_provider;
