@@ -47,7 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => json!({}),
     };
     let policy = match kind.as_str() {
-        "policies" => two_hundred_rules(),
+        "policies" => two_hundred_rules(&[]),
+        "condition" => two_hundred_rules(&[CONDITION]),
         _ => Policy::default(),
     };
     let answer = match kind.as_str() {
@@ -61,13 +62,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let known = token(es256, 0);
     let calls: Vec<_> = (0..count)
         .map(|number| match kind.as_str() {
-            "repeat" | "policies" | "assertion" => Ok(known.clone()),
+            "repeat" | "policies" | "condition" | "assertion" => Ok(known.clone()),
             "first-es256" => Ok(token(es256, number)),
             "first-rs256" | "uncached-rs256" => Ok(token(rs256, number)),
             "garbage" => Ok(format!("garbage-{number:0700}")),
             _ => Err(
-                "the kinds are repeat, policies, assertion, first-es256, first-rs256, uncached-rs256, \
-                 garbage",
+                "the kinds are repeat, policies, condition, assertion, first-es256, first-rs256, \
+                 uncached-rs256, garbage",
             ),
         })
         .map(|token| token.map(|token| Whole::call(body::framed(&token))))
@@ -87,8 +88,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Rules of one host, the last of which matches.
-fn two_hundred_rules() -> Policy {
+/// A condition in CEL that the request and the token meet.
+const CONDITION: &str = "claims.tid == 'acme' && request.method in ['GET', 'HEAD']";
+
+/// Rules of one host, the last of which matches and has these conditions.
+fn two_hundred_rules(conditions: &[&str]) -> Policy {
     let others = (1..200).map(|number| {
         json!({
             "name": format!("service-{number}"),
@@ -104,6 +108,7 @@ fn two_hundred_rules() -> Policy {
         "methods": ["GET", "HEAD"],
         "scopes": ["orders:read"],
         "roles": [{ "claim": "roles", "is": "customer" }],
+        "conditions": conditions,
     });
     let config = json!({
         "listen": { "ext_authz": "127.0.0.1:9191" },

@@ -155,6 +155,7 @@ class Portcullis(Program):
         cache: str = "64MiB",
         workers: int | None = 1,
         short_lived: bool = False,
+        policies: list | None = None,
     ) -> None:
         self.ports = {door: free_port() for door in ("ext_authz", "forward_auth", "events", "admin")}
         self.port = self.ports["ext_authz"]
@@ -185,6 +186,8 @@ class Portcullis(Program):
                 "warn_live_per_shape": 100_000_000,
             },
         }
+        if policies:
+            config["policies"] = policies
         if short_lived:
             # Events are about the tokens of another issuer, and are forgotten within minutes.
             issuer = {"issuer": SHORT_LIVED, "jwks": {"file": str(jwks)}, "audiences": ["shop-api"]}

@@ -18,6 +18,7 @@ from harness import ROOT, kit, work_directory
 
 CASES = {
     "repeat": cases.repeat,
+    "policies": cases.policies,
     "edge": cases.edge,
     "obvious": second_bar.obvious,
     "memory": cases.memory,

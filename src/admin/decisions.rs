@@ -35,14 +35,21 @@ pub(super) struct Decided {
     /// The status that the client got.
     pub(super) status: u16,
     pub(super) door: &'static str,
+    /// As the proxy says it, 256 bytes at most.
+    pub(super) host: String,
     pub(super) method: String,
     /// The path without its query, 256 bytes at most.
     pub(super) path: String,
+    /// The policy that counted.
+    pub(super) policy: Option<String>,
     /// The issuer of the token if its signature is good.
     pub(super) issuer: Option<String>,
     pub(super) expected: Option<String>,
     pub(super) found: Option<String>,
     pub(super) revoked_by: Option<RevokedBy>,
+    /// The reason for which the request would be refused if nothing were in shadow. Then `expected`, `found` and
+    /// `revoked_by` say why.
+    pub(super) would_refuse: Option<&'static str>,
 }
 
 /// What is known about the revocation that refused a token.
@@ -147,8 +154,10 @@ impl Api {
             reason: kept.reason.map(Reason::as_str),
             status: status.as_u16(),
             door: kept.door,
+            host: kept.host.clone(),
             method: kept.method.clone(),
             path: kept.path.clone(),
+            policy: kept.policy.as_deref().map(str::to_owned),
             issuer: kept.issuer.as_deref().map(str::to_owned),
             expected: detail.map(|detail| detail.expected().to_owned()),
             found: detail.and_then(Detail::found).map(str::to_owned),
@@ -158,6 +167,7 @@ impl Api {
                 occurred_at: Time(matched.occurred_at),
                 claims: matched.claims,
             }),
+            would_refuse: kept.would_refuse.map(Reason::as_str),
         }
     }
 

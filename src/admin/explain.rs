@@ -60,10 +60,14 @@ pub(super) struct Explained {
     pub(super) reason: Option<&'static str>,
     /// The status that a client gets.
     pub(super) status: u16,
+    /// The policy that counts; absent if none can be chosen.
+    pub(super) policy: Option<String>,
     /// What the check expected.
     pub(super) expected: Option<String>,
     /// What the token has instead.
     pub(super) found: Option<String>,
+    /// The reason for which it would be refused if nothing were in shadow. Then `expected` and `found` say why.
+    pub(super) would_refuse: Option<&'static str>,
     /// The claims, if the signature holds.
     pub(super) claims: Option<Map<String, Value>>,
     /// The live revocations that match; `null` if the token is refused for another reason.
@@ -105,14 +109,17 @@ pub(super) async fn explain(api: &Api, question: &Question) -> Result<Explained,
         (Some(token), None) => {
             let token = Token::new(token.trim());
             let decision = gate.check_token(token).await;
-            api.explained(&gate, &decision, Some(token)).await
+            let policy = Some(gate.policy.default_rule().name().to_owned());
+            api.explained(&gate, &decision, policy, Some(token)).await
         }
         (None, Some(described)) => {
             let request = described.as_request();
             let decision = gate.check(&request).await;
             let located = gate.sources.find(&request).ok();
             let token = located.as_ref().map(|located| located.token());
-            api.explained(&gate, &decision, token).await
+            let rule = gate.policy.select(&request).ok();
+            let policy = rule.map(|rule| rule.name().to_owned());
+            api.explained(&gate, &decision, policy, token).await
         }
         _ => Err(Refused::bad_request(
             "give exactly one of token and request",
@@ -145,6 +152,7 @@ impl Api {
         &self,
         gate: &Gate,
         decision: &Decision,
+        policy: Option<String>,
         token: Option<Token<'_>>,
     ) -> Result<Explained, Refused> {
         let (outcome, status, denial) = match decision {
@@ -154,7 +162,9 @@ impl Api {
                 (Outcome::Deny, (self.status_of)(denial.reason), Some(denial))
             }
         };
-        let detail = denial.and_then(|denial| denial.detail.as_deref());
+        let in_shadow = decision.refused_in_shadow();
+        let detail = denial.or(in_shadow);
+        let detail = detail.and_then(|denial| denial.detail.as_deref());
         let verified = match token {
             Some(token) if self.readiness.knows() => gate.verifier.verify(token).await.ok(),
             _ => None,
@@ -172,8 +182,10 @@ impl Api {
             decision: outcome,
             reason: denial.map(|denial| denial.reason.as_str()),
             status: status.as_u16(),
+            policy,
             expected: detail.map(|detail| detail.expected().to_owned()),
             found: detail.and_then(Detail::found).map(str::to_owned),
+            would_refuse: in_shadow.map(|denial| denial.reason.as_str()),
             claims,
             revocations,
         })

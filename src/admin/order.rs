@@ -8,11 +8,12 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
 use super::body::Matches;
+use super::config::SOURCE;
 use super::refused::Refused;
 use super::shown::parse_rfc3339;
 use crate::core::clock::UnixMillis;
 use crate::core::token::Token;
-use crate::revocation::Target;
+use crate::revocation::{Draft, Target};
 use crate::verify::Verifier;
 use crate::verify::claims::ClaimPath;
 
@@ -47,6 +48,9 @@ pub(super) struct Order {
     #[serde(default)]
     #[schemars(with = "BoolOrNumber")]
     pub(super) confirm: Confirm,
+    /// Refuse nothing, and count, log and keep what would be refused.
+    #[serde(default)]
+    pub(super) shadow: bool,
     /// Why, for the records. Name no person: every operator sees it.
     #[schemars(length(min = 1, max = 200))]
     pub(super) reason: String,
@@ -121,6 +125,8 @@ impl<'de> Deserialize<'de> for IssuedAtOrBefore {
 pub(super) struct Wanted {
     pub(super) target: Target,
     cut_off: CutOff,
+    /// Whether nothing is to be refused.
+    pub(super) shadow: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +138,15 @@ enum CutOff {
 }
 
 impl Wanted {
+    /// Returns the source of its records.
+    pub(super) fn source(&self) -> String {
+        if self.shadow {
+            Draft::source_in_shadow(SOURCE)
+        } else {
+            SOURCE.to_owned()
+        }
+    }
+
     /// Returns what was wanted `now`, for a revocation that is made later.
     pub(super) fn fixed(self, now: UnixMillis) -> Self {
         let cut_off = self.cut_off(now).map_or(CutOff::Never, CutOff::At);
@@ -173,7 +188,12 @@ impl Order {
             {
                 let target = of_token(token, verifier).await?;
                 let cut_off = CutOff::Never;
-                Ok(Wanted { target, cut_off })
+                let shadow = self.shadow;
+                Ok(Wanted {
+                    target,
+                    cut_off,
+                    shadow,
+                })
             }
             (None, Some(issuer), Some(matches)) => self.of_claims(issuer, &matches.0),
             _ => Err(Refused::bad_request(
@@ -212,7 +232,12 @@ impl Order {
             issuer: issuer.to_owned(),
             matches: matches.clone(),
         };
-        Ok(Wanted { target, cut_off })
+        let shadow = self.shadow;
+        Ok(Wanted {
+            target,
+            cut_off,
+            shadow,
+        })
     }
 }
 

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::approvals::{Asked, Order};
 use super::caller::Caller;
-use super::config::SOURCE;
 use super::order::Wanted;
 use super::query::Query;
 use super::refused::Refused;
@@ -68,7 +67,7 @@ pub(super) async fn revoke(
     preview::confirmed(api, order.confirm(), wanted.clone()).await?;
     let id = key.unwrap_or_else(fresh_id);
     let approval = api.credentials.load().approval;
-    if let Some(lasts) = approval.filter(|_| preview::reaches_far(api, &wanted)) {
+    if let Some(lasts) = approval.filter(|_| !wanted.shadow && preview::reaches_far(api, &wanted)) {
         let asked = Asked {
             id,
             by: caller.clone(),
@@ -122,12 +121,12 @@ async fn make(
     let now = api.clock.now();
     let draft = Draft {
         id,
+        source: wanted.source(),
         issued_at_or_before: wanted.cut_off(now),
         target: wanted.target,
         action: Action::Revoke,
         expires_at_or_before: None,
         occurred_at: now,
-        source: SOURCE.to_owned(),
         cause,
     };
     let records = api.writer.record_whole(vec![draft]).await?;
@@ -145,7 +144,7 @@ async fn make(
 /// Answers a request whose key was used before. It changes nothing.
 fn repeated(earlier: &Found, wanted: &Wanted, cause: &str) -> Result<Made, Refused> {
     let record = &earlier.record;
-    if record.target != wanted.target || record.cause != cause || record.source != SOURCE {
+    if record.target != wanted.target || record.cause != cause || record.source != wanted.source() {
         return Err(Refused::unprocessable(
             "this Idempotency-Key belongs to another revocation; send another key",
         ));

@@ -61,7 +61,7 @@ pub(super) struct Record {
     pub(super) issued_at_or_before: Option<Time>,
     /// Only tokens that expire until then are refused. `null`: whenever they expire.
     pub(super) expires_at_or_before: Option<Time>,
-    /// The event source; `admin` is this API.
+    /// The event source; `admin` is this API. With `shadow/` before it, the revocation refuses nothing.
     pub(super) source: String,
     /// Why, such as `user.deactivate` or `ops: stolen laptop`.
     pub(super) cause: String,

@@ -45,6 +45,14 @@ impl Check for Generation {
     }
 }
 
+impl Generation {
+    /// Tells the rest of the program what it has to know of the policies.
+    pub(super) fn applied(&self) {
+        let is_lenient = self.gate.policy.is_lenient();
+        self.gate.revocations.set_lenient(is_lenient);
+    }
+}
+
 /// What the generations share.
 pub(super) struct Shared {
     pub(super) clock: Clock,

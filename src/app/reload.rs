@@ -69,6 +69,7 @@ impl Reloader {
         };
         let metrics = Metrics::register(registry);
         metrics.show(&first);
+        current.load().applied();
         let (ask, asked) = mpsc::channel(1);
         let (state, watcher) = watch::channel(first);
         let reloader = Self {
@@ -210,6 +211,7 @@ impl Reloader {
     }
 
     fn apply(&mut self, next: Next) {
+        next.generation.applied();
         self.current.store(Arc::new(next.generation));
         self.applied = next.config;
         let hash = &self.applied.hash;

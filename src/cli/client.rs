@@ -107,7 +107,8 @@ impl Client {
         }
     }
 
-    fn show(&self, answer: &Value, text: impl Fn(&Value) -> String) -> u8 {
+    /// Prints an answer. Returns the exit code.
+    pub(super) fn show(&self, answer: &Value, text: impl Fn(&Value) -> String) -> u8 {
         if matches!(self.output, Output::Jsonl) && answer["more"] == true {
             tell(&format!("portcullis: {MORE}"));
         }

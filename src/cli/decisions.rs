@@ -9,7 +9,7 @@ use super::table::{aligned, printable};
 
 const AFTER: &str = "\
 Shows the latest decisions of one replica, newest first: every refusal, and of the requests that passed
-those whose id ends in a zero. `portcullis explain --decision ID` shows one with the revocation behind it.
+those whose id ends in a zero or that something in shadow would refuse. `portcullis explain --decision ID` shows one with the revocation behind it.
 
 Examples:
   portcullis decisions
@@ -64,6 +64,11 @@ fn text(answer: &Value) -> String {
     let names = [
         "id", "at", "decision", "reason", "door", "method", "path", "issuer",
     ];
-    let row = |kept: &Value| names.map(|name| printable(kept[name].as_str().unwrap_or("-")));
+    let row = |kept: &Value| {
+        names.map(|name| match kept["would_refuse"].as_str() {
+            Some(reason) if name == "reason" => format!("{} (shadow)", printable(reason)),
+            _ => printable(kept[name].as_str().unwrap_or("-")),
+        })
+    };
     aligned(heads, found.iter().map(row))
 }

@@ -83,7 +83,13 @@ fn text(answer: &Value) -> String {
     let decided = format!("{decision}{}", reason.unwrap_or_default());
     let mut text = format!("decision: {}\n", painted(style, &decided));
     let _ = writeln!(text, "status for the client: {}", answer["status"]);
-    let of_decision = ["id", "at", "door", "method", "path", "issuer"];
+    if let Some(reason) = member("would_refuse") {
+        let would = format!("would be refused without shadow: {reason}");
+        let _ = writeln!(text, "{}", painted(BAD, &would));
+    }
+    let of_decision = [
+        "id", "at", "door", "host", "method", "path", "policy", "issuer",
+    ];
     for name in of_decision.iter().chain(&["expected", "found"]) {
         if let Some(detail) = member(name) {
             let _ = writeln!(text, "{name}: {detail}");

@@ -16,6 +16,7 @@ mod lift;
 mod list;
 mod man;
 mod preview;
+mod promote;
 mod proxy_config;
 mod revoke;
 mod schema;
@@ -61,6 +62,7 @@ enum Command {
     Revoke(revoke::Revoke),
     Approve(approve::Approve),
     Lift(lift::Lift),
+    Promote(promote::Promote),
     List(list::List),
     Watch(watch::Watch),
     Status(status::Status),
@@ -88,6 +90,7 @@ impl Cli {
             Command::Approve(command) => command.run(),
             Command::Preview(command) => command.run(),
             Command::Lift(command) => command.run(),
+            Command::Promote(command) => command.run(),
             Command::List(command) => command.run(),
             Command::Watch(command) => command.run(),
             Command::Status(command) => command.run(),

@@ -40,6 +40,10 @@ pub(super) struct Revoke {
     #[arg(long, conflicts_with = "idempotency_key")]
     dry_run: bool,
 
+    /// Refuse nothing: count, log and keep what would be refused, until `portcullis promote`
+    #[arg(long, conflicts_with = "dry_run")]
+    shadow: bool,
+
     /// Why, for the records; up to 200 characters. Name no person: it is shown to all operators
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -67,6 +71,10 @@ impl Revoke {
         };
         if let Some(confirm) = self.confirm {
             body["confirm"] = confirm;
+        }
+        // Earlier versions know nothing of shadow.
+        if self.shadow {
+            body["shadow"] = true.into();
         }
         if self.dry_run {
             return preview::show(&self.client, body);

@@ -17,3 +17,4 @@ pub(crate) mod thread_priority;
 pub mod token;
 pub mod units;
 pub(crate) mod version;
+pub(crate) mod when_stale;

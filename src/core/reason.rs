@@ -106,6 +106,8 @@ reasons! {
     IdentityTooLong = "identity_too_long", Portcullis;
     /// The proxy names a policy that is not configured.
     UnknownPolicy = "unknown_policy", Portcullis;
+    /// A condition of the policy has no result for this token and this request.
+    ConditionFailed = "condition_failed", Portcullis;
     /// Portcullis has not read its log yet, or has no current keys of this issuer.
     NotReady = "not_ready", Portcullis;
     /// The token may be signed with a newer key, and the issuer's key set cannot be fetched.

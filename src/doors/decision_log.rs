@@ -1,5 +1,5 @@
 //! The decision log: one line per decision, target `portcullis::decision`. Denials are logged at
-//! `info`, what passes at `debug`.
+//! `info`, what passes at `debug`, and at `info` too what passes only because a refusal is in shadow.
 //!
 //! It names the request by method and path, never by query or header, and the client not at all:
 //! a denied request's claims are unverified, or its owner's business. What a check expected of a
@@ -23,6 +23,11 @@ pub(super) fn decided(answered: &Answered<'_, '_>) {
             }
         }
         passes => {
+            if let Some(refused) = passes.refused_in_shadow()
+                && enabled!(target: TARGET, Level::INFO)
+            {
+                would_be_denied(answered, refused);
+            }
             if enabled!(target: TARGET, Level::DEBUG) {
                 passed(answered, passes);
             }
@@ -44,6 +49,23 @@ fn denied(answered: &Answered<'_, '_>, denial: &Denial) {
         path = answered.path(),
         trace_id = trace_id(answered.request),
         "request denied"
+    );
+}
+
+fn would_be_denied(answered: &Answered<'_, '_>, refused: &Denial) {
+    let detail = refused.detail.as_deref();
+    tracing::info!(
+        target: TARGET,
+        outcome = answered.decision.outcome(),
+        would_refuse = refused.reason.as_str(),
+        expected = detail.map(Detail::expected),
+        found = detail.and_then(Detail::found),
+        decision_id = %refused.id,
+        door = answered.door,
+        method = answered.method(),
+        path = answered.path(),
+        trace_id = trace_id(answered.request),
+        "request passes, and would be denied without shadow"
     );
 }
 

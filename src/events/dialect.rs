@@ -16,7 +16,7 @@ use crate::core::config_error::ConfigErrors;
 /// Where an event comes from, for the records that it leaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
-    /// The configured name of the source.
+    /// The name of the source in records.
     pub source: &'a str,
     /// The `iss` of the tokens that it may revoke.
     pub issuer: &'a str,

@@ -56,7 +56,7 @@ pub(super) async fn serve(
         let (directory, effect) = (source.directory.as_ref(), Effect::of(drafts));
         let (effect, missed) = directory::resolve(directory, effect).await?;
         let drafts = match effect {
-            Effect::Record(drafts) => drafts,
+            Effect::Record(drafts) => source.in_records(drafts),
             _ => Vec::new(),
         };
         let revocations = drafts.len();

@@ -263,7 +263,7 @@ impl Receiver {
         peer: Option<SocketAddr>,
     ) -> Result<Ended, Failure> {
         let origin = Origin {
-            source: &source.name,
+            source: &source.recorded_as,
             issuer: &source.issuer,
         };
         let outcome = source.format.dialect().map(&delivery, origin);

@@ -16,6 +16,7 @@ use super::rate::{self, RateLimit};
 use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::{Bytes, Span};
+use crate::revocation::Draft;
 
 /// One sender of events, which posts to `/events/<name>`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -41,6 +42,10 @@ pub struct SourceConfig {
     /// Whom events mean that name an e-mail address or the like, where tokens have something else.
     #[serde(default)]
     pub directory: Option<directory::Config>,
+    /// Refuses nothing because of its events. They are recorded, with `shadow/` before the name of the source, and
+    /// what they would refuse is counted, logged and kept as such.
+    #[serde(default)]
+    pub shadow: bool,
     /// How many events it may send. Default: as many as it likes.
     #[serde(default)]
     pub rate_limit: Option<rate::Config>,
@@ -158,6 +163,8 @@ impl SourceConfig {
 #[derive(Debug)]
 pub struct Source {
     pub(super) name: String,
+    /// Its name in records.
+    pub(super) recorded_as: String,
     pub(super) issuer: String,
     pub(super) format: Format,
     pub(super) credentials: Credentials,
@@ -183,6 +190,11 @@ impl Source {
         let directory = directory.transpose().map_err(of_source)?;
         Ok(Self {
             name: config.name.clone(),
+            recorded_as: if config.shadow {
+                Draft::source_in_shadow(&config.name)
+            } else {
+                config.name.clone()
+            },
             issuer: config.issuer.clone(),
             format: config.format.clone(),
             credentials,
@@ -203,6 +215,14 @@ impl Source {
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
         }
+    }
+
+    /// Gives drafts the name of the source in records.
+    pub(super) fn in_records(&self, mut drafts: Vec<Draft>) -> Vec<Draft> {
+        for draft in &mut drafts {
+            draft.source.clone_from(&self.recorded_as);
+        }
+        drafts
     }
 
     /// Returns how its sender wants to be answered.

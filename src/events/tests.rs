@@ -219,6 +219,7 @@ fn source(auth: CredentialsConfig) -> SourceConfig {
         record_timeout: None,
         directory: None,
         rate_limit: None,
+        shadow: false,
     }
 }
 

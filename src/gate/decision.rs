@@ -28,6 +28,28 @@ impl Decision {
         }
     }
 
+    /// Returns the refusal of a request that passes only because what refuses it is in shadow.
+    #[must_use]
+    pub fn refused_in_shadow(&self) -> Option<&Denial> {
+        match self {
+            Self::Permit(permit) => permit.would_refuse.as_deref(),
+            Self::Bypass(bypass) => bypass.would_refuse.as_deref(),
+            Self::Deny(_) => None,
+        }
+    }
+
+    /// Notes what would refuse the request, unless it is noted or the request is refused.
+    pub(super) fn would_refuse(&mut self, refused: Option<Denial>) {
+        let noted = match self {
+            Self::Permit(permit) => &mut permit.would_refuse,
+            Self::Bypass(bypass) => &mut bypass.would_refuse,
+            Self::Deny(_) => return,
+        };
+        if noted.is_none() {
+            *noted = refused.map(Box::new);
+        }
+    }
+
     /// Returns the name of the outcome at every interface.
     #[must_use]
     pub const fn outcome(&self) -> &'static str {
@@ -46,6 +68,7 @@ pub struct Permit {
     /// Where the request holds its token.
     pub carriers: token::Carriers,
     pub(super) verified: Arc<Verified>,
+    pub(super) would_refuse: Option<Box<Denial>>,
     pub(super) _looked_up: Clear,
     pub(super) _fit: Fit,
 }
@@ -62,6 +85,7 @@ impl Permit {
 #[derive(Debug)]
 pub struct Bypass {
     pub id: DecisionId,
+    pub(super) would_refuse: Option<Box<Denial>>,
     pub(super) _exempt: Exempt,
 }
 

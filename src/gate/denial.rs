@@ -1,7 +1,11 @@
 //! Denials by a door, when the check itself failed. Denying is always safe, so every module may.
 
-use super::{DecisionId, Denial, Permit};
+use std::sync::Arc;
+
+use super::{DecisionId, Denial, Permit, Revoked};
 use crate::core::reason::{Reason, Rejection};
+use crate::revocation::Match;
+use crate::verify::Verified;
 
 impl Denial {
     /// Returns a denial with an id of its own.
@@ -15,6 +19,14 @@ impl Denial {
     pub fn instead_of(permit: &Permit, reason: Reason) -> Self {
         let issuer = &permit.verified().claims.issuer;
         Self::of(permit.id, Rejection::from(reason).by(issuer))
+    }
+
+    pub(super) fn of_revoked(id: DecisionId, verified: Arc<Verified>, by: Match) -> Self {
+        Self {
+            issuer: Some(Arc::clone(&verified.claims.issuer)),
+            revoked: Some(Arc::new(Revoked { verified, by })),
+            ..Self::of(id, Reason::Revoked.into())
+        }
     }
 
     pub(super) fn of(id: DecisionId, rejection: Rejection) -> Self {

@@ -19,7 +19,8 @@ use prometheus_client::registry::Registry;
 use super::{Decision, DecisionId, Denial};
 use crate::core::reason::{Detail, Reason};
 
-/// `portcullis_decisions_total{outcome,reason}` and `portcullis_check_seconds`.
+/// `portcullis_decisions_total{outcome,reason}`, `portcullis_shadow_refusals_total{reason}` and
+/// `portcullis_check_seconds`.
 #[derive(Debug)]
 pub struct Metrics(Arc<Shards>);
 
@@ -72,6 +73,8 @@ const LONGEST: usize = 44;
 struct Shard {
     /// By [`Reason`], then the two that pass.
     outcomes: [AtomicU64; OUTCOMES],
+    /// By [`Reason`]: requests that passed, and would not if nothing were in shadow.
+    in_shadow: [AtomicU64; Reason::ALL.len()],
     /// Not cumulative; the last one is for what took longer than every bound.
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
@@ -91,6 +94,7 @@ impl Default for Shard {
     fn default() -> Self {
         Self {
             outcomes: array::from_fn(|_| AtomicU64::default()),
+            in_shadow: array::from_fn(|_| AtomicU64::default()),
             buckets: array::from_fn(|_| AtomicU64::default()),
             nanoseconds: AtomicU64::default(),
         }
@@ -119,6 +123,9 @@ impl Metrics {
         let bucket = BOUNDS.partition_point(|bound| *bound < nanoseconds);
         let shard = self.0.own();
         shard.outcomes[outcome].fetch_add(1, Ordering::Relaxed);
+        if let Some(refused) = decision.refused_in_shadow() {
+            shard.in_shadow[refused.reason as usize].fetch_add(1, Ordering::Relaxed);
+        }
         shard.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         shard.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
@@ -162,6 +169,19 @@ impl Shards {
             let labels = [("outcome", outcome), ("reason", reason)];
             let total = self.sum(|shard| &shard.outcomes[cell]);
             let counter = self.with_example(total, cell);
+            counter.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_shadow(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Requests that passed because what refuses them is in shadow, by reason";
+        let mut family =
+            encoder.encode_descriptor("shadow_refusals", help, None, MetricType::Counter)?;
+        for reason in Reason::ALL {
+            let labels = [("reason", reason.as_str())];
+            let total = self.sum(|shard| &shard.in_shadow[reason as usize]);
+            let counter = self.with_example(total, OUTCOMES);
             counter.encode(family.encode_family(&labels)?)?;
         }
         Ok(())
@@ -212,6 +232,7 @@ fn labels(example: &Example) -> Labels {
 impl Collector for Shards {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_decisions(&mut encoder)?;
+        self.encode_shadow(&mut encoder)?;
         self.encode_seconds(&mut encoder)
     }
 }

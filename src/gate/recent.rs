@@ -1,7 +1,7 @@
 //! The latest decisions of the doors, for operators who have the id of one.
 //!
-//! Every denial is kept. Of the requests that pass, those are kept whose id ends in a zero, one in
-//! sixteen: an id is random, so this needs no state. Both rings are bounded, so a flood of one kind
+//! Every denial is kept. Of the requests that pass, those are kept that something in shadow would refuse, and
+//! those whose id ends in a zero, one in sixteen: an id is random, so this needs no state. Both rings are bounded, so a flood of one kind
 //! displaces nothing of the other. No token, query, header or unverified claim is kept.
 
 use std::collections::VecDeque;
@@ -14,10 +14,14 @@ use super::{Decision, DecisionId};
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::reason::{Detail, Reason};
 use crate::core::request::Request;
+use crate::policy::{Policy, Rule};
 use crate::revocation::Match;
 
 /// Bytes of a path that are kept and logged.
 const LONGEST_PATH: usize = 256;
+
+/// Bytes of a host that are kept.
+const LONGEST_HOST: usize = 256;
 
 /// Bytes of a method that are kept and logged.
 const LONGEST_METHOD: usize = 32;
@@ -59,12 +63,18 @@ pub struct Kept {
     pub outcome: &'static str,
     pub reason: Option<Reason>,
     pub door: &'static str,
+    pub host: String,
     pub method: String,
     pub path: String,
+    /// The policy that counted; `None` if none could be chosen.
+    pub policy: Option<Box<str>>,
     /// Only of a token whose signature is good.
     pub issuer: Option<Arc<str>>,
     pub detail: Option<Arc<Detail>>,
     pub revoked_by: Option<Match>,
+    /// Why the request would be refused if nothing were in shadow. What it expected and found is in `detail`, and
+    /// the revocation in `revoked_by`.
+    pub would_refuse: Option<Reason>,
 }
 
 /// The latest decisions.
@@ -94,17 +104,20 @@ impl Recent {
         }
     }
 
-    /// Keeps a decision, if it is a denial or sampled. Only a denial waits for its turn.
-    pub(super) fn add(&self, answered: &Answered<'_, '_>) {
+    /// Keeps a decision, if it is a denial, would be one or is sampled. Only a denial waits for its turn.
+    pub(super) fn add(&self, answered: &Answered<'_, '_>, policy: &Policy) {
         let decision = answered.decision;
         if matches!(decision, Decision::Deny(_)) {
             if self.denied.keep > 0 {
                 let kept = self.denied.kept();
-                self.denied.push(kept, self.clock.now(), answered);
+                self.denied.push(kept, self.clock.now(), answered, policy);
             }
-        } else if decision.id().is_sampled() && self.passed.keep > 0 {
+            return;
+        }
+        let is_kept = decision.refused_in_shadow().is_some() || decision.id().is_sampled();
+        if is_kept && self.passed.keep > 0 {
             match self.passed.kept.try_lock() {
-                Ok(kept) => self.passed.push(kept, self.clock.now(), answered),
+                Ok(kept) => self.passed.push(kept, self.clock.now(), answered, policy),
                 Err(_busy) => drop(self.missed.inc()),
             }
         }
@@ -151,18 +164,25 @@ impl Ring {
         mut kept: MutexGuard<'_, VecDeque<(u64, Kept)>>,
         at: UnixMillis,
         answered: &Answered<'_, '_>,
+        policy: &Policy,
     ) {
         let number = kept.back().map_or(0, |(last, _)| last + 1);
         let oldest = (kept.len() >= self.keep)
             .then(|| kept.pop_front())
             .flatten();
-        let (mut method, mut path) =
-            oldest.map_or_else(Default::default, |(_, oldest)| (oldest.method, oldest.path));
-        method.clear();
-        method.push_str(answered.method());
-        path.clear();
-        path.push_str(answered.path());
-        kept.push_back((number, Kept::of(at, answered, method, path)));
+        let mut texts = oldest.map_or_else(Default::default, |(_, oldest)| {
+            [oldest.host, oldest.method, oldest.path]
+        });
+        let host = start(answered.request.host, LONGEST_HOST);
+        for (text, new) in texts
+            .iter_mut()
+            .zip([host, answered.method(), answered.path()])
+        {
+            text.clear();
+            text.push_str(new);
+        }
+        let rule = policy.select(answered.request).ok();
+        kept.push_back((number, Kept::of(at, answered, texts, rule)));
     }
 
     fn latest(&self, limit: usize, filter: &impl Fn(&Kept) -> bool) -> Vec<Kept> {
@@ -187,7 +207,12 @@ impl Ring {
 }
 
 impl Kept {
-    fn of(at: UnixMillis, answered: &Answered<'_, '_>, method: String, path: String) -> Self {
+    fn of(
+        at: UnixMillis,
+        answered: &Answered<'_, '_>,
+        [host, method, path]: [String; 3],
+        rule: Option<&Rule>,
+    ) -> Self {
         let Answered { door, decision, .. } = *answered;
         let denial = match decision {
             Decision::Deny(denial) => Some(denial),
@@ -197,18 +222,23 @@ impl Kept {
             Decision::Permit(permit) => Some(Arc::clone(&permit.verified().claims.issuer)),
             _ => denial.and_then(|denial| denial.issuer.clone()),
         };
-        let revoked = denial.and_then(|denial| denial.revoked.as_ref());
+        let in_shadow = decision.refused_in_shadow();
+        let told = denial.or(in_shadow);
+        let revoked = told.and_then(|denial| denial.revoked.as_ref());
         Self {
             id: decision.id(),
             at,
             outcome: decision.outcome(),
             reason: denial.map(|denial| denial.reason),
             door,
+            host,
             method,
             path,
+            policy: rule.map(|rule| rule.name().into()),
             issuer,
-            detail: denial.and_then(|denial| denial.detail.clone()),
+            detail: told.and_then(|denial| denial.detail.clone()),
             revoked_by: revoked.map(|revoked| revoked.by.clone()),
+            would_refuse: in_shadow.map(|denial| denial.reason),
         }
     }
 }
@@ -229,11 +259,12 @@ mod tests {
             ..Request::unread()
         };
         let (door, request) = ("ext_authz", &request);
-        recent.add(&Answered {
+        let answered = Answered {
             door,
             request,
             decision,
-        });
+        };
+        recent.add(&answered, &Policy::default());
     }
 
     #[test]
@@ -253,6 +284,7 @@ mod tests {
         for (turn, id) in ids.iter().enumerate().skip(900) {
             let kept = recent.find(*id).unwrap();
             assert_eq!(kept.path, format!("/{turn}"));
+            assert_eq!(kept.policy.as_deref(), Some("default"));
             assert_eq!(kept.reason, Some(Reason::ALL[turn % Reason::ALL.len()]));
         }
         let denials = recent.latest(1000, |kept| kept.outcome == "deny");

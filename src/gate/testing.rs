@@ -33,6 +33,7 @@ pub(crate) fn permit(verified: Arc<Verified>) -> Decision {
         id: DecisionId::next(),
         carriers: crate::core::token::Carriers::first(0),
         verified,
+        would_refuse: None,
         _looked_up: Clear::for_tests(),
         _fit: Fit::for_tests(),
     })
@@ -41,6 +42,7 @@ pub(crate) fn permit(verified: Arc<Verified>) -> Decision {
 pub(crate) fn bypass() -> Decision {
     Decision::Bypass(Bypass {
         id: DecisionId::next(),
+        would_refuse: None,
         _exempt: Exempt::for_tests(),
     })
 }

@@ -91,6 +91,8 @@ impl Bypass {
                 Tokens::Optional => Token::Optional,
             },
             demands: None,
+            when_stale: None,
+            shadow: false,
         })
     }
 

@@ -6,6 +6,7 @@ use http::HeaderName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::condition::Condition;
 use super::demands::Demands;
 use super::host::HostPattern;
 use super::matcher::Matcher;
@@ -14,6 +15,7 @@ use super::pattern::Pattern;
 use super::rule::{Rule, Token};
 use crate::core::config_error::ConfigErrors;
 use crate::core::units::Span;
+use crate::core::when_stale::WhenStale;
 use crate::verify::claims::Requirement;
 
 /// A rule: the requests that it matches, and what their tokens must say. The first rule that matches
@@ -61,6 +63,11 @@ pub struct RuleConfig {
     /// such as `{ claim: tenant, is: [acme, globex] }`. All entries count.
     #[serde(default)]
     pub claims: Vec<Requirement>,
+    /// Conditions in CEL over `request`, `claims` and `now`, such as
+    /// `claims.tenant == request.headers["x-tenant"]`. All of them have to hold.
+    /// [policy.md](policy.md#conditions) says what they can read.
+    #[serde(default)]
+    pub conditions: Vec<String>,
     /// The longest time since the token was issued (`iat`). An older token gets 401, so that the client
     /// asks for a new one.
     pub max_token_age: Option<Span>,
@@ -71,6 +78,13 @@ pub struct RuleConfig {
     /// The longest time since the user logged in (`auth_time`). A token with an older login, or without
     /// `auth_time`, gets 401 with this age (RFC 9470).
     pub max_auth_age: Option<Span>,
+    /// What happens when the log of revocations has been silent for longer than `max_staleness`. Goes before the
+    /// `when_stale` of the token's issuer.
+    pub when_stale: Option<WhenStale>,
+    /// Refuses nothing by this rule: requests get the rule that they would get without it. What this rule would
+    /// refuse is counted, logged and kept as such.
+    #[serde(default)]
+    pub shadow: bool,
 }
 
 /// Whether the requests of a rule need a token.
@@ -94,6 +108,14 @@ impl RuleConfig {
         }
         let matcher = self.matcher(errors);
         let demands = self.demands(errors);
+        if self.token == TokenNeed::None && self.shadow {
+            let message = "needs no token, so the rule would refuse nothing: remove shadow";
+            errors.conflict("shadow", message);
+        }
+        if self.token == TokenNeed::None && self.when_stale.is_some() {
+            let message = "has no effect, because tokens are ignored here";
+            errors.conflict("when_stale", message);
+        }
         if self.token == TokenNeed::None && demands.is_some() {
             let message = "ignores tokens, so the rule's demands on tokens are never checked: use \
                            `token: optional`, or remove them";
@@ -116,6 +138,8 @@ impl RuleConfig {
                 TokenNeed::None => Token::Ignored,
             },
             demands: demands.map(Box::new),
+            when_stale: self.when_stale,
+            shadow: self.shadow,
         }
     }
 
@@ -186,6 +210,10 @@ impl RuleConfig {
                 errors.push(field, "must be at least 1s");
             }
         }
+        let mut conditions = Vec::new();
+        errors.each("conditions", &self.conditions, |errors, text| {
+            conditions.extend(Condition::compile(text, errors));
+        });
         let demands = Demands {
             rule: self.name.as_str().into(),
             issuers: boxed(&self.issuers),
@@ -195,6 +223,7 @@ impl RuleConfig {
             scopes: boxed(&self.scopes),
             roles: self.roles.clone().into(),
             claims: self.claims.clone().into(),
+            conditions: conditions.into(),
             max_age: self.max_token_age.map(|span| span.0.as_secs()),
             acr: boxed(&self.acr),
             max_auth_age: self.max_auth_age.map(|span| span.0.as_secs()),

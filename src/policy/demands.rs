@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
+use super::condition::{Condition, Values};
 use crate::core::clock::Clock;
 use crate::core::issuer::ByIssuer;
 use crate::core::reason::{Reason, Rejection};
+use crate::core::request::Request;
 use crate::verify::claims::{ClaimPath, Claims, Requirement};
 
 static AUDIENCE: LazyLock<ClaimPath> = LazyLock::new(|| known("aud"));
@@ -52,6 +54,8 @@ pub(super) struct Demands {
     /// Texts are split at spaces.
     pub(super) roles: Box<[Requirement]>,
     pub(super) claims: Box<[Requirement]>,
+    /// All of them.
+    pub(super) conditions: Box<[Condition]>,
     /// Seconds since `iat`.
     pub(super) max_age: Option<u64>,
     pub(super) acr: Box<[Box<str>]>,
@@ -81,20 +85,28 @@ impl Demands {
         self
     }
 
-    /// Returns whether another rule demands the same.
-    pub(super) fn are(&self, others: &Self) -> bool {
-        let rule = others.rule.clone();
-        Self {
-            rule,
-            ..self.clone()
-        } == *others
+    /// Returns whether what meets these demands meets those of another rule for certain: they are the same,
+    /// and further conditions at most.
+    pub(super) fn include(&self, others: &Self) -> bool {
+        let mut conditions = others.conditions.iter();
+        conditions.all(|condition| self.conditions.contains(condition))
+            && Self {
+                rule: others.rule.clone(),
+                conditions: others.conditions.clone(),
+                ..self.clone()
+            } == *others
     }
 
     /// Returns the proof that the claims meet every demand.
     ///
     /// # Errors
     /// The first demand that they do not meet.
-    pub(super) fn judge(&self, claims: &Claims, clock: &Clock) -> Result<Fit, Rejection> {
+    pub(super) fn judge(
+        &self,
+        request: &Request<'_>,
+        claims: &Claims,
+        clock: &Clock,
+    ) -> Result<Fit, Rejection> {
         self.check_parties(claims)?;
         self.check_scopes(claims)?;
         for (rules, splits) in [(&self.roles, true), (&self.claims, false)] {
@@ -102,6 +114,7 @@ impl Demands {
                 self.check_claim(rule, splits, claims)?;
             }
         }
+        self.check_conditions(request, claims, clock)?;
         if self.max_age.is_some() || self.max_auth_age.is_some() {
             self.check_age(claims, clock)?;
         }
@@ -163,6 +176,25 @@ impl Demands {
         let expected = format!("{rule} (policy {})", self.rule);
         let found = format!("{}: {}", rule.claim, values.join(", "));
         Err(Rejection::found(Reason::Forbidden, expected, found))
+    }
+
+    fn check_conditions(
+        &self,
+        request: &Request<'_>,
+        claims: &Claims,
+        clock: &Clock,
+    ) -> Result<(), Rejection> {
+        if self.conditions.is_empty() {
+            return Ok(());
+        }
+        let values = Values::of(request, claims, clock.now());
+        for condition in &self.conditions {
+            condition.check(&values).map_err(|(reason, found)| {
+                let expected = format!("{condition} (policy {})", self.rule);
+                Rejection::found(reason, expected, found)
+            })?;
+        }
+        Ok(())
     }
 
     fn check_age(&self, claims: &Claims, clock: &Clock) -> Result<(), Rejection> {

@@ -6,6 +6,7 @@
 //! leads to, and is refused if none of them is the strictest: decision 0030.
 
 mod bypass;
+mod condition;
 mod config;
 mod demands;
 mod host;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use crate::core::config_error::ConfigErrors;
 use crate::core::reason::{Reason, Rejection};
 use crate::core::request::{Found, NamedPolicy, Request};
+use crate::core::when_stale::WhenStale;
 use index::Index;
 use matcher::Asked;
 use pattern::Match;
@@ -42,12 +44,14 @@ pub struct Policy {
     /// Those of `bypass`, then those of `policies`.
     rules: Box<[Rule]>,
     index: Index,
-    /// The rules that only the proxy can choose, by name.
-    named: BTreeMap<Box<str>, usize>,
+    /// The rules that only the proxy can choose, by name; `None`: it is in shadow, and the rules that match count.
+    named: BTreeMap<Box<str>, Option<usize>>,
     /// For a request that no rule matches.
     default: Rule,
     /// `policy_header`, in lower case.
     header: Option<Box<str>>,
+    /// The same as if no rule were in shadow, if one is.
+    whole: Option<Box<Self>>,
 }
 
 impl Policy {
@@ -66,20 +70,37 @@ impl Policy {
             let rules = errors.build_each("policies", policies, |errors, item| {
                 Some(item.build(errors))
             });
-            Some(exempt?.into_iter().chain(rules?).collect::<Box<[Rule]>>())
+            Some(exempt?.into_iter().chain(rules?).collect::<Vec<Rule>>())
         });
         config::check_names(policies, errors);
         let rules = built?;
         unreachable::check(&rules, bypasses.len(), errors);
+        let enforced: Vec<Rule> = rules.iter().filter(|rule| !rule.shadow).cloned().collect();
+        let in_shadow = rules.iter().filter(|rule| rule.shadow);
+        let mut policy = Self::of(enforced, header.clone());
+        let silent = in_shadow.clone().filter(|rule| rule.matcher.is_none());
+        policy
+            .named
+            .extend(silent.map(|rule| (rule.name.clone(), None)));
+        if in_shadow.count() > 0 {
+            policy.whole = Some(Box::new(Self::of(rules, header)));
+        }
+        Some(policy)
+    }
+
+    fn of(rules: Vec<Rule>, header: Option<Box<str>>) -> Self {
         let named = rules.iter().enumerate();
         let named = named.filter(|(_, rule)| rule.matcher.is_none());
-        Some(Self {
-            named: named.map(|(i, rule)| (rule.name.clone(), i)).collect(),
+        Self {
+            named: named
+                .map(|(i, rule)| (rule.name.clone(), Some(i)))
+                .collect(),
             index: Index::of(&rules),
-            rules,
+            rules: rules.into(),
             default: Rule::default(),
             header,
-        })
+            whole: None,
+        }
     }
 
     /// Returns the rule that says what the request needs.
@@ -88,8 +109,9 @@ impl Policy {
     /// If the proxy names a rule that does not exist, or if servers may read the request in ways to which
     /// different rules apply.
     pub fn select(&self, request: &Request<'_>) -> Result<&Rule, Rejection> {
-        if let Some(name) = self.name_of(request)? {
-            let number = self.named.get(name).ok_or_else(|| self.unknown())?;
+        if let Some(name) = self.name_of(request)?
+            && let Some(number) = self.named.get(name).ok_or_else(|| self.unknown())?
+        {
             return Ok(&self.rules[*number]);
         }
         if self.rules.is_empty() {
@@ -111,15 +133,33 @@ impl Policy {
         stricter(strictest, &self.default)
     }
 
+    /// Returns what [`Policy::select`] would return if no rule were in shadow, unless that is `selected`.
+    pub fn select_in_shadow(
+        &self,
+        request: &Request<'_>,
+        selected: &Rule,
+    ) -> Option<Result<&Rule, Rejection>> {
+        let found = self.whole.as_ref()?.select(request);
+        let is_same = |rule: &&Rule| !rule.shadow && rule.name == selected.name;
+        (!found.as_ref().is_ok_and(is_same)).then_some(found)
+    }
+
+    /// Returns whether a rule lets requests pass although the feed of revocations is too old.
+    #[must_use]
+    pub fn is_lenient(&self) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rule| rule.when_stale == Some(WhenStale::Allow))
+    }
+
     /// Returns the rule for a token that comes without a request.
     #[must_use]
     pub const fn default_rule(&self) -> &Rule {
         &self.default
     }
 
-    /// Returns every rule, in the order in which they are tried.
+    /// Returns every rule, in the order in which they are tried, also those in shadow.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
-        self.rules.iter()
+        self.whole.as_deref().unwrap_or(self).rules.iter()
     }
 
     fn name_of<'r>(&self, request: &Request<'r>) -> Result<Option<&'r str>, Rejection> {

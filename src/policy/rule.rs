@@ -5,6 +5,8 @@ use super::matcher::{Asked, Matcher};
 use super::pattern::Match;
 use crate::core::clock::Clock;
 use crate::core::reason::{Reason, Rejection};
+use crate::core::request::Request;
+use crate::core::when_stale::WhenStale;
 use crate::verify::claims::Claims;
 
 /// What the requests that it matches need.
@@ -16,6 +18,10 @@ pub struct Rule {
     pub(super) token: Token,
     /// `None`: every verified token will do.
     pub(super) demands: Option<Box<Demands>>,
+    /// Goes before that of the issuer.
+    pub(super) when_stale: Option<WhenStale>,
+    /// Whether it only says what it would refuse.
+    pub(super) shadow: bool,
 }
 
 /// Whether a token is needed; the later, the stricter.
@@ -47,6 +53,8 @@ impl Default for Rule {
             matcher: None,
             token: Token::Required,
             demands: None,
+            when_stale: None,
+            shadow: false,
         }
     }
 }
@@ -56,6 +64,12 @@ impl Rule {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns what happens while the feed of revocations is too old; `None`: what the issuer's entry says.
+    #[must_use]
+    pub const fn when_stale(&self) -> Option<WhenStale> {
+        self.when_stale
     }
 
     #[must_use]
@@ -71,10 +85,15 @@ impl Rule {
     ///
     /// # Errors
     /// The first demand that the claims do not meet.
-    pub fn judge(&self, claims: &Claims, clock: &Clock) -> Result<Fit, Rejection> {
+    pub fn judge(
+        &self,
+        request: &Request<'_>,
+        claims: &Claims,
+        clock: &Clock,
+    ) -> Result<Fit, Rejection> {
         match &self.demands {
             None => Ok(Fit::with_nothing()),
-            Some(demands) => demands.judge(claims, clock),
+            Some(demands) => demands.judge(request, claims, clock),
         }
     }
 
@@ -99,10 +118,16 @@ impl Rule {
 
     /// Returns whether what satisfies this rule satisfies the other one.
     pub(super) fn demands_all_of(&self, other: &Self) -> bool {
+        let strictness = |rule: &Self| match rule.when_stale {
+            Some(WhenStale::Allow) => 0,
+            None => 1,
+            Some(WhenStale::Deny) => 2,
+        };
         self.token >= other.token
+            && strictness(self) >= strictness(other)
             && match (&self.demands, &other.demands) {
                 (_, None) => true,
-                (Some(own), Some(others)) => own.are(others),
+                (Some(own), Some(others)) => own.include(others),
                 // Without a token there is nothing to meet the demands with.
                 (None, Some(_)) => false,
             }

@@ -1,5 +1,6 @@
 mod careless;
 mod rules;
+mod shadow;
 mod tokens;
 
 use super::bypass::Tokens;

@@ -3,13 +3,13 @@
 use super::rule::Rule;
 use crate::core::config_error::ConfigErrors;
 
-/// Reports each rule whose requests an earlier rule takes, all of them. The first `exempt` rules are those
+/// Reports each rule whose requests an earlier rule takes, all of them. A rule in shadow takes none. The first `exempt` rules are those
 /// of `bypass`.
 pub(super) fn check(rules: &[Rule], exempt: usize, errors: &mut ConfigErrors) {
     for (i, rule) in rules.iter().enumerate() {
         let Some(own) = &rule.matcher else { continue };
         let covers = |earlier: &&Rule| {
-            let matcher = earlier.matcher.as_ref();
+            let matcher = earlier.matcher.as_ref().filter(|_| !earlier.shadow);
             matcher.is_some_and(|matcher| matcher.covers(own))
         };
         if let Some(earlier) = rules[..i].iter().find(covers) {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::core::config_error::ConfigErrors;
-use crate::core::issuer::IssuerPattern;
+use crate::core::issuer::{ByIssuer, IssuerPattern};
 use crate::core::units::Span;
+pub use crate::core::when_stale::WhenStale;
 
 use super::log;
 use super::retention::Issuer;
@@ -51,17 +52,10 @@ pub struct Exception {
     pub max_staleness: Option<Span>,
     /// Replaces the common `when_stale`.
     pub when_stale: Option<WhenStale>,
-}
-
-/// See [`Config::when_stale`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WhenStale {
-    /// They are refused with 503, because a revocation that did not arrive cannot be enforced.
-    #[default]
-    Deny,
-    /// They are judged by the revocations that are known.
-    Allow,
+    /// Refuses nothing because of a revocation of this issuer's tokens. What would be refused is counted, logged and
+    /// kept as such.
+    #[serde(default)]
+    pub shadow: bool,
 }
 
 /// The log confirms once a second, and one confirmation may be late.
@@ -106,8 +100,11 @@ impl Config {
             errors.push("issuer", "duplicate issuer");
         }
         let Some(own) = exception.max_staleness else {
-            if exception.when_stale.is_none() {
-                errors.push("", "give max_staleness or when_stale, or remove this");
+            if exception.when_stale.is_none() && !exception.shadow {
+                errors.push(
+                    "",
+                    "give max_staleness, when_stale or shadow, or remove this",
+                );
             }
             return;
         };
@@ -120,20 +117,33 @@ impl Config {
         }
     }
 
+    /// Returns the issuers whose revocations refuse nothing.
+    pub(super) fn in_shadow(&self) -> ByIssuer<()> {
+        let issuers = self.issuers.iter().filter(|own| own.shadow);
+        issuers.map(|own| (&own.issuer, ())).collect()
+    }
+
     /// Returns how old the feed may be before this issuer's tokens are refused; `None`: any age.
     pub(super) fn patience(&self, issuer: &str) -> Option<Duration> {
+        let when_stale = self.exception(issuer).and_then(|own| own.when_stale);
+        match when_stale.unwrap_or(self.when_stale) {
+            WhenStale::Deny => Some(self.max_staleness(issuer)),
+            WhenStale::Allow => None,
+        }
+    }
+
+    pub(super) fn max_staleness(&self, issuer: &str) -> Duration {
+        let own = self.exception(issuer).and_then(|own| own.max_staleness);
+        own.unwrap_or(self.max_staleness).0
+    }
+
+    fn exception(&self, issuer: &str) -> Option<&Exception> {
         let has = |one: &&Exception| match IssuerPattern::parse(&one.issuer) {
             Ok(Some(pattern)) => pattern.matches(issuer),
             _ => false,
         };
         let exact = self.issuers.iter().find(|one| one.issuer == issuer);
-        let own = exact.or_else(|| self.issuers.iter().find(has));
-        let when_stale = own.and_then(|own| own.when_stale);
-        let max_staleness = own.and_then(|own| own.max_staleness);
-        match when_stale.unwrap_or(self.when_stale) {
-            WhenStale::Deny => Some(max_staleness.unwrap_or(self.max_staleness).0),
-            WhenStale::Allow => None,
-        }
+        exact.or_else(|| self.issuers.iter().find(has))
     }
 
     fn check_retention(&self, errors: &mut ConfigErrors, issuer: &Issuer) {

@@ -36,7 +36,7 @@ pub use metrics::Metrics;
 pub use notes::Notes;
 pub use reach::refused_by;
 pub use reader::{Clear, Reader, Standing};
-pub use record::{Action, Draft, Revocation, Target, Terms};
+pub use record::{Action, Draft, Revocation, SHADOW, Target, Terms};
 pub use retention::{Issuer, Retention};
 pub use search::Search;
 pub use status::{Monitor, Status};
@@ -56,7 +56,6 @@ use crate::core::lifetime::Current;
 use crate::core::readiness::Readiness;
 
 use history::SPREAD;
-use patience::Patience;
 
 /// What the rest of the program needs.
 pub struct Parts {
@@ -132,11 +131,7 @@ pub fn over(
     let histories = histories.map_err(OpenError::Lifetimes)?;
     let lifetimes = histories.current();
     let index = Arc::new(Index::new(store.horizon.clone()));
-    let reader = Reader {
-        index: Arc::clone(&index),
-        feed: Arc::new(feed::FeedState::new(clock.clone())),
-        patience: Arc::new(Patience::new(config, issuers)),
-    };
+    let reader = Reader::new(Arc::clone(&index), clock, config, issuers);
     let refresh = refresher(&reader, &metrics);
     let (applied, watcher) = watch::channel(None);
     let writer = Writer {

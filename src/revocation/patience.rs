@@ -1,14 +1,20 @@
 //! How old the feed may be before an issuer's tokens are refused.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Config, Issuer};
 use crate::core::issuer::ByIssuer;
+use crate::core::when_stale::WhenStale;
 
 /// Ages of the feed; `None` is an age that it never reaches.
 #[derive(Debug)]
 pub(super) struct Patience {
     of: ByIssuer<Option<Duration>>,
+    /// The ages for requests whose policy refuses them whatever the issuer's entry says.
+    strict: ByIssuer<Duration>,
+    /// Whether a policy lets requests pass at any age.
+    is_lenient: AtomicBool,
     /// Up to this age no issuer is refused, so none needs to be looked up.
     shortest: Option<Duration>,
     /// Beyond this age all issuers are refused.
@@ -20,20 +26,39 @@ impl Patience {
         let issuers = issuers.iter().map(|issuer| &issuer.issuer);
         // An exception may be made for one tenant of a pattern.
         let exceptions = config.issuers.iter().map(|exception| &exception.issuer);
-        let of: ByIssuer<_> = issuers
-            .chain(exceptions)
+        let issuers: Vec<_> = issuers.chain(exceptions).collect();
+        let each = issuers.iter();
+        let of: ByIssuer<_> = each
+            .clone()
             .map(|issuer| (issuer, config.patience(issuer)))
             .collect();
         let longest: Option<Vec<Duration>> = of.values().copied().collect();
         Self {
             shortest: of.values().copied().flatten().min(),
             longest: longest.and_then(|all| all.into_iter().max()),
+            strict: each
+                .map(|issuer| (issuer, config.max_staleness(issuer)))
+                .collect(),
+            is_lenient: AtomicBool::new(false),
             of,
         }
     }
 
-    /// Returns whether this issuer's tokens are refused at this age of the feed.
-    pub(super) fn is_over(&self, issuer: &str, age: impl FnOnce() -> Duration) -> bool {
+    /// Returns whether this issuer's tokens are refused at this age of the feed. A policy may say so itself.
+    pub(super) fn is_over(
+        &self,
+        issuer: &str,
+        policy: Option<WhenStale>,
+        age: impl FnOnce() -> Duration,
+    ) -> bool {
+        match policy {
+            None => {}
+            Some(WhenStale::Allow) => return false,
+            Some(WhenStale::Deny) => {
+                let own = self.strict.get(issuer);
+                return own.is_none_or(|own| age() > *own);
+            }
+        }
         let Some(shortest) = self.shortest else {
             return false;
         };
@@ -41,9 +66,14 @@ impl Patience {
         age > shortest && self.of.get(issuer).is_none_or(|own| is_over(*own, age))
     }
 
-    /// Returns whether the tokens of all issuers are refused at this age.
+    /// Returns whether the tokens of all issuers are refused at this age, on every route.
     pub(super) fn is_over_for_all(&self, age: Duration) -> bool {
-        is_over(self.longest, age)
+        is_over(self.longest, age) && !self.is_lenient.load(Ordering::Relaxed)
+    }
+
+    /// Says whether a policy lets requests pass at any age.
+    pub(super) fn set_lenient(&self, is_lenient: bool) {
+        self.is_lenient.store(is_lenient, Ordering::Relaxed);
     }
 }
 
@@ -70,7 +100,7 @@ mod tests {
 
     fn refused(patience: &Patience, seconds: u32) -> String {
         let age = SECOND * seconds;
-        let over = |issuer: &&str| patience.is_over(issuer, || age);
+        let over = |issuer: &&str| patience.is_over(issuer, None, || age);
         let mut refused: String = ["a", "b", "c"].into_iter().filter(over).collect();
         if patience.is_over_for_all(age) {
             refused.push('*');
@@ -112,11 +142,35 @@ mod tests {
         ];
         for issuers in [&listed[..], &[issuer("https://a/{tenant}"), issuer("b")]] {
             let patience = Patience::new(&config, issuers);
-            let over = |issuer, seconds| patience.is_over(issuer, || SECOND * seconds);
+            let over = |issuer, seconds| patience.is_over(issuer, None, || SECOND * seconds);
             assert!(!over("https://a/x", 9) && over("https://a/x", 10));
             assert!(!over("https://a/strict", 5) && over("https://a/strict", 6));
             assert!(!over("b", 30) && over("b", 31));
         }
+    }
+
+    #[test]
+    fn a_policy_decides_whatever_the_issuer_says() {
+        let patience = patience(
+            "{ max_staleness: 9s, issuers: [{ issuer: b, when_stale: allow }, \
+             { issuer: a, max_staleness: 5s }] }",
+        );
+        let over =
+            |issuer, policy, seconds| patience.is_over(issuer, Some(policy), || SECOND * seconds);
+        for (issuer, last) in [("a", 5), ("b", 9)] {
+            assert!(!over(issuer, WhenStale::Deny, last), "{issuer}");
+            assert!(over(issuer, WhenStale::Deny, last + 1), "{issuer}");
+            assert!(!over(issuer, WhenStale::Allow, 1000), "{issuer}");
+        }
+        assert!(over("c", WhenStale::Deny, 0), "nothing is known of it");
+    }
+
+    #[test]
+    fn while_one_policy_lets_requests_pass_not_everybody_is_refused() {
+        let patience = patience("{}");
+        assert_eq!(refused(&patience, 31), "abc*");
+        patience.set_lenient(true);
+        assert_eq!(refused(&patience, 31), "abc");
     }
 
     #[test]

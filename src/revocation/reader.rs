@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::core::clock::Clock;
 use crate::core::horizon::Horizon;
+use crate::core::issuer::ByIssuer;
+use crate::core::when_stale::WhenStale;
 use crate::verify::claims::Claims;
 
 use super::feed::FeedState;
@@ -20,13 +22,23 @@ pub enum Standing {
     Revoked(Match),
     /// The log was not replayed to its end yet.
     NotReady,
-    /// The feed is older than the issuer's `max_staleness`, and its `when_stale` is `deny`.
+    /// The feed is older than the issuer's `max_staleness`, and `when_stale` is `deny`.
     Stale,
 }
 
-/// The proof of a look-up that found nothing.
+/// The proof of a look-up that found nothing that refuses.
 #[derive(Debug)]
-pub struct Clear(());
+pub struct Clear {
+    in_shadow: Option<Match>,
+}
+
+impl Clear {
+    /// Returns a revocation in shadow that matches.
+    #[must_use]
+    pub fn in_shadow(&self) -> Option<&Match> {
+        self.in_shadow.as_ref()
+    }
+}
 
 /// Answers from the index. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,26 +46,59 @@ pub struct Reader {
     pub(super) index: Arc<Index>,
     pub(super) feed: Arc<FeedState>,
     pub(super) patience: Arc<Patience>,
+    /// The issuers whose revocations are all in shadow.
+    pub(super) in_shadow: Arc<ByIssuer<()>>,
 }
 
 impl Reader {
+    pub(super) fn new(
+        index: Arc<Index>,
+        clock: &Clock,
+        config: &Config,
+        issuers: &[Issuer],
+    ) -> Self {
+        Self {
+            index,
+            feed: Arc::new(FeedState::new(clock.clone())),
+            patience: Arc::new(Patience::new(config, issuers)),
+            in_shadow: Arc::new(config.in_shadow()),
+        }
+    }
+
     /// Looks a token up: a few hash look-ups, and no waiting.
     #[must_use]
     pub fn standing(&self, claims: &Claims) -> Standing {
+        self.standing_where(claims, None)
+    }
+
+    /// Looks a token up for a route whose policy has its own `when_stale`.
+    #[must_use]
+    pub fn standing_where(&self, claims: &Claims, when_stale: Option<WhenStale>) -> Standing {
         if !self.feed.is_replayed() {
             return Standing::NotReady;
         }
         // The age is read first: the record that makes the feed young again may be the very revocation
         // that the index lacks.
-        let is_stale = self.patience.is_over(&claims.issuer, || self.feed.age());
-        if let Some(found) = self.index.matching(claims) {
+        let age = || self.feed.age();
+        let is_stale = self.patience.is_over(&claims.issuer, when_stale, age);
+        let found = self.index.look_up(claims);
+        let in_shadow = match found.enforced {
+            Some(found) if self.in_shadow.get(&claims.issuer).is_some() => Some(found),
             // Also if the feed is stale: a known revocation stands.
-            Standing::Revoked(found)
-        } else if is_stale {
+            Some(found) => return Standing::Revoked(found),
+            None => found.in_shadow,
+        };
+        if is_stale {
             Standing::Stale
         } else {
-            Standing::Clear(Clear(()))
+            Standing::Clear(Clear { in_shadow })
         }
+    }
+
+    /// Says whether a policy lets requests pass however old the feed is. Until then proxies are told to use other
+    /// replicas while it is too old for every issuer.
+    pub fn set_lenient(&self, is_lenient: bool) {
+        self.patience.set_lenient(is_lenient);
     }
 
     /// Returns whether a token is revoked, as far as this replica knows.
@@ -83,13 +128,9 @@ impl Reader {
         let index = Index::new(Horizon::default());
         let kept = records.iter().map(|record| (record, record.forget_after));
         index.apply_all(kept).map_err(|error| error.to_string())?;
-        let feed = FeedState::new(clock.clone());
-        feed.was_in_sync(clock.moment());
-        Ok(Self {
-            index: Arc::new(index),
-            feed: Arc::new(feed),
-            patience: Arc::new(Patience::new(config, issuers)),
-        })
+        let reader = Self::new(Arc::new(index), clock, config, issuers);
+        reader.feed.was_in_sync(clock.moment());
+        Ok(reader)
     }
 }
 
@@ -97,6 +138,6 @@ impl Reader {
 impl Clear {
     /// For tests of the doors, which need a permit but no index.
     pub(crate) const fn for_tests() -> Self {
-        Self(())
+        Self { in_shadow: None }
     }
 }

@@ -60,6 +60,19 @@ pub struct Draft {
     pub cause: String,
 }
 
+/// Stands before the name of the source in a record that is in shadow: it refuses nothing and is counted where it would.
+/// No configured source has such a name, so nothing in shadow takes back or replaces what is enforced. A version that
+/// does not know of shadow enforces the record.
+pub const SHADOW: &str = "shadow/";
+
+impl Draft {
+    /// Returns the name of a source in the records that it leaves in shadow.
+    #[must_use]
+    pub fn source_in_shadow(source: &str) -> String {
+        format!("{SHADOW}{source}")
+    }
+}
+
 /// A revocation as it stands in the log. As JSON, for an export, its times are milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,6 +110,12 @@ pub struct Revocation {
 }
 
 impl Revocation {
+    /// Returns whether the record refuses nothing and only says what it would refuse.
+    #[must_use]
+    pub fn is_in_shadow(&self) -> bool {
+        self.source.starts_with(SHADOW)
+    }
+
     /// Returns whether the record is about tokens at all.
     #[must_use]
     pub const fn is_about_tokens(&self) -> bool {

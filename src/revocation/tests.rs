@@ -156,6 +156,27 @@ async fn a_silent_feed_is_tolerated_where_that_is_configured() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_policy_decides_about_a_silent_feed_before_its_issuer() {
+    let cases = [
+        (WhenStale::Deny, WhenStale::Allow, true),
+        (WhenStale::Allow, WhenStale::Deny, false),
+    ];
+    for (of_issuer, of_policy, passes) in cases {
+        let mut stage = Stage::new(of_issuer);
+        stage.in_sync(0).await;
+        stage.clock.advance(Duration::from_mins(1));
+        let standing = stage.standing_where(Some(of_policy));
+        assert_eq!(matches!(standing, Standing::Clear(_)), passes);
+        assert_eq!(matches!(standing, Standing::Stale), !passes);
+        stage
+            .play(Feed::Records(vec![record("sub")].into(), at(1)))
+            .await;
+        let standing = stage.standing_where(Some(of_policy));
+        assert!(matches!(standing, Standing::Revoked(_)), "it is known");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn proxies_are_sent_elsewhere_only_while_everybody_is_refused() {
     for (when_stale, offered) in [(WhenStale::Deny, false), (WhenStale::Allow, true)] {
         let mut stage = Stage::new(when_stale);

@@ -4,6 +4,7 @@ pub(super) mod json;
 mod path;
 mod payload;
 mod requirement;
+mod typed;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use path::Steps;
 pub use path::{BadPath, ClaimPath};
 pub use payload::{Payload, Values};
 pub use requirement::Requirement;
+pub use typed::{Members, Typed};
 
 /// Stands in the place of a claim for the base64url of the SHA-256 of a token's header and payload, as they
 /// are signed. Only a token without `jti` has it. The signature is left out: of an ECDSA signature anybody
@@ -54,6 +56,12 @@ impl Claims {
                 present.next().unwrap_or_default()
             }
         }
+    }
+
+    /// Returns the members of the payload with their types.
+    #[must_use]
+    pub const fn members(&self) -> Members<'_> {
+        Members::of(&self.all)
     }
 
     /// Returns the claim and the value that only this token has: its `jti`, or else the digest of what its

@@ -12,6 +12,7 @@ mod hostile;
 mod openapi;
 mod preview;
 mod reference;
+mod shadow;
 mod watch;
 
 use serde_json::{Value, json};

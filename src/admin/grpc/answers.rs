@@ -104,8 +104,10 @@ impl From<Explained> for pb::Explanation {
             decision: explained.decision.as_str().to_owned(),
             reason: explained.reason.map(str::to_owned),
             status: explained.status.into(),
+            policy: explained.policy,
             expected: explained.expected,
             found: explained.found,
+            would_refuse: explained.would_refuse.map(str::to_owned),
             claims: explained
                 .claims
                 .map(|claims| Value::Object(claims).to_string()),
@@ -137,8 +139,11 @@ impl From<Decided> for pb::Decision {
             reason: decided.reason.map(str::to_owned),
             status: decided.status.into(),
             door: decided.door.to_owned(),
+            host: decided.host,
             method: decided.method,
             path: decided.path,
+            policy: decided.policy,
+            would_refuse: decided.would_refuse.map(str::to_owned),
             issuer: decided.issuer,
             expected: decided.expected,
             found: decided.found,

@@ -50,6 +50,7 @@ pub(super) fn order(order: Option<pb::Order>) -> Result<Order, Refused> {
         matches: matches.map(|matches| Matches(matches.into_iter().collect())),
         issued_at_or_before,
         confirm,
+        shadow: order.shadow,
         reason: order.reason,
     })
 }

@@ -120,6 +120,8 @@ pub(super) struct Expected {
     pub(super) status: Option<u16>,
     /// The name of the policy that counted.
     pub(super) policy: Option<String>,
+    /// The reason for which the request would be refused if no policy were in shadow.
+    pub(super) would_refuse: Option<String>,
     /// Headers of the answer over HTTP: identity headers, or the challenge. `null`: absent.
     pub(super) headers: BTreeMap<String, Option<String>>,
 }
@@ -140,6 +142,7 @@ struct More {
     decision: String,
     status: Option<u16>,
     policy: Option<String>,
+    would_refuse: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, Option<String>>,
 }
@@ -152,6 +155,7 @@ impl From<Outcome> for Expected {
                 decision,
                 status: None,
                 policy: None,
+                would_refuse: None,
                 headers: BTreeMap::new(),
             },
         };
@@ -159,6 +163,7 @@ impl From<Outcome> for Expected {
             decision: more.decision,
             status: more.status,
             policy: more.policy,
+            would_refuse: more.would_refuse,
             headers: more.headers,
         }
     }

@@ -109,6 +109,7 @@ async fn run(config: &Config, files: Vec<(String, Vec<Case>)>) -> Result<Run, St
                 Ok(found) => {
                     let differences = found.differences(&case.expect);
                     reached.extend(found.policy);
+                    reached.extend(found.in_shadow);
                     differences
                 }
                 Err(error) => vec![error],
@@ -142,6 +143,10 @@ struct Found {
     detail: String,
     status: u16,
     policy: Option<String>,
+    /// The policy that would count if none were in shadow.
+    in_shadow: Option<String>,
+    /// Why it would refuse the request.
+    would_refuse: &'static str,
     headers: HeaderMap,
 }
 
@@ -155,7 +160,10 @@ impl Trial<'_> {
         let request = request(&case.request, bearer.as_deref());
         let decision = gate.check(&request).await;
         let response = forward_auth::response(&self.answers, &request, &decision);
-        let selected = gate.policy.select(&request);
+        let selected = gate.policy.select(&request).ok();
+        let in_shadow =
+            selected.and_then(|rule| gate.policy.select_in_shadow(&request, rule)?.ok());
+        let refused = decision.refused_in_shadow();
         let (name, reason, detail) = match &decision {
             Decision::Permit(_) => ("permit", "", None),
             Decision::Bypass(_) => ("bypass", "", None),
@@ -174,7 +182,9 @@ impl Trial<'_> {
             reason,
             detail: detail.unwrap_or_default(),
             status: response.status().as_u16(),
-            policy: selected.ok().map(|rule| rule.name().to_owned()),
+            policy: selected.map(|rule| rule.name().to_owned()),
+            in_shadow: in_shadow.map(|rule| rule.name().to_owned()),
+            would_refuse: refused.map_or("nothing", |denial| denial.reason.as_str()),
             headers: response.headers().clone(),
         })
     }
@@ -219,6 +229,13 @@ impl Found {
         let policy = self.policy.as_deref().unwrap_or("none");
         if let Some(name) = expected.policy.as_deref().filter(|name| *name != policy) {
             differences.push(format!("expected policy {name}, got {policy}"));
+        }
+        let would_refuse = expected.would_refuse.as_deref();
+        if let Some(reason) = would_refuse.filter(|reason| *reason != self.would_refuse) {
+            let found = self.would_refuse;
+            differences.push(format!(
+                "expected to be refused without shadow for {reason}, got {found}"
+            ));
         }
         for (name, value) in &expected.headers {
             let found = self

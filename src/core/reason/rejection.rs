@@ -42,6 +42,16 @@ impl Rejection {
         Self { issuer, ..self }
     }
 
+    /// Says what was expected, if nothing says so yet.
+    #[must_use]
+    pub fn or_expected<T: fmt::Display>(self, expected: impl FnOnce() -> T) -> Self {
+        if self.detail.is_some() {
+            return self;
+        }
+        let detail = Self::expected(self.reason, expected()).detail;
+        Self { detail, ..self }
+    }
+
     /// Refuses claims whose signature is good.
     pub fn found(reason: Reason, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
         Self::detailed(reason, &expected, Some(&found))

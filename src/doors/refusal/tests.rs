@@ -46,6 +46,7 @@ const TABLE: [(Reason, Fault, u16, tonic::Code, Option<&str>); Reason::ALL.len()
         (TooLarge, Request, 413, InvalidArgument, None),
         (IdentityTooLong, Portcullis, 503, Unavailable, None),
         (UnknownPolicy, Portcullis, 503, Unavailable, None),
+        (ConditionFailed, Portcullis, 503, Unavailable, None),
         (NotReady, Portcullis, 503, Unavailable, None),
         (KeysUnavailable, Portcullis, 503, Unavailable, None),
         (Overloaded, Portcullis, 503, Unavailable, None),

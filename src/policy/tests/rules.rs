@@ -83,6 +83,31 @@ fn the_first_rule_that_matches_counts() {
 }
 
 #[test]
+fn further_conditions_make_a_rule_stricter_and_other_ones_incomparable() {
+    let policy = policy(
+        "
+- { name: both, prefix: /a, methods: [GET], scopes: [s], conditions: [claims.a, claims.b] }
+- { name: one, prefix: /a, scopes: [s], conditions: [claims.b] }
+- { name: other, prefix: /b, methods: [GET], conditions: [claims.a] }
+- { name: another, prefix: /b, conditions: [claims.b] }
+- { name: fewer, prefix: /c, methods: [GET], conditions: [claims.a] }
+- { name: scoped, prefix: /c, scopes: [s], conditions: [claims.a] }
+",
+    );
+    check(
+        &policy,
+        &[
+            ("GET", "a", "/a", "both"),
+            ("HEAD", "a", "/a", "both"),
+            ("POST", "a", "/a", "one"),
+            ("HEAD", "a", "/b", "ambiguous_request"),
+            ("HEAD", "a", "/c", "ambiguous_request"),
+            ("GET", "a", "/a/", "both"),
+        ],
+    );
+}
+
+#[test]
 fn hosts_are_compared_without_case_port_and_dot() {
     let policy = policy(
         "

@@ -24,7 +24,7 @@ fn judged(rule: &str, claims: &Value) -> Result<Fit, Rejection> {
     all.as_object_mut()
         .unwrap()
         .extend(claims.as_object().unwrap().clone());
-    rule.judge(&verified(&all).claims, &clock)
+    rule.judge(&request, &verified(&all).claims, &clock)
 }
 
 #[expect(

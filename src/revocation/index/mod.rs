@@ -68,6 +68,14 @@ struct Causes {
     names: Vec<(Arc<str>, Arc<str>)>,
 }
 
+/// The result of [`Index::look_up`].
+#[derive(Clone, Debug)]
+pub struct Matching {
+    pub enforced: Option<Match>,
+    /// It refuses nothing.
+    pub in_shadow: Option<Match>,
+}
+
 /// The result of [`Index::sweep`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -104,27 +112,53 @@ impl Index {
         self.matching(token).is_some()
     }
 
-    /// Returns a revocation that is not lifted and matches the token. Costs a few hash look-ups
-    /// for each live shape of the issuer, however many revocations there are.
+    /// Returns a revocation that is not lifted and matches the token.
     #[must_use]
     pub fn matching(&self, token: &Claims) -> Option<Match> {
-        let shapes = self.shapes.load();
-        let of_issuer = shapes.get(&*token.issuer)?;
-        let mut shapes = of_issuer.iter();
-        shapes.find_map(|shape| self.matching_of(shape, token))
+        self.look_up(token).enforced
     }
 
-    fn matching_of(&self, shape: &Arc<Shape>, token: &Claims) -> Option<Match> {
+    /// Returns the revocations that are not lifted and match the token. Costs a few hash look-ups
+    /// for each live shape of the issuer, however many revocations there are.
+    #[must_use]
+    pub fn look_up(&self, token: &Claims) -> Matching {
+        let shapes = self.shapes.load();
+        let of_issuer = shapes.get(&*token.issuer);
+        let mut in_shadow = None;
+        let mut shapes = of_issuer.into_iter().flatten();
+        let enforced = shapes.find_map(|shape| self.matching_of(shape, token, &mut in_shadow));
+        Matching {
+            enforced,
+            in_shadow,
+        }
+    }
+
+    fn matching_of(
+        &self,
+        shape: &Arc<Shape>,
+        token: &Claims,
+        in_shadow: &mut Option<Match>,
+    ) -> Option<Match> {
         let mut slot = None;
         let revoked = shape.any_key(token, |key| {
             let shard = read(self.shard(key));
-            let mut same_hash = shard.iter_hash(hash(key));
-            slot = same_hash
-                .find(|slot| slot.key == key && slot.covers(token))
+            let same_hash = shard.iter_hash(hash(key));
+            let mut found = same_hash.filter(|slot| slot.key == key && slot.covers(token));
+            slot = found
+                .find(|slot| {
+                    if slot.is_in_shadow() {
+                        in_shadow.get_or_insert_with(|| Match::new(Some(**slot), shape));
+                    }
+                    !slot.is_in_shadow()
+                })
                 .copied();
             slot.is_some()
         });
         let is_revoked = revoked.unwrap_or_else(|_| {
+            if shape.is_in_shadow() {
+                in_shadow.get_or_insert_with(|| Match::new(None, shape));
+                return false;
+            }
             self.warned_of_combinations.call_once(|| {
                 tracing::warn!(
                     issuer = &*token.issuer,

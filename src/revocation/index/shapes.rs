@@ -29,6 +29,8 @@ pub(super) struct Shape {
     seeded: SipHasher13,
     entries: AtomicUsize,
     lifts: AtomicUsize,
+    /// Of the entries: those in shadow.
+    in_shadow: AtomicUsize,
 }
 
 /// A token has more than [`MOST_COMBINATIONS`].
@@ -60,13 +62,22 @@ impl Shape {
         self.lifts.load(Ordering::Relaxed)
     }
 
+    /// Returns whether none of the entries refuses anything.
+    pub(super) fn is_in_shadow(&self) -> bool {
+        self.in_shadow.load(Ordering::Relaxed) >= self.entries()
+    }
+
     pub(super) fn grew_by(&self, slot: &Slot) {
         self.entries.fetch_add(1, Ordering::Relaxed);
+        self.in_shadow
+            .fetch_add(slot.is_in_shadow().into(), Ordering::Relaxed);
         self.lifts
             .fetch_add(slot.is_lift().into(), Ordering::Relaxed);
     }
 
     pub(super) fn shrank_by(&self, slot: &Slot) {
+        self.in_shadow
+            .fetch_sub(slot.is_in_shadow().into(), Ordering::Relaxed);
         self.entries.fetch_sub(1, Ordering::Relaxed);
         self.lifts
             .fetch_sub(slot.is_lift().into(), Ordering::Relaxed);
@@ -169,6 +180,7 @@ impl Register {
             seeded,
             entries: AtomicUsize::new(0),
             lifts: AtomicUsize::new(0),
+            in_shadow: AtomicUsize::new(0),
         });
         if free.is_none() {
             self.by_number.push(None);

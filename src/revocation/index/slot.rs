@@ -8,12 +8,15 @@ use super::super::record::{Action, Revocation};
 /// The cut-off of a revocation of every token.
 const EVERY_TOKEN: u32 = u32::MAX;
 
-/// Marks a slot that holds a lift. Causes are numbered below it.
+/// Marks a slot that holds a lift.
 const LIFT: u16 = 1 << 15;
+
+/// Marks a slot that refuses nothing.
+const SHADOW: u16 = 1 << 14;
 
 /// The number that all sources and causes share once the others are taken. Their revocations cannot be
 /// lifted, because a lift could not tell them apart.
-pub(super) const NAMELESS_CAUSE: u16 = LIFT - 1;
+pub(super) const NAMELESS_CAUSE: u16 = SHADOW - 1;
 
 /// A keyed hash of issuer, claim names and values.
 pub(super) type Key = [u64; 2];
@@ -52,6 +55,7 @@ impl Slot {
             Action::Revoke => 0,
             Action::Lift => LIFT,
         };
+        let shadow = if record.is_in_shadow() { SHADOW } else { 0 };
         let expires_by = record.expires_at_or_before;
         Self {
             key,
@@ -59,7 +63,7 @@ impl Slot {
             issued_by: record.issued_at_or_before.map_or(EVERY_TOKEN, seconds),
             expires_before: expires_by.map_or(0, |at| seconds(at).saturating_add(1)),
             forget_after: seconds_up(forget_after),
-            cause: cause | lift,
+            cause: cause | lift | shadow,
             shape,
         }
     }
@@ -68,8 +72,12 @@ impl Slot {
         self.cause & LIFT != 0
     }
 
+    pub(super) const fn is_in_shadow(&self) -> bool {
+        self.cause & SHADOW != 0
+    }
+
     pub(super) const fn cause_number(&self) -> u16 {
-        self.cause & !LIFT
+        self.cause & !(LIFT | SHADOW)
     }
 
     pub(super) const fn occurred_at(&self) -> UnixMillis {

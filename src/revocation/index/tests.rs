@@ -432,3 +432,76 @@ fn reserved_room_is_enough() {
     index.reserve(100);
     assert_eq!(index.memory(), before);
 }
+
+fn records() -> impl proptest::strategy::Strategy<Value = Vec<Revocation>> {
+    use proptest::prelude::*;
+    let one = (any::<bool>(), any::<bool>(), 90_u64..110, 0_usize..3).prop_map(
+        |(lifts, in_shadow, second, shape)| {
+            let target = match shape {
+                0 => target([("sub", "a")]),
+                1 => target([("sub", "a"), ("azp", "x")]),
+                _ => target([]),
+            };
+            let at = UnixMillis::from_seconds(second);
+            let revoked = Revocation {
+                occurred_at: at,
+                issued_at_or_before: Some(at),
+                ..revocation(target.clone())
+            };
+            let record = if lifts {
+                lift_at(target, second)
+            } else {
+                revoked
+            };
+            let source = if in_shadow { "shadow/test" } else { "test" };
+            Revocation {
+                source: source.to_owned(),
+                ..record
+            }
+        },
+    );
+    prop::collection::vec(one, 0..8)
+}
+
+fn index_of<'a>(records: impl Iterator<Item = &'a Revocation>) -> Index {
+    let index = index();
+    records.for_each(|record| apply(&index, record));
+    index
+}
+
+proptest::proptest! {
+    /// Whatever is in shadow, a token is refused as if it were not there, and what is in shadow is found as if nothing
+    /// else were there.
+    #[test]
+    fn what_is_in_shadow_refuses_nothing_and_weakens_nothing(
+        records in records(), issued_at in 85_u64..115,
+    ) {
+        let token = token(issued_at, json!({"sub": "a", "azp": "x"}));
+        let enforced = index_of(records.iter().filter(|record| !record.is_in_shadow()));
+        let in_shadow = index_of(records.iter().filter(|record| record.is_in_shadow()));
+        let found = index_of(records.iter()).look_up(&token);
+        proptest::prop_assert_eq!(found.enforced.is_some(), enforced.is_revoked(&token));
+        if found.enforced.is_none() {
+            let would = in_shadow.look_up(&token).in_shadow;
+            proptest::prop_assert_eq!(found.in_shadow.is_some(), would.is_some());
+        }
+        proptest::prop_assert!(!in_shadow.is_revoked(&token));
+    }
+}
+
+/// Such a token is refused where it cannot be looked up. Where nothing refuses, there is nothing to miss.
+#[test]
+fn a_token_with_too_many_values_is_not_refused_by_what_is_in_shadow() {
+    let values: Vec<_> = (0..100).map(|number| number.to_string()).collect();
+    let many = token(1, json!({"sub": values, "azp": values, "sid": values}));
+    let shape = target([("sub", "a"), ("azp", "b"), ("sid", "c")]);
+    let mut record = revocation(shape);
+    record.source = "shadow/test".to_owned();
+    let index = index();
+    apply(&index, &record);
+    assert!(!index.is_revoked(&many));
+    assert!(index.look_up(&many).in_shadow.is_some());
+    record.source = "test".to_owned();
+    apply(&index, &record);
+    assert!(index.is_revoked(&many));
+}

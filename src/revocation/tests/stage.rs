@@ -175,7 +175,11 @@ impl Stage {
     }
 
     pub(super) fn standing(&self) -> Standing {
-        self.reader.standing(&Claims {
+        self.standing_where(None)
+    }
+
+    pub(super) fn standing_where(&self, when_stale: Option<WhenStale>) -> Standing {
+        let token = Claims {
             issuer: ISSUER.into(),
             subject: None,
             client: None,
@@ -184,6 +188,7 @@ impl Stage {
             counts_as_issued_at: NOW.seconds(),
             expires_at: NOW.seconds() + 60,
             all: json!({ "sub": "a" }).as_object().unwrap().into(),
-        })
+        };
+        self.reader.standing_where(&token, when_stale)
     }
 }

@@ -30,27 +30,62 @@ pub struct Payload {
     pub(super) own: u32,
 }
 
-/// Where a text ends that begins where the one before it ended; whether it is a name, and how many
-/// objects it lies in.
+/// Where a text ends that begins where the one before it ended; whether it is a name or a value, and of
+/// what type. A name says how many objects it lies in.
 #[derive(Clone, Copy)]
 #[cfg_attr(test, derive(Debug, PartialEq))]
 pub(super) struct Piece(u32);
 
 impl Piece {
     const NAME: u32 = 1 << 31;
-    const DEPTH: u32 = 25;
+    /// Of a name: its value is an object.
+    const OBJECT: u32 = 1 << 30;
+    /// Of a name: its value is a list, some items of which are not written behind it.
+    const MIXED: u32 = 1 << 29;
+    /// Of a value: it is a number.
+    const NUMBER: u32 = 1 << 30;
+    /// Of a value: it is a boolean.
+    const BOOL: u32 = 1 << 29;
+    /// Of a value: it is an item of a list.
+    const ITEM: u32 = 1 << 28;
+    const DEPTH: u32 = 24;
+    const DEEPEST: u32 = 0x1f;
     const END: u32 = (1 << Self::DEPTH) - 1;
 
-    const fn end(self) -> usize {
+    const fn is(self, flag: u32) -> bool {
+        self.0 & flag != 0
+    }
+
+    pub(super) const fn end(self) -> usize {
         (self.0 & Self::END) as usize
     }
 
+    pub(super) const fn is_object(self) -> bool {
+        self.is(Self::OBJECT)
+    }
+
+    pub(super) const fn is_mixed(self) -> bool {
+        self.is(Self::MIXED)
+    }
+
+    pub(super) const fn is_number(self) -> bool {
+        self.is(Self::NUMBER)
+    }
+
+    pub(super) const fn is_bool(self) -> bool {
+        self.is(Self::BOOL)
+    }
+
+    pub(super) const fn is_item(self) -> bool {
+        self.is(Self::ITEM)
+    }
+
     pub(super) const fn is_name(self) -> bool {
-        self.0 & Self::NAME != 0
+        self.is(Self::NAME)
     }
 
     pub(super) const fn depth(self) -> usize {
-        ((self.0 & !Self::NAME) >> Self::DEPTH) as usize
+        ((self.0 >> Self::DEPTH) & Self::DEEPEST) as usize
     }
 }
 
@@ -160,22 +195,38 @@ impl Writing {
         if *value == Json::Null {
             return;
         }
-        self.text.push_str(name);
-        self.end_piece(Piece::NAME | (depth << Piece::DEPTH));
-        let values = match value {
-            Json::List(items) => items,
-            scalar => std::slice::from_ref(scalar),
+        let is_scalar =
+            |value: &Json<'_>| !matches!(value, Json::Null | Json::List(_) | Json::Object(_));
+        let (values, of_value, of_name) = match value {
+            Json::List(items) if items.iter().all(is_scalar) => (&items[..], Piece::ITEM, 0),
+            Json::List(items) => (&items[..], Piece::ITEM, Piece::MIXED),
+            Json::Object(_) => (&[][..], 0, Piece::OBJECT),
+            scalar => (std::slice::from_ref(scalar), 0, 0),
         };
+        self.text.push_str(name);
+        self.end_piece(Piece::NAME | of_name | (depth << Piece::DEPTH));
         for value in values {
             // `5` and `"5"` are the same tenant to an operator.
-            match value {
-                Json::Text(text) => self.text.push_str(text),
-                Json::Digits(digits) => self.text.push_str(digits),
-                Json::Number(number) => drop(write!(self.text, "{number}")),
-                Json::Bool(flag) => drop(write!(self.text, "{flag}")),
+            let of_type = match value {
+                Json::Text(text) => {
+                    self.text.push_str(text);
+                    0
+                }
+                Json::Digits(digits) => {
+                    self.text.push_str(digits);
+                    Piece::NUMBER
+                }
+                Json::Number(number) => {
+                    let _ = write!(self.text, "{number}");
+                    Piece::NUMBER
+                }
+                Json::Bool(flag) => {
+                    let _ = write!(self.text, "{flag}");
+                    Piece::BOOL
+                }
                 Json::Null | Json::List(_) | Json::Object(_) => continue,
-            }
-            self.end_piece(0);
+            };
+            self.end_piece(of_value | of_type);
         }
     }
 
@@ -203,7 +254,7 @@ impl Writing {
     fn end_piece(&mut self, flags: u32) {
         let end = u32::try_from(self.text.len()).ok();
         let end = end.filter(|end| *end <= Piece::END);
-        let end = end.expect("a token is far below 32 MiB");
+        let end = end.expect("a token is far below 16 MiB");
         self.pieces.push(Piece(end | flags));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{READ, delete, get, revoke_subject, world};
+use super::{READ, configured, delete, get, post, revoke_subject, world};
 use crate::support::{Call, Door, Reply, World};
 
 async fn kept(world: &World, id: &str) -> Reply {
@@ -39,8 +39,9 @@ async fn the_id_in_a_client_error_leads_to_the_revocation() {
     let found = found.body_json();
     let expected = json!({
         "id": id, "at": found["at"], "decision": "deny", "reason": "revoked", "status": 401,
-        "door": "ext_authz", "method": "GET", "path": "/orders", "issuer": world.idp.issuer(),
-        "expected": null, "found": null,
+        "door": "ext_authz", "host": found["host"], "method": "GET", "path": "/orders",
+        "policy": "default", "issuer": world.idp.issuer(), "expected": null, "found": null,
+        "would_refuse": null,
         "revoked_by": {
             "source": "admin", "cause": "ops: stolen laptop", "claims": ["sub"],
             "occurred_at": record["occurred_at"],
@@ -56,6 +57,85 @@ async fn the_id_in_a_client_error_leads_to_the_revocation() {
         expected,
         "also after a lift"
     );
+}
+
+/// Through both kinds of doors, with a token and, where none is needed, without one.
+#[tokio::test]
+async fn what_a_policy_in_shadow_would_refuse_passes_and_is_counted_logged_and_kept() {
+    let world = configured(|config| {
+        config["policies"] = json!([
+            { "name": "soon", "prefix": "/orders", "scopes": ["orders:all"], "shadow": true },
+            { "name": "welcome", "prefix": "/orders/open", "token": "optional" },
+        ]);
+    });
+    let world = world.start().await;
+    let alice = world
+        .idp
+        .token("alice")
+        .claim("scope", "orders:read")
+        .sign();
+    let call = || Call::get("/orders").bearer(&alice);
+    for (reason, call) in [
+        ("insufficient_scope", &call as &dyn Fn() -> Call),
+        ("missing_token", &|| Call::get("/orders/open")),
+    ] {
+        let sample = format!("portcullis_shadow_refusals_total{{reason=\"{reason}\"}}");
+        assert_eq!(world.portcullis.metric(&sample).await, Some(0.0));
+        for door in Door::ALL {
+            assert_eq!(
+                world.send(door, call()).await.status,
+                200,
+                "{door:?} {reason}"
+            );
+        }
+        let counted = world.portcullis.metric(&sample).await;
+        #[expect(clippy::cast_precision_loss, reason = "there are few doors")]
+        let doors = Door::ALL.len() as f64;
+        assert_eq!(counted, Some(doors), "{reason}");
+    }
+    let kept = listed(&world, "").await;
+    assert_eq!(
+        kept.len(),
+        2 * Door::ALL.len(),
+        "all that would be refused: {kept:?}"
+    );
+    for one in &kept {
+        let (outcome, policy) = match one["would_refuse"].as_str().unwrap() {
+            "insufficient_scope" => ("permit", "default"),
+            _ => ("bypass", "welcome"),
+        };
+        assert_eq!(
+            (&one["decision"], &one["policy"]),
+            (&json!(outcome), &json!(policy))
+        );
+        assert!(
+            one["expected"].as_str().unwrap().contains("policy soon"),
+            "{one}"
+        );
+        assert_eq!(one["reason"], Value::Null);
+    }
+    let lines = world.portcullis.process.lines();
+    let logged = lines
+        .iter()
+        .filter(|line| line.contains("would be denied without shadow"));
+    assert_eq!(logged.count(), kept.len(), "{}", lines.join("\n"));
+    let question = json!({ "request": {
+        "method": "GET", "target": "/orders",
+        "headers": [["authorization", format!("Bearer {alice}")]],
+    }});
+    let explained = post(&world, "/v1/explain", &question).await.body_json();
+    assert_eq!(explained["decision"], "permit", "{explained}");
+    assert_eq!(explained["policy"], "default");
+    assert_eq!(explained["would_refuse"], "insufficient_scope");
+    assert_eq!(explained["found"], "scope: orders:read");
+    revoke_subject(&world, "alice").await;
+    for door in Door::ALL {
+        assert_eq!(
+            world.send(door, call()).await.status,
+            401,
+            "{door:?}: revoked is revoked"
+        );
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,9 @@ fn reference() -> String {
 /// The id that the examples lift.
 const LIFTED: &str = "0d5a3f4e8c1b4b6fa1a2d7c09e5f3b77";
 
+/// The id of a revocation in shadow that the reference promotes.
+const IN_SHADOW: &str = "7be1c08d25f34c6f8a0d9b3e6c4f2a51";
+
 /// The examples of the reference: lines of a help text that call the program, but for `serve`, which is
 /// how a world starts, `ssf`, which asks a transmitter, `watch`, which waits for what happens, and the approval of an
 /// order, which needs a second person.
@@ -103,6 +106,8 @@ async fn every_command_of_the_reference_runs() {
         "test",
     ];
     operator.text(&[&revoke[..], &["--idempotency-key", LIFTED]].concat());
+    let in_shadow = ["--shadow", "--idempotency-key", IN_SHADOW];
+    operator.text(&[&revoke[..], &in_shadow].concat());
     let refused = world.orders(Door::Envoy, "bad").await.body_json();
     let decision = refused["decision_id"].as_str().unwrap();
     let trail = trail(&world.portcullis.config);
