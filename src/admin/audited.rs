@@ -22,7 +22,15 @@ const LONGEST_PATH: usize = 256;
 pub(super) const SERVICE: &str = "/portcullis.admin.v1.Admin/";
 
 /// The verbs that change nothing, and ask about no token.
-const READS: [&str; 6] = ["List", "Get", "Watch", "Status", "Decisions", "GetDecision"];
+const READS: [&str; 7] = [
+    "List",
+    "Get",
+    "Watch",
+    "Status",
+    "Replicas",
+    "Decisions",
+    "GetDecision",
+];
 
 /// The path below which the route of a request is, in the extensions of the request.
 #[derive(Clone, Copy, Debug)]

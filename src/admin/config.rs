@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::peers::ReplicasConfig;
 use crate::core::config_error::ConfigErrors;
 use crate::core::secret::{Secret, Sources};
 use crate::core::units::Span;
@@ -32,6 +33,10 @@ pub struct Config {
     /// The latest decisions, which `GET /v1/decisions` shows.
     #[serde(default)]
     pub decisions: DecisionsConfig,
+
+    /// The other replicas, which `GET /v1/replicas` asks.
+    #[serde(default)]
+    pub replicas: ReplicasConfig,
 }
 
 /// Whether the web console is served.
@@ -138,6 +143,7 @@ impl Config {
         if self.decisions.keep > MOST_KEPT {
             errors.push("decisions.keep", format!("must be at most {MOST_KEPT}"));
         }
+        errors.within("replicas", |errors| self.replicas.check(errors));
         let mut names = BTreeSet::new();
         errors.each("credentials", &self.credentials, |errors, credential| {
             if errors.name("name", &credential.name) && !names.insert(credential.name.clone()) {

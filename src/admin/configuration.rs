@@ -1,7 +1,7 @@
 //! The state of the configuration file.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::shown::Time;
@@ -36,7 +36,8 @@ pub struct Reload {
 }
 
 /// The configuration in use, as the API shows it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 #[schemars(rename = "Configuration")]
 pub(super) struct Shown {
     /// Counts the configurations that were applied since the start, from 1.

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use super::caller::{Caller, Subject};
 use super::config::{Config, Console, CredentialConfig, check_secret};
+use super::peers::Peers;
 use super::refused::Refused;
 use crate::core::reason::Fault;
 use crate::core::secret::{Encoding, Live, Sources};
@@ -26,6 +27,7 @@ pub struct Credentials {
     pub(super) has_console: bool,
     /// How long an order waits for a second person, if it needs one.
     pub(super) approval: Option<Duration>,
+    pub(super) peers: Peers,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,7 @@ impl Credentials {
             gate,
             has_console,
             approval: config.approval.map(|approval| approval.expires_after.0),
+            peers: Peers::build(&config.replicas)?,
         })
     }
 

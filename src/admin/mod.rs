@@ -15,14 +15,18 @@ mod explain;
 mod grpc;
 mod openapi;
 mod order;
+mod peers;
 mod preview;
 mod query;
 mod refused;
 mod reload;
+mod replicas;
 mod rest;
 mod revocations;
 mod routes;
 mod shown;
+mod state;
+mod status;
 mod watch;
 
 use std::fmt;
@@ -43,7 +47,7 @@ use crate::core::readiness::Readiness;
 use crate::net::{self, Listener, Patience, Places, Seat, problem};
 
 pub(crate) use access::Current;
-pub(crate) use api::Api;
+pub(crate) use api::{Api, Sources};
 pub(crate) use approvals::Approvals;
 pub(crate) use config::{Config, SOURCE};
 pub(crate) use configuration::{Configuration, Failure, Question, Reload};

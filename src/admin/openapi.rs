@@ -7,14 +7,15 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::api::Status;
 use super::approvals;
 use super::configuration::Shown;
 use super::decisions;
 use super::explain::{Explained, Question};
 use super::order::Order;
 use super::preview::Reach;
+use super::replicas;
 use super::shown::{Listed, Record};
+use super::state::Status;
 use super::watch::Event;
 use parameters::{decision_filters, id, key, listed, parameter, watched};
 
@@ -226,6 +227,9 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
         Operation::new("get", "/v1/status", "status")
             .does("Show the state of this replica")
             .answers(200, "The state.", schemas.answer::<Status>()),
+        Operation::new("get", "/v1/replicas", "replicas")
+            .does("Show the state of this replica and of those of admin.replicas")
+            .answers(200, "The states.", schemas.answer::<replicas::Listed>()),
         Operation::new("get", "/v1/decisions", "decisions")
             .does("List the latest decisions, newest first")
             .takes(decision_filters())

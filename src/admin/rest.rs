@@ -20,7 +20,7 @@ use super::refused::Refused;
 use super::revocations::{Made, Ordered};
 use super::shown::answer;
 use super::watch::Shutdown;
-use super::{body, decisions, explain, preview, reload, revocations, watch};
+use super::{body, decisions, explain, preview, reload, replicas, revocations, watch};
 use crate::net::uncached;
 
 type Answer = Result<Response, Refused>;
@@ -188,6 +188,11 @@ pub(super) async fn decision(State(api): State<Arc<Api>>, id: Id) -> Answer {
 /// `GET /v1/status`.
 pub(super) async fn status(State(api): State<Arc<Api>>) -> Response {
     answer(StatusCode::OK, &api.status())
+}
+
+/// `GET /v1/replicas`.
+pub(super) async fn replicas(State(api): State<Arc<Api>>) -> Response {
+    answer(StatusCode::OK, &replicas::replicas(&api).await)
 }
 
 /// `POST /v1/reload`.

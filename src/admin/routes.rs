@@ -31,6 +31,7 @@ pub(super) fn router(api: Arc<Api>, door: Door) -> Router {
         .route("/decisions", get(rest::decisions))
         .route("/decisions/{id}", get(rest::decision))
         .route("/status", get(rest::status))
+        .route("/replicas", get(rest::replicas))
         .route("/reload", post(rest::reload))
         .route("/explain", post(rest::explain))
         .method_not_allowed_fallback(async || {

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::core::clock::UnixMillis;
@@ -35,6 +36,14 @@ pub(super) struct Time(pub(super) UnixMillis);
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&rfc3339(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let at = parse_rfc3339(&text).map(Self);
+        at.ok_or_else(|| D::Error::custom("expected a time in RFC 3339, in UTC"))
     }
 }
 
@@ -113,7 +122,8 @@ impl Listed {
 }
 
 /// What `/readyz` and `/v1/status` say about readiness.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub(super) struct Readiness {
     pub(super) ready: bool,
     /// Whether the process is shutting down.

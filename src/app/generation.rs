@@ -130,6 +130,12 @@ pub(super) fn credentials(current: &Current) -> admin::Current<admin::Credential
     }))
 }
 
+/// Returns when the last event of each source of the generation in use was understood.
+pub(super) fn sources(current: &Current) -> admin::Sources {
+    let current = Arc::clone(current);
+    Box::new(move || current.load().receiver.last_events())
+}
+
 /// Returns the part of the generation in use that admits the clients of the OAuth endpoints.
 pub(super) fn clients(current: &Current) -> oauth::Current<oauth::Clients> {
     Arc::new(Map::new(Arc::clone(current), |now: &Generation| {

@@ -53,8 +53,7 @@ impl Parts {
         let revocations = revocations(config, &clock, &readiness, &mut registry)?;
         let keys = keys(config, &revocations, &clock, &readiness, &mut registry);
         let assertion_keys = assertion_keys(config, &revocations.keep, &clock)?;
-        let writer = revocations.writer;
-        let store = (&writer, &revocations.notes, revocations.keep);
+        let store = (&revocations.writer, &revocations.notes, revocations.keep);
         let (later, events) = events(config, store, &clock, &audit, &mut registry);
         let shared = Shared {
             clock: clock.clone(),
@@ -70,9 +69,9 @@ impl Parts {
         let vitals = vitals::register(&mut registry, readiness.clone(), log.totals());
         let refresh = vec![revocations.refresh, pull.refresh(), vitals];
         let first = shared.generation(config, verifier(config, &keys)?)?;
-        let current: Current = Arc::new(ArcSwap::from_pointee(first));
+        let current = Arc::new(ArcSwap::from_pointee(first));
         let (reloader, reload) = Reloader::new(path, config, &current, shared, &mut registry)?;
-        let (oauth, receiver) = receiving(&current, &writer, &clock, &audit);
+        let (oauth, receiver) = receiving(&current, &revocations.writer, &clock, &audit);
         let admin = admin::Api {
             credentials: generation::credentials(&current),
             gate: generation::gate(&current),
@@ -80,9 +79,10 @@ impl Parts {
             reload,
             audit,
             status_of: doors::status,
-            writer,
+            writer: revocations.writer,
             search: revocations.search,
             monitor: revocations.monitor,
+            sources: generation::sources(&current),
             approvals: admin::Approvals::new(clock.clone()),
             clock,
         };

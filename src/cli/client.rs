@@ -231,7 +231,7 @@ pub(super) fn read_text(file: &Path) -> Result<String, String> {
 
 /// Returns the member of an answer that is a list.
 fn items(answer: &Value) -> &'static str {
-    let lists = ["decisions", "approvals"];
+    let lists = ["decisions", "approvals", "replicas"];
     let list = lists.into_iter().find(|list| answer[*list].is_array());
     list.unwrap_or("revocations")
 }

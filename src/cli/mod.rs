@@ -18,6 +18,7 @@ mod man;
 mod preview;
 mod promote;
 mod proxy_config;
+mod replicas;
 mod revoke;
 mod schema;
 mod serve;
@@ -66,6 +67,7 @@ enum Command {
     List(list::List),
     Watch(watch::Watch),
     Status(status::Status),
+    Replicas(replicas::Replicas),
     Explain(explain::Explain),
     Decisions(decisions::Decisions),
     Test(test::Test),
@@ -94,6 +96,7 @@ impl Cli {
             Command::List(command) => command.run(),
             Command::Watch(command) => command.run(),
             Command::Status(command) => command.run(),
+            Command::Replicas(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Decisions(command) => command.run(),
             Command::Test(command) => command.run(),

@@ -121,6 +121,12 @@ impl Metrics {
             .get_or_create(&[("source", source.to_owned())]);
     }
 
+    /// Returns when the last event of a source was understood; `None` if none was since the start.
+    pub(super) fn understood_at(&self, source: &str) -> Option<UnixMillis> {
+        let known = self.understood_at.get(&[("source", source.to_owned())])?;
+        Some(UnixMillis::from_seconds(u64::try_from(known.get()).ok()?))
+    }
+
     pub(super) fn ended(&self, source: &str, ended: Ended, took: Duration) {
         self.results
             .get_or_create(&result_labels(source, ended.label()))

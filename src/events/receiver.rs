@@ -236,6 +236,13 @@ impl Receiver {
         done.map(|(ended, response)| (ended, Some(response)))
     }
 
+    /// Returns when the last event of each source was understood; `None` if none was since the start.
+    pub fn last_events(&self) -> Vec<(String, Option<UnixMillis>)> {
+        let at = |name: &String| self.shared.metrics.understood_at(name);
+        let names = self.sources.keys();
+        names.map(|name| (name.clone(), at(name))).collect()
+    }
+
     pub(super) fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
         self.sources.values()
     }

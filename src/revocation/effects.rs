@@ -131,6 +131,10 @@ impl Effects {
         }
     }
 
+    pub(super) fn instance(&self) -> String {
+        format!("{:016x}", self.run)
+    }
+
     /// Adds records that took effect.
     pub(super) fn add(&self, at: UnixMillis, records: &[Arc<Revocation>]) {
         let mut ring = self.ring();

@@ -53,6 +53,12 @@ impl Monitor {
         self.effects.watch(after)
     }
 
+    /// Returns a random number that stands for the process, which positions of watches begin with.
+    #[must_use]
+    pub fn instance(&self) -> String {
+        self.effects.instance()
+    }
+
     /// Returns the state of this moment.
     #[must_use]
     pub fn status(&self) -> Status {

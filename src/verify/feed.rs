@@ -118,6 +118,11 @@ impl Feed {
         Ok(())
     }
 
+    /// Returns how many keys can be used, and when the set was loaded, if it ever was.
+    pub(super) fn state(&self) -> (u64, Option<UnixMillis>) {
+        self.metrics.state()
+    }
+
     pub(super) fn is_loaded(&self) -> bool {
         self.keyring.is_loaded(self.clock.now())
     }

@@ -39,6 +39,17 @@ struct Source {
     _tasks: Vec<DropGuard>,
 }
 
+/// What is known about the keys of an issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysOf {
+    /// As configured.
+    pub issuer: String,
+    /// How many keys of the current set can be used.
+    pub usable: u64,
+    /// When the set was loaded from its source; `None` if it never was, or the issuer has a shared secret.
+    pub loaded_at: Option<UnixMillis>,
+}
+
 /// Why a token is refused.
 pub(super) enum Refusal<'i> {
     Known(Rejection),
@@ -118,6 +129,15 @@ impl Source {
 }
 
 impl Issuer {
+    pub(super) fn keys(&self) -> KeysOf {
+        let (usable, loaded_at) = self.feed().map(Feed::state).unwrap_or_default();
+        KeysOf {
+            issuer: self.rules.config().shown(),
+            usable,
+            loaded_at,
+        }
+    }
+
     /// Builds from a checked configuration. Takes over the keys of an entry of the configuration before.
     ///
     /// # Errors

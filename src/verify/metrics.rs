@@ -105,6 +105,14 @@ pub(super) struct OfKeys {
 }
 
 impl OfKeys {
+    /// Returns how many keys can be used, and when the set was loaded, if it ever was.
+    pub(super) fn state(&self) -> (u64, Option<UnixMillis>) {
+        let number = |gauge: &Gauge| u64::try_from(gauge.get()).unwrap_or_default();
+        let loaded_at = Some(number(&self.loaded_at)).filter(|seconds| *seconds > 0);
+        let loaded_at = loaded_at.map(UnixMillis::from_seconds);
+        (number(&self.usable), loaded_at)
+    }
+
     pub(super) fn loaded(&self, set: &KeySet, at: UnixMillis) {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.usable.set(gauge(set.len()));

@@ -45,6 +45,7 @@ pub use claims::Claims;
 pub(crate) use config::{CacheConfig, IssuerConfig, check_issuers};
 pub(crate) use discover::discover;
 pub(crate) use fixed::FixedKeys;
+pub use issuer::KeysOf;
 pub(crate) use key_config::KeysConfig;
 pub(crate) use memo::{Keepsake, Memo};
 pub use metrics::Metrics;
@@ -312,6 +313,12 @@ impl Verifier {
     /// Returns the clock that tokens are judged by.
     pub(crate) fn clock(&self) -> &Clock {
         &self.shared.parts.clock
+    }
+
+    /// Returns what is known about the keys of each entry of the configuration.
+    #[must_use]
+    pub fn keys(&self) -> Vec<KeysOf> {
+        self.entries.iter().map(|entry| entry.keys()).collect()
     }
 
     /// Asks for an issuer's keys to be fetched soon, because an event said that they changed. There

@@ -5,15 +5,16 @@ mod access;
 mod agreement;
 mod approvals;
 mod certificates;
-mod commands;
+pub(crate) mod commands;
 mod decisions;
-mod grpc;
+pub(crate) mod grpc;
 mod hostile;
 mod openapi;
 mod preview;
 mod reference;
+mod replicas;
 mod shadow;
-mod watch;
+pub(crate) mod watch;
 
 use serde_json::{Value, json};
 

@@ -5,13 +5,14 @@ use serde_json::Value;
 
 use super::pb;
 use super::pb::watch_event as event;
-use crate::admin::api::Status;
 use crate::admin::configuration::Shown;
 use crate::admin::decisions::{self, Decided, Whole};
 use crate::admin::explain::Explained;
 use crate::admin::preview::Reach;
+use crate::admin::replicas::{self, Replica};
 use crate::admin::revocations::Ordered;
 use crate::admin::shown::{Listed, Record, Time};
+use crate::admin::state::{Keys, Status};
 use crate::admin::watch::{Event, Happened};
 
 impl From<Time> for Timestamp {
@@ -191,7 +192,7 @@ impl From<Status> for pb::ReplicaStatus {
     fn from(status: Status) -> Self {
         let readiness = status.readiness;
         Self {
-            version: status.version.to_owned(),
+            version: status.version,
             ready: readiness.ready,
             draining: readiness.draining,
             awaited: readiness.awaited.into_iter().collect(),
@@ -202,6 +203,46 @@ impl From<Status> for pb::ReplicaStatus {
             configuration: Some(status.configuration.into()),
             audit: status.audit,
             horizon: status.horizon.map(Into::into),
+            instance: status.instance,
+            issuers: status.issuers.into_iter().map(Into::into).collect(),
+            sources: status.sources.into_iter().map(source).collect(),
+        }
+    }
+}
+
+impl From<Keys> for pb::replica_status::IssuerKeys {
+    fn from(keys: Keys) -> Self {
+        Self {
+            issuer: keys.issuer,
+            usable: keys.usable,
+            age_seconds: keys.age_seconds,
+        }
+    }
+}
+
+fn source((source, last): (String, Option<Time>)) -> pb::replica_status::SourceEvents {
+    let last = last.map(Into::into);
+    pb::replica_status::SourceEvents { source, last }
+}
+
+impl From<Replica> for pb::Replica {
+    fn from(replica: Replica) -> Self {
+        let differs = replica.differs.into_iter();
+        Self {
+            url: replica.url,
+            is_self: replica.is_self,
+            status: replica.status.map(Into::into),
+            error: replica.error,
+            differs: differs.map(str::to_owned).collect(),
+        }
+    }
+}
+
+impl From<replicas::Listed> for pb::ReplicasResponse {
+    fn from(listed: replicas::Listed) -> Self {
+        let replicas = listed.replicas.into_iter();
+        Self {
+            replicas: replicas.map(Into::into).collect(),
         }
     }
 }

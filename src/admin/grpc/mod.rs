@@ -24,7 +24,7 @@ use super::query::{Query, limit_of};
 use super::refused::Refused;
 use super::revocations::Ordered;
 use super::watch::Shutdown;
-use super::{decisions, explain, preview, reload, revocations, watch};
+use super::{decisions, explain, preview, reload, replicas, revocations, watch};
 use pb::admin_server::{Admin, AdminServer};
 
 /// Returns the routes of the service and of its reflection.
@@ -140,6 +140,11 @@ impl Admin for Service {
 
     async fn status(&self, _: Request<pb::StatusRequest>) -> Answer<pb::ReplicaStatus> {
         Ok(Response::new(self.0.status().into()))
+    }
+
+    async fn replicas(&self, _: Request<pb::ReplicasRequest>) -> Answer<pb::ReplicasResponse> {
+        let listed = replicas::replicas(&self.0).await;
+        Ok(Response::new(listed.into()))
     }
 
     async fn decisions(

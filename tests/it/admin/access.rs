@@ -10,6 +10,7 @@ pub(super) fn verbs(issuer: &str) -> Vec<(Call, u16, u16)> {
     let order = json!({ "issuer": issuer, "matches": { "sub": "eve" }, "reason": "test" });
     vec![
         (Call::get("/v1/status"), 200, 200),
+        (Call::get("/v1/replicas"), 200, 200),
         (Call::get("/v1/revocations"), 200, 200),
         (Call::get("/v1/revocations/absent"), 404, 404),
         // That of a watch that begins has no end.

@@ -9,20 +9,20 @@ use super::{WRITE, world};
 use crate::support::{Door, World};
 
 /// What an operator has: the address of the API and the file with the secret.
-pub(super) struct Operator {
-    pub(super) admin: String,
-    pub(super) secret: PathBuf,
+pub(crate) struct Operator {
+    pub(crate) admin: String,
+    pub(crate) secret: PathBuf,
 }
 
 impl Operator {
-    pub(super) fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &World) -> Self {
         let secret = world.home.path().join("secret");
         std::fs::write(&secret, format!("{WRITE}\n")).unwrap();
         let admin = format!("http://{}", world.portcullis.admin());
         Self { admin, secret }
     }
 
-    pub(super) fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.run_with(arguments, Stdio::null())
     }
 
@@ -30,7 +30,7 @@ impl Operator {
         self.command(arguments).stdin(input).output().unwrap()
     }
 
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
         command
             .args(arguments)
@@ -41,13 +41,13 @@ impl Operator {
         command
     }
 
-    pub(super) fn text(&self, arguments: &[&str]) -> String {
+    pub(crate) fn text(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    pub(super) fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let text = self.text(&[arguments, &["--output", "json"]].concat());
         serde_json::from_str(&text).unwrap()
     }

@@ -20,7 +20,7 @@ use crate::support::{Authority, Call, Door, World};
     clippy::pedantic,
     reason = "generated from proto/portcullis/admin/v1"
 )]
-pub(super) mod pb {
+pub(crate) mod pb {
     tonic::include_proto!("portcullis.admin.v1");
 }
 
@@ -29,7 +29,7 @@ use pb::watch_event::Event;
 
 /// A client of the service, and the secret that it shows.
 #[derive(Clone)]
-pub(super) struct Admin {
+pub(crate) struct Admin {
     client: AdminClient<Channel>,
     secret: String,
 }
@@ -37,7 +37,7 @@ pub(super) struct Admin {
 macro_rules! verbs {
     ($($verb:ident($asked:ident) -> $answered:ty;)+) => {
         impl Admin {
-            $(pub(super) async fn $verb(&mut self, asked: pb::$asked) -> Result<$answered, tonic::Status> {
+            $(pub(crate) async fn $verb(&mut self, asked: pb::$asked) -> Result<$answered, tonic::Status> {
                 let request = self.request(asked);
                 Ok(self.client.$verb(request).await?.into_inner())
             })+
@@ -54,13 +54,14 @@ verbs! {
     explain(ExplainRequest) -> pb::Explanation;
     preview(PreviewRequest) -> pb::Reach;
     status(StatusRequest) -> pb::ReplicaStatus;
+    replicas(ReplicasRequest) -> pb::ReplicasResponse;
     decisions(DecisionsRequest) -> pb::DecisionsResponse;
     get_decision(GetDecisionRequest) -> pb::Decision;
     reload(ReloadRequest) -> pb::Configuration;
 }
 
 impl Admin {
-    pub(super) async fn connect(admin: SocketAddr, secret: &str) -> Self {
+    pub(crate) async fn connect(admin: SocketAddr, secret: &str) -> Self {
         let endpoint = Endpoint::new(format!("http://{admin}")).unwrap();
         Self {
             client: AdminClient::new(endpoint.connect().await.unwrap()),
@@ -76,8 +77,18 @@ impl Admin {
     }
 }
 
+/// The next event of a watch that tells something.
+pub(crate) async fn told(watching: &mut tonic::Streaming<pb::WatchEvent>) -> pb::WatchEvent {
+    loop {
+        let event = watching.message().await.unwrap().unwrap();
+        if !matches!(event.event, Some(Event::Alive(_))) {
+            return event;
+        }
+    }
+}
+
 /// An order to revoke the tokens of a user.
-pub(super) fn of_subject(issuer: &str, subject: &str) -> pb::Order {
+pub(crate) fn of_subject(issuer: &str, subject: &str) -> pb::Order {
     let target = pb::Target {
         issuer: issuer.to_owned(),
         matches: [("sub".to_owned(), subject.to_owned())].into(),
@@ -96,7 +107,7 @@ async fn every_verb_over_grpc_says_what_rest_says_and_envoy_does() {
     let alice = world.idp.token("alice").sign();
     assert_eq!(world.orders(Door::Envoy, &alice).await.status, 200);
     let mut watching = admin.watch(pb::WatchRequest::default()).await.unwrap();
-    let live = watching.message().await.unwrap().unwrap();
+    let live = told(&mut watching).await;
     assert_eq!(live.event, Some(Event::Live(pb::watch_event::Live {})));
 
     let order = of_subject(&world.idp.issuer(), "alice");
@@ -145,7 +156,7 @@ async fn every_verb_over_grpc_says_what_rest_says_and_envoy_does() {
         .await
         .unwrap();
     assert_eq!(found.revocations, std::slice::from_ref(&record));
-    let seen = watching.message().await.unwrap().unwrap();
+    let seen = told(&mut watching).await;
     assert!(
         matches!(seen.event, Some(Event::Revoked(seen)) if seen.record.as_ref() == Some(&record))
     );
@@ -158,7 +169,7 @@ async fn every_verb_over_grpc_says_what_rest_says_and_envoy_does() {
         .unwrap();
     assert_eq!(undone.revocations, [record]);
     assert_eq!(world.orders(Door::Envoy, &alice).await.status, 200);
-    let seen = watching.message().await.unwrap().unwrap();
+    let seen = told(&mut watching).await;
     assert!(matches!(seen.event, Some(Event::Lifted(_))), "{seen:?}");
     let after = Some(live.position);
     let mut again = admin
@@ -168,7 +179,7 @@ async fn every_verb_over_grpc_says_what_rest_says_and_envoy_does() {
         })
         .await
         .unwrap();
-    let first = again.message().await.unwrap().unwrap();
+    let first = told(&mut again).await;
     assert!(matches!(first.event, Some(Event::Revoked(_))), "{first:?}");
     for secret in [&alice, WRITE, "alice"] {
         world.portcullis.assert_never_logged(secret);
@@ -265,6 +276,7 @@ fn verbs(issuer: &str) -> Vec<(&'static str, Vec<u8>, Code, Code)> {
     };
     vec![
         ("Status", vec![], Ok, Ok),
+        ("Replicas", vec![], Ok, Ok),
         ("List", vec![], Ok, Ok),
         (
             "Get",

@@ -11,13 +11,13 @@ use super::{READ, delete, get, post, revoke_subject, world};
 use crate::support::{Door, World};
 
 /// The lines of a watch.
-pub(super) struct Watching {
+pub(crate) struct Watching {
     response: reqwest::Response,
     read: Vec<u8>,
 }
 
 impl Watching {
-    pub(super) async fn begin(admin: std::net::SocketAddr, query: &str) -> Self {
+    pub(crate) async fn begin(admin: std::net::SocketAddr, query: &str) -> Self {
         let url = format!("http://{admin}/v1/watch{query}");
         let request = reqwest::Client::new().get(url).bearer_auth(READ);
         let response = request.send().await.unwrap();
@@ -28,12 +28,16 @@ impl Watching {
         Self { response, read }
     }
 
-    /// The next event; `None` behind the last one.
-    pub(super) async fn next(&mut self) -> Option<Value> {
+    /// The next event that tells something; `None` behind the last one.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=end).collect();
-                return Some(serde_json::from_slice(&line).unwrap());
+                let event: Value = serde_json::from_slice(&line).unwrap();
+                if event["event"] != "alive" {
+                    return Some(event);
+                }
+                continue;
             }
             self.read.extend(self.response.chunk().await.ok()??);
         }

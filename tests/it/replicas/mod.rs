@@ -7,6 +7,7 @@ mod elections;
 mod history;
 mod lag;
 mod moving;
+mod operators;
 mod outage;
 mod redis;
 mod site;
