@@ -494,6 +494,6 @@ fn a_credential_of_operators_must_be_one_that_somebody_can_have() {
             "127.0.0.1:9191",
             &format!("{{ address: 127.0.0.1:9191, {optional}"),
         ),
-        "3:101: listen.ext_authz.tls.client_cert_optional: is for listen.admin and listen.events",
+        "2:101: listen.ext_authz.tls.client_cert_optional: is for listen.admin and listen.events",
     );
 }
