@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::generation::{Current, Generation, Shared};
 use crate::admin::{Configuration, Failure, Question, Reload};
 use crate::config::{self, Config};
+use crate::core::metrics::add;
 use crate::core::stamp::Stamp;
 use crate::core::units::Span;
 use crate::revocation;
@@ -283,34 +284,30 @@ struct Metrics {
 impl Metrics {
     fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
-            reloads: Family::default(),
-            generation: Gauge::default(),
-            failing_since: Gauge::default(),
-            info: Family::default(),
+            reloads: add(
+                registry,
+                "config_reloads",
+                "Attempts to apply the configuration file, by result: applied, unchanged, failed",
+            ),
+            generation: add(
+                registry,
+                "config_generation",
+                "Configurations applied since the start, the first included",
+            ),
+            failing_since: add(
+                registry,
+                "config_failing_since_timestamp_seconds",
+                "Since when the configuration file cannot be applied; 0 if it is in use",
+            ),
+            info: add(
+                registry,
+                "config_hash",
+                "The SHA-256 of the configuration file in use, as a label",
+            ),
         };
         for result in ["applied", "unchanged", "failed"] {
             let _ = metrics.reloads.get_or_create(&[("result", result)]);
         }
-        registry.register(
-            "config_reloads",
-            "Attempts to apply the configuration file, by result: applied, unchanged, failed",
-            metrics.reloads.clone(),
-        );
-        registry.register(
-            "config_generation",
-            "Configurations applied since the start, the first included",
-            metrics.generation.clone(),
-        );
-        registry.register(
-            "config_failing_since_timestamp_seconds",
-            "Since when the configuration file cannot be applied; 0 if it is in use",
-            metrics.failing_since.clone(),
-        );
-        registry.register(
-            "config_hash",
-            "The SHA-256 of the configuration file in use, as a label",
-            metrics.info.clone(),
-        );
         metrics
     }
 

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::admin::Refresh;
+use crate::core::metrics::add;
 use crate::core::readiness::Readiness;
 use crate::core::version::{COMMIT, VERSION};
 
@@ -18,28 +19,25 @@ pub(super) fn register(
     readiness: Readiness,
     losses: impl Fn() -> [(&'static str, usize); 2] + Send + Sync + 'static,
 ) -> Refresh {
-    let build = Family::<[(&'static str, &'static str); 2], Gauge>::default();
+    let build: Family<[(&'static str, &'static str); 2], Gauge> =
+        add(registry, "build_info", "The build, as labels");
     build
         .get_or_create(&[("version", VERSION), ("commit", COMMIT)])
         .set(1);
-    registry.register("build_info", "The build, as labels", build);
-    let ready = Gauge::<i64>::default();
-    registry.register(
+    let ready: Gauge = add(
+        registry,
         "ready",
         "1 while a proxy should send requests here, as /readyz says",
-        ready.clone(),
     );
-    let degraded = Family::<[(&'static str, String); 1], Gauge>::default();
-    registry.register(
+    let degraded: Family<[(&'static str, String); 1], Gauge> = add(
+        registry,
         "degraded",
         "1 for each part that does not work while requests are served",
-        degraded.clone(),
     );
-    let lost = Family::<[(&'static str, &'static str); 1], Counter>::default();
-    registry.register(
+    let lost: Family<[(&'static str, &'static str); 1], Counter> = add(
+        registry,
         "log_lost",
         "What the log left out: repeated `warnings`, and `lines` because standard error is read too slowly",
-        lost.clone(),
     );
     Box::new(move || {
         let state = readiness.state();

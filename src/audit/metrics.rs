@@ -4,6 +4,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::core::metrics::add;
+
 /// The metrics of the audit trail, each from zero.
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -16,26 +18,23 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
-            written: Counter::default(),
-            failures: Counter::default(),
-            left_out: Family::default(),
+            written: add(
+                registry,
+                "audit_lines",
+                "Lines that were written to the audit trail",
+            ),
+            failures: add(
+                registry,
+                "audit_failures",
+                "Attempts to write the audit trail that failed",
+            ),
+            left_out: add(
+                registry,
+                "audit_left_out",
+                "Lines that the audit trail does not have: sampled refusals and strangers, and lines \
+                 that could not be written",
+            ),
         };
-        registry.register(
-            "audit_lines",
-            "Lines that were written to the audit trail",
-            metrics.written.clone(),
-        );
-        registry.register(
-            "audit_failures",
-            "Attempts to write the audit trail that failed",
-            metrics.failures.clone(),
-        );
-        registry.register(
-            "audit_left_out",
-            "Lines that the audit trail does not have: sampled refusals and strangers, and lines that \
-             could not be written",
-            metrics.left_out.clone(),
-        );
         for kind in ["refusals", "strangers", "lines"] {
             let _ = metrics.left_out.get_or_create(&[("kind", kind)]);
         }

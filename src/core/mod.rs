@@ -6,6 +6,7 @@ pub mod horizon;
 pub(crate) mod issuer;
 pub mod kv;
 pub mod lifetime;
+pub(crate) mod metrics;
 pub(crate) mod protobuf;
 pub mod readiness;
 pub(crate) mod reason;

@@ -4,6 +4,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::core::metrics::add;
+
 /// The metrics of both doors.
 #[derive(Debug)]
 pub struct Metrics {
@@ -32,17 +34,10 @@ pub(super) struct DoorMetrics {
 impl Metrics {
     /// Creates the metrics and registers them, every failure from zero.
     pub fn register(registry: &mut Registry) -> Self {
-        let failures = Family::<[(&'static str, &'static str); 2], Counter>::default();
-        registry.register(
+        let failures: Family<[(&'static str, &'static str); 2], Counter> = add(
+            registry,
             "door_failures",
             "Requests refused because asking about them went wrong",
-            failures.clone(),
-        );
-        let identity_too_long = Counter::default();
-        registry.register(
-            "identity_too_long",
-            "Good tokens with a claim that does not fit into its identity header",
-            identity_too_long.clone(),
         );
         let of = |door| {
             let counter = |failure| {
@@ -60,7 +55,11 @@ impl Metrics {
         Self {
             ext_authz: of("ext_authz"),
             forward_auth: of("forward_auth"),
-            identity_too_long,
+            identity_too_long: add(
+                registry,
+                "identity_too_long",
+                "Good tokens with a claim that does not fit into its identity header",
+            ),
         }
     }
 }

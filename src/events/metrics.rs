@@ -9,6 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::core::clock::UnixMillis;
+use crate::core::metrics::add;
 
 type Labels = [(&'static str, String); 2];
 
@@ -72,43 +73,39 @@ const BUCKETS: [f64; 9] = [0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.02, 0.1, 1.0
 impl Metrics {
     /// Creates the metrics and registers them.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            results: Family::default(),
-            types: Family::default(),
-            revocations: Family::default(),
-            understood_at: Family::default(),
-            seconds: Histogram::new(BUCKETS),
-        };
-        registry.register(
-            "events",
-            "Requests to the event listener by source and how they ended; requests to no \
-             configured source have an empty one. `duplicate`: the event was recorded before. \
-             `unresolved`: no access token could be found by its subject. \
-             `sender_gone`: the sender hung up before its answer; what it had sent in full was \
-             recorded all the same",
-            metrics.results.clone(),
-        );
-        registry.register(
-            "events_by_type",
-            "Events that were understood, by source and type",
-            metrics.types.clone(),
-        );
-        registry.register(
-            "event_revocations",
-            "Records that events left, by source",
-            metrics.revocations.clone(),
-        );
-        registry.register(
-            "event_understood_timestamp_seconds",
-            "When the last event of a source was understood; absent if none was since the start",
-            metrics.understood_at.clone(),
-        );
+        let seconds = Histogram::new(BUCKETS);
         registry.register(
             "event_seconds",
             "Time from a request's head to its answer",
-            metrics.seconds.clone(),
+            seconds.clone(),
         );
-        metrics
+        Self {
+            results: add(
+                registry,
+                "events",
+                "Requests to the event listener by source and how they ended; requests to no \
+                 configured source have an empty one. `duplicate`: the event was recorded before. \
+                 `unresolved`: no access token could be found by its subject. \
+                 `sender_gone`: the sender hung up before its answer; what it had sent in full was \
+                 recorded all the same",
+            ),
+            types: add(
+                registry,
+                "events_by_type",
+                "Events that were understood, by source and type",
+            ),
+            revocations: add(
+                registry,
+                "event_revocations",
+                "Records that events left, by source",
+            ),
+            understood_at: add(
+                registry,
+                "event_understood_timestamp_seconds",
+                "When the last event of a source was understood; absent if none was since the start",
+            ),
+            seconds,
+        }
     }
 
     /// Starts every result of a source at zero.

@@ -5,6 +5,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::core::metrics::add;
+
 /// `portcullis_connections{listener}` and
 /// `portcullis_connections_turned_away_total{listener,reason}`.
 #[derive(Debug)]
@@ -24,18 +26,15 @@ pub(super) struct OfListener {
 impl Metrics {
     /// Creates the metrics and registers them.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            open: Family::default(),
-            turned_away: Family::default(),
-        };
-        registry.register("connections", "Open connections", metrics.open.clone());
-        registry.register(
-            "connections_turned_away",
-            "New connections that were closed: `late` sent no whole request in time, `crowded` had \
-             to make room for newer ones",
-            metrics.turned_away.clone(),
-        );
-        metrics
+        Self {
+            open: add(registry, "connections", "Open connections"),
+            turned_away: add(
+                registry,
+                "connections_turned_away",
+                "New connections that were closed: `late` sent no whole request in time, `crowded` had \
+                 to make room for newer ones",
+            ),
+        }
     }
 
     pub(super) fn of(&self, listener: &'static str) -> OfListener {

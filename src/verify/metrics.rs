@@ -4,11 +4,12 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::Registry;
 
 use super::jwks::KeySet;
 use super::public::Unusable;
 use crate::core::clock::UnixMillis;
+use crate::core::metrics::add;
 
 type OfIssuer = [(&'static str, String); 1];
 type OfIssuerAnd = [(&'static str, String); 2];
@@ -82,12 +83,6 @@ impl Metrics {
             skipped,
         }
     }
-}
-
-fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
-    let metric = M::default();
-    registry.register(name, help, metric.clone());
-    metric
 }
 
 /// The metrics of one issuer's keys.

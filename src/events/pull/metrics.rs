@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::core::clock::{Clock, Moment};
+use crate::core::metrics::{add, add_in};
 
 type OfSource = [(&'static str, String); 1];
 type Ages = Family<OfSource, Gauge<f64, AtomicU64>>;
@@ -40,37 +41,32 @@ impl Metrics {
     /// Creates the metrics and registers them.
     pub(super) fn register(registry: &mut Registry, clock: Clock) -> Self {
         let registry = registry.sub_registry_with_prefix("pull");
-        let metrics = Self {
-            requests: Family::default(),
-            events: Family::default(),
-            success_age: Family::default(),
-            caught_up_age: Family::default(),
+        Self {
+            requests: add(
+                registry,
+                "requests",
+                "Questions to providers by source: answered or failed",
+            ),
+            events: add(
+                registry,
+                "events",
+                "Events that were found by asking, by source and how they ended, as in portcullis_events",
+            ),
+            success_age: add_in(
+                Unit::Seconds,
+                registry,
+                "success_age",
+                "Time since the source was asked with success; absent where another replica asks",
+            ),
+            caught_up_age: add_in(
+                Unit::Seconds,
+                registry,
+                "caught_up_age",
+                "Time since every event that the source had was dealt with; absent where another replica asks",
+            ),
             asked: Mutex::default(),
             clock,
-        };
-        registry.register(
-            "requests",
-            "Questions to providers by source: answered or failed",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "events",
-            "Events that were found by asking, by source and how they ended, as in portcullis_events",
-            metrics.events.clone(),
-        );
-        registry.register_with_unit(
-            "success_age",
-            "Time since the source was asked with success; absent where another replica asks",
-            Unit::Seconds,
-            metrics.success_age.clone(),
-        );
-        registry.register_with_unit(
-            "caught_up_age",
-            "Time since every event that the source had was dealt with; absent where another replica asks",
-            Unit::Seconds,
-            metrics.caught_up_age.clone(),
-        );
-        metrics
+        }
     }
 
     /// Brings the ages up to date.
