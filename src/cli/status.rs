@@ -34,7 +34,7 @@ fn lines(prefix: &str, object: &Value) -> String {
     let members = object.as_object().into_iter().flatten();
     let lines = members.map(|(name, value)| match value {
         Value::Object(_) => lines(&format!("{prefix}{name} "), value),
-        Value::Null => format!("{prefix}{name}: unknown\n"),
+        Value::Null => format!("{prefix}{name}: -\n"),
         Value::Bool(is_ready) if name == "ready" => {
             let style = if *is_ready { GOOD } else { BAD };
             format!("{prefix}ready: {}\n", painted(style, &is_ready.to_string()))
