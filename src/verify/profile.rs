@@ -55,7 +55,7 @@ const GENERIC: Facts = Facts {
     require: &[],
     forbid: &[],
     client_claims: &["client_id", "azp", "applicationId"],
-    audiences: "the name of your API, never the id of a client",
+    audiences: "the identifier of your API, never the id of a client",
 };
 
 /// In the order of [`Profile`].
@@ -75,8 +75,8 @@ static FACTS: [Facts; 10] = [
         allow_untyped: false,
         require: &[("typ", &["Bearer"])],
         client_claims: &["azp", "client_id"],
-        audiences: "what an audience mapper of the client scope adds; without one it is \
-                    `account`, or nothing",
+        audiences: "what an audience mapper of the client scope adds; without a mapper \
+                    `aud` is `account` or absent",
         ..GENERIC
     },
     // Hydra
@@ -84,7 +84,7 @@ static FACTS: [Facts; 10] = [
         allow_untyped: false,
         require: &[("client_id", &[])],
         client_claims: &["client_id"],
-        audiences: "what the client asks for by `audience`, which its registration allows",
+        audiences: "what the client requests as `audience`; the client's registration must allow it",
         ..GENERIC
     },
     // Tokens for entities (client credentials) have no `applicationId`.
