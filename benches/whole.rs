@@ -185,10 +185,12 @@ async fn gate(directory: &TempDir, keys: &[&SigningKey], live: usize, cache: &Va
         readiness,
         policy: Policy::default(),
         sources: token::Sources::new(&token::Config::default()),
+        client_ip: None,
         verifier: Arc::new(verifier),
         revocations: parts.reader,
         metrics: Arc::new(gate::Metrics::register(&mut registry)),
         recent: Arc::new(gate::Recent::register(1024, clock, &mut registry)),
+        sessions: Arc::default(),
     }
 }
 

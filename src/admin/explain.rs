@@ -1,5 +1,7 @@
 //! Explain, for every protocol: why a token or a request is permitted or refused.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
@@ -110,16 +112,18 @@ pub(super) async fn explain(api: &Api, question: &Question) -> Result<Explained,
             let token = Token::new(token.trim());
             let decision = gate.check_token(token).await;
             let policy = Some(gate.policy.default_rule().name().to_owned());
-            api.explained(&gate, &decision, policy, Some(token)).await
+            api.explained(&gate, &decision, policy, (Some(token), None))
+                .await
         }
         (None, Some(described)) => {
             let request = described.as_request();
-            let decision = gate.check(&request).await;
+            let decision = gate.look_at(&request).await;
             let located = gate.sources.find(&request).ok();
             let token = located.as_ref().map(|located| located.token());
             let rule = gate.policy.select(&request).ok();
             let policy = rule.map(|rule| rule.name().to_owned());
-            api.explained(&gate, &decision, policy, token).await
+            let from = gate.address(&request);
+            api.explained(&gate, &decision, policy, (token, from)).await
         }
         _ => Err(Refused::bad_request(
             "give exactly one of token and request",
@@ -153,7 +157,7 @@ impl Api {
         gate: &Gate,
         decision: &Decision,
         policy: Option<String>,
-        token: Option<Token<'_>>,
+        (token, from): (Option<Token<'_>>, Option<IpAddr>),
     ) -> Result<Explained, Refused> {
         let (outcome, status, denial) = match decision {
             Decision::Permit(_) => (Outcome::Permit, StatusCode::OK, None),
@@ -175,7 +179,7 @@ impl Api {
             None => None,
         };
         let revocations = match verified {
-            Some(verified) => Some(self.matching(&verified).await?),
+            Some(verified) => Some(self.matching(&verified, from).await?),
             None => None,
         };
         Ok(Explained {
@@ -191,9 +195,13 @@ impl Api {
         })
     }
 
-    /// Returns the live revocations that match a verified token.
-    async fn matching(&self, verified: &Verified) -> Result<Vec<Record>, Refused> {
-        let filter = that_refuse(verified.claims.clone());
+    /// Returns the live revocations that match a verified token, in a request from this address.
+    async fn matching(
+        &self,
+        verified: &Verified,
+        from: Option<IpAddr>,
+    ) -> Result<Vec<Record>, Refused> {
+        let filter = that_refuse(verified.claims.clone(), from);
         let results = self.search.find(Scope::Live, MOST, filter).await?;
         Ok(results.found.iter().map(Record::of).collect())
     }

@@ -12,7 +12,9 @@ use super::config::SOURCE;
 use super::refused::Refused;
 use super::shown::parse_rfc3339;
 use crate::core::clock::UnixMillis;
+use crate::core::network::{self, CLIENT_IP};
 use crate::core::token::Token;
+use crate::gate::Gate;
 use crate::revocation::{Draft, Target};
 use crate::verify::Verifier;
 use crate::verify::claims::ClaimPath;
@@ -34,7 +36,8 @@ pub(super) struct Order {
     /// The issuer of the tokens, as configured.
     #[serde(default)]
     pub(super) issuer: Option<String>,
-    /// Claims by path, and their values. Tokens that have all of them are revoked.
+    /// Claims by path, and their values. Tokens that have all of them are revoked. `client#ip` stands for the
+    /// address that requests come from; its value is an address or a network.
     #[serde(default)]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub(super) matches: Option<Matches>,
@@ -181,12 +184,12 @@ impl Order {
     }
 
     /// Returns what is to be revoked. Verifies a token.
-    pub(super) async fn wanted(&self, verifier: &Verifier) -> Result<Wanted, Refused> {
+    pub(super) async fn wanted(&self, gate: &Gate) -> Result<Wanted, Refused> {
         match (&self.token, &self.issuer, &self.matches) {
             (Some(token), None, None)
                 if matches!(self.issued_at_or_before, IssuedAtOrBefore::Absent) =>
             {
-                let target = of_token(token, verifier).await?;
+                let target = of_token(token, &gate.verifier).await?;
                 let cut_off = CutOff::Never;
                 let shadow = self.shadow;
                 Ok(Wanted {
@@ -195,7 +198,10 @@ impl Order {
                     shadow,
                 })
             }
-            (None, Some(issuer), Some(matches)) => self.of_claims(issuer, &matches.0),
+            (None, Some(issuer), Some(matches)) => {
+                let matches = with_network(&matches.0, gate.client_ip.is_some())?;
+                self.of_claims(issuer, matches)
+            }
             _ => Err(Refused::bad_request(
                 "give token alone, or issuer and matches, which may have issued_at_or_before",
             )),
@@ -205,9 +211,9 @@ impl Order {
     fn of_claims(
         &self,
         issuer: &str,
-        matches: &BTreeMap<String, String>,
+        matches: BTreeMap<String, String>,
     ) -> Result<Wanted, Refused> {
-        for (claim, value) in matches {
+        for (claim, value) in &matches {
             ClaimPath::parse(claim)
                 .map_err(|error| Refused::unprocessable(format!("matches: {claim:?} {error}")))?;
             if !(1..=LONGEST_VALUE).contains(&value.len()) {
@@ -230,7 +236,7 @@ impl Order {
         };
         let target = Target {
             issuer: issuer.to_owned(),
-            matches: matches.clone(),
+            matches,
         };
         let shadow = self.shadow;
         Ok(Wanted {
@@ -239,6 +245,24 @@ impl Order {
             shadow,
         })
     }
+}
+
+/// Returns the claims with the one name of the network among them, if there is one.
+fn with_network(
+    matches: &BTreeMap<String, String>,
+    is_known: bool,
+) -> Result<BTreeMap<String, String>, Refused> {
+    let mut matches = matches.clone();
+    if let Some(value) = matches.get_mut(CLIENT_IP) {
+        if !is_known {
+            let why = format!("matches: {CLIENT_IP} needs client_ip in the configuration");
+            return Err(Refused::unprocessable(why));
+        }
+        let name = network::canonical(value);
+        *value =
+            name.map_err(|why| Refused::unprocessable(format!("matches: {CLIENT_IP} {why}")))?;
+    }
+    Ok(matches)
 }
 
 /// Returns the target that only this token has.

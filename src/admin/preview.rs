@@ -51,7 +51,7 @@ pub(super) async fn preview(api: &Api, order: &Order) -> Result<(Target, Reach),
     api.require_ready()?;
     order.reason()?;
     let gate = api.gate();
-    let wanted = order.wanted(&gate.verifier).await?;
+    let wanted = order.wanted(&gate).await?;
     let target = wanted.target.clone();
     let needs_confirm = is_broad(&gate, &target);
     let reach = api.reach(gate, wanted).await?;

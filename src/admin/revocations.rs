@@ -58,7 +58,7 @@ pub(super) async fn revoke(
     let key = key.map(idempotency_key).transpose()?;
     api.require_ready()?;
     let cause = format!("{}: {}", caller.name, order.reason()?);
-    let wanted = order.wanted(&api.gate().verifier).await?;
+    let wanted = order.wanted(&api.gate()).await?;
     if let Some(key) = &key
         && let Some(earlier) = api.earlier(key).await?
     {

@@ -60,6 +60,7 @@ pub(super) struct Shared {
     pub(super) readiness: Readiness,
     pub(super) metrics: Arc<gate::Metrics>,
     pub(super) recent: Arc<gate::Recent>,
+    pub(super) sessions: Arc<gate::Sessions>,
     pub(super) events: Arc<events::Shared>,
     pub(super) audit: Audit,
     /// Those that sign assertions.
@@ -89,10 +90,15 @@ impl Shared {
             credentials: Arc::new(admin::Credentials::build(&config.admin, Arc::clone(&gate))?),
             clients: Arc::new(oauth::Clients::build(&config.oauth)?),
             audit: self.audit.clone(),
-            answers: Answers::new(&config.answer, token::Sources::new(&config.token))
-                .asserting(&config.answer, self.assertion_keys.clone()),
+            answers: self.answers(config),
             gate,
         })
+    }
+
+    fn answers(&self, config: &Config) -> Answers {
+        let tokens = token::Sources::new(&config.token);
+        Answers::with(&config.answer, &config.routes(), tokens)
+            .asserting(&config.answer, self.assertion_keys.clone())
     }
 
     fn gate(&self, config: &Config, verifier: Arc<Verifier>) -> Arc<Gate> {
@@ -100,10 +106,12 @@ impl Shared {
             readiness: self.readiness.clone(),
             policy: config.policy.clone(),
             sources: token::Sources::new(&config.token),
+            client_ip: config.client_ip.clone(),
             verifier,
             revocations: self.revocations.clone(),
             metrics: Arc::clone(&self.metrics),
             recent: Arc::clone(&self.recent),
+            sessions: Arc::clone(&self.sessions),
         })
     }
 }

@@ -61,6 +61,7 @@ impl Parts {
             revocations: revocations.reader,
             metrics: Arc::new(gate::Metrics::register(&mut registry)),
             recent: recent(config, &clock, &mut registry),
+            sessions: Arc::default(),
             events,
             audit: audit.clone(),
             assertion_keys: assertion_keys.clone(),
@@ -68,8 +69,7 @@ impl Parts {
         let pull = events::pull::Pull::new(revocations.turns, clock.clone(), &mut registry);
         let vitals = vitals::register(&mut registry, readiness.clone(), log.totals());
         let refresh = vec![revocations.refresh, pull.refresh(), vitals];
-        let first = shared.generation(config, verifier(config, &keys)?)?;
-        let current = Arc::new(ArcSwap::from_pointee(first));
+        let current = first(config, &keys, &shared)?;
         let (reloader, reload) = Reloader::new(path, config, &current, shared, &mut registry)?;
         let (oauth, receiver) = receiving(&current, &revocations.writer, &clock, &audit);
         let admin = admin::Api {
@@ -218,10 +218,12 @@ fn keys(
     verify::Shared::new(&config.cache, parts)
 }
 
-/// Returns the verifier of the first configuration.
-fn verifier(config: &Config, keys: &Arc<verify::Shared>) -> Result<Verifier, String> {
+/// Returns the first configuration in use.
+fn first(config: &Config, keys: &Arc<verify::Shared>, shared: &Shared) -> Result<Current, String> {
     let verifier = Verifier::new(&config.issuers, keys);
-    verifier.map_err(|errors| errors.messages().join("; "))
+    let verifier = verifier.map_err(|errors| errors.messages().join("; "))?;
+    let first = shared.generation(config, verifier)?;
+    Ok(Arc::new(ArcSwap::from_pointee(first)))
 }
 
 /// Returns the lifts that wait, and what handles events under every configuration.

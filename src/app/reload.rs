@@ -167,7 +167,8 @@ impl Reloader {
         }
         // A door keeps answers beside the tokens.
         let same_answers =
-            config.answer == self.applied.answer && config.token == self.applied.token;
+            config.answer == self.applied.answer && config.routes() == self.applied.routes();
+        let same_answers = same_answers && config.token == self.applied.token;
         let in_use = self.current.load();
         let verifier = in_use.gate.verifier.succeed(&config.issuers, same_answers);
         let verifier = verifier.map_err(|errors| errors.messages().join("; "))?;

@@ -43,21 +43,28 @@ impl Assertions {
         self.keys.clock().now()
     }
 
-    /// Signs what is known about the bearer of a token, which ends at `until`. `id` is that of the decision.
-    /// Returns `None` when the cryptography fails.
+    /// Signs what is known about the bearer of a token, which ends at `until`, for `audience` or for the usual
+    /// one. `id` is that of the decision. Returns `None` when the cryptography fails.
     #[must_use]
-    pub fn sign(&self, claims: &Claims, until: UnixMillis, id: &str) -> Option<Signed> {
+    pub fn sign(
+        &self,
+        claims: &Claims,
+        until: UnixMillis,
+        audience: Option<&str>,
+        id: &str,
+    ) -> Option<Signed> {
         let now = self.now();
         let lifetime = self.config.lifetime.0;
         let ends = now.plus(lifetime).min(until).seconds();
-        let text = self
-            .keys
-            .sign(&self.payload(claims, (now.seconds(), ends), id))?;
+        let mut payload = self.payload(claims, (now.seconds(), ends), id);
+        let audience = audience.unwrap_or(&self.config.audience);
+        payload.insert("aud".to_owned(), json!(audience));
+        let text = self.keys.sign(&payload)?;
         let fresh_until = now.plus(lifetime / 2);
         Some(Signed { text, fresh_until })
     }
 
-    /// `iat` and `exp` are in seconds.
+    /// Returns the claims without `aud`. `iat` and `exp` are in seconds.
     fn payload(&self, claims: &Claims, (iat, exp): (u64, u64), id: &str) -> Map<String, Value> {
         let scopes = claims.values(&self.scope).join(" ");
         let optional = [
@@ -67,7 +74,6 @@ impl Assertions {
         ];
         let own = [
             ("iss", json!(self.config.issuer)),
-            ("aud", json!(self.config.audience)),
             ("iat", json!(iat)),
             // An assertion of a token's last second is good for that second.
             ("exp", json!(exp.max(iat + 1))),

@@ -29,7 +29,10 @@ pub use schema::schema;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::core::client_ip::ClientIp;
 use crate::core::config_error::ConfigErrors;
+use crate::core::issuer::IssuerPattern;
+use crate::core::route::RouteAnswer;
 use crate::core::units::Span;
 use crate::{
     admin, audit, core::token, doors, events, net, oauth, policy, revocation, telemetry, verify,
@@ -62,6 +65,10 @@ pub struct Config {
     /// Where in a request the token is sought.
     #[serde(default)]
     pub token: token::Config,
+
+    /// Which address a request comes from, for revocations of networks. Default: not known.
+    #[serde(default)]
+    pub client_ip: Option<ClientIp>,
 
     /// Paths that need no token.
     #[serde(default)]
@@ -161,8 +168,17 @@ impl Config {
         errors.within("listen", |errors| self.listen.check(errors));
         errors.within("connections", |errors| self.connections.check(errors));
         verify::check_issuers(&self.issuers, errors);
+        for (i, issuer) in self.issuers.iter().enumerate() {
+            if let Some(session) = &issuer.session {
+                let path = format!("issuers[{i}].session");
+                errors.within(&path, |errors| session.check(errors));
+            }
+        }
         errors.within("keys", |errors| self.keys.check(errors));
         errors.within("token", |errors| self.token.check(errors));
+        if let Some(client_ip) = &self.client_ip {
+            errors.within("client_ip", |errors| client_ip.check(errors));
+        }
         let header = self.policy_header.as_deref();
         let built = policy::Policy::build(&self.bypass, &self.policies, header, errors);
         self.policy = built.unwrap_or_default();
@@ -181,8 +197,37 @@ impl Config {
         }
         errors.within("oauth", |errors| self.oauth.check(errors));
         errors.within("answer", |errors| self.answer.check(errors));
+        let routes = self.policies.iter().enumerate();
+        let routes = routes.map(|(i, rule)| (format!("policies[{i}].answer"), &rule.answer));
+        self.answer.check_routes(routes, errors);
+        let names = self.issuer_names();
+        if let Some(resource) = &mut self.answer.resource
+            && resource.authorization_servers.is_empty()
+        {
+            resource.authorization_servers = names;
+        }
         errors.within("doors", |errors| self.doors.check(errors));
         errors.within("log", |errors| self.log.check(errors));
+    }
+
+    /// Returns the issuers that have one name.
+    fn issuer_names(&self) -> Vec<String> {
+        let names = self.issuers.iter().map(|entry| &entry.issuer);
+        let has_one = |name: &&String| matches!(IssuerPattern::parse(name), Ok(None));
+        names.filter(has_one).cloned().collect()
+    }
+
+    /// Returns the answers of policies, by the numbers of their routes from 1 on.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteAnswer> {
+        let mut routes: Vec<_> = self.policy.answers().cloned().collect();
+        let resources = routes
+            .iter_mut()
+            .filter_map(|answer| answer.resource.as_mut());
+        for resource in resources.filter(|one| one.authorization_servers.is_empty()) {
+            resource.authorization_servers = self.issuer_names();
+        }
+        routes
     }
 
     /// Returns what the retention of revocations depends on.

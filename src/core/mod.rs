@@ -1,5 +1,6 @@
 //! The pure parts that everything else is made of: no network, no async runtime.
 
+pub(crate) mod client_ip;
 pub mod clock;
 pub(crate) mod config_error;
 pub mod horizon;
@@ -7,10 +8,12 @@ pub(crate) mod issuer;
 pub mod kv;
 pub mod lifetime;
 pub(crate) mod metrics;
+pub mod network;
 pub(crate) mod protobuf;
 pub mod readiness;
 pub(crate) mod reason;
 pub mod request;
+pub mod route;
 pub mod secret;
 pub(crate) mod shorthand;
 pub(crate) mod stamp;

@@ -7,16 +7,20 @@
 
 use std::sync::{Arc, OnceLock};
 
+use http::HeaderName;
+
 use super::asserted::{Asserted, Asserter};
 use super::check_response::{Encoder, Reply};
 use super::config::{Config, TooLong};
 use super::documents::Documents;
-use super::identity::Identity;
+use super::identity::{Client, Identity};
 use super::kept::Kept;
 use super::refusal::Challenge;
+use super::route::{self, Told};
 use crate::assertion::Keys;
 use crate::core::reason::Reason;
 use crate::core::request::Request;
+use crate::core::route::{Route, RouteAnswer};
 use crate::core::token::{Sources, Stripped};
 use crate::gate::{Decision, Denial, Permit};
 
@@ -29,7 +33,9 @@ pub struct Answers {
     pub(super) sources: Sources,
     pub(super) refuse_spoofed: bool,
     pub(super) too_long: TooLong,
-    pub(super) challenge: Challenge,
+    challenge: Challenge,
+    /// By route.
+    told: Vec<Told>,
     pub(super) documents: Documents,
     asserter: Option<Asserter>,
     encoder: Encoder,
@@ -39,7 +45,21 @@ impl Answers {
     /// Builds the answers of a configuration that passed its check.
     #[must_use]
     pub fn new(config: &Config, sources: Sources) -> Self {
-        let identity = Identity::new(config);
+        Self::with(config, &[], sources)
+    }
+
+    /// The same with the answers of policies, by the numbers of their routes from 1 on.
+    #[must_use]
+    pub fn with(config: &Config, routes: &[RouteAnswer], sources: Sources) -> Self {
+        let fixed = route::names(routes);
+        let identity = Identity::new(config, &fixed);
+        let usual = RouteAnswer::default();
+        let told = std::iter::once(&usual).chain(routes);
+        let told = told
+            .map(|answer| Told::new(config, answer, &fixed))
+            .collect();
+        let resources = routes.iter().filter_map(|answer| answer.resource.as_ref());
+        let resources = config.resource.iter().chain(resources);
         let challenge = Challenge::new(config);
         let encoder = Encoder::new(config.metadata, &identity, &challenge);
         Self {
@@ -49,7 +69,8 @@ impl Answers {
             refuse_spoofed: config.refuse_spoofed,
             too_long: config.too_long,
             challenge,
-            documents: Documents::default(),
+            told,
+            documents: Documents::of(resources),
             asserter: None,
             encoder,
         }
@@ -60,7 +81,7 @@ impl Answers {
     pub fn asserting(self, config: &Config, keys: Option<Arc<Keys>>) -> Self {
         let Some(keys) = keys else { return self };
         Self {
-            documents: Documents::of(Arc::clone(&keys)),
+            documents: self.documents.with(Arc::clone(&keys)),
             asserter: Asserter::new(config, keys),
             ..self
         }
@@ -74,18 +95,68 @@ impl Answers {
         let verified = permit.verified();
         let kept = verified.memo.kept::<Kept>();
         let kept = kept.filter(|kept| kept.answers == self.encoder.number());
-        let fresh = kept.and_then(|kept| kept.asserted(|one| signer.is_fresh(one)));
+        let audience = self.told(permit.route).audience.as_deref();
+        let route = audience.map_or(Route::default(), |_| permit.route);
+        let fits = |one: &Asserted| one.route == route && signer.is_fresh(one);
+        let fresh = kept.and_then(|kept| kept.asserted(fits));
         if fresh.is_some() {
             return Ok(fresh);
         }
-        let Some(asserted) = signer.sign(verified, permit.id) else {
+        let Some(asserted) = signer.sign(verified, (route, audience), permit.id) else {
             tracing::error!(decision_id = %permit.id, "cannot sign an assertion");
             return Err(Reason::NotReady);
         };
-        if kept.is_some_and(|kept| kept.keep(asserted.clone())) {
+        if kept.is_some_and(|kept| kept.keep(&asserted)) {
             verified.memo.weigh_again();
         }
         Ok(Some(asserted))
+    }
+
+    /// Returns the payload of the token of a request that passes, in base64url.
+    fn payload(&self, request: &Request<'_>) -> Option<String> {
+        let located = self.sources.find(request).ok()?;
+        let payload = located.token().expose().split('.').nth(1)?;
+        Some(payload.to_owned())
+    }
+
+    /// Returns whether no header loses its value because that is too long.
+    pub(super) fn fits(&self, permit: &Permit, request: &Request<'_>) -> bool {
+        self.identity.fits(Client {
+            claims: &permit.verified().claims,
+            payload: &|| self.payload(request),
+        })
+    }
+
+    /// Returns each header with the value that claims give it, or `None` where it has to be removed.
+    pub(super) fn values(
+        &self,
+        decision: &Decision,
+        asserted: bool,
+        request: &Request<'_>,
+    ) -> Vec<(&HeaderName, Option<String>)> {
+        let payload = || self.payload(request);
+        let client = match decision {
+            Decision::Permit(permit) => Some(Client {
+                claims: &permit.verified().claims,
+                payload: &payload,
+            }),
+            Decision::Bypass(_) | Decision::Deny(_) => None,
+        };
+        self.identity.values(client, asserted).collect()
+    }
+
+    /// Returns what is told on a route.
+    pub(super) fn told(&self, route: Route) -> &Told {
+        // Each number comes from the policy of the same configuration.
+        self.told.get(route.place()).unwrap_or(&self.told[0])
+    }
+
+    /// Returns the challenge of a route.
+    pub(super) fn challenge(&self, route: Route) -> &Challenge {
+        self.told(route)
+            .challenge
+            .as_ref()
+            .unwrap_or(&self.challenge)
     }
 
     /// Keeps an assertion beside the token that it is about.
@@ -125,20 +196,23 @@ impl Answers {
     ) -> Reply {
         let reply = match decision {
             Decision::Permit(permit) => {
-                let verified = permit.verified();
+                let payload = || self.payload(request);
+                let told = (asserted, &payload as &dyn Fn() -> Option<String>);
                 self.encoder
-                    .permit(&self.identity, verified, asserted, permit.id)
+                    .permit(&self.identity, permit.verified(), told, permit.id)
             }
             Decision::Bypass(bypass) => self.encoder.bypass(bypass.id),
             Decision::Deny(denial) => return self.refusal(denial, request),
         };
-        reply.with(&self.changes(decision, request))
+        let fixed = self.told(decision.route()).piece.clone();
+        reply.with(fixed, &self.changes(decision, request))
     }
 
     /// Returns the `CheckResponse` for a denial. A client that speaks gRPC gets its error in that
     /// form.
     pub(super) fn refusal(&self, denial: &Denial, request: &Request<'_>) -> Reply {
+        let own = self.told(denial.route).challenge.as_ref();
         self.encoder
-            .refusal(&self.challenge, denial, request.is_grpc())
+            .refusal(&self.challenge, own, denial, request.is_grpc())
     }
 }

@@ -12,6 +12,7 @@ use super::identity::LONGEST;
 use super::template;
 use crate::assertion::{Assertions, Keys, Signed};
 use crate::core::clock::UnixMillis;
+use crate::core::route::Route;
 use crate::gate::DecisionId;
 use crate::verify::Verified;
 
@@ -38,10 +39,18 @@ impl Asserter {
     }
 
     /// Returns a new assertion; `None` when it cannot be signed.
-    pub(super) fn sign(&self, verified: &Verified, id: DecisionId) -> Option<Asserted> {
+    /// `audience` is that of the route, if it has one.
+    pub(super) fn sign(
+        &self,
+        verified: &Verified,
+        (route, audience): (Route, Option<&str>),
+        id: DecisionId,
+    ) -> Option<Asserted> {
         let (claims, until) = (&verified.claims, verified.ends_at());
-        let signed = self.assertions.sign(claims, until, &id.to_string())?;
-        Some(Asserted::new(&self.name, &signed))
+        let signed = self
+            .assertions
+            .sign(claims, until, audience, &id.to_string())?;
+        Some(Asserted::new(&self.name, route, &signed))
     }
 }
 
@@ -49,6 +58,8 @@ impl Asserter {
 #[derive(Clone, Debug)]
 pub(super) struct Asserted {
     pub(super) name: HeaderName,
+    /// The route whose audience it has; the default for the usual one.
+    pub(super) route: Route,
     fresh_until: UnixMillis,
     /// A piece of a `CheckResponse` that sets the header, or removes it.
     pub(super) piece: Bytes,
@@ -57,12 +68,13 @@ pub(super) struct Asserted {
 }
 
 impl Asserted {
-    fn new(name: &HeaderName, signed: &Signed) -> Self {
+    fn new(name: &HeaderName, route: Route, signed: &Signed) -> Self {
         let text = Some(signed.text.as_bytes()).filter(|text| text.len() <= LONGEST);
-        let piece = Bytes::from(template::header(name.as_str(), text));
+        let piece = Bytes::from(template::headers([(name.as_str(), text)].into_iter()));
         let start = text.and_then(|text| memmem::find(&piece, text));
         Self {
             name: name.clone(),
+            route,
             fresh_until: signed.fresh_until,
             piece,
             place: start.map(|start| start..start + signed.text.len()),

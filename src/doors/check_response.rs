@@ -19,7 +19,7 @@ use envoy_types::pb::google::rpc::Status;
 use prost::Message;
 
 use super::asserted::Asserted;
-use super::identity::Identity;
+use super::identity::{Client, Identity};
 use super::kept::Kept;
 use super::refusal::{Challenge, Refusal};
 use super::template::{Template, set, template};
@@ -36,6 +36,7 @@ pub(super) struct Reply {
     id: DecisionId,
     /// Further pieces of the message. As everywhere in protobuf, pieces are merged.
     asserted: Bytes,
+    fixed: Bytes,
     more: Vec<u8>,
 }
 
@@ -45,12 +46,15 @@ impl Reply {
             template,
             id,
             asserted: Bytes::new(),
+            fixed: Bytes::new(),
             more: Vec::new(),
         }
     }
 
-    /// Adds changes to the request to an answer that lets it pass.
-    pub(super) fn with(mut self, changes: &Stripped<'_>) -> Self {
+    /// Adds changes to the request to an answer that lets it pass. `fixed` is the piece with the headers of the
+    /// route.
+    pub(super) fn with(mut self, fixed: Bytes, changes: &Stripped<'_>) -> Self {
+        self.fixed = fixed;
         if !changes.is_empty() {
             let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
             let replaced = changes.replace.iter();
@@ -79,6 +83,7 @@ impl Reply {
             to.put_slice(piece);
         }
         to.put_slice(&self.asserted);
+        to.put_slice(&self.fixed);
         to.put_slice(&self.more);
     }
 }
@@ -126,10 +131,14 @@ impl Encoder {
         &self,
         identity: &Identity,
         verified: &Verified,
-        asserted: Option<&Asserted>,
+        (asserted, payload): (Option<&Asserted>, &dyn Fn() -> Option<String>),
         id: DecisionId,
     ) -> Reply {
-        let client = (Some(&verified.claims), asserted.is_some());
+        let known = Client {
+            claims: &verified.claims,
+            payload,
+        };
+        let client = (Some(known), asserted.is_some());
         let response = |id: &str| permit(identity, self.metadata, client, id);
         let made = || template(self.placeholder, response);
         let kept = verified.memo.recall(|| {
@@ -165,13 +174,21 @@ impl Encoder {
     }
 
     /// Encodes a denial. `grpc` says whether the client behind the proxy speaks gRPC.
-    pub(super) fn refusal(&self, challenge: &Challenge, denial: &Denial, grpc: bool) -> Reply {
-        if denial.wanted.is_none() {
+    /// `own` is the challenge of the route, if it is another one than `usual`.
+    pub(super) fn refusal(
+        &self,
+        usual: &Challenge,
+        own: Option<&Challenge>,
+        denial: &Denial,
+        grpc: bool,
+    ) -> Reply {
+        if denial.wanted.is_none() && own.is_none() {
             let template = &self.refusals[denial.reason as usize][usize::from(grpc)];
             return Reply::new(template.clone(), denial.id);
         }
         let why = (denial.reason, denial.wanted.as_deref());
         let id = denial.id.to_string();
+        let challenge = own.unwrap_or(usual);
         let bytes = deny(challenge, self.metadata, why, grpc, &id).encode_to_vec();
         Reply::new(Template::whole(bytes), denial.id)
     }
@@ -183,17 +200,18 @@ impl Encoder {
 fn permit(
     identity: &Identity,
     metadata: bool,
-    (claims, asserted): (Option<&Claims>, bool),
+    (client, asserted): (Option<Client<'_>>, bool),
     id: &str,
 ) -> CheckResponse {
     let mut ok = OkHttpResponse::default();
-    for (name, value) in identity.values(claims, asserted) {
+    for (name, value) in identity.values(client, asserted) {
         match value {
             Some(value) => ok.headers.push(set(name.as_str(), value.as_bytes())),
             None => ok.headers_to_remove.push(name.to_string()),
         }
     }
-    let fields = claims.map_or_else(|| vec![("outcome", string("bypass"))], describe);
+    let bypass = || vec![("outcome", string("bypass"))];
+    let fields = client.map_or_else(bypass, |client| describe(client.claims));
     CheckResponse {
         status: Some(Status::default()),
         dynamic_metadata: metadata.then(|| portcullis(fields, id)),

@@ -10,6 +10,8 @@ use crate::assertion;
 use crate::core::config_error::{ConfigErrors, shown_key};
 use crate::core::request::spelling;
 use crate::core::request::target_of;
+use crate::core::route::{Resource, RouteAnswer};
+use crate::core::shorthand::TextOr;
 use crate::verify::claims::ClaimPath;
 
 /// What a proxy is told about a request that may pass, and how a refusal looks.
@@ -20,8 +22,9 @@ pub struct Config {
     /// the first of the issuer's `client_claims`; every other word names a claim, such as `sub` or
     /// `realm_access.roles`. The client's own headers of these names, and those that CGI, WSGI or
     /// PHP would read alike, such as `x.portcullis.subject`, never pass. Values are percent-encoded
-    /// where they are not visible ASCII; the items of an array are joined by commas.
-    pub headers: BTreeMap<String, ClaimPath>,
+    /// where they are not visible ASCII; the items of an array are joined by commas. A mapping in place of
+    /// the claim, such as `{ claim: realm_access, as: json }`, writes it otherwise.
+    pub headers: BTreeMap<String, TextOr<ClaimPath, Format>>,
     /// Take the token out of a request that may pass, wherever it was found, so that no upstream
     /// ever sees it. Other cookies stay. Requests on exempt routes keep theirs. Only Envoy over gRPC
     /// can take it out of the query. The other proxies need the configuration that
@@ -39,11 +42,49 @@ pub struct Config {
     /// The https URL of the metadata document of the protected resource. Challenges name it as
     /// `resource_metadata` (RFC 9728 §5.1), so that clients find out where to get a token.
     pub resource_metadata: Option<String>,
+    /// The protected resource that all requests are for, in place of `resource_metadata`. Policies may say
+    /// another one.
+    pub resource: Option<Resource>,
     /// Tell the upstream who the client is in a JWT that Portcullis signs. Off by default.
     pub assertion: Option<assertion::Config>,
     /// Tell Envoy, as dynamic metadata `portcullis`, who the client is, or why it was refused,
     /// for its access log.
     pub metadata: bool,
+}
+
+/// A claim in a header, written in another way than as text with commas.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Format {
+    /// The claim. Left out, with `as: json`: the whole payload of the token, as its issuer wrote it.
+    pub claim: Option<ClaimPath>,
+    /// How the value is written.
+    #[serde(default, rename = "as")]
+    pub form: Form,
+    /// What stands between the items of an array, with `as: text`. It is percent-encoded within items.
+    #[serde(default)]
+    pub join: Join,
+}
+
+/// How the value of a header is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Percent-encoded text, without types. An object has none.
+    #[default]
+    Text,
+    /// JSON with its types, objects included, in base64url without padding (RFC 4648 §5).
+    Json,
+}
+
+/// What separates the items of an array.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    #[default]
+    Comma,
+    Space,
+    Semicolon,
 }
 
 /// What happens when a claim does not fit into its header. Either is counted in
@@ -70,7 +111,7 @@ impl Default for Config {
                 .map(|(name, claim)| {
                     (
                         name.to_owned(),
-                        ClaimPath::parse(claim).expect("it is a plain name"),
+                        TextOr::Text(ClaimPath::parse(claim).expect("it is a plain name")),
                     )
                 })
                 .into(),
@@ -79,6 +120,7 @@ impl Default for Config {
             too_long: TooLong::Refuse,
             realm: "portcullis".to_owned(),
             resource_metadata: None,
+            resource: None,
             assertion: None,
             metadata: true,
         }
@@ -121,8 +163,11 @@ impl Config {
     pub fn check(&self, errors: &mut ConfigErrors) {
         errors.within("headers", |errors| {
             let mut spellings = BTreeMap::new();
-            for name in self.headers.keys() {
+            for (name, source) in &self.headers {
                 let key = shown_key(name);
+                if let TextOr::More(format) = source {
+                    errors.within(&key, |errors| format.check(errors));
+                }
                 if let Err(message) = check_name(name) {
                     errors.push(&key, message);
                 }
@@ -134,7 +179,7 @@ impl Config {
         if let Some(assertion) = &self.assertion {
             errors.within("assertion", |errors| {
                 assertion.check(errors);
-                self.check_header(&assertion.header, errors);
+                self.check_header(&assertion.header, "header", errors);
             });
         }
         let quotable = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
@@ -150,26 +195,105 @@ impl Config {
         {
             errors.push("resource_metadata", "must be an https URL with a path");
         }
+        if let Some(resource) = &self.resource {
+            errors.within("resource", |errors| resource.check(errors));
+            if self.resource_metadata.is_some() {
+                errors.conflict(
+                    "resource_metadata",
+                    "is made from resource: give one of them",
+                );
+            }
+        }
+    }
+
+    /// Reports what is wrong with the answers of policies, each with its place.
+    pub fn check_routes<'a>(
+        &self,
+        routes: impl Iterator<Item = (String, &'a RouteAnswer)>,
+        errors: &mut ConfigErrors,
+    ) {
+        let (mut spellings, mut places) = (BTreeMap::new(), BTreeMap::new());
+        if let Some(resource) = &self.resource {
+            places.insert(resource.place(), "answer".to_owned());
+        }
+        for (place, answer) in routes {
+            errors.within(&place, |errors| {
+                if answer.audience.as_ref().is_some_and(String::is_empty) {
+                    errors.push("audience", "must not be empty");
+                }
+                if answer.audience.is_some() && self.assertion.is_none() {
+                    errors.push("audience", "is of an assertion: configure answer.assertion");
+                }
+                for (name, value) in &answer.headers {
+                    let field = format!("headers.{}", shown_key(name));
+                    self.check_fixed((name, value.as_str()), &mut spellings, &field, errors);
+                }
+                if let Some(resource) = &answer.resource {
+                    errors.within("resource", |errors| resource.check(errors));
+                    let other = places.insert(resource.place(), place.clone());
+                    if let Some(other) = other {
+                        errors.push("resource.url", format!("is the resource of {other}"));
+                    }
+                }
+            });
+        }
+    }
+
+    fn check_fixed<'a>(
+        &self,
+        (name, value): (&'a String, &str),
+        spellings: &mut BTreeMap<String, &'a String>,
+        field: &str,
+        errors: &mut ConfigErrors,
+    ) {
+        self.check_header(name, field, errors);
+        let spelt = spelling(name.as_bytes());
+        let first = spellings.entry(spelt).or_insert(name);
+        if !first.eq_ignore_ascii_case(name) {
+            errors.push(field, format!("is the same header as {first}"));
+        }
+        let is_sent = |byte: u8| matches!(byte, b' '..=b'~');
+        if value.is_empty() || value.trim() != value || !value.bytes().all(is_sent) {
+            errors.push(field, "must be visible ASCII, and not empty");
+        }
+    }
+}
+
+impl Format {
+    fn check(&self, errors: &mut ConfigErrors) {
+        if self.form == Form::Text && self.claim.is_none() {
+            errors.push("claim", "is missing; only `as: json` writes all claims");
+        }
+        if self.form == Form::Json && self.join != Join::Comma {
+            errors.conflict("join", "is for `as: text`: JSON has its own commas");
+        }
     }
 }
 
 impl Config {
-    /// Returns the names of all identity headers, in lower case.
+    /// Returns the names of all identity headers but those with fixed values, in lower case.
     pub(crate) fn header_names(&self) -> impl Iterator<Item = String> {
-        let assertion = self.assertion.iter().map(|assertion| &assertion.header);
-        let names = self.headers.keys().chain(assertion);
+        let names = self.headers.keys().chain(self.assertion_header());
         names.map(|name| name.to_ascii_lowercase())
     }
 
     /// Reports what is wrong with a header that is none of `headers`.
-    fn check_header(&self, name: &str, errors: &mut ConfigErrors) {
+    fn check_header(&self, name: &str, field: &str, errors: &mut ConfigErrors) {
         if let Err(message) = check_name(name) {
-            errors.push("header", message);
+            errors.push(field, message);
         }
-        let reads_alike = |other: &&String| spelling(other.as_bytes()) == spelling(name.as_bytes());
-        if let Some(other) = self.headers.keys().find(reads_alike) {
-            errors.push("header", format!("is the same header as {other}"));
+        let reads_alike = |other: &&String| {
+            !std::ptr::eq(other.as_str(), name)
+                && spelling(other.as_bytes()) == spelling(name.as_bytes())
+        };
+        let mut others = self.headers.keys().chain(self.assertion_header());
+        if let Some(other) = others.find(reads_alike) {
+            errors.push(field, format!("is the same header as {other}"));
         }
+    }
+
+    fn assertion_header(&self) -> Option<&String> {
+        self.assertion.as_ref().map(|assertion| &assertion.header)
     }
 }
 

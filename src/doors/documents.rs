@@ -1,11 +1,14 @@
-//! Documents for everybody, at `/.well-known/…`: the keys that verify assertions.
+//! Documents for everybody, at `/.well-known/…`: the keys that verify assertions, and what protected resources
+//! say about themselves (RFC 9728).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use crate::assertion::Keys;
+use crate::core::route::Resource;
 use crate::net;
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -14,18 +17,40 @@ const JWKS: &str = "/.well-known/jwks.json";
 #[derive(Debug, Default)]
 pub(super) struct Documents {
     keys: Option<Arc<Keys>>,
+    /// By path and host, without port: not every proxy passes it on.
+    resources: BTreeMap<(String, String), Bytes>,
 }
 
 impl Documents {
-    pub(super) const fn of(keys: Arc<Keys>) -> Self {
-        Self { keys: Some(keys) }
+    pub(super) fn of<'a>(resources: impl Iterator<Item = &'a Resource>) -> Self {
+        let documents = resources.map(|resource| {
+            let (host, path) = resource.place();
+            let place = (path, without_port(&host).to_owned());
+            (place, Bytes::from(resource.metadata().to_string()))
+        });
+        Self {
+            keys: None,
+            resources: documents.collect(),
+        }
     }
 
-    fn find(&self, path: &str) -> Option<Bytes> {
-        match path {
-            JWKS => self.keys.as_ref().map(|keys| keys.jwks()),
-            _ => None,
+    /// Adds the key set.
+    pub(super) fn with(self, keys: Arc<Keys>) -> Self {
+        Self {
+            keys: Some(keys),
+            ..self
         }
+    }
+
+    fn find(&self, head: &http::request::Parts) -> Option<Bytes> {
+        let path = head.uri.path();
+        if path == JWKS {
+            return self.keys.as_ref().map(|keys| keys.jwks());
+        }
+        let named = head.uri.authority().map(http::uri::Authority::as_str);
+        let header = || head.headers.get(header::HOST)?.to_str().ok();
+        let host = without_port(named.or_else(header)?).to_ascii_lowercase();
+        self.resources.get(&(path.to_owned(), host)).cloned()
     }
 
     /// Answers a request for a document, or says that there is none.
@@ -34,7 +59,7 @@ impl Documents {
         head: &http::request::Parts,
     ) -> Response<B> {
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
-        let found = self.find(head.uri.path()).filter(|_| is_read);
+        let found = is_read.then(|| self.find(head)).flatten();
         let Some(document) = found else {
             return net::problem(StatusCode::NOT_FOUND, "");
         };
@@ -42,6 +67,8 @@ impl Documents {
         for (name, value) in [
             (header::CONTENT_TYPE, "application/json"),
             (header::CACHE_CONTROL, "public, max-age=300"),
+            // Clients that are web pages ask too, and there is nothing to hide.
+            (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         ] {
             response
                 .headers_mut()
@@ -49,4 +76,9 @@ impl Documents {
         }
         response
     }
+}
+
+fn without_port(host: &str) -> &str {
+    let end = host.rfind(':').filter(|at| !host[*at..].contains(']'));
+    &host[..end.unwrap_or(host.len())]
 }

@@ -49,7 +49,7 @@ impl<C: Check> Exchange<'_, C> {
         let mut decision = self.current.check(request).await;
         let mut asserted = None;
         if let Decision::Permit(permit) = &decision {
-            match self.identify(permit) {
+            match self.identify(permit, request) {
                 Ok(found) => asserted = found,
                 Err(reason) => decision = Decision::Deny(Denial::instead_of(permit, reason)),
             }
@@ -59,11 +59,10 @@ impl<C: Check> Exchange<'_, C> {
     }
 
     /// Returns the assertion about the client. Fails if the upstream cannot be told who that is.
-    fn identify(&self, permit: &Permit) -> Result<Option<Asserted>, Reason> {
+    fn identify(&self, permit: &Permit, request: &Request<'_>) -> Result<Option<Asserted>, Reason> {
         let answers = self.answers();
         let asserted = answers.asserted(permit)?;
-        let fits = asserted.as_ref().is_none_or(Asserted::fits)
-            && answers.identity.fits(&permit.verified().claims);
+        let fits = asserted.as_ref().is_none_or(Asserted::fits) && answers.fits(permit, request);
         if !fits {
             self.doors.metrics.identity_too_long.inc();
             if answers.too_long == TooLong::Refuse {

@@ -255,24 +255,21 @@ fn passed(
     decision: &Decision,
     asserted: Option<&Asserted>,
 ) -> Response {
-    let claims = match decision {
-        Decision::Permit(permit) => {
-            if let Some(asserted) = asserted {
-                answers.keep(permit, asserted);
-            }
-            Some(&permit.verified().claims)
-        }
-        Decision::Bypass(_) | Decision::Deny(_) => None,
-    };
+    if let (Decision::Permit(permit), Some(asserted)) = (decision, asserted) {
+        answers.keep(permit, asserted);
+    }
     let mut response = Response::default();
     let headers = response.headers_mut();
     let changes = answers.changes(decision, request);
     let mut remove = changes.remove.to_vec();
-    let claimed = answers.identity.values(claims, asserted.is_some());
+    let claimed = answers.values(decision, asserted.is_some(), request);
+    let claimed = claimed.into_iter();
     let claimed = claimed.map(|(name, value)| (name, value.map(HeaderValue::try_from)));
     let claimed = claimed.map(|(name, value)| (name, value.and_then(Result::ok)));
     let asserted = asserted.map(|asserted| (&asserted.name, asserted.value()));
-    for (name, value) in claimed.chain(asserted) {
+    let fixed = answers.told(decision.route()).headers.iter();
+    let fixed = fixed.map(|(name, value)| (name, value.clone()));
+    for (name, value) in claimed.chain(asserted).chain(fixed) {
         match value {
             Some(value) => drop(headers.insert(name, value)),
             None => remove.push(name.as_str()),
@@ -319,11 +316,12 @@ fn keep_the_rest(
 /// so it gets none: a flood of bad tokens would be as many new connections.
 fn refused(answers: &Answers, denial: &Denial, path: &str) -> Response {
     let refusal = Refusal::of(denial.reason);
+    let challenge = answers.challenge(denial.route);
     let mut response = Response::default();
     *response.status_mut() = refusal.status;
     response
         .headers_mut()
-        .extend(answers.challenge.headers(refusal, denial.wanted.as_deref()));
+        .extend(challenge.headers(refusal, denial.wanted.as_deref()));
     if path != NGINX {
         let body = refusal.body(&denial.id.to_string());
         *response.body_mut() = Full::from(body);

@@ -3,22 +3,49 @@
 //! Claims are verified, but users choose names. A value is made of visible ASCII and inner
 //! spaces; every other byte, and `%` and `,`, is percent-encoded (UTF-8, `%` and two upper-case
 //! digits). The items of an array are joined by commas, so a comma always separates items: a
-//! name `x,admin` cannot pose as a second role. An upstream splits at commas, then decodes. A
-//! claim that is absent, empty or an object gives no value, and then the header is removed. So does
+//! name `x,admin` cannot pose as a second role. An upstream splits at commas, then decodes. Another
+//! separator works alike; JSON is base64url, and so cannot be anything else either. A
+//! claim that is absent, empty or, as text, an object gives no value, and then the header is removed. So does
 //! one that is longer than [`LONGEST`], unless the request is refused for it (`answer.too_long`).
 
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderName;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::Value;
 
-use super::config::Config;
+use super::config::{Config, Form, Format, Join};
 use crate::core::request::{Headers, as_cgi, spelling};
+use crate::core::shorthand::TextOr;
 use crate::verify::claims::{ClaimPath, Claims, Values};
 
 /// The longest value of one header, in bytes.
 pub const LONGEST: usize = 8 * 1024;
 
-/// What is percent-encoded besides bytes that are not ASCII.
-const ESCAPED: &AsciiSet = &CONTROLS.add(b'%').add(b',');
+/// What is percent-encoded besides bytes that are not ASCII, for each separator.
+const COMMA: &AsciiSet = &CONTROLS.add(b'%').add(b',');
+const SPACE: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
+const SEMICOLON: &AsciiSet = &CONTROLS.add(b'%').add(b';');
+
+impl Join {
+    const fn parts(self) -> (char, &'static AsciiSet) {
+        match self {
+            Self::Comma => (',', COMMA),
+            Self::Space => (' ', SPACE),
+            Self::Semicolon => (';', SEMICOLON),
+        }
+    }
+}
+
+/// What is known about the client of a request.
+#[derive(Clone, Copy)]
+pub struct Client<'a> {
+    pub claims: &'a Claims,
+    /// Finds the payload of the verified token, in base64url.
+    pub payload: &'a dyn Fn() -> Option<String>,
+}
 
 /// Which headers carry which claims.
 #[derive(Debug)]
@@ -27,67 +54,101 @@ pub struct Identity {
     /// Has the bit `n % 64` set if a header's name has `n` bytes. Most headers of a request have
     /// another length and are looked at no further.
     lengths: u64,
+    /// Whether any header has JSON in it.
+    has_json: bool,
 }
 
 #[derive(Debug)]
 enum Source {
     Issuer,
     Client,
-    Claim(ClaimPath),
+    Claim(ClaimPath, Join),
+    /// A claim as JSON; `None` for all claims.
+    Json(Option<ClaimPath>),
     /// No claim: [`super::asserted`] makes the value.
     Assertion,
+    /// No claim: [`super::route`] says the value.
+    Fixed,
 }
 
 impl Source {
-    fn value(&self, claims: &Claims) -> Option<String> {
-        let text = joined(&self.values(claims));
+    fn value(&self, client: Client<'_>) -> Option<String> {
+        let text = self.text(client)?;
         (1..=LONGEST).contains(&text.len()).then_some(text)
+    }
+
+    fn text(&self, client: Client<'_>) -> Option<String> {
+        match self {
+            Self::Json(None) => (client.payload)(),
+            Self::Json(Some(path)) => as_json(&(client.payload)()?, path),
+            _ => Some(joined(&self.values(client.claims), self.join())),
+        }
+    }
+
+    const fn join(&self) -> Join {
+        match self {
+            Self::Claim(_, join) => *join,
+            _ => Join::Comma,
+        }
     }
 
     fn values<'a>(&self, claims: &'a Claims) -> Values<'a> {
         match self {
             Self::Issuer => Values::from_iter([&*claims.issuer]),
             Self::Client => claims.client.as_deref().into_iter().collect(),
-            Self::Claim(path) => claims.values(path),
-            Self::Assertion => Values::new(),
+            Self::Claim(path, _) => claims.values(path),
+            Self::Json(_) | Self::Assertion | Self::Fixed => Values::new(),
         }
     }
 }
 
 impl Identity {
-    /// Reads a configuration that was checked; a name that is no header's is left out.
+    /// Reads a configuration that was checked; a name that is no header's is left out. `fixed` are the names of
+    /// headers with fixed values.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, fixed: &BTreeSet<String>) -> Self {
         let claims = config.headers.iter();
         let claims = claims.map(|(name, claim)| (name, source(claim)));
         let assertion = config.assertion.iter();
         let assertion = assertion.map(|assertion| (&assertion.header, Source::Assertion));
+        let fixed = fixed.iter().map(|name| (name, Source::Fixed));
         let headers: Vec<_> = claims
             .chain(assertion)
+            .chain(fixed)
             .filter_map(|(name, source)| Some((name.parse().ok()?, source)))
             .collect();
         let lengths = headers.iter().fold(0, |mask, (name, _): &(HeaderName, _)| {
             mask | bit(name.as_str().len())
         });
-        Self { headers, lengths }
+        let has_json = |(_, source): &(_, Source)| matches!(source, Source::Json(_));
+        Self {
+            has_json: headers.iter().any(has_json),
+            headers,
+            lengths,
+        }
     }
 
-    /// Each header with its value, or `None` where it has to be removed. With `asserted` that of the assertion
-    /// is left out: the caller sets it.
+    /// Each header with its value, or `None` where it has to be removed. Those with fixed values are left out:
+    /// the caller sets them. So is that of the assertion with `asserted`.
     pub fn values<'a>(
         &'a self,
-        claims: Option<&'a Claims>,
+        client: Option<Client<'_>>,
         asserted: bool,
     ) -> impl Iterator<Item = (&'a HeaderName, Option<String>)> {
         let headers = self.headers.iter();
         headers
-            .filter(move |(_, source)| !(asserted && matches!(source, Source::Assertion)))
-            .map(move |(name, source)| (name, claims.and_then(|claims| source.value(claims))))
+            .filter(move |(_, source)| match source {
+                Source::Assertion => !asserted,
+                Source::Fixed => false,
+                _ => true,
+            })
+            .map(move |(name, source)| (name, client.and_then(|client| source.value(client))))
     }
 
     /// Returns whether no header loses its value because that is longer than [`LONGEST`].
     #[must_use]
-    pub fn fits(&self, claims: &Claims) -> bool {
+    pub fn fits(&self, client: Client<'_>) -> bool {
+        let claims = client.claims;
         // A byte becomes three at most, and each item has a comma; few tokens hold that much.
         let most = |values: &[&str]| {
             values
@@ -95,10 +156,12 @@ impl Identity {
                 .map(|value| 3 * value.len() + 1)
                 .sum::<usize>()
         };
-        claims.footprint() * 4 <= LONGEST
+        (claims.footprint() * 4 <= LONGEST && !self.has_json)
             || self.headers.iter().all(|(_, source)| {
-                let values = source.values(claims);
-                most(&values) <= LONGEST || joined(&values).len() <= LONGEST
+                let is_short = || most(&source.values(claims)) <= LONGEST;
+                let text = || source.text(client);
+                (!matches!(source, Source::Json(_)) && is_short())
+                    || text().is_none_or(|text| text.len() <= LONGEST)
             })
     }
 
@@ -143,22 +206,42 @@ pub fn pattern(name: &str) -> String {
     spelling(name.as_bytes()).replace('-', "[^a-z0-9]")
 }
 
-fn source(claim: &ClaimPath) -> Source {
+fn source(told: &TextOr<ClaimPath, Format>) -> Source {
+    let (claim, join) = match told {
+        TextOr::Text(claim) => (claim, Join::Comma),
+        TextOr::More(format) => match (&format.claim, format.form) {
+            (Some(claim), Form::Text) => (claim, format.join),
+            (claim, _) => return Source::Json(claim.clone()),
+        },
+    };
     match claim.as_str() {
         "iss" => Source::Issuer,
         "client" => Source::Client,
-        _ => Source::Claim(claim.clone()),
+        _ => Source::Claim(claim.clone(), join),
     }
 }
 
+/// Returns a claim of a payload as JSON. Both are in base64url.
+fn as_json(payload: &str, path: &ClaimPath) -> Option<String> {
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let payload: Value = serde_json::from_slice(&payload).ok()?;
+    let mut found = path.paths().filter_map(|steps| {
+        let mut steps = steps.iter();
+        let end = steps.try_fold(&payload, |value, name| value.get(&**name));
+        end.filter(|value| !value.is_null())
+    });
+    Some(URL_SAFE_NO_PAD.encode(found.next()?.to_string()))
+}
+
 /// May stop once the text is longer than [`LONGEST`].
-fn joined(values: &[&str]) -> String {
+fn joined(values: &[&str], join: Join) -> String {
+    let (separator, escaped) = join.parts();
     let mut text = String::new();
     for value in values.iter().filter(|value| !value.is_empty()) {
         if !text.is_empty() {
-            text.push(',');
+            text.push(separator);
         }
-        encode(value, &mut text);
+        encode(value, escaped, &mut text);
         if text.len() > LONGEST {
             break;
         }
@@ -166,7 +249,7 @@ fn joined(values: &[&str]) -> String {
     text
 }
 
-fn encode(value: &str, into: &mut String) {
+fn encode(value: &str, escaped: &'static AsciiSet, into: &mut String) {
     // Spaces at the ends would be trimmed, and `"bob "` would become `"bob"`.
     let (first, rest) = match value.strip_prefix(' ') {
         Some(rest) => ("%20", rest),
@@ -177,129 +260,9 @@ fn encode(value: &str, into: &mut String) {
         None => (rest, ""),
     };
     into.push_str(first);
-    into.extend(utf8_percent_encode(rest, ESCAPED));
+    into.extend(utf8_percent_encode(rest, escaped));
     into.push_str(last);
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-    use crate::gate::testing;
-
-    fn one(claim: &serde_json::Value) -> Option<String> {
-        let verified = testing::verified(&json!({ "iss": "https://id.example.com", "c": claim }));
-        Source::Claim(ClaimPath::parse("c").unwrap()).value(&verified.claims)
-    }
-
-    #[test]
-    fn a_value_that_users_choose_stays_within_its_header() {
-        for (claim, expected) in [
-            (json!("alice"), "alice"),
-            (json!("auth0|123"), "auth0|123"),
-            (json!("a b"), "a b"),
-            (json!("x\r\nx-role: admin"), "x%0D%0Ax-role: admin"),
-            (json!("a\u{0}b"), "a%00b"),
-            (json!("\tx\u{7f}"), "%09x%7F"),
-            (json!("Zoë"), "Zo%C3%AB"),
-            (json!("bob "), "bob%20"),
-            (json!(" bob"), "%20bob"),
-            (json!(" "), "%20"),
-            (json!("100%2C"), "100%252C"),
-            (json!("x,admin"), "x%2Cadmin"),
-            (json!(["user", "x,admin", 7, true]), "user,x%2Cadmin,7,true"),
-            (json!(["a", null, {"b": "c"}, ["d"], "", "e"]), "a,e"),
-        ] {
-            assert_eq!(one(&claim).as_deref(), Some(expected), "{claim}");
-        }
-    }
-
-    #[test]
-    fn a_claim_without_a_value_removes_its_header() {
-        for claim in [
-            json!(null),
-            json!(""),
-            json!([]),
-            json!({"a": "b"}),
-            json!([""]),
-            json!("x".repeat(LONGEST + 1)),
-            json!(vec!["ü"; LONGEST / 2]),
-        ] {
-            assert_eq!(one(&claim), None);
-        }
-        assert_eq!(one(&json!("x".repeat(LONGEST))).unwrap().len(), LONGEST);
-    }
-
-    /// Every name that differs from `x-portcullis-subject` in one byte, or in its separators.
-    fn neighbours() -> Vec<String> {
-        let name = "x-portcullis-subject";
-        let mut names = vec![name.to_owned(), name.to_uppercase()];
-        for byte in (b'!'..=b'~').map(char::from) {
-            names.push(name.replace('-', &byte.to_string()));
-            names.push(name.replacen('-', &byte.to_string(), 1));
-            names.push(name.replace('-', &format!("-{byte}")));
-            names.push(format!("{byte}{name}"));
-            names.push(format!("{name}{byte}"));
-            for at in 0..name.len() {
-                names.push(format!("{}{byte}{}", &name[..at], &name[at + 1..]));
-            }
-        }
-        names
-    }
-
-    #[test]
-    fn look_alikes_are_the_names_that_cgi_reads_as_ours() {
-        let cgi = |name: &str| {
-            let upper = name.to_ascii_uppercase();
-            let mapped = upper.chars().map(|c| match c {
-                'A'..='Z' | '0'..='9' => c,
-                _ => '_',
-            });
-            mapped.collect::<String>()
-        };
-        let identity = Identity::new(&Config::default());
-        let regex = regex::Regex::new(&format!("^(?:{})$", pattern("X-Portcullis_Subject")));
-        let regex = regex.unwrap();
-        let mut alike = 0;
-        for name in neighbours() {
-            let mut headers = Headers::new();
-            headers.push("x-portcullis-subjec", b"root");
-            headers.push(&name, b"root");
-            headers.push("accept", b"*/*");
-            let expected = cgi(&name) == "X_PORTCULLIS_SUBJECT";
-            let claimed: Vec<_> = identity.claimed(&headers).collect();
-            assert_eq!(claimed == [name.as_bytes()], expected, "{name}");
-            let others: Vec<_> = identity.look_alikes(&headers).collect();
-            let is_ours = name.eq_ignore_ascii_case("x-portcullis-subject");
-            assert_eq!(others == [&*name], expected && !is_ours, "{name}");
-            assert_eq!(regex.is_match(&name.to_lowercase()), expected, "{name}");
-            alike += usize::from(expected);
-        }
-        assert!(alike > 100, "{alike}");
-    }
-
-    proptest! {
-        #[test]
-        fn any_value_is_one_header_value_and_reads_back(value in ".+") {
-            let text = one(&json!(value)).unwrap();
-            prop_assert!(HeaderValue::from_str(&text).is_ok());
-            prop_assert_eq!(text.trim(), &text);
-            prop_assert!(!text.contains(','));
-            let mut bytes = text.bytes();
-            let mut read = Vec::new();
-            while let Some(byte) = bytes.next() {
-                read.push(match byte {
-                    b'%' => {
-                        let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
-                        u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
-                    }
-                    plain => plain,
-                });
-            }
-            prop_assert_eq!(read, value.into_bytes());
-        }
-    }
-}
+mod tests;

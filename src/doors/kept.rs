@@ -14,8 +14,8 @@ pub(super) struct Kept {
     /// The number of that configuration's [`Answers`](super::Answers).
     pub(super) answers: u64,
     pub(super) permit: OnceLock<Template>,
-    /// Replaced as a whole, because assertions get old before the token does.
-    asserted: ArcSwapOption<Asserted>,
+    /// One for each audience. Replaced as a whole, because assertions get old before the token does.
+    asserted: ArcSwapOption<Vec<Asserted>>,
 }
 
 impl Kept {
@@ -27,26 +27,35 @@ impl Kept {
         Self {
             answers,
             permit,
-            asserted: ArcSwapOption::from_pointee(asserted),
+            asserted: ArcSwapOption::from_pointee(asserted.map(|one| vec![one])),
         }
     }
 
-    /// Returns the assertion, if it is fresh.
-    pub(super) fn asserted(&self, is_fresh: impl Fn(&Asserted) -> bool) -> Option<Asserted> {
+    /// Returns the assertion that fits.
+    pub(super) fn asserted(&self, fits: impl Fn(&Asserted) -> bool) -> Option<Asserted> {
         let held = self.asserted.load();
-        held.as_deref().filter(|held| is_fresh(held)).cloned()
+        held.as_ref()?.iter().find(|held| fits(held)).cloned()
     }
 
     /// Keeps an assertion in place of the one before. Returns whether that takes more memory.
-    pub(super) fn keep(&self, asserted: Asserted) -> bool {
-        self.asserted.swap(Some(Arc::new(asserted))).is_none()
+    pub(super) fn keep(&self, asserted: &Asserted) -> bool {
+        let before = self.asserted.rcu(|held| {
+            let held = held.iter().flat_map(|held| held.iter());
+            let others = held.filter(|held| held.route != asserted.route);
+            Some(Arc::new(
+                others.chain([asserted]).cloned().collect::<Vec<_>>(),
+            ))
+        });
+        let mut held = before.iter().flat_map(|held| held.iter());
+        !held.any(|held| held.route == asserted.route)
     }
 }
 
 impl Keepsake for Kept {
     fn footprint(&self) -> usize {
         let asserted = self.asserted.load();
-        let asserted = asserted.as_ref().map_or(0, |asserted| asserted.footprint());
+        let asserted = asserted.iter().flat_map(|held| held.iter());
+        let asserted: usize = asserted.map(Asserted::footprint).sum();
         size_of::<Self>() + self.permit.get().map_or(0, Template::footprint) + asserted
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod identity;
 mod kept;
 pub(crate) mod metrics;
 mod refusal;
+mod route;
 pub mod serve;
 mod template;
 

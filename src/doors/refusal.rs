@@ -4,6 +4,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::config::Config;
 use crate::core::reason::{Fault, Reason};
+use crate::core::route::Resource;
 
 /// What everyone but the operator sees of a denial.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +94,13 @@ pub(super) struct Challenge {
 
 impl Challenge {
     pub(super) fn new(config: &Config) -> Self {
-        let url = config.resource_metadata.as_ref();
+        Self::of(config, config.resource.as_ref())
+    }
+
+    /// Returns the challenge for a protected resource.
+    pub(super) fn of(config: &Config, resource: Option<&Resource>) -> Self {
+        let url = resource.map(Resource::metadata_url);
+        let url = url.or_else(|| config.resource_metadata.clone());
         let metadata = url.map(|url| format!(", resource_metadata=\"{url}\""));
         Self {
             realm: config.realm.clone(),

@@ -45,12 +45,17 @@ pub(super) fn template(placeholder: u64, response: impl Fn(&str) -> CheckRespons
     Template(pieces.into())
 }
 
-/// Encodes the piece of a message that sets a header of the request, or removes it.
-pub(super) fn header(name: &str, value: Option<&[u8]>) -> Vec<u8> {
+/// Encodes the piece of a message that sets headers of the request, or removes them; nothing for none.
+pub(super) fn headers<'a>(headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> Vec<u8> {
     let mut ok = OkHttpResponse::default();
-    match value {
-        Some(value) => ok.headers.push(set(name, value)),
-        None => ok.headers_to_remove.push(name.to_owned()),
+    for (name, value) in headers {
+        match value {
+            Some(value) => ok.headers.push(set(name, value)),
+            None => ok.headers_to_remove.push(name.to_owned()),
+        }
+    }
+    if ok == OkHttpResponse::default() {
+        return Vec::new();
     }
     let piece = CheckResponse {
         http_response: Some(HttpResponse::OkResponse(ok)),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::id::DecisionId;
 use crate::core::reason::{Detail, Reason};
+use crate::core::route::Route;
 use crate::core::token;
 use crate::policy::{Exempt, Fit};
 use crate::revocation::{Clear, Match};
@@ -25,6 +26,16 @@ impl Decision {
             Self::Permit(permit) => permit.id,
             Self::Bypass(bypass) => bypass.id,
             Self::Deny(denial) => denial.id,
+        }
+    }
+
+    /// Returns which answers the request gets.
+    #[must_use]
+    pub const fn route(&self) -> Route {
+        match self {
+            Self::Permit(permit) => permit.route,
+            Self::Bypass(bypass) => bypass.route,
+            Self::Deny(denial) => denial.route,
         }
     }
 
@@ -65,6 +76,7 @@ impl Decision {
 #[derive(Debug)]
 pub struct Permit {
     pub id: DecisionId,
+    pub route: Route,
     /// Where the request holds its token.
     pub carriers: token::Carriers,
     pub(super) verified: Arc<Verified>,
@@ -85,6 +97,7 @@ impl Permit {
 #[derive(Debug)]
 pub struct Bypass {
     pub id: DecisionId,
+    pub route: Route,
     pub(super) would_refuse: Option<Box<Denial>>,
     pub(super) _exempt: Exempt,
 }
@@ -93,6 +106,7 @@ pub struct Bypass {
 #[derive(Clone, Debug)]
 pub struct Denial {
     pub id: DecisionId,
+    pub route: Route,
     pub reason: Reason,
     /// For operators only.
     pub detail: Option<Arc<Detail>>,

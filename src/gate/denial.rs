@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{DecisionId, Denial, Permit, Revoked};
 use crate::core::reason::{Reason, Rejection};
+use crate::core::route::Route;
 use crate::revocation::Match;
 use crate::verify::Verified;
 
@@ -18,7 +19,10 @@ impl Denial {
     #[must_use]
     pub fn instead_of(permit: &Permit, reason: Reason) -> Self {
         let issuer = &permit.verified().claims.issuer;
-        Self::of(permit.id, Rejection::from(reason).by(issuer))
+        Self {
+            route: permit.route,
+            ..Self::of(permit.id, Rejection::from(reason).by(issuer))
+        }
     }
 
     pub(super) fn of_revoked(id: DecisionId, verified: Arc<Verified>, by: Match) -> Self {
@@ -38,6 +42,7 @@ impl Denial {
         } = rejection;
         Self {
             id,
+            route: Route::default(),
             reason,
             detail,
             issuer,

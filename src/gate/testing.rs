@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Bypass, Decision, DecisionId, Denial, Permit};
 use crate::core::reason::Reason;
+use crate::core::route::Route;
 use crate::policy::{Exempt, Fit};
 use crate::revocation::Clear;
 use crate::verify::{Claims, Verified};
@@ -31,6 +32,7 @@ pub(crate) fn verified(payload: &Value) -> Arc<Verified> {
 pub(crate) fn permit(verified: Arc<Verified>) -> Decision {
     Decision::Permit(Permit {
         id: DecisionId::next(),
+        route: Route::default(),
         carriers: crate::core::token::Carriers::first(0),
         verified,
         would_refuse: None,
@@ -42,6 +44,7 @@ pub(crate) fn permit(verified: Arc<Verified>) -> Decision {
 pub(crate) fn bypass() -> Decision {
     Decision::Bypass(Bypass {
         id: DecisionId::next(),
+        route: Route::default(),
         would_refuse: None,
         _exempt: Exempt::for_tests(),
     })

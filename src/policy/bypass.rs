@@ -91,8 +91,7 @@ impl Bypass {
                 Tokens::Optional => Token::Optional,
             },
             demands: None,
-            when_stale: None,
-            shadow: false,
+            ..Rule::default()
         })
     }
 

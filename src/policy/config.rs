@@ -14,6 +14,7 @@ use super::path::plain_method;
 use super::pattern::Pattern;
 use super::rule::{Rule, Token};
 use crate::core::config_error::ConfigErrors;
+use crate::core::route::RouteAnswer;
 use crate::core::units::Span;
 use crate::core::when_stale::WhenStale;
 use crate::verify::claims::Requirement;
@@ -85,6 +86,9 @@ pub struct RuleConfig {
     /// refuse is counted, logged and kept as such.
     #[serde(default)]
     pub shadow: bool,
+    /// What the upstream and the client are told about these requests, beside what `answer` says.
+    #[serde(default)]
+    pub answer: RouteAnswer,
 }
 
 /// Whether the requests of a rule need a token.
@@ -140,7 +144,25 @@ impl RuleConfig {
             demands: demands.map(Box::new),
             when_stale: self.when_stale,
             shadow: self.shadow,
+            answer: (self.answer != RouteAnswer::default()).then(|| Box::new(self.told())),
+            ..Rule::default()
         }
+    }
+
+    /// Returns what is told, with what the resource takes over from the rule.
+    fn told(&self) -> RouteAnswer {
+        let mut answer = self.answer.clone();
+        if let Some(resource) = &mut answer.resource {
+            for (told, own) in [
+                (&mut resource.authorization_servers, &self.issuers),
+                (&mut resource.scopes, &self.scopes),
+            ] {
+                if told.is_empty() {
+                    told.clone_from(own);
+                }
+            }
+        }
+        answer
     }
 
     /// Returns whether only the proxy can choose the rule.

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use crate::core::config_error::ConfigErrors;
 use crate::core::reason::{Reason, Rejection};
 use crate::core::request::{Found, NamedPolicy, Request};
+use crate::core::route::{Route, RouteAnswer};
 use crate::core::when_stale::WhenStale;
 use index::Index;
 use matcher::Asked;
@@ -73,7 +74,11 @@ impl Policy {
             Some(exempt?.into_iter().chain(rules?).collect::<Vec<Rule>>())
         });
         config::check_names(policies, errors);
-        let rules = built?;
+        let mut rules = built?;
+        let answering = rules.iter_mut().filter(|rule| rule.answer.is_some());
+        for (number, rule) in answering.enumerate() {
+            rule.route = Route::numbered(number + 1);
+        }
         unreachable::check(&rules, bypasses.len(), errors);
         let enforced: Vec<Rule> = rules.iter().filter(|rule| !rule.shadow).cloned().collect();
         let in_shadow = rules.iter().filter(|rule| rule.shadow);
@@ -160,6 +165,11 @@ impl Policy {
     /// Returns every rule, in the order in which they are tried, also those in shadow.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.whole.as_deref().unwrap_or(self).rules.iter()
+    }
+
+    /// Returns the answers of policies, by the numbers of their routes from 1 on.
+    pub fn answers(&self) -> impl Iterator<Item = &RouteAnswer> {
+        self.rules().filter_map(|rule| rule.answer.as_deref())
     }
 
     fn name_of<'r>(&self, request: &Request<'r>) -> Result<Option<&'r str>, Rejection> {

@@ -1,11 +1,14 @@
 //! One rule: which requests it matches, and what they need.
 
+use std::collections::BTreeMap;
+
 use super::demands::{Demands, Fit};
 use super::matcher::{Asked, Matcher};
 use super::pattern::Match;
 use crate::core::clock::Clock;
 use crate::core::reason::{Reason, Rejection};
 use crate::core::request::Request;
+use crate::core::route::{Route, RouteAnswer};
 use crate::core::when_stale::WhenStale;
 use crate::verify::claims::Claims;
 
@@ -22,6 +25,9 @@ pub struct Rule {
     pub(super) when_stale: Option<WhenStale>,
     /// Whether it only says what it would refuse.
     pub(super) shadow: bool,
+    /// `None`: what `answer` says for all.
+    pub(super) answer: Option<Box<RouteAnswer>>,
+    pub(super) route: Route,
 }
 
 /// Whether a token is needed; the later, the stricter.
@@ -55,6 +61,8 @@ impl Default for Rule {
             demands: None,
             when_stale: None,
             shadow: false,
+            answer: None,
+            route: Route::default(),
         }
     }
 }
@@ -70,6 +78,12 @@ impl Rule {
     #[must_use]
     pub const fn when_stale(&self) -> Option<WhenStale> {
         self.when_stale
+    }
+
+    /// Returns which answers its requests get.
+    #[must_use]
+    pub const fn route(&self) -> Route {
+        self.route
     }
 
     #[must_use]
@@ -116,14 +130,15 @@ impl Rule {
         }
     }
 
-    /// Returns whether what satisfies this rule satisfies the other one.
+    /// Returns whether what satisfies this rule satisfies the other one, and the upstream is told the same.
     pub(super) fn demands_all_of(&self, other: &Self) -> bool {
         let strictness = |rule: &Self| match rule.when_stale {
             Some(WhenStale::Allow) => 0,
             None => 1,
             Some(WhenStale::Deny) => 2,
         };
-        self.token >= other.token
+        self.tells() == other.tells()
+            && self.token >= other.token
             && strictness(self) >= strictness(other)
             && match (&self.demands, &other.demands) {
                 (_, None) => true,
@@ -131,6 +146,15 @@ impl Rule {
                 // Without a token there is nothing to meet the demands with.
                 (None, Some(_)) => false,
             }
+    }
+}
+
+impl Rule {
+    /// Returns what the upstream is told: the audience, and the headers.
+    fn tells(&self) -> Option<(Option<&str>, &BTreeMap<String, String>)> {
+        let answer = self.answer.as_deref()?;
+        let told = (answer.audience.as_deref(), &answer.headers);
+        (answer.audience.is_some() || !answer.headers.is_empty()).then_some(told)
     }
 }
 

@@ -31,7 +31,7 @@ pub use config::{Config, Exception, WhenStale};
 pub use effects::{Effect, Position, Unwatched, Watcher};
 pub use follow::Follower;
 pub use history::Histories;
-pub use index::{Index, Match, Matched};
+pub use index::{Index, Match, Matched, UnknownAddress};
 pub use metrics::Metrics;
 pub use notes::Notes;
 pub use reach::refused_by;

@@ -1,5 +1,6 @@
 //! The reader: what the request path may ask.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::core::clock::Clock;
@@ -9,7 +10,7 @@ use crate::core::when_stale::WhenStale;
 use crate::verify::claims::Claims;
 
 use super::feed::FeedState;
-use super::index::{Index, Match, Matched};
+use super::index::{Index, Match, Matched, Matching, UnknownAddress};
 use super::patience::Patience;
 use super::{Config, Issuer, Revocation};
 
@@ -65,7 +66,7 @@ impl Reader {
         }
     }
 
-    /// Looks a token up: a few hash look-ups, and no waiting.
+    /// Looks a token up, wherever it comes from: a few hash look-ups, and no waiting.
     #[must_use]
     pub fn standing(&self, claims: &Claims) -> Standing {
         self.standing_where(claims, None)
@@ -74,25 +75,55 @@ impl Reader {
     /// Looks a token up for a route whose policy has its own `when_stale`.
     #[must_use]
     pub fn standing_where(&self, claims: &Claims, when_stale: Option<WhenStale>) -> Standing {
+        let judged = self.judged(claims, when_stale, || Ok(self.index.look_up(claims)));
+        judged.unwrap_or(Standing::NotReady)
+    }
+
+    /// Looks up the token of a request. `from` knows its address, and is asked only if networks are revoked.
+    ///
+    /// # Errors
+    /// When the address decides, and it is not known.
+    pub fn standing_from(
+        &self,
+        claims: &Claims,
+        when_stale: Option<WhenStale>,
+        from: impl FnOnce() -> Option<IpAddr>,
+    ) -> Result<Standing, UnknownAddress> {
+        let look_up = || match self.index.look_up_from(claims, from) {
+            // Whatever the address is, nothing is refused.
+            Err(UnknownAddress) if self.in_shadow.get(&claims.issuer).is_some() => {
+                Ok(self.index.look_up(claims))
+            }
+            found => found,
+        };
+        self.judged(claims, when_stale, look_up)
+    }
+
+    fn judged(
+        &self,
+        claims: &Claims,
+        when_stale: Option<WhenStale>,
+        look_up: impl FnOnce() -> Result<Matching, UnknownAddress>,
+    ) -> Result<Standing, UnknownAddress> {
         if !self.feed.is_replayed() {
-            return Standing::NotReady;
+            return Ok(Standing::NotReady);
         }
         // The age is read first: the record that makes the feed young again may be the very revocation
         // that the index lacks.
         let age = || self.feed.age();
         let is_stale = self.patience.is_over(&claims.issuer, when_stale, age);
-        let found = self.index.look_up(claims);
+        let found = look_up()?;
         let in_shadow = match found.enforced {
             Some(found) if self.in_shadow.get(&claims.issuer).is_some() => Some(found),
             // Also if the feed is stale: a known revocation stands.
-            Some(found) => return Standing::Revoked(found),
+            Some(found) => return Ok(Standing::Revoked(found)),
             None => found.in_shadow,
         };
-        if is_stale {
+        Ok(if is_stale {
             Standing::Stale
         } else {
             Standing::Clear(Clear { in_shadow })
-        }
+        })
     }
 
     /// Says whether a policy lets requests pass however old the feed is. Until then proxies are told to use other

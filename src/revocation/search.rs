@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -16,6 +17,7 @@ use super::record::{Action, Revocation};
 use super::retention::Retention;
 use super::{Config, Writer, index};
 use crate::core::clock::{Clock, UnixMillis};
+use crate::core::network::{self, CLIENT_IP};
 use crate::verify::claims::{ClaimPath, Claims};
 
 /// Searches this replica's copy of the log. Clones share the one place for a search.
@@ -242,9 +244,14 @@ impl Secret {
     }
 }
 
-/// Accepts the revocations that refuse a token with these claims.
-pub fn that_refuse(token: Claims) -> impl FnMut(&Revocation) -> bool + Send + 'static {
+/// Accepts the revocations that refuse a token with these claims, in a request from this address.
+pub fn that_refuse(
+    token: Claims,
+    from: Option<IpAddr>,
+) -> impl FnMut(&Revocation) -> bool + Send + 'static {
     let mut values: HashMap<String, Vec<String>> = HashMap::new();
+    let networks = from.map(network::around).unwrap_or_default();
+    values.insert(CLIENT_IP.to_owned(), networks);
     move |record| {
         if *record.target.issuer != *token.issuer || !index::is_within_cut_off(record, &token) {
             return false;

@@ -31,6 +31,7 @@ mod public;
 mod refresh;
 mod rules;
 mod secret_key;
+mod session;
 mod shared;
 #[cfg(test)]
 mod testing;
@@ -50,6 +51,7 @@ pub(crate) use key_config::KeysConfig;
 pub(crate) use memo::{Keepsake, Memo};
 pub use metrics::Metrics;
 pub(crate) use profile::Profile;
+pub(crate) use session::SessionConfig;
 pub use shared::{Parts, Shared};
 pub(crate) use verified::Verified;
 
@@ -260,6 +262,7 @@ impl Verifier {
             Ok(Verified {
                 claims,
                 memo: Memo::default(),
+                session: entry.rules.config().session,
                 judged_by: entry.number,
                 key,
                 window,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::claims::Claims;
 use super::key::Key;
 use super::memo::Memo;
+use super::session::SessionConfig;
 use super::window::Window;
 use crate::core::clock::UnixMillis;
 
@@ -14,6 +15,8 @@ pub struct Verified {
     pub claims: Claims,
     /// A door's encoded answer to this token.
     pub memo: Memo,
+    /// How long its session lasts, if that is limited.
+    pub session: Option<SessionConfig>,
     /// The number of the entry of `issuers` that judged the claims.
     pub(super) judged_by: u64,
     pub(super) key: Arc<Key>,
@@ -37,6 +40,7 @@ impl Verified {
         Self {
             claims,
             memo: Memo::default(),
+            session: None,
             judged_by: 0,
             key: Arc::new(key),
             window: Window {

@@ -1,7 +1,9 @@
 //! One scenario through every real proxy, each on the configuration that `portcullis proxy-config`
 //! prints for it.
 
+mod answers;
 mod assertions;
+mod networks;
 mod policies;
 mod spellings;
 mod tokens;

@@ -21,6 +21,7 @@ local NOT_ASKED = {
   -- What the client says about the host, the path and the method is replaced.
   ["x-forwarded-host"] = true, ["x-forwarded-method"] = true, ["x-forwarded-uri"] = true,
   ["{{policy}}"] = true,
+  ["{{client_ip}}"] = true,
 }
 
 -- The connection of this thread. With a new one for each question, ports would run out.
@@ -33,6 +34,8 @@ local function question(r)
     "x-forwarded-uri: " .. r.unparsed_uri,
   }
   lines[#lines + 1] = "{{policy}}: " .. (r.subprocess_env["portcullis_policy"] or "default")
+  local before = r.headers_in["{{client_ip}}"]
+  lines[#lines + 1] = "{{client_ip}}: " .. (before and before .. ", " or "") .. r.useragent_ip
   if r.hostname then lines[#lines + 1] = "x-forwarded-host: " .. r.hostname end
   for name, value in pairs(r:headers_in_table()) do
     if not NOT_ASKED[name:lower()] then lines[#lines + 1] = name .. ": " .. value end
@@ -94,6 +97,8 @@ local function spelled(name)
 end
 
 function check(r)
+  -- What goes to Portcullis itself, and not to the upstream.{{resources}}
+  if (r.filename or ""):find("proxy:http://{{portcullis}}/", 1, true) == 1 then return apache2.OK end{{resources}}
   local status, headers, body = ask(question(r))
   if status ~= 200 then return refuse(r, status, headers, body) end
   local replaced = {}

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::{ConfigFile, complain, print};
 use crate::config::Config;
+use crate::core::route::Resource;
 use crate::core::token::Sources;
 use crate::doors::identity;
 use crate::net::Address;
@@ -187,6 +188,7 @@ impl ProxyConfig {
             [headers, dropped.clone()].concat()
         };
         let over_http = self.part == Part::EnvoyHttp;
+        let (conditions, documents) = resource_parts(config);
         let exact = replaced.iter().map(|name| format!("{{ exact: {name} }}"));
         let exact = exact.collect::<Vec<_>>().join(", ");
         let variables = replaced.iter().map(|name| name.replace('-', "_"));
@@ -201,8 +203,11 @@ impl ProxyConfig {
             ("dropped", dropped),
             ("token", tokens),
             ("policy", policy.clone()),
+            ("client_ip", self.client_ip(config)?),
             ("http_policy", if over_http { policy } else { Vec::new() }),
         ];
+        let once = [&once[..], &conditions].concat();
+        let each = [&each[..], &documents].concat();
         Ok(filled(self.part.template(), &once, &each))
     }
 
@@ -232,6 +237,32 @@ impl ProxyConfig {
         Ok(tokens.to_vec())
     }
 
+    /// Returns the header to which the proxy appends the address of its client, if Portcullis reads one.
+    fn client_ip(&self, config: &Config) -> Result<Vec<String>, String> {
+        let header = config.client_ip.iter().map(|from| from.header.clone());
+        let header: Vec<String> = header.collect();
+        if header.is_empty() {
+            return Ok(header);
+        }
+        if self.part == Part::EnvoyHttp {
+            return Err(
+                "client_ip: over HTTP, Envoy appends its own address behind that of the client: use \
+                 gRPC (`envoy`)"
+                    .to_owned(),
+            );
+        }
+        let sets_its_own_only =
+            matches!(self.part, Part::Envoy | Part::Traefik | Part::TraefikStatic);
+        if sets_its_own_only && header != ["x-forwarded-for"] {
+            return Err(
+                "client_ip.header: this proxy appends the address to x-forwarded-for only, and would \
+                 pass on what the client says in another header"
+                    .to_owned(),
+            );
+        }
+        Ok(header)
+    }
+
     fn door(&self, config: &Config) -> Result<String, String> {
         let (name, addresses) = match self.part {
             Part::Envoy => ("ext_authz", &config.listen.ext_authz),
@@ -252,8 +283,13 @@ impl ProxyConfig {
 /// Returns the names of the identity headers, in lower case.
 fn identity_headers(config: &Config) -> Result<Vec<String>, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let mut names: Vec<_> = config.answer.header_names().collect();
-    names.sort();
+    let fixed = config
+        .policies
+        .iter()
+        .flat_map(|rule| rule.answer.headers.keys());
+    let fixed = fixed.map(|name| name.to_ascii_lowercase());
+    let names: BTreeSet<_> = config.answer.header_names().chain(fixed).collect();
+    let names: Vec<_> = names.into_iter().collect();
     match names.iter().find(|name| !name.bytes().all(is_plain)) {
         Some(odd) => Err(format!(
             "{odd} under answer: some proxies have no variable for such a name: use letters, \
@@ -261,6 +297,67 @@ fn identity_headers(config: &Config) -> Result<Vec<String>, String> {
         )),
         None => Ok(names),
     }
+}
+
+/// What the conditions of HAProxy say besides, without protected resources and with them.
+const RESOURCES: [[&str; 2]; 2] = [
+    ["", ""],
+    [
+        " unless { path_beg /.well-known/oauth-protected-resource }",
+        " or { path_beg /.well-known/oauth-protected-resource }",
+    ],
+];
+
+/// Returns the protected resources, with what their documents say.
+fn resources(config: &Config) -> Vec<Resource> {
+    let routes = config.routes().into_iter();
+    let of_routes = routes.filter_map(|answer| answer.resource);
+    config
+        .answer
+        .resource
+        .clone()
+        .into_iter()
+        .chain(of_routes)
+        .collect()
+}
+
+/// What the templates take once, and what they take for each resource.
+type ResourceParts = (
+    [(&'static str, String); 2],
+    [(&'static str, Vec<String>); 4],
+);
+
+fn resource_parts(config: &Config) -> ResourceParts {
+    let all = resources(config);
+    let [unless, or] = RESOURCES[usize::from(!all.is_empty())];
+    let each = |of: fn(&Resource) -> String| all.iter().map(of).collect();
+    (
+        [
+            ("unless_resource", unless.to_owned()),
+            ("or_resource", or.to_owned()),
+        ],
+        [
+            (
+                "resources",
+                all.first().map(|_| String::new()).into_iter().collect(),
+            ),
+            ("document_path", each(|one| one.place().1)),
+            ("document_host", each(host_pattern)),
+            ("document", each(document)),
+        ],
+    )
+}
+
+/// Returns a regular expression that matches the host of a resource, with any port.
+fn host_pattern(resource: &Resource) -> String {
+    let (host, _) = resource.place();
+    let name = host.split_once(':').map_or(&*host, |(name, _)| name);
+    format!("{}(:[0-9]+)?", name.replace('.', "[.]"))
+}
+
+/// Returns the document of a resource as text in YAML.
+fn document(resource: &Resource) -> String {
+    serde_json::Value::from(resource.metadata().to_string()).to_string()
 }
 
 /// Returns what Traefik does before it passes a request on. It sets the header of the policy itself.

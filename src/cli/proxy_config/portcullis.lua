@@ -34,6 +34,8 @@ local function question(txn)
   headers["x-forwarded-host"] = host and { host } or nil
   headers["x-forwarded-method"] = { txn.f:method() }
   headers["x-forwarded-uri"] = { txn.f:pathq() }
+  local before = txn.f:req_fhdr("{{client_ip}}")
+  headers["{{client_ip}}"] = { (before and before .. ", " or "") .. txn.f:src() }
   headers["{{policy}}"] = { txn:get_var("txn.portcullis_policy") or "default" }
   return headers
 end

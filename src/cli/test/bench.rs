@@ -65,10 +65,12 @@ impl<'c> Bench<'c> {
             readiness,
             policy: config.policy.clone(),
             sources: token::Sources::new(&config.token),
+            client_ip: config.client_ip.clone(),
             verifier: Arc::new(verifier),
             revocations: Reader::of(&[], &config.revocations, &config.lifetimes(), &clock)?,
             metrics: Arc::new(gate::Metrics::register(&mut registry)),
             recent: Arc::new(gate::Recent::register(16, clock.clone(), &mut registry)),
+            sessions: Arc::default(),
         };
         Ok(Self {
             config,

@@ -95,8 +95,9 @@ impl Test {
 async fn run(config: &Config, files: Vec<(String, Vec<Case>)>) -> Result<Run, String> {
     let bench = Bench::new(config).await?;
     let trial = Trial {
-        answers: Answers::new(
+        answers: Answers::with(
             &config.answer,
+            &config.routes(),
             crate::core::token::Sources::new(&config.token),
         ),
         bench,

@@ -17,6 +17,10 @@ pub struct Match {
     shape: Arc<Shape>,
 }
 
+/// Networks are revoked, and the address of the request is not known.
+#[derive(Debug)]
+pub struct UnknownAddress;
+
 /// What the index can tell about a revocation that refuses a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matched {

@@ -5,6 +5,7 @@
 //! back. Nothing is evicted to make room; only [`Index::sweep`] removes what no valid token can match.
 //! `docs/decisions/0008-the-index-is-no-cache.md` says why.
 
+mod look_up;
 mod matched;
 mod shapes;
 mod slot;
@@ -29,7 +30,7 @@ use super::record::{Action, Revocation, Target};
 use shapes::{ByIssuer, Register, Shape};
 use slot::{Key, NAMELESS_CAUSE, Slot};
 
-pub use matched::{Match, Matched};
+pub use matched::{Match, Matched, UnknownAddress};
 pub use shapes::TooManyShapes;
 
 /// Growth and sweeping lock one shard at a time, so no reader waits long: at ten million entries a shard
@@ -110,66 +111,6 @@ impl Index {
     #[must_use]
     pub fn is_revoked(&self, token: &Claims) -> bool {
         self.matching(token).is_some()
-    }
-
-    /// Returns a revocation that is not lifted and matches the token.
-    #[must_use]
-    pub fn matching(&self, token: &Claims) -> Option<Match> {
-        self.look_up(token).enforced
-    }
-
-    /// Returns the revocations that are not lifted and match the token. Costs a few hash look-ups
-    /// for each live shape of the issuer, however many revocations there are.
-    #[must_use]
-    pub fn look_up(&self, token: &Claims) -> Matching {
-        let shapes = self.shapes.load();
-        let of_issuer = shapes.get(&*token.issuer);
-        let mut in_shadow = None;
-        let mut shapes = of_issuer.into_iter().flatten();
-        let enforced = shapes.find_map(|shape| self.matching_of(shape, token, &mut in_shadow));
-        Matching {
-            enforced,
-            in_shadow,
-        }
-    }
-
-    fn matching_of(
-        &self,
-        shape: &Arc<Shape>,
-        token: &Claims,
-        in_shadow: &mut Option<Match>,
-    ) -> Option<Match> {
-        let mut slot = None;
-        let revoked = shape.any_key(token, |key| {
-            let shard = read(self.shard(key));
-            let same_hash = shard.iter_hash(hash(key));
-            let mut found = same_hash.filter(|slot| slot.key == key && slot.covers(token));
-            slot = found
-                .find(|slot| {
-                    if slot.is_in_shadow() {
-                        in_shadow.get_or_insert_with(|| Match::new(Some(**slot), shape));
-                    }
-                    !slot.is_in_shadow()
-                })
-                .copied();
-            slot.is_some()
-        });
-        let is_revoked = revoked.unwrap_or_else(|_| {
-            if shape.is_in_shadow() {
-                in_shadow.get_or_insert_with(|| Match::new(None, shape));
-                return false;
-            }
-            self.warned_of_combinations.call_once(|| {
-                tracing::warn!(
-                    issuer = &*token.issuer,
-                    claims = shape.label(),
-                    "a token has too many combinations of array values to look up; such tokens are \
-                     refused as revoked (logged once)"
-                );
-            });
-            true
-        });
-        is_revoked.then(|| Match::new(slot, shape))
     }
 
     /// Returns what is known about a match. Waits for writers, so it is not for the request path.
@@ -365,6 +306,8 @@ fn insert(shard: &mut Shard, shape: &Shape, mut new: Slot) {
     if let Some(slot) = shard.find_mut(hash_of_key, known) {
         return slot.remember_like(&new);
     }
+    // First, so that no moment has too few.
+    shape.grew_by(&new);
     let replaced = |new: &Slot, slot: &Slot| new.lifts(slot) || new.stands_for(slot);
     while let Ok(entry) = shard.find_entry(hash_of_key, |slot| replaced(&new, slot)) {
         let gone = entry.remove().0;
@@ -372,7 +315,6 @@ fn insert(shard: &mut Shard, shape: &Shape, mut new: Slot) {
         shape.shrank_by(&gone);
     }
     shard.insert_unique(hash_of_key, new, |slot| hash(slot.key));
-    shape.grew_by(&new);
 }
 
 /// Returns a part of the key, which is a keyed hash already.

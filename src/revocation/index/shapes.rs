@@ -9,6 +9,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 use std::hash::Hasher;
 
+use crate::core::network::CLIENT_IP;
 use crate::verify::claims::{ClaimPath, Claims, Values};
 
 use super::slot::{Key, Slot};
@@ -25,12 +26,14 @@ pub(super) struct Shape {
     pub(super) number: u16,
     pub(super) issuer: Box<str>,
     pub(super) claims: Box<[ClaimPath]>,
+    /// Whether it names a network of clients.
+    pub(super) has_network: bool,
     /// Has hashed the issuer and the names. The values follow in the order of the names.
     seeded: SipHasher13,
     entries: AtomicUsize,
     lifts: AtomicUsize,
-    /// Of the entries: those in shadow.
-    in_shadow: AtomicUsize,
+    /// Of the entries: those that are neither lifts nor in shadow.
+    enforced: AtomicUsize,
 }
 
 /// A token has more than [`MOST_COMBINATIONS`].
@@ -62,37 +65,43 @@ impl Shape {
         self.lifts.load(Ordering::Relaxed)
     }
 
-    /// Returns whether none of the entries refuses anything.
-    pub(super) fn is_in_shadow(&self) -> bool {
-        self.in_shadow.load(Ordering::Relaxed) >= self.entries()
+    /// Returns whether an entry refuses anything.
+    pub(super) fn refuses(&self) -> bool {
+        self.enforced.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn grew_by(&self, slot: &Slot) {
         self.entries.fetch_add(1, Ordering::Relaxed);
-        self.in_shadow
-            .fetch_add(slot.is_in_shadow().into(), Ordering::Relaxed);
+        self.enforced
+            .fetch_add(slot.refuses().into(), Ordering::Relaxed);
         self.lifts
             .fetch_add(slot.is_lift().into(), Ordering::Relaxed);
     }
 
     pub(super) fn shrank_by(&self, slot: &Slot) {
-        self.in_shadow
-            .fetch_sub(slot.is_in_shadow().into(), Ordering::Relaxed);
+        self.enforced
+            .fetch_sub(slot.refuses().into(), Ordering::Relaxed);
         self.entries.fetch_sub(1, Ordering::Relaxed);
         self.lifts
             .fetch_sub(slot.is_lift().into(), Ordering::Relaxed);
     }
 
-    /// Returns whether `found` accepts the key of any combination of the token's values.
+    /// Returns whether `found` accepts the key of any combination of the token's values. `networks` are those
+    /// that the request comes from.
     pub(super) fn any_key(
         &self,
         token: &Claims,
+        networks: &[String],
         mut found: impl FnMut(Key) -> bool,
     ) -> Result<bool, TooManyCombinations> {
         let mut values = SmallVec::<[Values<'_>; 4]>::new();
         let mut combinations = 1_usize;
         for claim in &self.claims {
-            let of_claim = token.values(claim);
+            let of_claim = if self.has_network && claim.as_str() == CLIENT_IP {
+                networks.iter().map(String::as_str).collect()
+            } else {
+                token.values(claim)
+            };
             combinations = combinations.saturating_mul(of_claim.len());
             if combinations == 0 {
                 return Ok(false);
@@ -176,11 +185,12 @@ impl Register {
         let shape = Arc::new(Shape {
             number,
             issuer: issuer.into(),
+            has_network: claims.iter().any(|claim| claim.as_str() == CLIENT_IP),
             claims,
             seeded,
             entries: AtomicUsize::new(0),
             lifts: AtomicUsize::new(0),
-            in_shadow: AtomicUsize::new(0),
+            enforced: AtomicUsize::new(0),
         });
         if free.is_none() {
             self.by_number.push(None);

@@ -76,6 +76,10 @@ impl Slot {
         self.cause & SHADOW != 0
     }
 
+    pub(super) const fn refuses(&self) -> bool {
+        self.cause & (LIFT | SHADOW) == 0
+    }
+
     pub(super) const fn cause_number(&self) -> u16 {
         self.cause & !(LIFT | SHADOW)
     }

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -120,6 +121,35 @@ fn an_array_matches_by_membership() {
     assert!(index.is_revoked(&token(1, json!({"sub": "a", "aud": ["w", "x"]}))));
     assert!(!index.is_revoked(&token(1, json!({"sub": "a", "aud": ["w", "y"]}))));
     assert!(!index.is_revoked(&token(1, json!({"sub": "a", "aud": []}))));
+}
+
+#[test]
+fn a_network_is_matched_by_the_address_of_the_request_alone() {
+    let index = index();
+    let alice = token(1, json!({ "sub": "a", "client#ip": "203.0.113.0/24" }));
+    let never = || -> Option<IpAddr> { panic!("no network is revoked") };
+    apply(&index, &revocation(target([("sub", "b")])));
+    let found = index.look_up_from(&alice, never).unwrap();
+    assert!(found.enforced.is_none());
+
+    let network = target([("sub", "a"), ("client#ip", "203.0.113.0/24")]);
+    apply(&index, &revocation(network.clone()));
+    let from = |token: &Claims, address: &str| {
+        let found = index.look_up_from(token, || address.parse().ok());
+        found.map(|found| found.enforced.is_some())
+    };
+    assert!(from(&alice, "203.0.113.255").unwrap());
+    assert!(from(&alice, "::ffff:203.0.113.0").unwrap());
+    assert!(!from(&alice, "203.0.114.0").unwrap());
+    assert!(!from(&token(1, json!({ "sub": "c" })), "203.0.113.7").unwrap());
+    assert!(!from(&token(101, json!({ "sub": "a" })), "203.0.113.7").unwrap());
+    assert!(from(&alice, "nowhere").is_err());
+    // What is known without an address needs none.
+    assert!(from(&token(1, json!({ "sub": "b" })), "nowhere").unwrap());
+    // A token alone comes from nowhere, whatever its claims say.
+    assert!(!index.is_revoked(&alice));
+    apply(&index, &lift_at(network, 101));
+    assert!(!from(&alice, "203.0.113.7").unwrap());
 }
 
 #[test]
@@ -435,11 +465,12 @@ fn reserved_room_is_enough() {
 
 fn records() -> impl proptest::strategy::Strategy<Value = Vec<Revocation>> {
     use proptest::prelude::*;
-    let one = (any::<bool>(), any::<bool>(), 90_u64..110, 0_usize..3).prop_map(
+    let one = (any::<bool>(), any::<bool>(), 90_u64..110, 0_usize..4).prop_map(
         |(lifts, in_shadow, second, shape)| {
             let target = match shape {
                 0 => target([("sub", "a")]),
                 1 => target([("sub", "a"), ("azp", "x")]),
+                2 => target([("client#ip", "203.0.113.0/24")]),
                 _ => target([]),
             };
             let at = UnixMillis::from_seconds(second);
@@ -479,7 +510,16 @@ proptest::proptest! {
         let token = token(issued_at, json!({"sub": "a", "azp": "x"}));
         let enforced = index_of(records.iter().filter(|record| !record.is_in_shadow()));
         let in_shadow = index_of(records.iter().filter(|record| record.is_in_shadow()));
-        let found = index_of(records.iter()).look_up(&token);
+        let both = index_of(records.iter());
+        for address in [None, Some("203.0.113.7"), Some("203.0.114.7")] {
+            let refuses = |index: &Index| {
+                let found = index.look_up_from(&token, || address.map(|text| text.parse().unwrap()));
+                found.map(|found| found.enforced.is_some()).ok()
+            };
+            proptest::prop_assert_eq!(refuses(&both), refuses(&enforced));
+            proptest::prop_assert_eq!(refuses(&in_shadow), Some(false));
+        }
+        let found = both.look_up(&token);
         proptest::prop_assert_eq!(found.enforced.is_some(), enforced.is_revoked(&token));
         if found.enforced.is_none() {
             let would = in_shadow.look_up(&token).in_shadow;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::core::clock::UnixMillis;
+use crate::core::network::{self, CLIENT_IP};
 
 use super::{Action, Draft, Revocation};
 
@@ -83,7 +84,13 @@ impl Draft {
     /// ours. A cut-off is kept as the sender said it, or the revocation would miss tokens that it
     /// means, but reaches no further than a token's life from now: see [`Terms::latest_issue`].
     #[must_use]
-    pub fn receive(self, now: UnixMillis, terms: &Terms) -> Revocation {
+    pub fn receive(mut self, now: UnixMillis, terms: &Terms) -> Revocation {
+        // Networks are compared by their names. What is none matches nothing.
+        if let Some(value) = self.target.matches.get_mut(CLIENT_IP)
+            && let Ok(name) = network::canonical(value)
+        {
+            *value = name;
+        }
         let occurred_at = self.occurred_at.min(now.plus(terms.leeway));
         let latest_issue = terms.latest_issue(now);
         let latest_end = latest_issue.plus(terms.longest_life).plus(terms.leeway);

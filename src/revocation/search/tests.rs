@@ -122,7 +122,9 @@ async fn agrees(drafts: Vec<Draft>) {
             let all = json!({ "sub": sub, "roles": roles });
             let token = claims(ISSUERS[issuer], issued_at, &all);
             let is_revoked = matches!(parts.reader.standing(&token), Standing::Revoked(_));
-            let refusing = parts.search.find(Scope::Live, 1000, that_refuse(token));
+            let refusing = parts
+                .search
+                .find(Scope::Live, 1000, that_refuse(token, None));
             let refusing = refusing.await.unwrap();
             assert_eq!(!refusing.found.is_empty(), is_revoked, "{refusing:?}");
         }

@@ -16,6 +16,7 @@ use crate::verify::claims::{ClaimPath, Requirement};
 use crate::verify::key_config::JwksConfig;
 use crate::verify::profile::{Form, Profile};
 use crate::verify::secret_key;
+use crate::verify::session::SessionConfig;
 
 /// An issuer whose tokens are accepted, and on what terms.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -96,6 +97,8 @@ pub struct IssuerConfig {
     /// The claims that may name the client. The first one that a token has counts. Default: the
     /// profile's; `[client_id, azp, applicationId]` for `generic`.
     pub client_claims: Option<Vec<ClaimPath>>,
+    /// How long the sessions of users last. Default: as long as their tokens.
+    pub session: Option<SessionConfig>,
 }
 
 /// The tenants of an issuer pattern.

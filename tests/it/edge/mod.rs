@@ -14,6 +14,7 @@ mod keys;
 mod kinds;
 mod limits;
 mod reasons;
+mod sessions;
 mod shared_secret;
 mod spoofing;
 mod startup;

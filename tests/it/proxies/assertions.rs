@@ -13,7 +13,7 @@ use crate::support::{Call, Portcullis, Proxy, until};
 
 const HEADER: &str = "x-portcullis-assertion";
 
-async fn key_set(at: SocketAddr) -> JwkSet {
+pub(super) async fn key_set(at: SocketAddr) -> JwkSet {
     let reply = Call::get("/.well-known/jwks.json").send(at).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.header("content-type"), Some("application/json"));
@@ -26,7 +26,7 @@ async fn key_set(at: SocketAddr) -> JwkSet {
     clippy::disallowed_methods,
     reason = "upstreams have no verifier of ours"
 )]
-fn verified(assertion: &str, keys: &JwkSet, audience: &str) -> Option<Value> {
+pub(super) fn verified(assertion: &str, keys: &JwkSet, audience: &str) -> Option<Value> {
     let header = decode_header(assertion).unwrap();
     let key = keys.find(header.kid.as_deref().unwrap())?;
     let mut rules = Validation::new(header.alg);
