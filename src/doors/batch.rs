@@ -13,7 +13,9 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// About a signature and a half.
 const PATIENCE: Duration = Duration::from_micros(50);
@@ -79,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn requests_of_one_read_run_before_the_connection_is_polled_again() {
         let batch = Batch::default();
         let done = Arc::new(AtomicUsize::new(0));
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn delayed_lifts_take_effect_without_another_event() {
+    async fn a_request_that_has_to_wait_gets_a_task() {
         let batch = Batch::default();
         let (begin, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (told, done) = (Arc::clone(&begin), Arc::clone(&end));
