@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{READ, configured, delete, get, post, revoke_subject, world};
-use crate::support::{Call, Door, Reply, World};
+use crate::support::{Call, Door, Reply, World, until};
 
 async fn kept(world: &World, id: &str) -> Reply {
     get(world, &format!("/v1/decisions/{id}")).await
@@ -114,11 +114,15 @@ async fn what_a_policy_in_shadow_would_refuse_passes_and_is_counted_logged_and_k
         );
         assert_eq!(one["reason"], Value::Null);
     }
-    let lines = world.portcullis.process.lines();
-    let logged = lines
-        .iter()
-        .filter(|line| line.contains("would be denied without shadow"));
-    assert_eq!(logged.count(), kept.len(), "{}", lines.join("\n"));
+    until("each of them is logged", async || {
+        let lines = world.portcullis.process.lines();
+        let logged = lines
+            .iter()
+            .filter(|line| line.contains("would be denied without shadow"))
+            .count();
+        (logged == kept.len()).then_some(())
+    })
+    .await;
     let question = json!({ "request": {
         "method": "GET", "target": "/orders",
         "headers": [["authorization", format!("Bearer {alice}")]],
