@@ -4,7 +4,8 @@ import { showOverview } from './overview.js';
 import { $, Problem, ask, call, complain, h, link, list, revocations, say, table, target, text, time } from './parts.js';
 
 const REVOCATIONS = '../v1/revocations';
-const TITLES = { login: 'Log in', overview: 'Overview', search: 'Search', revocation: 'Revocation', revoke: 'Revoke', explain: 'Explain', decisions: 'Decisions' };
+const APPROVALS = '../v1/approvals';
+const TITLES = { login: 'Log in', overview: 'Overview', search: 'Search', revocation: 'Revocation', revoke: 'Revoke', explain: 'Explain', decisions: 'Decisions', audit: 'Audit trail' };
 
 let role = null;
 
@@ -42,11 +43,12 @@ function loggedIn(who) {
 function loggedOut(why) {
   role = null;
   $('nav').hidden = $('user').hidden = true;
-  for (const id of ['state', 'rates', 'issuers', 'sources', 'found', 'records', 'revoked', 'explained', 'decided', 'known-issuers']) $(id).replaceChildren();
+  for (const id of ['state', 'rates', 'issuers', 'sources', 'found', 'records', 'revoked', 'explained', 'decided', 'lines', 'approvals', 'known-issuers']) $(id).replaceChildren();
   for (const form of document.querySelectorAll('main form')) form.reset();
   if ($('ask').open) $('ask').close();
   show('login', true);
   complain({ message: why });
+  attempt(offerLogin);
 }
 
 function show(name, focus) {
@@ -74,9 +76,10 @@ const PAGES = {
   overview: () => showOverview(false),
   search: showFound,
   revocation: (_, id) => showRecords(id),
-  revoke: () => showFields(),
+  revoke: () => (showFields(), showApprovals()),
   explain: (_, id) => (id ? showDecision(id) : $('explained').replaceChildren()),
   decisions: showDecisions,
+  audit: showTrail,
 };
 
 setInterval(() => {
@@ -189,6 +192,11 @@ onSubmit('revoke', async (data) => {
   const record = await call('POST', REVOCATIONS, { body, headers: { 'Idempotency-Key': crypto.randomUUID() } });
   $('revoke').reset();
   showFields();
+  if (record.expires_at) {
+    $('revoked').replaceChildren();
+    await showApprovals();
+    return say('Nothing is revoked yet: a second person has to approve the order.');
+  }
   const at = h('a', { href: link(record.id) }, target(record));
   $('revoked').replaceChildren(h('p', {}, 'Revoked: ', at));
   say('Revoked. It is durable, and this replica refuses these tokens.');
@@ -202,6 +210,29 @@ function reached({ tokens, subjects, clients, already_refused, tokens_seen, is_c
   const rest = is_complete ? '' : ' The cache is full or off, so there may be more.';
   return `Of ${tokens_seen} good tokens that this replica saw lately, ${tokens} would be refused${of}; ${already_refused} are already.${rest}`;
 }
+
+// Orders that wait for a second person.
+
+async function showApprovals() {
+  const { approvals } = await call('GET', APPROVALS);
+  const act = (method, order, title, yes, said) => attempt(async () => {
+    const text = [h('p', {}, `Tokens of ${order.issuer}: ${target(order)}.`), h('p', {}, `Ordered by ${who(order)}: ${order.cause}`)];
+    if (!(await ask(title, text, yes))) return;
+    await call(method, `${APPROVALS}/${encodeURIComponent(order.id)}`);
+    await showApprovals();
+    say(said);
+  });
+  const buttons = (order) => [
+    role === 'approve' && h('button', { type: 'button', className: 'danger', onclick: () => act('POST', order, 'Revoke these tokens?', 'Approve', 'Approved. It is durable, and this replica refuses these tokens.') }, 'Approve…'),
+    h('button', { type: 'button', onclick: () => act('DELETE', order, 'Withdraw this order?', 'Withdraw', 'Withdrawn.') }, 'Withdraw…'),
+  ].filter(Boolean);
+  const heads = ['Tokens with', 'Issuer', 'Cause', 'Ordered by', 'Issued until', 'Expires', ''].map(text);
+  $('approvals').replaceChildren(...(approvals.length ? [table('Orders that wait for a second person', heads, approvals.map((order) => [
+    target(order), order.issuer, order.cause, who(order), time(order.issued_at_or_before) ?? 'any time', time(order.expires_at), buttons(order),
+  ]))] : []));
+}
+
+const who = ({ ordered_by, subject }) => (subject ? `${ordered_by} (${subject})` : ordered_by);
 
 // Explain. The token leaves the page as soon as it is sent.
 
@@ -257,7 +288,40 @@ async function showDecisions(filters) {
   say(`${decisions.length} decisions`);
 }
 
+// The audit trail. What a line says besides its place in the chain depends on its kind.
+
+onSubmit('trail', (data) => showTrail(data));
+
+async function showTrail(filters) {
+  const query = new URLSearchParams([...filters].filter(([, value]) => value));
+  const { lines, more } = await call('GET', `../v1/audit?${query}`);
+  const heads = ['Number', 'When', 'Kind', 'Who', 'What'].map(text);
+  const shown = lines.map(({ seq, time: at, kind, prev, hash, credential, subject, source, client, ...rest }) => [
+    String(seq), time(at), kind, [credential ?? source ?? client, subject].filter(Boolean).join(' ') || '–',
+    Object.entries(rest).filter(([, value]) => value !== null)
+      .map(([name, value]) => h('div', {}, `${name}: ${typeof value === 'object' ? JSON.stringify(value) : value}`)),
+  ]);
+  const count = `${lines.length} newest lines`;
+  $('lines').replaceChildren(table(`${count}${more ? '; the files have older ones' : ''}`, heads, shown));
+  say(count);
+}
+
 // Login.
+
+const FAILED = {
+  400: 'This browser began no login here, or it took too long. Try again.',
+  401: 'The issuer did not log you in, or its token is not good. The log of Portcullis says why.',
+  403: 'You are logged in, but no credential of admin.credentials has the scopes of your token.',
+  503: 'The issuer does not answer, or your token cannot be judged now. Try again.',
+};
+
+async function offerLogin() {
+  const { issuer } = await call('GET', 'login/options');
+  $('by-issuer').hidden = !issuer;
+  $('login-issuer').textContent = issuer ?? '';
+  const [, status] = /^#\/login\/(\d+)$/.exec(location.hash) ?? [];
+  if (status) complain({ message: FAILED[status] ?? 'The login failed. The log of Portcullis says why.' });
+}
 
 onSubmit('login', async () => {
   const secret = $('secret').value;
@@ -289,4 +353,5 @@ try {
 } catch (error) {
   show('login', false);
   if (error.status !== 401) complain(error);
+  await attempt(offerLogin);
 }

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::audited::stranger;
 use super::caller::Caller;
+use super::console::logins::Logins;
 use super::console::origin;
 use super::console::session::{self, Sessions};
 use super::credentials::Credentials;
@@ -38,6 +39,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 pub(super) struct Door {
     pub(super) credentials: Current<Credentials>,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) logins: Arc<Logins>,
     pub(super) audit: Audit,
 }
 
@@ -46,6 +48,7 @@ impl Door {
         Self {
             credentials: Arc::clone(credentials),
             sessions: Arc::new(Sessions::new(clock.clone())),
+            logins: Arc::new(Logins::new(clock.clone())),
             audit: audit.clone(),
         }
     }

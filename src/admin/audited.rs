@@ -43,7 +43,8 @@ struct Noted(Map<String, Value>);
 /// Writes a line about each request that changes something or asks about a token, before its answer is
 /// sent.
 pub(super) async fn audited(State(audit): State<Audit>, request: Request, next: Next) -> Response {
-    if is_read(&request) {
+    let is_login = request.uri().path().starts_with("/console/login/");
+    if is_read(&request) && !is_login {
         return next.run(request).await;
     }
     let caller = request.extensions().get::<Caller>();
@@ -60,7 +61,12 @@ pub(super) async fn audited(State(audit): State<Audit>, request: Request, next: 
     }
     let noted = response.extensions_mut().remove::<Noted>();
     extend(&mut line, noted.map(|Noted(noted)| noted));
-    audit.write("admin", || line).await;
+    if line["credential"].is_null() {
+        // A login that failed.
+        audit.sample(Sampled::Strangers, "admin", move || line);
+    } else {
+        audit.write("admin", || line).await;
+    }
     response
 }
 

@@ -1,6 +1,7 @@
 //! Who may use the admin API, as configured.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,6 +10,7 @@ use super::peers::ReplicasConfig;
 use crate::core::config_error::ConfigErrors;
 use crate::core::secret::{Secret, Sources};
 use crate::core::units::Span;
+use crate::net::safe_url;
 
 /// The source of the records that the admin API makes.
 pub const SOURCE: &str = "admin";
@@ -30,6 +32,10 @@ pub struct Config {
     #[serde(default)]
     pub approval: Option<ApprovalConfig>,
 
+    /// Lets operators log in at the console with an account of an issuer (OpenID Connect). Off by default.
+    #[serde(default)]
+    pub login: Option<LoginConfig>,
+
     /// The latest decisions, which `GET /v1/decisions` shows.
     #[serde(default)]
     pub decisions: DecisionsConfig,
@@ -37,6 +43,34 @@ pub struct Config {
     /// The other replicas, which `GET /v1/replicas` asks.
     #[serde(default)]
     pub replicas: ReplicasConfig,
+}
+
+/// Login at the console by the authorization code flow with PKCE. The access token that the issuer gives has to be one of
+/// `credentials`, and the session ends with it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginConfig {
+    /// An issuer of `credentials`. Its endpoints come from `<issuer>/.well-known/openid-configuration`.
+    pub issuer: String,
+    /// The id of the client that stands for the console at the issuer.
+    pub client_id: String,
+    /// The secret of the client, sent by HTTP Basic. Default: the client is public.
+    #[serde(default)]
+    pub client_secret: Option<Sources>,
+    /// The address of the console with `/console/login/done`, as the client is registered:
+    /// `https://portcullis.example.com:9194/console/login/done`.
+    pub redirect_uri: String,
+    /// The scopes to ask for besides `openid`: those of the credentials.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// More parameters of the authorization request, such as `resource` (RFC 8707) or `audience`, for issuers
+    /// that need to be told what the token is for.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// The authorities that may vouch for the issuer, as PEM certificates in a file, in place of those that the
+    /// system trusts.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Whether the web console is served.
@@ -152,6 +186,9 @@ impl Config {
             }
             credential.check(errors);
         });
+        if let Some(login) = &self.login {
+            errors.within("login", |errors| login.check(&self.credentials, errors));
+        }
         if let Some(approval) = &self.approval {
             let (minute, week) = (Span::secs(60), Span::secs(7 * 24 * 3600));
             errors.range(
@@ -174,6 +211,54 @@ impl Config {
             let message =
                 "needs a second person: only one credential may write, and it is one secret";
             errors.conflict("approval", message);
+        }
+    }
+}
+
+/// The last part of the address that an issuer sends browsers back to.
+const DONE: &str = "/console/login/done";
+
+/// Parameters of the authorization request that are not for the operator to choose.
+const OWN: [&str; 8] = [
+    "client_id",
+    "code_challenge",
+    "code_challenge_method",
+    "nonce",
+    "redirect_uri",
+    "response_type",
+    "scope",
+    "state",
+];
+
+impl LoginConfig {
+    fn check(&self, credentials: &[CredentialConfig], errors: &mut ConfigErrors) {
+        let is_own = |one: &CredentialConfig| one.issuer.as_deref() == Some(&*self.issuer);
+        if !credentials.iter().any(is_own) {
+            let message =
+                "must be the issuer of a credential, or nobody who logs in could do anything";
+            errors.conflict("issuer", message);
+        }
+        if let Err(why) = safe_url(&self.issuer, false) {
+            errors.push("issuer", why);
+        }
+        match safe_url(&self.redirect_uri, false) {
+            Err(why) => errors.push("redirect_uri", why),
+            Ok(url) if url.path() != DONE || url.query().is_some() || url.fragment().is_some() => {
+                errors.push("redirect_uri", format!("must end with {DONE}"));
+            }
+            Ok(_) => {}
+        }
+        if self.client_id.is_empty() {
+            errors.push("client_id", "must not be empty");
+        }
+        if let Some(secret) = &self.client_secret {
+            Sources::check("client_secret", Some(secret), None, errors);
+        }
+        for name in OWN
+            .iter()
+            .filter(|name| self.parameters.contains_key(**name))
+        {
+            errors.push("parameters", format!("{name} is set already"));
         }
     }
 }
@@ -225,6 +310,14 @@ impl CredentialConfig {
     }
 }
 
+/// Returns what is wrong with the secret of our client, for people.
+pub(super) fn check_client_secret(secret: &Secret) -> Result<(), String> {
+    let is_text = std::str::from_utf8(secret.expose()).is_ok();
+    is_text
+        .then_some(())
+        .ok_or_else(|| "the secret is not UTF-8".to_owned())
+}
+
 /// Returns what is wrong with a secret, for people.
 pub(super) fn check_secret(secret: &Secret) -> Result<(), String> {
     if secret.expose().len() < SHORTEST {
@@ -239,133 +332,4 @@ pub(super) fn check_secret(secret: &Secret) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mistakes(yaml: &str) -> Vec<String> {
-        let config: Config = serde_saphyr::from_str(yaml).unwrap();
-        let mut errors = ConfigErrors::new();
-        config.check(&mut errors);
-        errors.messages()
-    }
-
-    #[test]
-    fn names_are_plain_and_secrets_long_enough() {
-        let good = "credentials: [{ name: ops, role: write, secret: 0123456789abcdef }]";
-        assert_eq!(mistakes(good), Vec::<String>::new());
-        assert_eq!(mistakes("{}"), Vec::<String>::new());
-        for (wrong, expected) in [
-            (
-                "ops, role: read, secret: 0123456789abcde",
-                "secret: the secret must have at least 16 bytes",
-            ),
-            (
-                "ops, role: read, secret: [0123456789abcdef, short]",
-                "secret: the secret must have",
-            ),
-            (
-                "ops, role: read, secret: \"0123456789abcdef\\n\"",
-                "secret: a header cannot hold",
-            ),
-            (
-                "Ops, role: read, secret: 0123456789abcdef",
-                "name: must have 1 to 64 characters",
-            ),
-            (
-                "'', role: read, secret: 0123456789abcdef",
-                "name: must have 1 to 64 characters",
-            ),
-        ] {
-            let found = mistakes(&format!("credentials: [{{ name: {wrong} }}]"));
-            assert_eq!(found.len(), 1, "{wrong}: {found:?}");
-            let expected = format!("credentials[0].{expected}");
-            assert!(found[0].starts_with(&expected), "{wrong}: {found:?}");
-        }
-        let one = "{ name: ops, role: read, secret: 0123456789abcdef }";
-        let twice = mistakes(&format!("credentials: [{one}, {one}]"));
-        assert_eq!(
-            twice,
-            ["credentials[1].name: duplicate credential name \"ops\""]
-        );
-    }
-
-    #[test]
-    fn approval_needs_two_people() {
-        let of = |credentials: &str, more: &str| {
-            mistakes(&format!(
-                "approval: {{{more}}}\ncredentials: [{credentials}]"
-            ))
-        };
-        let secret =
-            |role: &str| format!("{{ name: {role}, role: {role}, secret: 0123456789abcdef }}");
-        let (write, approve) = (secret("write"), secret("approve"));
-        let staff = "{ name: staff, role: approve, issuer: a, scopes: [x] }";
-        for good in [format!("{write}, {approve}"), staff.to_owned()] {
-            assert_eq!(of(&good, ""), Vec::<String>::new(), "{good}");
-        }
-        assert_eq!(of(staff, "expires_after: 59s").len(), 1);
-        for (alone, expected) in [
-            (&write, "approval: needs a credential with the role approve"),
-            (&approve, "approval: needs a second person"),
-        ] {
-            let found = of(alone, "");
-            assert!(
-                found.len() == 1 && found[0].starts_with(expected),
-                "{found:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_credential_is_a_secret_or_tokens_or_certificates_and_says_enough() {
-        let of = |rest: &str| {
-            mistakes(&format!(
-                "credentials: [{{ name: ops, role: write{rest} }}]"
-            ))
-        };
-        for good in [
-            ", issuer: a, scopes: [portcullis:write]",
-            ", issuer: a, scopes: [x, y], audiences: [portcullis]",
-            ", certificates: [ops.example.org, spiffe://example.org/ops]",
-        ] {
-            assert_eq!(of(good), Vec::<String>::new(), "{good}");
-        }
-        let one = "credentials[0]: give exactly one of secret, issuer and certificates";
-        for (wrong, expected) in [
-            ("", one),
-            (", certificates: [a], secret: 0123456789abcdef", one),
-            (", issuer: a, scopes: [x], certificates: [a]", one),
-            (", issuer: a", "credentials[0].issuer: needs scopes"),
-            (
-                ", issuer: a, scopes: ['']",
-                "credentials[0].scopes: a scope has",
-            ),
-            (
-                ", issuer: a, scopes: ['a b']",
-                "credentials[0].scopes: a scope has",
-            ),
-            (
-                ", certificates: [a], scopes: [x]",
-                "credentials[0].scopes: needs issuer",
-            ),
-            (
-                ", certificates: [a], audiences: [x]",
-                "credentials[0].audiences: needs issuer",
-            ),
-            (
-                ", certificates: ['']",
-                "credentials[0].certificates: must not hold",
-            ),
-            (
-                ", issuer: a, scopes: [x], audiences: ['']",
-                "credentials[0].audiences: must not",
-            ),
-        ] {
-            let found = of(wrong);
-            assert!(
-                found.len() == 1 && found[0].starts_with(expected),
-                "{wrong}: {found:?}"
-            );
-        }
-    }
-}
+mod tests;

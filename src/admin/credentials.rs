@@ -7,12 +7,14 @@ use http::StatusCode;
 
 use super::caller::{Caller, Subject};
 use super::config::{Config, Console, CredentialConfig, check_secret};
+use super::console::oidc::Login;
 use super::peers::Peers;
 use super::refused::Refused;
 use crate::core::reason::Fault;
 use crate::core::secret::{Encoding, Live, Sources};
 use crate::core::token::Token;
 use crate::gate::{Decision, Gate};
+use crate::verify::Verifier;
 use crate::verify::claims::{ClaimPath, Claims};
 
 static SCOPE: LazyLock<ClaimPath> = LazyLock::new(|| ClaimPath::of_record("scope|scp"));
@@ -28,6 +30,8 @@ pub struct Credentials {
     /// How long an order waits for a second person, if it needs one.
     pub(super) approval: Option<Duration>,
     pub(super) peers: Peers,
+    /// Where operators may log in at the console.
+    pub(super) login: Option<Login>,
 }
 
 #[derive(Debug)]
@@ -65,11 +69,13 @@ impl Credentials {
             Ok(Credential { caller, proof })
         });
         let all = credentials.collect::<Result<Vec<_>, String>>()?;
+        let login = config.login.as_ref().map(Login::build).transpose();
         let has_console = config.console == Console::On && !all.is_empty();
         Ok(Self {
             all,
             gate,
             has_console,
+            login: login.map_err(|error| format!("admin.login: {error}"))?,
             approval: config.approval.map(|approval| approval.expires_after.0),
             peers: Peers::build(&config.replicas)?,
         })
@@ -77,6 +83,11 @@ impl Credentials {
 
     pub(super) const fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// Returns what verifies the tokens of operators.
+    pub(super) fn keys(&self) -> &Verifier {
+        &self.gate.verifier
     }
 
     /// Returns whom a bearer secret or a bearer token admits.

@@ -27,6 +27,7 @@ mod routes;
 mod shown;
 mod state;
 mod status;
+mod trail;
 mod watch;
 
 use std::fmt;

@@ -16,8 +16,9 @@ use super::preview::Reach;
 use super::replicas;
 use super::shown::{Listed, Record};
 use super::state::Status;
+use super::trail;
 use super::watch::Event;
-use parameters::{decision_filters, id, key, listed, parameter, watched};
+use parameters::{decision_filters, id, key, listed, parameter, trail_filters, watched};
 
 /// Returns the document.
 #[must_use]
@@ -248,6 +249,15 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
                 &json!({ "type": "string", "pattern": "^[0-9a-f]{16}$" }),
             )])
             .answers(200, "The decision.", schemas.answer::<decisions::Whole>())
+            .refuses(&[400, 404, 503]),
+        Operation::new("get", "/v1/audit", "audit")
+            .does("List the newest lines of the audit trail, newest first")
+            .takes(trail_filters())
+            .answers(
+                200,
+                "Those that pass all filters.",
+                schemas.answer::<trail::Listed>(),
+            )
             .refuses(&[400, 404, 503]),
         Operation::new("post", "/v1/reload", "reload")
             .does("Read the configuration file and apply it if it changed")

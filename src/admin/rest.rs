@@ -20,7 +20,7 @@ use super::refused::Refused;
 use super::revocations::{Made, Ordered};
 use super::shown::answer;
 use super::watch::Shutdown;
-use super::{body, decisions, explain, preview, reload, replicas, revocations, watch};
+use super::{body, decisions, explain, preview, reload, replicas, revocations, trail, watch};
 use crate::net::uncached;
 
 type Answer = Result<Response, Refused>;
@@ -183,6 +183,12 @@ pub(super) async fn decisions(State(api): State<Arc<Api>>, RawQuery(query): RawQ
 pub(super) async fn decision(State(api): State<Arc<Api>>, id: Id) -> Answer {
     let found = decisions::find(&api, &id_of(id)?).await?;
     Ok(answer(StatusCode::OK, &found))
+}
+
+/// `GET /v1/audit`.
+pub(super) async fn audit(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Answer {
+    let listed = trail::list(&api, query.as_deref().unwrap_or_default()).await?;
+    Ok(answer(StatusCode::OK, &listed))
 }
 
 /// `GET /v1/status`.

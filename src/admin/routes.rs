@@ -30,6 +30,7 @@ pub(super) fn router(api: Arc<Api>, door: Door) -> Router {
         .route("/watch", get(rest::watch))
         .route("/decisions", get(rest::decisions))
         .route("/decisions/{id}", get(rest::decision))
+        .route("/audit", get(rest::audit))
         .route("/status", get(rest::status))
         .route("/replicas", get(rest::replicas))
         .route("/reload", post(rest::reload))

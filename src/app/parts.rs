@@ -292,3 +292,6 @@ async fn ok(part: impl Future<Output = ()>) -> Result<(), String> {
     part.await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,11 @@ mod config;
 mod file;
 mod job;
 mod metrics;
+mod newest;
 mod verify;
 mod writer;
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -27,8 +29,14 @@ pub use chain::Link;
 pub use config::Config;
 pub use job::Sampled;
 use job::{Body, Job, LeftOut};
+pub use newest::Unreadable;
 pub use verify::{Expected, Report, verify};
 use writer::Writer;
+
+/// What lines are about.
+pub const KINDS: [&str; 8] = [
+    "admin", "event", "left_out", "oauth", "refusal", "reload", "started", "stopped",
+];
 
 /// Lines that wait for the disk, of each kind.
 const MOST_WAITING: usize = 1024;
@@ -51,6 +59,8 @@ struct Inner {
     left_out: Arc<LeftOut>,
     seconds: [Mutex<(Instant, u32)>; Sampled::ALL.len()],
     hash_subjects: bool,
+    /// `None`: the standard output.
+    file: Option<PathBuf>,
     clock: Clock,
     last: watch::Receiver<Link>,
 }
@@ -97,6 +107,7 @@ impl Audit {
             left_out,
             seconds: [(); 2].map(|()| Mutex::new((now, 0))),
             hash_subjects: config.hash_subjects,
+            file: config.path().map(Path::to_owned),
             clock: clock.clone(),
             last,
         })));

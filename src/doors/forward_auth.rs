@@ -75,7 +75,8 @@ pub async fn serve<C: Check>(
     .await;
 }
 
-async fn answer<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Response {
+/// Answers the question of a proxy, whose body is not read.
+pub(crate) async fn answer<C: Check>(doors: &Doors<C>, head: &http::request::Parts) -> Response {
     let exchange = doors.begin(&doors.metrics.forward_auth);
     let path = head.uri.path();
     let work = pin!(check(&exchange, head));

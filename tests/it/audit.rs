@@ -249,3 +249,48 @@ async fn a_trail_that_cannot_be_written_stops_lifts_and_no_revocation() {
         .find(|line| line["revoked"] == other["id"]);
     assert!(late.is_some(), "it is written later");
 }
+
+#[tokio::test]
+async fn the_api_shows_the_newest_lines_of_the_file_and_says_when_there_is_none() {
+    let world = world(false).await;
+    let get = async |target: &str| {
+        let call = Call::get(target).bearer(SECRET);
+        call.send(world.portcullis.admin()).await
+    };
+    for subject in ["alice", "bob", "carol"] {
+        revoke(&world, subject).await;
+    }
+    let newest = get("/v1/audit?limit=2").await.body_json();
+    let mut own = lines(&trail(&world));
+    own.reverse();
+    assert_eq!(newest, json!({ "lines": own[..2], "more": true }));
+    let all = get("/v1/audit").await.body_json();
+    assert_eq!(all, json!({ "lines": own, "more": false }));
+    let started = get("/v1/audit?kind=started").await.body_json();
+    assert_eq!(started["lines"], json!([own.last().unwrap()]));
+    let none = get("/v1/audit?credential=other&limit=1").await.body_json();
+    assert_eq!(none, json!({ "lines": [], "more": false }));
+    let actions = get("/v1/audit?kind=admin&credential=ops").await.body_json();
+    assert_eq!(actions["lines"], json!(own[..3]));
+    for wrong in ["kind=x", "limit=0", "limit=1001", "who=x"] {
+        assert_eq!(
+            get(&format!("/v1/audit?{wrong}")).await.status,
+            400,
+            "{wrong}"
+        );
+    }
+    std::fs::rename(trail(&world), world.home.path().join("audit.log.1")).unwrap();
+    let empty = get("/v1/audit").await.body_json();
+    assert_eq!(empty, json!({ "lines": [], "more": false }));
+
+    let without = World::builder().config(|config| {
+        config["admin"] = json!({ "credentials": [
+            { "name": "ops", "role": "read", "secret": SECRET },
+        ]});
+    });
+    let without = without.start().await;
+    let call = Call::get("/v1/audit").bearer(SECRET);
+    let reply = call.send(without.portcullis.admin()).await;
+    assert_eq!(reply.status, 404);
+    assert!(reply.text().contains("audit.file"), "{}", reply.text());
+}

@@ -1,7 +1,11 @@
 //! The web console below `/console/`: a page that calls the admin API, and the sessions that stand in for
 //! its secrets.
 
+mod login;
+pub(in crate::admin) mod logins;
+pub(in crate::admin) mod oidc;
 pub(in crate::admin) mod origin;
+mod reply;
 pub(in crate::admin) mod session;
 
 use std::sync::Arc;
@@ -16,12 +20,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{Door, admit};
+use super::audited::audited;
 use super::body;
 use super::caller::Caller;
 use super::refused::Refused;
 use super::shown::answer;
 use crate::core::secret::Secret;
 use crate::net::uncached;
+pub(in crate::admin) use reply::PlainLoopback;
+use reply::{is_https, noted, too_many};
 
 /// The files of the page: path, media type, content.
 const FILES: [(&str, &str, &[u8]); 5] = [
@@ -73,18 +80,22 @@ const HEADERS: [(HeaderName, &str); 5] = [
     ),
 ];
 
-/// Whether a listener speaks plain HTTP on loopback, where a cookie need not be `Secure`.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::admin) struct PlainLoopback(pub(in crate::admin) bool);
-
 /// Returns the routes of the console.
 pub(super) fn router(door: &Door) -> Router {
+    let in_trail = || from_fn_with_state(door.audit.clone(), audited);
     let own = get(who)
         .delete(logout)
+        .route_layer(in_trail())
         .route_layer(from_fn_with_state(door.clone(), admit));
-    let session: MethodRouter<Door> = own.merge(post(login));
+    let session: MethodRouter<Door> = own.merge(post(by_secret).route_layer(in_trail()));
     let router = Router::new()
         .route("/console", get(async || Redirect::permanent("/console/")))
+        .route("/console/login", get(login::begin))
+        .route("/console/login/options", get(login::options))
+        .route(
+            "/console/login/done",
+            get(login::done).route_layer(in_trail()),
+        )
         .route("/console/session", session);
     let router = FILES.iter().fold(router, |router, (path, kind, content)| {
         let file = async || ([(header::CONTENT_TYPE, *kind)], *content);
@@ -117,7 +128,7 @@ struct Login {
 }
 
 /// `POST /console/session`: exchanges a secret for a session.
-async fn login(
+async fn by_secret(
     State(door): State<Door>,
     Extension(PlainLoopback(is_plain)): Extension<PlainLoopback>,
     request: Request,
@@ -126,8 +137,7 @@ async fn login(
     if let Err(wait) = door.sessions.attempt() {
         return Ok(too_many(wait.as_secs() + 1));
     }
-    let origin = request.headers().get(header::ORIGIN);
-    let is_https = origin.is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
+    let is_secure = is_https(&request) || !is_plain;
     let login: Login = body::read(request).await?;
     let secret = Secret::new(login.secret.expose().trim_ascii());
     let credentials = Arc::clone(&door.credentials.load());
@@ -145,15 +155,9 @@ async fn login(
     door.sessions.succeeded();
     let id = door.sessions.open(secret);
     tracing::info!(credential = &*caller.name, "logged in at the console");
-    let cookie = session::cookie(Some(&id), is_https || !is_plain);
-    Ok(with_cookies(&shown(&caller), &[cookie]))
-}
-
-fn too_many(seconds: u64) -> Response {
-    let why = format!("too many logins failed; try again in {seconds} s");
-    let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, why);
-    let wait = [(header::RETRY_AFTER, seconds.to_string())];
-    (wait, refused).into_response()
+    let cookie = session::cookie(Some(&id), is_secure);
+    let response = with_cookies(&shown(&caller), &[cookie]);
+    Ok(noted(response, reply::who(&door.audit, &caller)))
 }
 
 /// `GET /console/session`: says whose session it is.

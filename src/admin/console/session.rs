@@ -131,11 +131,16 @@ impl fmt::Debug for Sessions {
 
 /// Returns the id in the only session cookie of a request.
 pub(in crate::admin) fn id(request: &Request) -> Option<&str> {
+    only_cookie(request, &[NAME, SECURE_NAME])
+}
+
+/// Returns the value of the only cookie that has one of these names.
+pub(in crate::admin) fn only_cookie<'r>(request: &'r Request, names: &[&str]) -> Option<&'r str> {
     let headers = request.headers().get_all(COOKIE).iter();
     let cookies = headers.filter_map(|cookies| cookies.to_str().ok());
     let pairs = cookies.flat_map(|cookies| cookies.split(';'));
     let mut ids = pairs.filter_map(|pair| match pair.trim().split_once('=') {
-        Some((NAME | SECURE_NAME, id)) => Some(id),
+        Some((name, id)) if names.contains(&name) => Some(id),
         _ => None,
     });
     match (ids.next(), ids.next()) {

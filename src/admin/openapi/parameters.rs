@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::audit::KINDS;
 use crate::core::reason::Reason;
 
 pub(super) fn id() -> Value {
@@ -59,6 +60,22 @@ pub(super) fn decision_filters() -> Vec<Value> {
             "outcome",
             "Only those with this outcome.",
             &outcomes,
+        ),
+        parameter("query", "limit", "How many, at most.", &limit),
+    ]
+}
+
+pub(super) fn trail_filters() -> Vec<Value> {
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 });
+    let kinds = json!({ "type": "string", "enum": KINDS });
+    let text = json!({ "type": "string" });
+    vec![
+        parameter("query", "kind", "Only lines of this kind.", &kinds),
+        parameter(
+            "query",
+            "credential",
+            "Only actions with this credential.",
+            &text,
         ),
         parameter("query", "limit", "How many, at most.", &limit),
     ]

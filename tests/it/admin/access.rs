@@ -16,6 +16,7 @@ pub(super) fn verbs(issuer: &str) -> Vec<(Call, u16, u16)> {
         // That of a watch that begins has no end.
         (Call::get("/v1/watch?after=x"), 400, 400),
         (Call::get("/v1/decisions"), 200, 200),
+        (Call::get("/v1/audit?kind=absent"), 400, 400),
         (Call::get("/v1/decisions/0123456789abcdef"), 404, 404),
         (
             Call::json("/v1/explain", &json!({ "token": "x" })),

@@ -135,6 +135,42 @@ const scenarios = {
     assert.ok(!(await page.content()).includes('alice'));
   },
 
+  async provider() {
+    const page = await open();
+    // What the pages of the provider complain about is not ours.
+    page.removeAllListeners('console');
+    await page.goto(address);
+    const leave = page.getByRole('link', { name: `Log in with an account of ${given.provider}` });
+    await leave.click();
+    await page.locator('input[name=login]').fill('carol');
+    await page.locator('input[name=password]').fill('any');
+    await page.getByRole('button', { name: 'Sign-in' }).click();
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.getByText('staff (write)').waitFor();
+    await page.getByRole('heading', { name: 'Overview' }).waitFor();
+    assert.equal(page.url().split('?')[0].split('#')[0], address, 'no code stays in the address');
+    assert.equal(await page.evaluate(() => document.cookie), '', 'scripts do not see the cookie');
+
+    await go(page, 'Revoke', 'Revoke tokens');
+    await here(page).getByLabel('Issuer', { exact: true }).fill(issuer);
+    await here(page).getByLabel('Value').fill('alice');
+    await here(page).getByLabel('Reason').fill('stolen laptop');
+    await page.getByRole('button', { name: 'Revoke…' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
+    await said(page, 'Revoked.');
+    assert.equal(await orders(given.token), 401);
+
+    const revoked = await fetch(new URL('/v1/revocations', address), {
+      method: 'POST',
+      headers: { authorization: `Bearer ${write}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ issuer: given.provider, matches: { sub: 'carol' }, reason: 'left' }),
+    });
+    assert.equal(revoked.status, 201);
+    await page.getByRole('link', { name: 'Search' }).click();
+    await page.getByRole('alert').filter({ hasText: 'The session is over' }).waitFor();
+    await page.getByRole('heading', { name: 'Log in' }).waitFor();
+  },
+
   async stolen() {
     const page = await login(write);
     await go(page, 'Revoke', 'Revoke tokens');
@@ -266,6 +302,13 @@ const scenarios = {
       await go(page, 'Decisions', 'Decisions');
       await page.getByText('latest decisions').waitFor();
       await audit(page, `decisions, ${colorScheme}`);
+      await go(page, 'Audit', 'Audit trail');
+      await said(page, 'newest lines');
+      await here(page).getByText('user.deactivate').first().waitFor();
+      await here(page).getByLabel('Kind').selectOption('admin');
+      await page.getByRole('button', { name: 'Show the newest' }).click();
+      await here(page).getByText('action: POST /console/session').first().waitFor();
+      await audit(page, `audit trail, ${colorScheme}`);
       // A narrow screen needs no sideways scrolling of the page.
       await page.setViewportSize({ width: 360, height: 700 });
       await go(page, 'Overview', 'Overview');
@@ -304,6 +347,9 @@ const scenarios = {
       await go(page, 'Decisions', 'Decisions');
       await page.getByText('latest decisions').waitFor();
       await picture(page, 'decisions');
+      await go(page, 'Audit', 'Audit trail');
+      await said(page, 'newest lines');
+      await picture(page, 'audit');
     }
   },
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::session::change;
 use super::{READ, WRITE, credentials, world};
+use crate::events::oidc_provider::Provider;
 use crate::support::{Door, Process, World, tool, try_until};
 
 /// Long enough for a busy machine; a browser is slow there.
@@ -49,6 +51,42 @@ async fn an_operator_revokes_finds_explains_and_lifts_and_envoy_obeys() {
 }
 
 #[tokio::test]
+async fn an_operator_logs_in_at_a_real_oidc_provider_until_it_is_revoked() {
+    let provider = Provider::start().await;
+    let world = World::builder().config(|config| {
+        credentials(config);
+        let issuers = config["issuers"].as_array_mut().unwrap();
+        issuers.push(json!({
+            "issuer": provider.issuer(),
+            "jwks": { "uri": format!("{}/jwks", provider.issuer()) },
+            "audiences": ["shop-api"],
+            "profile": "rfc9068",
+        }));
+    });
+    let world = world.start().await;
+    change(&world, |config| {
+        config["admin"]["credentials"].as_array_mut().unwrap().push(json!({
+            "name": "staff", "role": "write", "issuer": provider.issuer(), "scopes": ["portcullis:write"],
+        }));
+        config["admin"]["login"] = json!({
+            "issuer": provider.issuer(),
+            "client_id": "console",
+            "redirect_uri": format!("http://{}/console/login/done", world.portcullis.admin()),
+            "scopes": ["portcullis:write"],
+        });
+    })
+    .await;
+    let token = world.idp.token("alice").sign();
+    run(
+        &world,
+        "provider",
+        json!({ "token": token, "provider": provider.issuer() }),
+    )
+    .await;
+    assert_eq!(world.orders(Door::Envoy, &token).await.status, 401);
+}
+
+#[tokio::test]
 async fn a_stolen_token_is_revoked_and_the_whole_issuer_after_a_second_look() {
     let world = world().await;
     let stolen = world.idp.token("alice").sign();
@@ -86,9 +124,15 @@ async fn a_page_of_another_origin_reaches_nothing() {
 
 #[tokio::test]
 async fn every_page_is_accessible_in_light_and_dark() {
-    let world = world().await;
-    world.deactivate("alice").await;
+    let builder = World::builder();
+    let file = builder.home().join("audit.log");
+    let builder = builder.config(|config| {
+        credentials(config);
+        config["audit"] = json!({ "file": file });
+    });
+    let world = builder.start().await;
     let token = world.idp.token("alice").sign();
+    world.deactivate("alice").await;
     run(&world, "accessible", json!({ "token": token })).await;
 }
 
@@ -97,8 +141,11 @@ async fn every_page_is_accessible_in_light_and_dark() {
 #[ignore = "makes the pictures of the documentation"]
 async fn screenshots() {
     const ISSUER: &str = "https://id.example.com";
-    let world = World::builder().config(|config| {
+    let builder = World::builder();
+    let file = builder.home().join("audit.log");
+    let world = builder.config(|config| {
         credentials(config);
+        config["audit"] = json!({ "file": file });
         config["issuers"][0]["issuer"] = json!(ISSUER);
         config["events"][0]["issuer"] = json!(ISSUER);
     });

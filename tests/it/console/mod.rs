@@ -1,6 +1,7 @@
 //! The web console: its sessions over plain HTTP, and its page in a real Chromium.
 
 mod browser;
+mod login;
 mod session;
 
 use serde_json::{Value, json};

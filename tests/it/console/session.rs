@@ -179,7 +179,7 @@ async fn a_session_ends_with_its_logout_its_secret_its_credential_and_the_proces
 }
 
 /// Changes the configuration file and waits until it is in use.
-async fn change(world: &World, change: impl FnOnce(&mut Value)) {
+pub(super) async fn change(world: &World, change: impl FnOnce(&mut Value)) {
     let file = world.home.path().join("portcullis.yaml");
     let mut config = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     change(&mut config);

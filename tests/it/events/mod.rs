@@ -4,7 +4,7 @@
 mod client_certificate;
 mod directory;
 mod keycloak;
-mod oidc_provider;
+pub(crate) mod oidc_provider;
 mod reconcile;
 mod scim;
 mod ssf_poll;

@@ -18,7 +18,12 @@ const client = (id, alg) => ({
   backchannel_logout_uri: 'http://127.0.0.1/unset',
   backchannel_logout_session_required: true,
 });
-const clients = [client('with-sid', 'RS256'), client('without-sid', 'RS256'), client('hs256', 'HS256')];
+const clients = [client('with-sid', 'RS256'), client('without-sid', 'RS256'), client('hs256', 'HS256'), {
+  client_id: 'console',
+  application_type: 'native',
+  token_endpoint_auth_method: 'none',
+  redirect_uris: ['http://127.0.0.1/console/login/done'],
+}];
 
 const server = createServer();
 await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
@@ -39,7 +44,7 @@ const provider = new Provider(origin, {
       defaultResource: () => 'urn:shop-api',
       useGrantedResource: () => true,
       getResourceServerInfo: () => ({
-        scope: 'read',
+        scope: 'read portcullis:write',
         audience: 'shop-api',
         accessTokenFormat: 'jwt',
         accessTokenTTL: 600,

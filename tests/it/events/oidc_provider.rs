@@ -12,13 +12,13 @@ use crate::support::{Call, Process, World, tool};
 /// The secret of every client in `oidc_provider.mjs`.
 const SECRET: &str = "the-secret-of-every-client-0123456789";
 
-struct Provider {
+pub(crate) struct Provider {
     address: SocketAddr,
     _process: Process,
 }
 
 impl Provider {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let script = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/tests/it/events/oidc_provider.mjs"
@@ -36,7 +36,7 @@ impl Provider {
         }
     }
 
-    fn issuer(&self) -> String {
+    pub(crate) fn issuer(&self) -> String {
         format!("http://{}", self.address)
     }
 

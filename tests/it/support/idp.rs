@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::keys::{Kind, SigningKey};
@@ -39,6 +39,9 @@ struct Shared {
     cache_control: Mutex<Option<String>>,
     key_fetches: AtomicUsize,
     discoveries: AtomicUsize,
+    /// What the token endpoint answers, and the forms that it got.
+    tokens: Mutex<Value>,
+    forms: Mutex<Vec<String>>,
 }
 
 pub(crate) struct Idp {
@@ -123,6 +126,16 @@ impl Idp {
         self.shared.jwks.lock().unwrap().push(jwk);
     }
 
+    /// Answers with this at the token endpoint from now on.
+    pub(crate) fn issue(&self, tokens: Value) {
+        *self.shared.tokens.lock().unwrap() = tokens;
+    }
+
+    /// The forms that the token endpoint got.
+    pub(crate) fn forms(&self) -> Vec<String> {
+        self.shared.forms.lock().unwrap().clone()
+    }
+
     /// Takes the keys with this `kid` out of the set.
     pub(crate) fn withdraw(&self, kid: &str) {
         self.shared
@@ -143,6 +156,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/.well-known/oauth-authorization-server", get(discovery))
         .route("/jwks.json", get(key_set))
+        .route("/token", post(token))
         .with_state(shared)
 }
 
@@ -151,7 +165,24 @@ async fn discovery(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Str
     shared.discoveries.fetch_add(1, Ordering::SeqCst);
     let host = headers[header::HOST].to_str().unwrap();
     let issuer = format!("http://{host}");
-    json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/jwks.json") }).to_string()
+    json!({
+        "issuer": issuer,
+        "jwks_uri": format!("{issuer}/jwks.json"),
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"),
+    })
+    .to_string()
+}
+
+/// The token endpoint of RFC 6749 §3.2.
+async fn token(State(shared): State<Arc<Shared>>, form: String) -> Response {
+    shared.forms.lock().unwrap().push(form);
+    let tokens = shared.tokens.lock().unwrap();
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        tokens.to_string(),
+    )
+        .into_response()
 }
 
 async fn key_set(State(shared): State<Arc<Shared>>) -> Response {
