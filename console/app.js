@@ -1,11 +1,12 @@
 // The console: a page for each part of the address behind the `#`, over the admin API.
 
 import { showOverview } from './overview.js';
-import { $, Problem, ask, call, complain, h, link, list, revocations, say, table, target, text, time } from './parts.js';
+import { $, Problem, ask, call, complain, h, link, list, isInShadow, revocations, say, source, table, target, text, time, would } from './parts.js';
+import { showReplicas } from './replicas.js';
 
 const REVOCATIONS = '../v1/revocations';
 const APPROVALS = '../v1/approvals';
-const TITLES = { login: 'Log in', overview: 'Overview', search: 'Search', revocation: 'Revocation', revoke: 'Revoke', explain: 'Explain', decisions: 'Decisions', audit: 'Audit trail' };
+const TITLES = { login: 'Log in', overview: 'Overview', search: 'Search', revocation: 'Revocation', revoke: 'Revoke', explain: 'Explain', decisions: 'Decisions', replicas: 'Replicas', audit: 'Audit trail' };
 
 let role = null;
 
@@ -43,7 +44,7 @@ function loggedIn(who) {
 function loggedOut(why) {
   role = null;
   $('nav').hidden = $('user').hidden = true;
-  for (const id of ['state', 'rates', 'issuers', 'sources', 'found', 'records', 'revoked', 'explained', 'decided', 'lines', 'approvals', 'known-issuers']) $(id).replaceChildren();
+  for (const id of ['state', 'rates', 'replicas', 'issuers', 'sources', 'found', 'records', 'revoked', 'explained', 'decided', 'lines', 'approvals', 'known-issuers']) $(id).replaceChildren();
   for (const form of document.querySelectorAll('main form')) form.reset();
   if ($('ask').open) $('ask').close();
   show('login', true);
@@ -79,17 +80,20 @@ const PAGES = {
   revoke: () => (showFields(), showApprovals()),
   explain: (_, id) => (id ? showDecision(id) : $('explained').replaceChildren()),
   decisions: showDecisions,
+  replicas: () => showReplicas(false),
   audit: showTrail,
 };
 
+// Pages that tell what happens now.
+const LIVE = { overview: showOverview, replicas: showReplicas };
+
 setInterval(() => {
-  const isShown = role && !$('page-overview').hidden && !document.hidden;
-  if (isShown && $('live').checked) {
-    attempt(async () => {
-      await showOverview(true);
-      $('problem').textContent = '';
-    });
-  }
+  const shown = Object.keys(LIVE).find((name) => !$(`page-${name}`).hidden && $(`live-${name}`).checked);
+  if (!role || !shown || document.hidden) return;
+  attempt(async () => {
+    await LIVE[shown](true);
+    $('problem').textContent = '';
+  });
 }, 2000);
 
 // Search. The address holds the filters, so that going back finds them again.
@@ -123,28 +127,45 @@ async function showFound(filters, limit = 100) {
 
 async function showRecords(id) {
   $('records').replaceChildren();
-  $('lift').hidden = true;
+  $('lift').hidden = $('promote').hidden = true;
   const { revocations: records } = await call('GET', `${REVOCATIONS}/${encodeURIComponent(id)}`);
   $('records').replaceChildren(...records.map((record) => list('record', [
     ['Id', record.id], ['Tokens with', target(record)], ['Issuer', record.issuer],
     ['Issued until', time(record.issued_at_or_before) ?? 'any time'],
     ['Expiring until', time(record.expires_at_or_before) ?? 'any time'],
-    ['Source', record.source], ['Cause', record.cause],
+    ['Source', source(record)], ['Cause', record.cause],
     ['Happened', time(record.occurred_at)], ['Received', time(record.received_at)],
     ['Forgotten after', time(record.forget_after)],
   ])));
   $('lift').hidden = role === 'read';
   $('lift').onclick = () => attempt(() => lift(id, records));
+  const inShadow = records.filter(isInShadow);
+  $('promote').hidden = role === 'read' || !inShadow.length;
+  $('promote').onclick = () => attempt(() => promote(id, inShadow));
 }
+
+// Enforces what is in shadow.
+async function promote(id, records) {
+  const text = [h('p', {}, 'Tokens will be refused that are only counted until now:'), those(records)];
+  if (!(await ask('Enforce this revocation?', text, 'Enforce'))) return;
+  const { revocations: made } = await call('POST', `${REVOCATIONS}/${encodeURIComponent(id)}/promote`);
+  if (!made) return say('Nothing is refused yet: a second person has to approve the order on the page Revoke. Then enforce it again.');
+  $('lift').hidden = $('promote').hidden = true;
+  $('records').replaceChildren(revocations('Enforced', made));
+  say('Enforced. It is durable, and this replica refuses these tokens.');
+  $('revocation-title').focus();
+}
+
+const those = (records) => h('ul', {}, records.map((record) => h('li', {}, `${target(record)} (${record.issuer}), ${record.cause}`)));
 
 async function lift(id, records) {
   const text = [
     h('p', {}, 'Tokens are good again that these revocations refuse, and those of the same source, cause and target:'),
-    h('ul', {}, records.map((record) => h('li', {}, `${target(record)} (${record.issuer}), ${record.cause}`))),
+    those(records),
   ];
   if (!(await ask('Lift this revocation?', text, 'Lift'))) return;
   const { revocations: lifted } = await call('DELETE', `${REVOCATIONS}/${encodeURIComponent(id)}`);
-  $('lift').hidden = true;
+  $('lift').hidden = $('promote').hidden = true;
   $('records').replaceChildren(revocations('Lifted', lifted));
   for (const at of $('records').querySelectorAll('a')) at.replaceWith(at.textContent);
   say(`Lifted: ${lifted.length}`);
@@ -171,9 +192,10 @@ function showFields() {
 
 function order(data) {
   const [kind, reason] = [data.get('kind'), data.get('reason')];
-  if (kind === 'token') return { token: data.get('token'), reason };
+  if (kind === 'token') return { token: data.get('token'), reason, shadow: Boolean(data.get('shadow')) };
   const matches = kind === 'issuer' ? {} : { [data.get('claim')]: data.get('value') };
   const made = { issuer: data.get('issuer'), matches, reason };
+  if (data.get('shadow')) made.shadow = true;
   if (data.get('until') === 'any') made.issued_at_or_before = null;
   if (data.get('until') === 'at') made.issued_at_or_before = new Date(`${data.get('at')}Z`).toISOString();
   return made;
@@ -181,7 +203,8 @@ function order(data) {
 
 onSubmit('revoke', async (data) => {
   const body = order(data);
-  const which = body.token ? 'This token, and no other, will be refused.' : `These tokens of ${body.issuer} will be refused: ${target(body)}.`;
+  const will = body.shadow ? 'would be refused, and are counted' : 'will be refused';
+  const which = body.token ? `This token, and no other: it ${body.shadow ? 'would be refused, and is counted' : 'will be refused'}.` : `These tokens of ${body.issuer} ${will}: ${target(body)}.`;
   const until = { now: ' Those that are issued from now on stay good, unless it is one session or token id.', any: ' It does not matter when they were issued.', at: ` They were issued until ${body.issued_at_or_before}.` };
   const reach = await call('POST', '../v1/preview', { body });
   const text = [h('p', {}, which, body.token ? '' : until[data.get('until')]), h('p', {}, reached(reach)), h('p', {}, `Reason: ${body.reason}`)];
@@ -199,7 +222,7 @@ onSubmit('revoke', async (data) => {
   }
   const at = h('a', { href: link(record.id) }, target(record));
   $('revoked').replaceChildren(h('p', {}, 'Revoked: ', at));
-  say('Revoked. It is durable, and this replica refuses these tokens.');
+  say(body.shadow ? 'It is in shadow: it refuses nothing, and what it would refuse is counted.' : 'Revoked. It is durable, and this replica refuses these tokens.');
   at.focus();
 });
 
@@ -244,12 +267,13 @@ onSubmit('explain', async () => {
 });
 
 function showExplained(explained) {
-  const { decision, reason, status, expected, found, claims, revocations: matching } = explained;
+  const { decision, reason, status, policy, would_refuse, expected, found, claims, revocations: matching } = explained;
   const shown = [list('record', [
     ['Decision', h('span', { className: decision === 'deny' ? 'bad' : 'good' }, decision)],
-    ['Reason', reason], ['Status', status], ['Expected', expected], ['Found', found],
+    ['Reason', reason], ['Would refuse it without shadow', would_refuse && would(would_refuse)],
+    ['Status', status], ['Policy', policy], ['Expected', expected], ['Found', found],
   ])];
-  if (matching?.length) shown.push(revocations('Revocations that refuse it', matching));
+  if (matching?.length) shown.push(revocations(would_refuse ? 'Revocations that match it' : 'Revocations that refuse it', matching));
   if (claims) shown.push(h('h2', {}, 'Claims'), h('pre', {}, JSON.stringify(claims, null, 2)));
   $('explained').replaceChildren(...shown);
   say(`Decision: ${decision}${reason ? `, ${reason}` : ''}`);
@@ -267,10 +291,10 @@ async function showDecision(id) {
   $('explained').replaceChildren();
   const { revocations: matching, revoked_by: by, ...made } = await call('GET', `../v1/decisions/${encodeURIComponent(id)}`);
   $('explained').replaceChildren(list('record', [
-    ['Decision', made.id], ['When', time(made.at)], ['Outcome', made.decision], ['Reason', made.reason], ['Status', made.status],
-    ['Door', made.door], ['Request', `${made.method} ${made.path}`], ['Issuer', made.issuer],
+    ['Decision', made.id], ['When', time(made.at)], ['Outcome', made.decision], ['Reason', made.reason], ['Would be refused without shadow', made.would_refuse && would(made.would_refuse)], ['Status', made.status],
+    ['Door', made.door], ['Host', made.host], ['Request', `${made.method} ${made.path}`], ['Policy', made.policy], ['Issuer', made.issuer],
     ['Expected', made.expected], ['Found', made.found],
-    ['Revoked by', by && `${by.source}: ${by.cause} (${by.claims.join(', ')})`],
+    ['Revoked by', by && [source(by), `: ${by.cause} (${by.claims.join(', ')})`]],
   ]), ...(matching?.length ? [revocations('The revocation', matching)] : []));
   say(`Decision: ${made.decision}${made.reason ? `, ${made.reason}` : ''}`);
 }
@@ -282,7 +306,8 @@ async function showDecisions(filters) {
   const { decisions } = await call('GET', `../v1/decisions?${query}`);
   const heads = ['Id', 'When', 'Outcome', 'Reason', 'Status', 'Door', 'Request'].map(text);
   $('decided').replaceChildren(table(`${decisions.length} latest decisions`, heads, decisions.map((made) => [
-    h('a', { href: `#/explain/${encodeURIComponent(made.id)}` }, made.id), time(made.at), made.decision, made.reason ?? '–',
+    h('a', { href: `#/explain/${encodeURIComponent(made.id)}` }, made.id), time(made.at),
+    made.would_refuse ? [made.decision, ' ', would(`(would refuse: ${made.would_refuse})`)] : made.decision, made.reason ?? '–',
     made.status, made.door, `${made.method} ${made.path}`,
   ])));
   say(`${decisions.length} decisions`);

@@ -63,7 +63,8 @@ function showState(status) {
 
 function showDecisions(samples, rate) {
   const rows = samples('decisions_total').map((sample) => [sample, rate([sample])]);
-  const shown = rows.filter(([{ outcome, value }]) => value > 0 || outcome === 'permit');
+  const inShadow = samples('shadow_refusals_total').map((sample) => [{ ...sample, outcome: 'would refuse (shadow)' }, rate([sample])]);
+  const shown = [...rows, ...inShadow].filter(([{ outcome, value }]) => value > 0 || outcome === 'permit');
   $('rates').replaceChildren(table('Since the start', [text('Outcome'), text('Reason'), number('Total'), number('Per second')],
     shown.map(([{ outcome, reason, value }, perSecond]) => [outcome, reason || '–', { number: value }, { number: perSecond }])));
 }

@@ -121,11 +121,23 @@ export function target(record) {
 
 export const link = (id) => `#/revocation/${encodeURIComponent(id)}`;
 
+const SHADOW = 'shadow/';
+
+export const isInShadow = ({ source }) => source.startsWith(SHADOW);
+
+// Says that something refuses nothing, and what it would do.
+export const would = (what) => h('span', { className: 'warn' }, what);
+
+// The source of a revocation. One in shadow refuses nothing.
+export function source(record) {
+  return isInShadow(record) ? [record.source.slice(SHADOW.length), ' ', would('(would refuse: in shadow)')] : record.source;
+}
+
 // Revocations as a table, each leading to its page.
 export function revocations(caption, records) {
   const heads = ['Tokens with', 'Issuer', 'Source', 'Cause', 'Issued until', 'Received'].map(text);
   return table(caption, heads, records.map((record) => [
-    h('a', { href: link(record.id) }, target(record)), record.issuer, record.source, record.cause,
+    h('a', { href: link(record.id) }, target(record)), record.issuer, source(record), record.cause,
     time(record.issued_at_or_before) ?? 'any time', time(record.received_at),
   ]));
 }

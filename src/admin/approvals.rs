@@ -143,6 +143,20 @@ impl Order {
         let target = audited::target(audit, &target.issuer, &target.matches);
         json!({ "waits": self.id, "cause": self.cause, "target": target })
     }
+
+    /// Adds who ordered it to what the audit trail says about its approval.
+    pub(super) fn approved_line(&self, audit: &Audit, mut line: Value) -> Value {
+        line["ordered_by"] = json!(audited::who(audit, &self.by));
+        line
+    }
+
+    /// Returns what the audit trail says about its withdrawal.
+    pub(super) fn withdrawn_line(&self, audit: &Audit) -> Value {
+        let mut line = self.line(audit);
+        line["withdrawn"] = line["waits"].take();
+        line["ordered_by"] = json!(audited::who(audit, &self.by));
+        line
+    }
 }
 
 fn no_such_order() -> Refused {
@@ -156,28 +170,28 @@ fn no_such_order() -> Refused {
 #[schemars(rename = "Approval")]
 pub(super) struct Shown {
     /// Also the id of the revocation, once it is approved.
-    id: String,
-    issuer: String,
+    pub(super) id: String,
+    pub(super) issuer: String,
     /// Tokens that match all of these claims will be refused. Empty: every token of the issuer.
-    matches: BTreeMap<String, String>,
+    pub(super) matches: BTreeMap<String, String>,
     /// Only tokens issued until then will be refused. `null`: whenever they were issued.
-    issued_at_or_before: Option<Time>,
-    cause: String,
+    pub(super) issued_at_or_before: Option<Time>,
+    pub(super) cause: String,
     /// The credential of the operator who ordered it.
-    ordered_by: String,
+    pub(super) ordered_by: String,
     /// Who that was, if the credential is a token or a certificate; hashed as in the audit trail.
-    subject: Option<String>,
+    pub(super) subject: Option<String>,
     /// The tokens seen lately that it would have refused when it was ordered.
-    tokens: usize,
-    ordered_at: Time,
-    expires_at: Time,
+    pub(super) tokens: usize,
+    pub(super) ordered_at: Time,
+    pub(super) expires_at: Time,
 }
 
 /// Orders that wait, the oldest first.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Approvals")]
 pub(super) struct Listed {
-    approvals: Vec<Shown>,
+    pub(super) approvals: Vec<Shown>,
 }
 
 impl Order {

@@ -22,7 +22,8 @@ const LONGEST_PATH: usize = 256;
 pub(super) const SERVICE: &str = "/portcullis.admin.v1.Admin/";
 
 /// The verbs that change nothing, and ask about no token.
-const READS: [&str; 7] = [
+const READS: [&str; 8] = [
+    "Approvals",
     "List",
     "Get",
     "Watch",

@@ -17,6 +17,7 @@ mod openapi;
 mod order;
 mod peers;
 mod preview;
+mod promote;
 mod query;
 mod refused;
 mod reload;

@@ -277,6 +277,9 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
 
 const DURABLE: &str = "It is durable, and this replica enforces it.";
 
+const LIFTS: &str =
+    "Take back the revocations with this id, and others of the same source, cause and target";
+
 /// Returns the operation that serves the document. It needs no credential.
 fn itself(path: &'static str, id: &'static str) -> Operation {
     Operation {
@@ -290,8 +293,6 @@ fn itself(path: &'static str, id: &'static str) -> Operation {
 fn revocations(schemas: &mut Schemas) -> Vec<Operation> {
     let waits = "It waits for the approval of a second person.";
     let earlier = "An earlier request with this key made it.";
-    let lifts =
-        "Take back the revocations with this id, and others of the same source, cause and target";
     vec![
         Operation::new("get", "/v1/revocations", "list")
             .does("List live revocations, newest first")
@@ -334,11 +335,18 @@ fn revocations(schemas: &mut Schemas) -> Vec<Operation> {
             .answers(200, "Those with this id.", schemas.answer::<Listed>())
             .refuses(&[400, 404, 503]),
         Operation::new("delete", "/v1/revocations/{id}", "lift")
-            .does(lifts)
+            .does(LIFTS)
             .writes()
             .takes(vec![id()])
             .answers(200, "All that was taken back.", schemas.answer::<Listed>())
             .refuses(&[400, 404, 422, 503]),
+        Operation::new("post", "/v1/revocations/{id}/promote", "promote")
+            .does("Enforce the revocations with this id that are in shadow")
+            .writes()
+            .takes(vec![id()])
+            .answers(200, DURABLE, schemas.answer::<Listed>())
+            .answers(202, waits, schemas.answer::<approvals::Shown>())
+            .refuses(&[400, 404, 409, 422, 503]),
     ]
 }
 

@@ -15,7 +15,7 @@ use crate::core::clock::UnixMillis;
 use crate::core::network::{self, CLIENT_IP};
 use crate::core::token::Token;
 use crate::gate::Gate;
-use crate::revocation::{Draft, Target};
+use crate::revocation::{Draft, Revocation, Target};
 use crate::verify::Verifier;
 use crate::verify::claims::ClaimPath;
 
@@ -128,6 +128,8 @@ impl<'de> Deserialize<'de> for IssuedAtOrBefore {
 pub(super) struct Wanted {
     pub(super) target: Target,
     cut_off: CutOff,
+    /// Only tokens that expire until then; `None`: whenever they expire.
+    pub(super) expires_at_or_before: Option<UnixMillis>,
     /// Whether nothing is to be refused.
     pub(super) shadow: bool,
 }
@@ -141,6 +143,16 @@ enum CutOff {
 }
 
 impl Wanted {
+    /// Returns what a revocation in shadow would refuse.
+    pub(super) fn enforcing(record: &Revocation) -> Self {
+        Self {
+            target: record.target.clone(),
+            cut_off: record.issued_at_or_before.map_or(CutOff::Never, CutOff::At),
+            expires_at_or_before: record.expires_at_or_before,
+            shadow: false,
+        }
+    }
+
     /// Returns the source of its records.
     pub(super) fn source(&self) -> String {
         if self.shadow {
@@ -190,13 +202,7 @@ impl Order {
                 if matches!(self.issued_at_or_before, IssuedAtOrBefore::Absent) =>
             {
                 let target = of_token(token, &gate.verifier).await?;
-                let cut_off = CutOff::Never;
-                let shadow = self.shadow;
-                Ok(Wanted {
-                    target,
-                    cut_off,
-                    shadow,
-                })
+                Ok(self.with(target, CutOff::Never))
             }
             (None, Some(issuer), Some(matches)) => {
                 let matches = with_network(&matches.0, gate.client_ip.is_some())?;
@@ -238,12 +244,16 @@ impl Order {
             issuer: issuer.to_owned(),
             matches,
         };
-        let shadow = self.shadow;
-        Ok(Wanted {
+        Ok(self.with(target, cut_off))
+    }
+
+    const fn with(&self, target: Target, cut_off: CutOff) -> Wanted {
+        Wanted {
             target,
             cut_off,
-            shadow,
-        })
+            expires_at_or_before: None,
+            shadow: self.shadow,
+        }
     }
 }
 

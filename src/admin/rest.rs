@@ -10,11 +10,13 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::api::Api;
-use super::audited::{self, note};
+use super::approvals::Order;
+use super::audited::note;
 use super::caller::Caller;
+use super::promote::{self, Promoted};
 use super::query::{Filter, Query};
 use super::refused::Refused;
 use super::revocations::{Made, Ordered};
@@ -44,14 +46,13 @@ pub(super) async fn revoke(
             let line = made.line(&api.audit);
             Ok(noted(made_answer(&made), line))
         }
-        Ordered::Waits(order) => {
-            let response = answer(StatusCode::ACCEPTED, &order.shown(&api.audit));
-            Ok(noted(
-                located(response, "approvals", &order.id),
-                order.line(&api.audit),
-            ))
-        }
+        Ordered::Waits(order) => Ok(noted(waits(&api, &order), order.line(&api.audit))),
     }
+}
+
+fn waits(api: &Api, order: &Order) -> Response {
+    let response = answer(StatusCode::ACCEPTED, &order.shown(&api.audit));
+    located(response, "approvals", &order.id)
 }
 
 fn made_answer(made: &Made) -> Response {
@@ -90,8 +91,7 @@ pub(super) async fn approve(
     id: Id,
 ) -> Answer {
     let (order, made) = revocations::approve(&api, &caller, &id_of(id)?).await?;
-    let mut line = made.line(&api.audit);
-    line["ordered_by"] = json!(audited::who(&api.audit, &order.by));
+    let line = order.approved_line(&api.audit, made.line(&api.audit));
     Ok(noted(made_answer(&made), line))
 }
 
@@ -102,9 +102,7 @@ pub(super) async fn withdraw(
     id: Id,
 ) -> Answer {
     let order = revocations::withdraw(&api, &caller, &id_of(id)?)?;
-    let mut line = order.line(&api.audit);
-    line["withdrawn"] = line["waits"].take();
-    line["ordered_by"] = json!(audited::who(&api.audit, &order.by));
+    let line = order.withdrawn_line(&api.audit);
     Ok(noted(
         answer(StatusCode::OK, &order.shown(&api.audit)),
         line,
@@ -149,6 +147,21 @@ pub(super) async fn lift(
 ) -> Answer {
     let listed = revocations::lift(&api, &caller, id_of(id)?).await?;
     Ok(noted(answer(StatusCode::OK, &listed), listed.line()))
+}
+
+/// `POST /v1/revocations/{id}/promote`.
+pub(super) async fn promote(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    id: Id,
+) -> Answer {
+    let id = id_of(id)?;
+    let promoted = promote::promote(&api, &caller, &id).await?;
+    let line = promoted.line(&api.audit, &id);
+    Ok(match promoted {
+        Promoted::Enforced(made) => noted(answer(StatusCode::OK, &made), line),
+        Promoted::Waits(order) => noted(waits(&api, &order), line),
+    })
 }
 
 /// `GET /v1/watch`: a line of JSON for each event.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::approvals::{Asked, Order};
 use super::caller::Caller;
-use super::order::Wanted;
+use super::order::{Confirm, Wanted};
 use super::query::Query;
 use super::refused::Refused;
 use super::shown::{Listed, Record};
@@ -19,7 +19,7 @@ use crate::revocation::search::{Found, Results, Scope};
 use crate::revocation::{Action, Draft, Revocation, Target};
 
 /// Revocations that one request lifts, at most.
-const MOST_LIFTED: usize = 10_000;
+pub(super) const MOST_LIFTED: usize = 10_000;
 
 /// Revocations with one id that are shown, at most.
 const MOST_SHOWN: usize = 1000;
@@ -64,14 +64,26 @@ pub(super) async fn revoke(
     {
         return repeated(&earlier, &wanted, &cause).map(Ordered::Made);
     }
-    preview::confirmed(api, order.confirm(), wanted.clone()).await?;
     let id = key.unwrap_or_else(fresh_id);
+    place(api, caller, id, wanted, order.confirm(), cause).await
+}
+
+/// Revokes, or lets an order wait for a second person, if it needs one.
+pub(super) async fn place(
+    api: &Api,
+    caller: &Caller,
+    id: String,
+    wanted: Wanted,
+    confirm: Confirm,
+    cause: String,
+) -> Result<Ordered, Refused> {
+    preview::confirmed(api, confirm, wanted.clone()).await?;
     let approval = api.credentials.load().approval;
     if let Some(lasts) = approval.filter(|_| !wanted.shadow && preview::reaches_far(api, &wanted)) {
         let asked = Asked {
             id,
             by: caller.clone(),
-            confirm: order.confirm(),
+            confirm,
             cause,
             tokens: preview::tokens(api, wanted.clone()).await?,
             wanted,
@@ -123,9 +135,9 @@ async fn make(
         id,
         source: wanted.source(),
         issued_at_or_before: wanted.cut_off(now),
+        expires_at_or_before: wanted.expires_at_or_before,
         target: wanted.target,
         action: Action::Revoke,
-        expires_at_or_before: None,
         occurred_at: now,
         cause,
     };
@@ -187,6 +199,16 @@ pub(super) async fn lift(api: &Api, caller: &Caller, id: String) -> Result<Liste
     audited::require(&api.audit).await?;
     let wanted = id.clone();
     let named = move |record: &Revocation| record.id == wanted;
+    take_back(api, caller, &id, named).await
+}
+
+/// Lifts the live revocations that `named` accepts, and returns all that it took back.
+pub(super) async fn take_back(
+    api: &Api,
+    caller: &Caller,
+    id: &str,
+    named: impl FnMut(&Revocation) -> bool + Send + 'static,
+) -> Result<Listed, Refused> {
     let named = api.search.find(Scope::Live, MOST_LIFTED, named).await?;
     if named.found.is_empty() {
         return Err(no_such_revocation());
@@ -248,7 +270,7 @@ impl Subject {
 
 impl Api {
     /// Returns the revocation that a request with this key made, also if it was lifted since.
-    async fn earlier(&self, key: &str) -> Result<Option<Found>, Refused> {
+    pub(super) async fn earlier(&self, key: &str) -> Result<Option<Found>, Refused> {
         let key = key.to_owned();
         let filter = move |record: &Revocation| record.id == key;
         let earlier = self.search.find(Scope::LiftedToo, 1, filter).await?;
@@ -272,7 +294,7 @@ fn not_recorded() -> Refused {
     Refused::unavailable("this replica's clock was set back; nothing was recorded")
 }
 
-fn fresh_id() -> String {
+pub(super) fn fresh_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 

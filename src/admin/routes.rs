@@ -19,6 +19,7 @@ pub(super) fn router(api: Arc<Api>, door: Door) -> Router {
     Router::new()
         .route("/revocations", get(rest::list).post(rest::revoke))
         .route("/revocations/{id}", get(rest::find).delete(rest::lift))
+        .route("/revocations/{id}/promote", post(rest::promote))
         .route("/preview", post(rest::preview))
         .route("/approvals", get(rest::approvals))
         .route(

@@ -6,10 +6,15 @@ use crate::audit::{Audit, Sampled};
 use crate::gate::{Answered, Decision};
 use crate::revocation::Reader;
 
-/// Notes a decision if it refuses a token because of a revocation. Costs others a comparison.
+/// Notes a decision if it refuses a token because of a revocation, or would if that were not in shadow. Costs
+/// others some comparisons.
 pub(super) fn note(audit: &Audit, revocations: &Reader, answered: &Answered<'_, '_>) {
-    let Decision::Deny(denial) = answered.decision else {
-        return;
+    let (denial, sampled, kind) = match answered.decision {
+        Decision::Deny(denial) => (denial, Sampled::Refusals, "refusal"),
+        passes => match passes.refused_in_shadow() {
+            Some(denial) => (denial, Sampled::Shadow, "shadow"),
+            None => return,
+        },
     };
     if !audit.is_on() {
         return;
@@ -20,7 +25,7 @@ pub(super) fn note(audit: &Audit, revocations: &Reader, answered: &Answered<'_, 
     let (audit_of, revocations) = (audit.clone(), revocations.clone());
     let (id, door) = (denial.id, answered.door);
     let (method, path) = (answered.method().to_owned(), answered.path().to_owned());
-    audit.sample(Sampled::Refusals, "refusal", move || {
+    audit.sample(sampled, kind, move || {
         let claims = &revoked.verified().claims;
         let hidden = |value: &str| audit_of.subject(&claims.issuer, value);
         let by = revocations.describe(&revoked.by);

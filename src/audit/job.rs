@@ -12,16 +12,19 @@ use crate::core::clock::UnixMillis;
 pub enum Sampled {
     /// Refusals because of a revocation.
     Refusals,
+    /// What a revocation in shadow would refuse.
+    Shadow,
     /// Requests of senders and operators that did not prove who they are.
     Strangers,
 }
 
 impl Sampled {
-    pub(super) const ALL: [Self; 2] = [Self::Refusals, Self::Strangers];
+    pub(super) const ALL: [Self; 3] = [Self::Refusals, Self::Shadow, Self::Strangers];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Refusals => "refusals",
+            Self::Shadow => "shadow",
             Self::Strangers => "strangers",
         }
     }

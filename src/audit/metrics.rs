@@ -35,7 +35,7 @@ impl Metrics {
                  that could not be written",
             ),
         };
-        for kind in ["refusals", "strangers", "lines"] {
+        for kind in ["refusals", "shadow", "strangers", "lines"] {
             let _ = metrics.left_out.get_or_create(&[("kind", kind)]);
         }
         metrics

@@ -1,5 +1,5 @@
 //! The audit trail: one JSON line for each event, each action of an operator, each revocation by a client,
-//! each reload, and each refusal because of a revocation, in a hash chain.
+//! each reload, and each refusal because of a revocation, also one in shadow, in a hash chain.
 //!
 //! A thread of its own writes. What must not be lost waits for its line, with a limit; refusals and
 //! strangers are sampled, and what is left out is counted in the chain. See decision 0031.
@@ -34,8 +34,8 @@ pub use verify::{Expected, Report, verify};
 use writer::Writer;
 
 /// What lines are about.
-pub const KINDS: [&str; 8] = [
-    "admin", "event", "left_out", "oauth", "refusal", "reload", "started", "stopped",
+pub const KINDS: [&str; 9] = [
+    "admin", "event", "left_out", "oauth", "refusal", "reload", "shadow", "started", "stopped",
 ];
 
 /// Lines that wait for the disk, of each kind.
@@ -105,7 +105,7 @@ impl Audit {
             queue,
             places: [(); 2].map(|()| Arc::new(Semaphore::new(MOST_WAITING))),
             left_out,
-            seconds: [(); 2].map(|()| Mutex::new((now, 0))),
+            seconds: Sampled::ALL.map(|_| Mutex::new((now, 0))),
             hash_subjects: config.hash_subjects,
             file: config.path().map(Path::to_owned),
             clock: clock.clone(),

@@ -126,6 +126,8 @@ async fn samples_beyond_the_limit_are_counted_in_the_chain() {
     for _ in 0..5000 {
         audit.sample(Sampled::Refusals, "refusal", || json!({}));
     }
+    // Another kind has limits of its own.
+    audit.sample(Sampled::Shadow, "shadow", || json!({}));
     audit.write("test", || json!({})).await;
     stop(task).await;
     check(&[&path]).unwrap();
@@ -143,6 +145,8 @@ async fn samples_beyond_the_limit_are_counted_in_the_chain() {
         .filter_map(|line| line["refusals"].as_u64())
         .sum();
     assert_eq!(written + left_out, 5000);
+    let shadow = lines.iter().filter(|line| line["kind"] == "shadow");
+    assert_eq!(shadow.count(), 1);
     assert!(written >= 100 && left_out > 0, "{written} {left_out}");
 }
 

@@ -2,12 +2,11 @@
 
 use clap::Args;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::{Call, Client};
 use super::common::complain;
 use super::table::{printable, table};
-use crate::revocation::SHADOW;
 
 const AFTER: &str = "\
 Revokes what the revocations with this id, which are in shadow, would refuse, and takes these back. The new
@@ -38,45 +37,16 @@ impl Promote {
     }
 
     fn promote(&self) -> Result<Value, String> {
-        let path = ["revocations", &*self.id];
-        let found = self.client.fetch(Call::new(Method::GET, &path))?;
-        let found = found["revocations"].as_array();
-        let in_shadow = |record: &&Value| {
-            let source = record["source"].as_str();
-            source.is_some_and(|source| source.starts_with(SHADOW))
+        let path = ["revocations", &*self.id, "promote"];
+        let promoted = self.client.fetch(Call::new(Method::POST, &path))?;
+        let Some(until) = promoted["expires_at"].as_str() else {
+            return Ok(promoted);
         };
-        let records: Vec<&Value> = found.into_iter().flatten().filter(in_shadow).collect();
-        if records.is_empty() {
-            return Err("the revocation with this id is not in shadow".to_owned());
-        }
-        let mut enforced = Vec::new();
-        for (number, record) in records.iter().enumerate() {
-            // The same again if the command is repeated.
-            let key = format!("promoted-{}-{number}", self.id);
-            let key = (key.len() <= 128).then_some(key);
-            let mut call = Call::new(Method::POST, &["revocations"]);
-            call.idempotency_key = key.as_deref();
-            call.body = Some(json!({
-                "issuer": record["issuer"],
-                "matches": record["matches"],
-                "issued_at_or_before": record["issued_at_or_before"],
-                "confirm": true,
-                "reason": format!("promoted {}", self.id),
-            }));
-            let made = self.client.fetch(call)?;
-            if let Some(until) = made["expires_at"].as_str() {
-                let (id, until) = (
-                    printable(made["id"].as_str().unwrap_or_default()),
-                    printable(until),
-                );
-                return Err(format!(
-                    "a second person has to approve it until {until}: portcullis approve {id}; then repeat \
-                     this command, or lift the revocation in shadow"
-                ));
-            }
-            enforced.push(made);
-        }
-        self.client.fetch(Call::new(Method::DELETE, &path))?;
-        Ok(json!({ "revocations": enforced }))
+        let id = printable(promoted["id"].as_str().unwrap_or_default());
+        Err(format!(
+            "a second person has to approve it until {}: portcullis approve {id}; then repeat this command, or lift \
+             the revocation in shadow",
+            printable(until)
+        ))
     }
 }

@@ -8,11 +8,12 @@ mod certificates;
 pub(crate) mod commands;
 mod decisions;
 pub(crate) mod grpc;
+mod grpc_access;
 mod hostile;
 mod openapi;
 mod preview;
 mod reference;
-mod replicas;
+pub(crate) mod replicas;
 mod shadow;
 pub(crate) mod watch;
 

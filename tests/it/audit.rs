@@ -131,6 +131,40 @@ async fn each_event_action_and_refusal_has_its_line() {
 }
 
 #[tokio::test]
+async fn what_a_revocation_in_shadow_would_refuse_has_a_line_of_its_own_kind() {
+    let world = world(true).await;
+    let file = trail(&world);
+    let alice = world.idp.token("alice-the-subject").sign();
+    let matches = json!({ "sub": "alice-the-subject" });
+    let body = json!({
+        "issuer": world.idp.issuer(), "matches": matches, "shadow": true, "reason": "ticket 7",
+    });
+    let record = send(&world, "POST", "/v1/revocations", &body).await;
+    let hashed = lines(&file).pop().unwrap()["target"]["matches"]["sub"].clone();
+    assert_eq!(world.orders(Door::Envoy, &alice).await.status, 200);
+    let passed = line(&file, "shadow", "path", &json!("/orders")).await;
+    assert_eq!(passed["subject"], hashed);
+    assert_eq!(passed["revoked_by"]["source"], "shadow/admin");
+    assert_eq!(passed["revoked_by"]["occurred_at"], record["occurred_at"]);
+    let kept = send(&world, "GET", "/v1/decisions?limit=1", &Value::Null).await;
+    assert_eq!(passed["decision_id"], kept["decisions"][0]["id"]);
+    let id = record["id"].as_str().unwrap();
+    let promote = format!("/v1/revocations/{id}/promote");
+    let promoted = send(&world, "POST", &promote, &Value::Null).await;
+    let action = lines(&file).pop().unwrap();
+    assert_eq!(action["promoted"], record["id"]);
+    assert_eq!(action["revoked"], json!([promoted["revocations"][0]["id"]]));
+    assert_eq!(world.orders(Door::Envoy, &alice).await.status, 401);
+    line(&file, "refusal", "subject", &hashed).await;
+    let all = lines(&file);
+    let in_shadow = all.iter().filter(|line| line["kind"] == "shadow");
+    assert_eq!(in_shadow.count(), 1);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("alice-the-subject") && !text.contains(&*alice));
+    assert_holds(&[&file]);
+}
+
+#[tokio::test]
 async fn a_line_names_the_credential_and_the_subject_of_a_token_hashed_if_configured() {
     for hash_subjects in [false, true] {
         let builder = World::builder();

@@ -31,7 +31,7 @@ pub(in crate::admin) use reply::PlainLoopback;
 use reply::{is_https, noted, too_many};
 
 /// The files of the page: path, media type, content.
-const FILES: [(&str, &str, &[u8]); 5] = [
+const FILES: [(&str, &str, &[u8]); 6] = [
     (
         "/console/",
         "text/html; charset=utf-8",
@@ -56,6 +56,11 @@ const FILES: [(&str, &str, &[u8]); 5] = [
         "/console/overview.js",
         "text/javascript; charset=utf-8",
         include_bytes!("../../../console/overview.js"),
+    ),
+    (
+        "/console/replicas.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../../../console/replicas.js"),
     ),
 ];
 

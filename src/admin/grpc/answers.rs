@@ -5,10 +5,12 @@ use serde_json::Value;
 
 use super::pb;
 use super::pb::watch_event as event;
+use crate::admin::approvals;
 use crate::admin::configuration::Shown;
 use crate::admin::decisions::{self, Decided, Whole};
 use crate::admin::explain::Explained;
 use crate::admin::preview::Reach;
+use crate::admin::promote::Promoted;
 use crate::admin::replicas::{self, Replica};
 use crate::admin::revocations::Ordered;
 use crate::admin::shown::{Listed, Record, Time};
@@ -70,6 +72,47 @@ impl From<Ordered> for pb::RevokeResponse {
                 waits: Some(order.id),
                 ..Self::default()
             },
+        }
+    }
+}
+
+impl From<Promoted> for pb::PromoteResponse {
+    fn from(promoted: Promoted) -> Self {
+        match promoted {
+            Promoted::Enforced(made) => Self {
+                revocations: made.revocations.into_iter().map(Into::into).collect(),
+                waits: None,
+            },
+            Promoted::Waits(order) => Self {
+                waits: Some(order.id),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl From<approvals::Shown> for pb::Approval {
+    fn from(order: approvals::Shown) -> Self {
+        let (issuer, matches) = (order.issuer, order.matches.into_iter().collect());
+        Self {
+            id: order.id,
+            target: Some(pb::Target { issuer, matches }),
+            issued_at_or_before: order.issued_at_or_before.map(Into::into),
+            cause: order.cause,
+            ordered_by: order.ordered_by,
+            subject: order.subject,
+            tokens: order.tokens as u64,
+            ordered_at: Some(order.ordered_at.into()),
+            expires_at: Some(order.expires_at.into()),
+        }
+    }
+}
+
+impl From<approvals::Listed> for pb::ApprovalsResponse {
+    fn from(listed: approvals::Listed) -> Self {
+        let approvals = listed.approvals.into_iter();
+        Self {
+            approvals: approvals.map(Into::into).collect(),
         }
     }
 }

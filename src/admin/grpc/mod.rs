@@ -24,7 +24,7 @@ use super::query::{Query, limit_of};
 use super::refused::Refused;
 use super::revocations::Ordered;
 use super::watch::Shutdown;
-use super::{decisions, explain, preview, reload, replicas, revocations, watch};
+use super::{decisions, explain, preview, promote, reload, replicas, revocations, watch};
 use pb::admin_server::{Admin, AdminServer};
 
 /// Returns the routes of the service and of its reflection.
@@ -100,6 +100,34 @@ impl Admin for Service {
         let lifted = revocations::lift(&self.0, &caller, request.into_inner().id).await?;
         let line = lifted.line();
         Ok(noted(lifted.into(), line))
+    }
+
+    async fn promote(&self, request: Request<pb::PromoteRequest>) -> Answer<pb::PromoteResponse> {
+        let caller: Caller = extension(&request)?;
+        let id = request.into_inner().id;
+        let promoted = promote::promote(&self.0, &caller, &id).await?;
+        let line = promoted.line(&self.0.audit, &id);
+        Ok(noted(promoted.into(), line))
+    }
+
+    async fn approvals(&self, _: Request<pb::ApprovalsRequest>) -> Answer<pb::ApprovalsResponse> {
+        let listed = self.0.approvals.list(&self.0.audit);
+        Ok(Response::new(listed.into()))
+    }
+
+    async fn approve(&self, request: Request<pb::ApproveRequest>) -> Answer<pb::Revocation> {
+        let caller: Caller = extension(&request)?;
+        let (order, made) =
+            revocations::approve(&self.0, &caller, &request.into_inner().id).await?;
+        let line = order.approved_line(&self.0.audit, made.line(&self.0.audit));
+        Ok(noted(made.record.into(), line))
+    }
+
+    async fn withdraw(&self, request: Request<pb::WithdrawRequest>) -> Answer<pb::Approval> {
+        let caller: Caller = extension(&request)?;
+        let order = revocations::withdraw(&self.0, &caller, &request.into_inner().id)?;
+        let line = order.withdrawn_line(&self.0.audit);
+        Ok(noted(order.shown(&self.0.audit).into(), line))
     }
 
     async fn list(&self, request: Request<pb::ListRequest>) -> Answer<pb::Revocations> {

@@ -11,8 +11,10 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tonic::Code;
 
 use super::access::verbs;
+use super::grpc_access::{self, SERVICE, code_by};
 use super::{WRITE, configured};
 use crate::support::{Authority, Call, Reply, World, reserved_port, until};
 
@@ -35,6 +37,7 @@ async fn certified(change: impl FnOnce(&mut Value)) -> Certified {
         &format!("subjectAltName=URI:{OPS},DNS:both.example.org"),
     );
     authority.issue("viewer", "subjectAltName=DNS:viewer.example.org");
+    authority.issue("chief", "subjectAltName=DNS:chief.example.org");
     authority.issue("other", &format!("subjectAltName=URI:{OPS}/more"));
     authority.issue("nameless", "extendedKeyUsage=clientAuth");
     authority.issue_expired("expired", &format!("subjectAltName=URI:{OPS}"));
@@ -49,6 +52,7 @@ async fn certified(change: impl FnOnce(&mut Value)) -> Certified {
         let credentials = config["admin"]["credentials"].as_array_mut().unwrap();
         credentials.extend([
             json!({ "name": "machines", "role": "write", "certificates": ["x.example.org", OPS] }),
+            json!({ "name": "leads", "role": "approve", "certificates": ["chief.example.org"] }),
             json!({ "name": "eyes", "role": "read", "certificates": ["viewer.example.org", "both.example.org"] }),
         ]);
         change(config);
@@ -100,10 +104,11 @@ impl Certified {
 #[tokio::test]
 async fn a_certificate_has_the_role_of_its_name_and_only_a_good_one_counts() {
     let certified = certified(|_| ()).await;
-    for (call, read, write) in verbs(&certified.world.idp.issuer()) {
+    for (call, read, write, approve) in verbs(&certified.world.idp.issuer()) {
         for (own, expected) in [
             (Some("ops"), Some(write)),
             (Some("viewer"), Some(read)),
+            (Some("chief"), Some(approve)),
             (Some("other"), Some(401)),
             (Some("nameless"), Some(401)),
             (None, Some(401)),
@@ -136,6 +141,56 @@ async fn a_certificate_has_the_role_of_its_name_and_only_a_good_one_counts() {
         certified.status(None, &Call::get("/readyz")).await,
         Some(200)
     );
+}
+
+/// A client of gRPC with a certificate.
+fn client(home: &Path, own: Option<&str>) -> reqwest::Client {
+    let file = |name: String| std::fs::read(home.join(name)).unwrap();
+    let ca = reqwest::Certificate::from_pem(&file("ca.pem".to_owned())).unwrap();
+    let builder = reqwest::Client::builder().http2_prior_knowledge();
+    let builder = builder.tls_certs_only([ca]);
+    let builder = match own {
+        None => builder,
+        Some(name) => {
+            let pem = [file(format!("{name}.pem")), file(format!("{name}.key"))].concat();
+            builder.identity(reqwest::Identity::from_pem(&pem).unwrap())
+        }
+    };
+    builder.build().unwrap()
+}
+
+#[tokio::test]
+async fn over_grpc_too_a_certificate_has_the_role_of_its_name_and_only_a_good_one_counts() {
+    let certified = certified(|_| ()).await;
+    for (own, is_served) in [
+        (Some("viewer"), true),
+        (Some("ops"), true),
+        (Some("chief"), true),
+        (Some("other"), true),
+        (Some("nameless"), true),
+        (None, true),
+        (Some("expired"), false),
+        (Some("stranger"), false),
+    ] {
+        let client = client(certified.home(), own);
+        for (verb, message, codes) in grpc_access::verbs(&certified.world.idp.issuer()) {
+            let url = format!("https://{}{SERVICE}{verb}", certified.tls);
+            let code = match own {
+                Some("viewer") => codes[0],
+                Some("ops") => codes[1],
+                Some("chief") => codes[2],
+                _ => Code::Unauthenticated,
+            };
+            let expected = is_served.then_some(code as u16);
+            let code = code_by(&client, &url, &message, None).await;
+            assert_eq!(code, expected, "{own:?} {verb}");
+            if is_served {
+                let wrong = Some("wrong-secret-0123456789");
+                let code = code_by(&client, &url, &message, wrong).await;
+                assert_eq!(code, Some(Code::Unauthenticated as u16), "{own:?} {verb}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -93,7 +93,9 @@ async fn what_a_policy_in_shadow_would_refuse_passes_and_is_counted_logged_and_k
         let doors = Door::ALL.len() as f64;
         assert_eq!(counted, Some(doors), "{reason}");
     }
-    let kept = listed(&world, "").await;
+    let mut kept = listed(&world, "").await;
+    // Sampled probes of the harness.
+    kept.retain(|one| !one["would_refuse"].is_null());
     assert_eq!(
         kept.len(),
         2 * Door::ALL.len(),

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use prost::Message;
 use serde_json::{Value, json};
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
@@ -12,8 +11,10 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
+use super::access::{APPROVE, approver};
+use super::grpc_access::{SERVICE, code, verbs};
 use super::{READ, WRITE, configured, get, post, revoke_subject, world};
-use crate::support::{Authority, Call, Door, World};
+use crate::support::{Authority, Door, World};
 
 #[allow(
     clippy::all,
@@ -48,6 +49,10 @@ macro_rules! verbs {
 verbs! {
     revoke(RevokeRequest) -> pb::RevokeResponse;
     lift(LiftRequest) -> pb::Revocations;
+    promote(PromoteRequest) -> pb::PromoteResponse;
+    approvals(ApprovalsRequest) -> pb::ApprovalsResponse;
+    approve(ApproveRequest) -> pb::Revocation;
+    withdraw(WithdrawRequest) -> pb::Approval;
     list(ListRequest) -> pb::Revocations;
     get(GetRequest) -> pb::Revocations;
     watch(WatchRequest) -> tonic::Streaming<pb::WatchEvent>;
@@ -236,116 +241,6 @@ async fn explanations_decisions_and_the_state_over_grpc_are_those_of_rest() {
     );
     let state = admin.reload(pb::ReloadRequest {}).await.unwrap();
     assert_eq!((state.generation, state.error), (1, None));
-}
-
-/// Calls a method with a message, and returns the code of a refusal; 0 for none.
-async fn code(to: SocketAddr, path: &str, message: &[u8], secret: Option<&str>) -> u16 {
-    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-    let body = [&[0][..], &length, message].concat();
-    let client = reqwest::Client::builder().http2_prior_knowledge();
-    let request = client.build().unwrap().post(format!("http://{to}{path}"));
-    let request = request
-        .header("content-type", "application/grpc")
-        .header("te", "trailers");
-    let request = match secret {
-        Some(secret) => request.bearer_auth(secret),
-        None => request,
-    };
-    let response = request.body(body).send().await.unwrap();
-    assert_eq!(response.status(), 200, "{path}");
-    assert_eq!(response.headers()["content-type"], "application/grpc");
-    let code = response.headers().get("grpc-status");
-    code.map_or(0, |code| code.to_str().unwrap().parse().unwrap())
-}
-
-/// Each verb with a message, and the codes for the roles read and write.
-fn verbs(issuer: &str) -> Vec<(&'static str, Vec<u8>, Code, Code)> {
-    use Code::{InvalidArgument, NotFound, Ok, PermissionDenied, Unimplemented};
-    let order = Some(of_subject(issuer, "eve"));
-    let absent = || "absent".to_owned();
-    let question = Some(pb::explain_request::Question::Token("x".to_owned()));
-    let decision = "0123456789abcdef".to_owned();
-    let after = Some("x".to_owned());
-    let watch = pb::WatchRequest {
-        after,
-        filter: None,
-    };
-    let revoke = pb::RevokeRequest {
-        order: order.clone(),
-        ..Default::default()
-    };
-    vec![
-        ("Status", vec![], Ok, Ok),
-        ("Replicas", vec![], Ok, Ok),
-        ("List", vec![], Ok, Ok),
-        (
-            "Get",
-            pb::GetRequest { id: absent() }.encode_to_vec(),
-            NotFound,
-            NotFound,
-        ),
-        ("Watch", vec![], Ok, Ok),
-        (
-            "Watch",
-            watch.encode_to_vec(),
-            InvalidArgument,
-            InvalidArgument,
-        ),
-        ("Decisions", vec![], Ok, Ok),
-        (
-            "GetDecision",
-            pb::GetDecisionRequest { id: decision }.encode_to_vec(),
-            NotFound,
-            NotFound,
-        ),
-        (
-            "Explain",
-            pb::ExplainRequest { question }.encode_to_vec(),
-            Ok,
-            Ok,
-        ),
-        (
-            "Preview",
-            pb::PreviewRequest { order }.encode_to_vec(),
-            Ok,
-            Ok,
-        ),
-        ("Revoke", revoke.encode_to_vec(), PermissionDenied, Ok),
-        (
-            "Lift",
-            pb::LiftRequest { id: absent() }.encode_to_vec(),
-            PermissionDenied,
-            NotFound,
-        ),
-        ("Reload", vec![], PermissionDenied, Ok),
-        ("Absent", vec![], Unimplemented, Unimplemented),
-    ]
-}
-
-const SERVICE: &str = "/portcullis.admin.v1.Admin/";
-const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-
-#[tokio::test]
-async fn every_verb_over_grpc_asks_for_its_role() {
-    let world = world().await;
-    let admin = world.portcullis.admin();
-    let short = &WRITE[..WRITE.len() - 1];
-    let wrong = [None, Some("wrong-secret-0123456789"), Some(short), Some("")];
-    for (verb, message, read, write) in verbs(&world.idp.issuer()) {
-        let path = format!("{SERVICE}{verb}");
-        for secret in wrong {
-            let code = code(admin, &path, &message, secret).await;
-            assert_eq!(code, Code::Unauthenticated as u16, "{verb} {secret:?}");
-        }
-        for (secret, expected) in [(READ, read), (WRITE, write)] {
-            let code = code(admin, &path, &message, Some(secret)).await;
-            assert_eq!(code, expected as u16, "{verb} {secret}");
-        }
-    }
-    for secret in wrong {
-        let code = code(admin, REFLECTION, &[], secret).await;
-        assert_eq!(code, Code::Unauthenticated as u16);
-    }
 }
 
 #[tokio::test]
@@ -625,39 +520,121 @@ async fn rest_and_grpc_share_a_listener_with_tls() {
     }
 }
 
-#[tokio::test]
-async fn an_order_over_grpc_waits_for_a_second_person_too() {
-    const BOSS: &str = "approve-secret-0123456789";
-    let builder = configured(|config| {
-        let boss = json!({ "name": "boss", "role": "approve", "secret": BOSS });
-        config["admin"]["credentials"]
-            .as_array_mut()
-            .unwrap()
-            .push(boss);
-        config["admin"]["approval"] = json!({ "expires_after": "1h" });
-    });
-    let world = builder.start().await;
-    let alice = world.idp.token("alice").sign();
+/// An order to revoke every token of the issuer.
+fn broad(world: &World) -> pb::Order {
     let target = pb::Target {
         issuer: world.idp.issuer(),
         ..Default::default()
     };
-    let order = pb::Order {
+    pb::Order {
         tokens: Some(pb::order::Tokens::Target(target)),
         confirm: Some(pb::order::Confirm::Anything(true)),
         reason: "leaked key".to_owned(),
         ..Default::default()
-    };
-    let revoke = pb::RevokeRequest {
-        order: Some(order),
-        ..Default::default()
-    };
+    }
+}
+
+#[tokio::test]
+async fn an_order_over_grpc_waits_for_a_second_person_too() {
+    let builder = configured(|config| {
+        approver(config);
+        config["admin"]["approval"] = json!({ "expires_after": "1h" });
+    });
+    let file = builder.home().join("audit.log");
+    let builder = builder.config(|config| config["audit"] = json!({ "file": file }));
+    let world = builder.start().await;
+    let alice = world.idp.token("alice").sign();
     let mut admin = Admin::connect(world.portcullis.admin(), WRITE).await;
-    let ordered = admin.revoke(revoke).await.unwrap();
-    assert_eq!((ordered.revocation, ordered.is_new), (None, false));
+    let mut chief = Admin::connect(world.portcullis.admin(), APPROVE).await;
+    let mut order = async || {
+        let revoke = pb::RevokeRequest {
+            order: Some(broad(&world)),
+            ..Default::default()
+        };
+        let ordered = admin.revoke(revoke).await.unwrap();
+        assert_eq!((ordered.revocation, ordered.is_new), (None, false));
+        ordered.waits.unwrap()
+    };
+    let (first, second) = (order().await, order().await);
+    let listed = chief.approvals(pb::ApprovalsRequest {}).await.unwrap();
+    let ids: Vec<_> = listed.approvals.iter().map(|order| &order.id).collect();
+    assert_eq!(ids, [&first, &second]);
+    let waiting = &listed.approvals[0];
+    assert_eq!((&*waiting.ordered_by, &waiting.subject), ("ops", &None));
+    let rest = get(&world, &format!("/v1/approvals/{first}")).await;
+    assert_eq!(rest.body_json()["tokens"], waiting.tokens);
+    let of = |id: &String| pb::ApproveRequest { id: id.clone() };
+    let refused = admin.approve(of(&first)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
+    let withdraw = pb::WithdrawRequest { id: second.clone() };
+    assert_eq!(admin.withdraw(withdraw).await.unwrap().id, second);
+    let refused = chief.approve(of(&second)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound, "{refused:?}");
     assert_eq!(world.orders(Door::Envoy, &alice).await.status, 200);
-    let approve = Call::post(&format!("/v1/approvals/{}", ordered.waits.unwrap()), "");
-    let approved = approve.bearer(BOSS).send(world.portcullis.admin()).await;
-    assert_eq!(approved.status, 201, "{}", approved.text());
+
+    let made = chief.approve(of(&first)).await.unwrap();
+    assert_eq!((&made.id, &*made.cause), (&first, "ops: leaked key"));
+    assert_eq!(made.issued_at_or_before, waiting.issued_at_or_before);
     assert_eq!(world.orders(Door::Envoy, &alice).await.status, 401);
+    let trail = std::fs::read_to_string(&file).unwrap();
+    let said = |action: &str| -> Value {
+        let mut lines = trail.lines().rev();
+        let line = lines.find(|line| line.contains(action)).unwrap();
+        serde_json::from_str(line).unwrap()
+    };
+    let line = said("Admin/Approve\"");
+    assert_eq!(
+        (&line["credential"], &line["status"]),
+        (&json!("chief"), &json!(200))
+    );
+    assert_eq!(line["revoked"], first);
+    assert_eq!(line["ordered_by"]["credential"], "ops");
+    assert_eq!(said("Admin/Withdraw\"")["withdrawn"], second);
+    assert!(!trail.contains("Admin/Approvals"), "a read has no line");
+}
+
+#[tokio::test]
+async fn what_is_in_shadow_is_promoted_over_grpc_and_waits_for_a_second_person_if_it_reaches_far() {
+    let builder = configured(|config| {
+        approver(config);
+        config["admin"]["approval"] = json!({ "expires_after": "1h" });
+    });
+    let world = builder.start().await;
+    let alice = world.idp.token("alice").sign();
+    let mut admin = Admin::connect(world.portcullis.admin(), WRITE).await;
+    let mut chief = Admin::connect(world.portcullis.admin(), APPROVE).await;
+    let in_shadow = async |admin: &mut Admin, order: pb::Order| {
+        let shadow = true;
+        let order = Some(pb::Order { shadow, ..order });
+        let revoke = pb::RevokeRequest {
+            order,
+            ..Default::default()
+        };
+        admin.revoke(revoke).await.unwrap().revocation.unwrap()
+    };
+    let bob = in_shadow(&mut admin, of_subject(&world.idp.issuer(), "bob")).await;
+    let promote = |of: &pb::Revocation| pb::PromoteRequest { id: of.id.clone() };
+    let promoted = admin.promote(promote(&bob)).await.unwrap();
+    let made = &promoted.revocations[0];
+    assert_eq!((&made.target, &*made.source), (&bob.target, "admin"));
+    assert_eq!(made.issued_at_or_before, bob.issued_at_or_before);
+    let gone = admin.promote(promote(&bob)).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound, "{gone:?}");
+
+    let everything = in_shadow(&mut admin, broad(&world)).await;
+    assert_eq!(world.orders(Door::Envoy, &alice).await.status, 200);
+    let promoted = admin.promote(promote(&everything)).await.unwrap();
+    assert!(promoted.revocations.is_empty(), "{promoted:?}");
+    let waits = promoted.waits.unwrap();
+    assert_eq!(world.orders(Door::Envoy, &alice).await.status, 200);
+    let approved = chief.approve(pb::ApproveRequest { id: waits }).await;
+    let approved = approved.unwrap();
+    assert_eq!(world.orders(Door::Envoy, &alice).await.status, 401);
+    // Whoever goes on finds what was approved.
+    let promoted = chief.promote(promote(&everything)).await.unwrap();
+    assert_eq!(promoted.revocations, [approved]);
+    let listed = get(&world, "/v1/revocations").await.body_json();
+    let listed = listed["revocations"].as_array().unwrap();
+    let sources: Vec<_> = listed.iter().map(|record| &record["source"]).collect();
+    assert_eq!(sources, ["admin", "admin"], "nothing is in shadow");
 }

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// Another replica, with a store of its own, at an address that others know.
-async fn other(home: &std::path::Path, idp: &Idp, port: u16) -> Portcullis {
+pub(crate) async fn other(home: &std::path::Path, idp: &Idp, port: u16) -> Portcullis {
     let mut config = Portcullis::config(home, &idp.issuer(), &idp.jwks_uri());
     config["listen"]["admin"] = json!(format!("127.0.0.1:{port}"));
     config["admin"] =

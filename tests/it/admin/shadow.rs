@@ -59,6 +59,7 @@ async fn a_revocation_in_shadow_refuses_nobody_until_it_is_promoted() {
     assert_eq!(explained["revocations"], json!([record]));
 
     let id = record["id"].as_str().unwrap();
+    assert_eq!(operator.run(&["promote", "absent"]).status.code(), Some(1));
     let promoted = operator.json(&["promote", id]);
     let promoted = &promoted["revocations"][0];
     assert_eq!(promoted["source"], "admin", "{promoted}");

@@ -171,6 +171,69 @@ const scenarios = {
     await page.getByRole('heading', { name: 'Log in' }).waitFor();
   },
 
+  async shadow() {
+    const page = await login(write);
+    await go(page, 'Revoke', 'Revoke tokens');
+    await here(page).getByLabel('Value').fill('alice');
+    await here(page).getByLabel('Reason').fill('look first');
+    await here(page).getByLabel('In shadow').check();
+    await page.getByRole('button', { name: 'Revoke…' }).click();
+    const confirm = page.getByRole('dialog');
+    await confirm.getByText('would be refused, and are counted').waitFor();
+    await confirm.getByRole('button', { name: 'Revoke' }).click();
+    await said(page, 'It is in shadow');
+    assert.equal(await orders(given.token), 200);
+
+    await explain(page, given.token, 'permit');
+    await here(page).locator('dd').getByText('revoked', { exact: true }).waitFor();
+    await here(page).getByText('(would refuse: in shadow)').waitFor();
+    await go(page, 'Decisions', 'Decisions');
+    const passed = here(page).getByRole('row').filter({ hasText: '(would refuse: revoked)' });
+    await passed.getByRole('link').first().click();
+    await here(page).getByText('Would be refused without shadow').waitFor();
+    await here(page).getByText('(would refuse: in shadow)').first().waitFor();
+    await go(page, 'Overview', 'Overview');
+    await here(page).getByRole('row').filter({ hasText: 'would refuse (shadow)' }).getByText('revoked').waitFor();
+    await go(page, 'Audit', 'Audit trail');
+    await here(page).getByLabel('Kind').selectOption('shadow');
+    await page.getByRole('button', { name: 'Show the newest' }).click();
+    await here(page).getByText('shadow/admin').first().waitFor();
+
+    await search(page, 'alice');
+    await here(page).getByText('(would refuse: in shadow)').waitFor();
+    await page.getByRole('link', { name: 'sub=alice' }).click();
+    await page.getByRole('button', { name: 'Enforce…' }).click();
+    await confirm.getByText('sub=alice').waitFor();
+    await confirm.getByRole('button', { name: 'Enforce' }).click();
+    await said(page, 'Enforced.');
+    assert.equal(await orders(given.token), 401);
+    await search(page, 'alice');
+    await said(page, '1 live revocation');
+    assert.equal(await here(page).getByText('would refuse').count(), 0);
+    await page.getByRole('link', { name: 'sub=alice' }).click();
+    await page.getByText('Forgotten after').waitFor();
+    assert.ok(!(await page.getByRole('button', { name: 'Enforce…' }).isVisible()), 'it is enforced already');
+  },
+
+  async replicas() {
+    const page = await login(read);
+    await go(page, 'Replicas', 'Replicas');
+    const row = (text) => here(page).getByRole('row').filter({ hasText: text });
+    await row('(this one)').getByText('1 (differs)', { exact: true }).waitFor();
+    await row(`:${given.other}/`).getByText('0 (differs)', { exact: true }).waitFor();
+    await row(`:${given.other}/`).getByText('configuration, live_revocations').waitFor();
+    await row('it does not answer').waitFor();
+    assert.equal(await here(page).getByRole('row').count(), 4);
+    // It follows what happens.
+    const event = await fetch(new URL('/v1/revocations', address), {
+      method: 'POST',
+      headers: { authorization: `Bearer ${write}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ issuer, matches: { sub: 'bob' }, reason: 'left' }),
+    });
+    assert.equal(event.status, 201);
+    await row('(this one)').getByText('2 (differs)', { exact: true }).waitFor();
+  },
+
   async stolen() {
     const page = await login(write);
     await go(page, 'Revoke', 'Revoke tokens');
@@ -302,6 +365,9 @@ const scenarios = {
       await go(page, 'Decisions', 'Decisions');
       await page.getByText('latest decisions').waitFor();
       await audit(page, `decisions, ${colorScheme}`);
+      await go(page, 'Replicas', 'Replicas');
+      await here(page).getByText('this replica').waitFor();
+      await audit(page, `replicas, ${colorScheme}`);
       await go(page, 'Audit', 'Audit trail');
       await said(page, 'newest lines');
       await here(page).getByText('user.deactivate').first().waitFor();
@@ -347,6 +413,9 @@ const scenarios = {
       await go(page, 'Decisions', 'Decisions');
       await page.getByText('latest decisions').waitFor();
       await picture(page, 'decisions');
+      await go(page, 'Replicas', 'Replicas');
+      await here(page).getByText('this replica').waitFor();
+      await picture(page, 'replicas');
       await go(page, 'Audit', 'Audit trail');
       await said(page, 'newest lines');
       await picture(page, 'audit');

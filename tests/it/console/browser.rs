@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::session::change;
 use super::{READ, WRITE, credentials, world};
+use crate::admin::replicas::other;
 use crate::events::oidc_provider::Provider;
-use crate::support::{Door, Process, World, tool, try_until};
+use crate::support::{Door, Process, World, reserved_port, tool, try_until};
 
 /// Long enough for a busy machine; a browser is slow there.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -84,6 +85,40 @@ async fn an_operator_logs_in_at_a_real_oidc_provider_until_it_is_revoked() {
     )
     .await;
     assert_eq!(world.orders(Door::Envoy, &token).await.status, 401);
+}
+
+#[tokio::test]
+async fn what_is_in_shadow_is_marked_on_every_page_until_it_is_enforced() {
+    let builder = World::builder();
+    let file = builder.home().join("audit.log");
+    let builder = builder.config(|config| {
+        credentials(config);
+        config["audit"] = json!({ "file": file });
+    });
+    let world = builder.start().await;
+    let token = world.idp.token("alice").sign();
+    run(&world, "shadow", json!({ "token": token })).await;
+}
+
+#[tokio::test]
+async fn replicas_that_disagree_or_do_not_answer_stand_out() {
+    let (own, port, dead) = (reserved_port(), reserved_port(), reserved_port());
+    let builder = World::builder();
+    let secret = builder.home().join("peer-secret");
+    std::fs::write(&secret, READ).unwrap();
+    let urls = [own, port, dead].map(|port| format!("http://127.0.0.1:{port}/"));
+    let builder = builder.config(|config| {
+        credentials(config);
+        config["listen"]["admin"] = json!(format!("127.0.0.1:{own}"));
+        config["admin"]["replicas"] = json!({
+            "urls": urls, "credentials_file": secret,
+        });
+    });
+    let world = builder.start().await;
+    let home = tempfile::tempdir().unwrap();
+    let _other = other(home.path(), &world.idp, port).await;
+    world.deactivate("alice").await;
+    run(&world, "replicas", json!({ "other": port })).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::site::{Replica, cluster, early_token, on_nats};
+use super::site::{Replica, cluster, early, early_token, on_nats};
 use crate::admin::commands::Operator;
 use crate::admin::grpc::{Admin, of_subject, pb, told};
 use crate::admin::watch::Watching;
@@ -17,6 +17,7 @@ use crate::support::{Backend, Call, Envoy, Idp, reserved_port, until};
 
 const WRITE: &str = "write-secret-0123456789";
 const READ: &str = "read-secret-0123456789";
+const APPROVE: &str = "approve-secret-0123456789";
 
 /// A replica with an Envoy of its own.
 struct Site {
@@ -40,7 +41,9 @@ impl Site {
                 "credentials": [
                     { "name": "ops", "role": "write", "secret": WRITE },
                     { "name": "viewer", "role": "read", "secret": READ },
+                    { "name": "chief", "role": "approve", "secret": APPROVE },
                 ],
+                "approval": {},
                 "replicas": { "urls": urls, "credentials_file": secret },
             });
         });
@@ -60,8 +63,12 @@ impl Site {
     }
 
     fn operator(&self) -> Operator {
-        let secret = self.home.path().join("secret");
-        std::fs::write(&secret, WRITE).unwrap();
+        self.operator_with(WRITE)
+    }
+
+    fn operator_with(&self, credential: &str) -> Operator {
+        let secret = self.home.path().join(credential);
+        std::fs::write(&secret, credential).unwrap();
         let admin = format!("http://{}", self.admin());
         Operator { admin, secret }
     }
@@ -305,6 +312,115 @@ impl Hand {
         }
     }
 
+    /// The id of a revocation of all tokens of a client, in shadow.
+    async fn shadow(self, site: &Site, issuer: &str, client: &str) -> String {
+        match self {
+            Self::Rest => {
+                let body = json!({
+                    "issuer": issuer, "matches": { "client_id": client }, "confirm": true, "shadow": true,
+                    "reason": "leak",
+                });
+                text(&Self::rest(site, Call::json("/v1/revocations", &body)).await["id"])
+            }
+            Self::Grpc => {
+                let target = pb::Target {
+                    issuer: issuer.to_owned(),
+                    matches: [("client_id".to_owned(), client.to_owned())].into(),
+                };
+                let order = pb::Order {
+                    tokens: Some(pb::order::Tokens::Target(target)),
+                    confirm: Some(pb::order::Confirm::Anything(true)),
+                    shadow: true,
+                    ..of_subject(issuer, "")
+                };
+                let revoke = pb::RevokeRequest {
+                    order: Some(order),
+                    ..Default::default()
+                };
+                let made = Self::grpc(site).await.revoke(revoke).await.unwrap();
+                made.revocation.unwrap().id
+            }
+            Self::Command => {
+                let matching = format!("client_id={client}");
+                let revoke = [
+                    "revoke",
+                    "--issuer",
+                    issuer,
+                    "--match",
+                    &matching,
+                    "--reason",
+                    "leak",
+                    "--confirm",
+                    "--shadow",
+                ];
+                text(&site.operator().json(&revoke)["id"])
+            }
+        }
+    }
+
+    /// The ids of what is enforced; none if a second person has to approve it first.
+    async fn promote(self, site: &Site, id: &str) -> Vec<String> {
+        match self {
+            Self::Rest => {
+                let call = Call::new("POST", &format!("/v1/revocations/{id}/promote"));
+                let said = Self::rest(site, call).await;
+                if said["expires_at"].is_string() {
+                    return Vec::new();
+                }
+                ids(&said)
+            }
+            Self::Grpc => {
+                let promote = pb::PromoteRequest { id: id.to_owned() };
+                let said = Self::grpc(site).await.promote(promote).await.unwrap();
+                let made = said.revocations.into_iter();
+                made.map(|record| record.id).collect()
+            }
+            Self::Command => {
+                let output = site.operator().run(&["promote", id, "--output", "json"]);
+                if output.status.success() {
+                    return ids(&serde_json::from_slice(&output.stdout).unwrap());
+                }
+                let said = String::from_utf8(output.stderr).unwrap();
+                assert!(said.contains("a second person"), "{said}");
+                Vec::new()
+            }
+        }
+    }
+
+    /// The ids of the orders that wait for a second person.
+    async fn waiting(self, site: &Site) -> Vec<String> {
+        let read = |said: &Value| {
+            let waiting = said["approvals"].as_array().unwrap().iter();
+            waiting.map(|order| text(&order["id"])).collect()
+        };
+        match self {
+            Self::Rest => read(&Self::rest(site, Call::get("/v1/approvals")).await),
+            Self::Grpc => {
+                let mut admin = Self::grpc(site).await;
+                let said = admin.approvals(pb::ApprovalsRequest {}).await.unwrap();
+                said.approvals.into_iter().map(|order| order.id).collect()
+            }
+            Self::Command => read(&site.operator().json(&["approve"])),
+        }
+    }
+
+    /// Approves an order as another person. The id of the revocation.
+    async fn approve(self, site: &Site, id: &str) -> String {
+        match self {
+            Self::Rest => {
+                let call = Call::new("POST", &format!("/v1/approvals/{id}"));
+                let reply = call.bearer(APPROVE).send(site.admin()).await;
+                text(&reply.body_json()["id"])
+            }
+            Self::Grpc => {
+                let mut chief = Admin::connect(site.admin(), APPROVE).await;
+                let approve = pb::ApproveRequest { id: id.to_owned() };
+                chief.approve(approve).await.unwrap().id
+            }
+            Self::Command => text(&site.operator_with(APPROVE).json(&["approve", id])["id"]),
+        }
+    }
+
     async fn watch(self, site: &Site) -> Watch {
         match self {
             Self::Rest => {
@@ -426,6 +542,37 @@ async fn drive(hand: Hand, sites: &[Site], idp: &Idp) {
     );
 }
 
+/// Tries a revocation of a whole client in shadow by this hand, and has another person approve that it counts.
+async fn drive_far(hand: Hand, sites: &[Site], idp: &Idp) {
+    let first = &sites[0];
+    let (issuer, client) = (idp.issuer(), format!("shop-{hand:?}"));
+    let token = early(idp, "carol")
+        .claim("client_id", client.clone())
+        .sign();
+    let has = async |id: &str| {
+        until("its copy of the log has it", async || {
+            let call = Call::get(&format!("/v1/revocations/{id}")).bearer(READ);
+            (call.send(first.admin()).await.status == 200).then_some(())
+        })
+        .await;
+    };
+    let in_shadow = hand.shadow(first, &issuer, &client).await;
+    has(&in_shadow).await;
+    everywhere(sites, &token, 200).await;
+    let promoted = hand.promote(first, &in_shadow).await;
+    assert_eq!(promoted, Vec::<String>::new(), "{hand:?}");
+    let waiting = hand.waiting(first).await;
+    assert_eq!(waiting.len(), 1, "{hand:?}");
+    everywhere(sites, &token, 200).await;
+    let made = hand.approve(first, &waiting[0]).await;
+    everywhere(sites, &token, 401).await;
+    has(&made).await;
+    let expected = std::slice::from_ref(&made);
+    assert_eq!(hand.promote(first, &in_shadow).await, expected, "{hand:?}");
+    assert_eq!(hand.lift(first, &made).await, 1, "{hand:?}");
+    everywhere(sites, &token, 200).await;
+}
+
 #[tokio::test]
 async fn each_verb_by_each_way_takes_effect_on_three_replicas() {
     let (idp, cluster, backend) = (Idp::start(), cluster(), Backend::start());
@@ -437,5 +584,6 @@ async fn each_verb_by_each_way_takes_effect_on_three_replicas() {
     }
     for hand in [Hand::Rest, Hand::Grpc, Hand::Command] {
         drive(hand, &sites, &idp).await;
+        drive_far(hand, &sites, &idp).await;
     }
 }
