@@ -11,6 +11,7 @@ use super::credentials::Credentials;
 use super::refused::Refused;
 use crate::audit::Audit;
 use crate::core::clock::{Clock, UnixMillis};
+use crate::core::outline::Outline;
 use crate::core::readiness::Readiness;
 use crate::core::reason::Reason;
 use crate::gate::Gate;
@@ -21,6 +22,7 @@ pub struct Api {
     pub credentials: Current<Credentials>,
     pub gate: Current<Gate>,
     pub readiness: Readiness,
+    pub outline: Current<Outline>,
     pub reload: Reload,
     pub audit: Audit,
     /// Returns the status that a client gets for a refusal.

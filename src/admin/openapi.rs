@@ -8,7 +8,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::approvals;
-use super::configuration::Shown;
+use super::configuration::{Settings, Shown};
 use super::decisions;
 use super::explain::{Explained, Question};
 use super::order::Order;
@@ -259,6 +259,10 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
                 schemas.answer::<trail::Listed>(),
             )
             .refuses(&[400, 404, 503]),
+        Operation::new("get", "/v1/configuration", "configuration")
+            .does("Show every setting in use, without secrets")
+            .answers(200, "The settings.", schemas.answer::<Settings>())
+            .refuses(&[503]),
         Operation::new("post", "/v1/reload", "reload")
             .does("Read the configuration file and apply it if it changed")
             .writes()

@@ -44,7 +44,7 @@ impl Peers {
         let failed = |why: String| format!("admin.replicas: {why}");
         let clients = Clients::new().map_err(failed)?;
         let peers = config.urls.iter().map(|url| {
-            let base = safe_url(url, config.allow_http).map_err(failed)?;
+            let base = safe_url(url, config.insecure).map_err(failed)?;
             let mut url = base.clone();
             if let Ok(mut path) = url.path_segments_mut() {
                 path.pop_if_empty().extend(["v1", "status"]);

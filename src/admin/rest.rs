@@ -22,7 +22,9 @@ use super::refused::Refused;
 use super::revocations::{Made, Ordered};
 use super::shown::answer;
 use super::watch::Shutdown;
-use super::{body, decisions, explain, preview, reload, replicas, revocations, trail, watch};
+use super::{
+    body, configuration, decisions, explain, preview, reload, replicas, revocations, trail, watch,
+};
 use crate::net::uncached;
 
 type Answer = Result<Response, Refused>;
@@ -212,6 +214,15 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Response {
 /// `GET /v1/replicas`.
 pub(super) async fn replicas(State(api): State<Arc<Api>>) -> Response {
     answer(StatusCode::OK, &replicas::replicas(&api).await)
+}
+
+/// `GET /v1/configuration`.
+pub(super) async fn configuration(State(api): State<Arc<Api>>) -> Answer {
+    let outline = Arc::clone(&api.outline.load());
+    Ok(answer(
+        StatusCode::OK,
+        &configuration::settings(outline).await?,
+    ))
 }
 
 /// `POST /v1/reload`.

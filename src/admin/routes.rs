@@ -34,6 +34,7 @@ pub(super) fn router(api: Arc<Api>, door: Door) -> Router {
         .route("/audit", get(rest::audit))
         .route("/status", get(rest::status))
         .route("/replicas", get(rest::replicas))
+        .route("/configuration", get(rest::configuration))
         .route("/reload", post(rest::reload))
         .route("/explain", post(rest::explain))
         .method_not_allowed_fallback(async || {

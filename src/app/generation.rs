@@ -12,8 +12,10 @@ use crate::assertion::Keys;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::core::clock::Clock;
+use crate::core::outline::Outline;
 use crate::core::readiness::Readiness;
 use crate::core::request::Request;
+use crate::core::trace::Tracer;
 use crate::doors::{Answers, Check};
 use crate::gate::{self, Answered, Decision, Gate};
 use crate::verify::Verifier;
@@ -27,7 +29,9 @@ pub(super) struct Generation {
     receiver: Arc<events::Receiver>,
     credentials: Arc<admin::Credentials>,
     clients: Arc<oauth::Clients>,
+    outline: Arc<Outline>,
     audit: Audit,
+    tracer: Tracer,
 }
 
 impl Check for Generation {
@@ -38,6 +42,10 @@ impl Check for Generation {
     fn count(&self, answered: &Answered<'_, '_>, took: Duration) {
         self.gate.count(answered, took);
         refusals::note(&self.audit, &self.gate.revocations, answered);
+    }
+
+    fn tracer(&self) -> Option<&Tracer> {
+        self.tracer.is_on().then_some(&self.tracer)
     }
 
     fn answers(&self) -> &Answers {
@@ -65,6 +73,7 @@ pub(super) struct Shared {
     pub(super) audit: Audit,
     /// Those that sign assertions.
     pub(super) assertion_keys: Option<Arc<Keys>>,
+    pub(super) tracer: Tracer,
 }
 
 impl Shared {
@@ -89,7 +98,9 @@ impl Shared {
             )),
             credentials: Arc::new(admin::Credentials::build(&config.admin, Arc::clone(&gate))?),
             clients: Arc::new(oauth::Clients::build(&config.oauth)?),
+            outline: Arc::new(config.outline.clone()),
             audit: self.audit.clone(),
+            tracer: self.tracer.clone(),
             answers: self.answers(config),
             gate,
         })
@@ -108,7 +119,9 @@ impl Shared {
             sources: token::Sources::new(&config.token),
             client_ip: config.client_ip.clone(),
             verifier,
-            revocations: self.revocations.clone(),
+            revocations: self
+                .revocations
+                .under(&config.revocations, &config.lifetimes()),
             metrics: Arc::clone(&self.metrics),
             recent: Arc::clone(&self.recent),
             sessions: Arc::clone(&self.sessions),
@@ -142,6 +155,13 @@ pub(super) fn credentials(current: &Current) -> admin::Current<admin::Credential
 pub(super) fn sources(current: &Current) -> admin::Sources {
     let current = Arc::clone(current);
     Box::new(move || current.load().receiver.last_events())
+}
+
+/// Returns the settings of the generation in use.
+pub(super) fn outline(current: &Current) -> admin::Current<Outline> {
+    Arc::new(Map::new(Arc::clone(current), |now: &Generation| {
+        &now.outline
+    }))
 }
 
 /// Returns the part of the generation in use that admits the clients of the OAuth endpoints.

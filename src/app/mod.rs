@@ -1,5 +1,6 @@
 //! Builds the parts in order, runs them, and shuts them down.
 
+mod bounds;
 mod generation;
 mod keys;
 mod listeners;

@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::bounds::Bounds;
 use super::generation::{self, Current, Generation, Shared};
 use super::keys::Recorder;
 use super::listeners::Listeners;
@@ -20,10 +21,11 @@ use crate::config::Config;
 use crate::core::clock::Clock;
 use crate::core::kv::KeyValueStore;
 use crate::core::readiness::Readiness;
+use crate::core::trace::Tracer;
 use crate::doors::{self, Doors, ext_authz, forward_auth};
 use crate::gate;
 use crate::revocation::Writer;
-use crate::telemetry::Losses;
+use crate::telemetry::{Losses, traces};
 use crate::verify::{self, Verifier};
 use crate::{admin, audit, events, oauth, revocation};
 
@@ -39,6 +41,7 @@ pub(super) struct Parts {
     pull: events::pull::Pull,
     follower: revocation::Follower,
     audit: Option<audit::Task>,
+    exporter: Option<traces::Exporter>,
     reloader: Reloader,
     admin: axum::Router,
     oauth: axum::Router,
@@ -50,11 +53,15 @@ impl Parts {
         let mut registry = Registry::with_prefix("portcullis");
         let listeners = Listeners::bind(config, &mut registry).await?;
         let (audit, audit_task) = audit(config, &clock, &readiness, &mut registry)?;
+        let (tracer, exporter) = traces(config, &clock, &mut registry)?;
         let revocations = revocations(config, &clock, &readiness, &mut registry)?;
-        let keys = keys(config, &revocations, &clock, &readiness, &mut registry);
+        let metrics = verify::Metrics::register(&mut registry).traced(tracer.clone());
+        let keys = keys(config, &revocations, &clock, &readiness, metrics);
         let assertion_keys = assertion_keys(config, &revocations.keep, &clock)?;
-        let store = (&revocations.writer, &revocations.notes, revocations.keep);
-        let (later, events) = events(config, store, &clock, &audit, &mut registry);
+        let writer = revocations.writer;
+        let store = (&writer, &revocations.notes, revocations.keep);
+        let metrics = events::Metrics::register(&mut registry).traced(tracer.clone());
+        let (later, events) = events(config, store, &clock, &audit, metrics);
         let shared = Shared {
             clock: clock.clone(),
             readiness: readiness.clone(),
@@ -65,27 +72,19 @@ impl Parts {
             events,
             audit: audit.clone(),
             assertion_keys: assertion_keys.clone(),
+            tracer,
         };
         let pull = events::pull::Pull::new(revocations.turns, clock.clone(), &mut registry);
         let vitals = vitals::register(&mut registry, readiness.clone(), log.totals());
         let refresh = vec![revocations.refresh, pull.refresh(), vitals];
         let current = first(config, &keys, &shared)?;
-        let (reloader, reload) = Reloader::new(path, config, &current, shared, &mut registry)?;
-        let (oauth, receiver) = receiving(&current, &revocations.writer, &clock, &audit);
-        let admin = admin::Api {
-            credentials: generation::credentials(&current),
-            gate: generation::gate(&current),
-            readiness: readiness.clone(),
-            reload,
-            audit,
-            status_of: doors::status,
-            writer: revocations.writer,
-            search: revocations.search,
-            monitor: revocations.monitor,
-            sources: generation::sources(&current),
-            approvals: admin::Approvals::new(clock.clone()),
-            clock,
-        };
+        let bounds = Bounds::new(config, &revocations.lifetimes, revocations.agree);
+        bounds.judge_by(&current.load().gate.revocations);
+        let parts = (shared, bounds);
+        let (reloader, reload) = Reloader::new(path, config, &current, parts, &mut registry)?;
+        let (oauth, receiver) = receiving(&current, &writer, &clock, &audit);
+        let known = (revocations.search, revocations.monitor);
+        let admin = api(&current, &readiness, reload, audit, writer, known, clock);
         let doors = Doors::new(current, &config.doors, readiness.clone(), &mut registry);
         let admin = admin.router(admin::Metrics::new(registry, refresh));
         Ok(Self {
@@ -103,6 +102,7 @@ impl Parts {
             pull,
             follower: revocations.follower,
             audit: audit_task,
+            exporter,
         })
     }
 
@@ -119,6 +119,9 @@ impl Parts {
         }
         if let Some(keys) = self.assertion_keys {
             core.spawn("the keys of assertions", ok(keys.run(core.shutdown())));
+        }
+        if let Some(exporter) = self.exporter {
+            core.spawn("traces", ok(exporter.run(core.shutdown())));
         }
         core.spawn("delayed lifts", ok(self.later.run(core.shutdown())));
         let (receiver, readiness) = (Arc::clone(&self.receiver), self.readiness.clone());
@@ -170,6 +173,19 @@ fn audit(
     Ok((audit, Some(task)))
 }
 
+/// Returns where spans go, and what sends them.
+fn traces(
+    config: &Config,
+    clock: &Clock,
+    registry: &mut Registry,
+) -> Result<(Tracer, Option<traces::Exporter>), String> {
+    let Some(config) = &config.traces else {
+        return Ok((Tracer::default(), None));
+    };
+    let (tracer, exporter) = traces::open(config, clock, registry)?;
+    Ok((tracer, Some(exporter)))
+}
+
 fn revocations(
     config: &Config,
     clock: &Clock,
@@ -204,7 +220,7 @@ fn keys(
     revocations: &revocation::Parts,
     clock: &Clock,
     readiness: &Readiness,
-    registry: &mut Registry,
+    metrics: verify::Metrics,
 ) -> Arc<verify::Shared> {
     let parts = verify::Parts {
         keys: config.keys.clone(),
@@ -213,7 +229,7 @@ fn keys(
         clock: clock.clone(),
         readiness: readiness.clone(),
         horizon: revocations.horizon.clone(),
-        metrics: verify::Metrics::register(registry),
+        metrics,
     };
     verify::Shared::new(&config.cache, parts)
 }
@@ -232,7 +248,7 @@ fn events(
     (writer, notes, keep): (&Writer, &Arc<revocation::Notes>, Arc<dyn KeyValueStore>),
     clock: &Clock,
     audit: &Audit,
-    registry: &mut Registry,
+    metrics: events::Metrics,
 ) -> (Arc<events::Later>, Arc<events::Shared>) {
     let record: Arc<dyn events::Record> = Arc::new(Recorder(writer.clone()));
     let later = events::Later::open(keep, Arc::clone(&record), clock.clone());
@@ -240,7 +256,7 @@ fn events(
     let events = events::Shared::new(
         (record, Arc::clone(notes) as _),
         Arc::clone(&later),
-        events::Metrics::register(registry),
+        metrics,
         clock.clone(),
         audit.clone(),
         config.event_listener.max_in_flight,
@@ -263,6 +279,33 @@ fn receiving(
 ) -> (axum::Router, events::Current) {
     let oauth = oauth(current, writer, clock, audit);
     (oauth, generation::receiver(current))
+}
+
+/// Returns what the admin API needs.
+fn api(
+    current: &Current,
+    readiness: &Readiness,
+    reload: admin::Reload,
+    audit: Audit,
+    writer: Writer,
+    (search, monitor): (revocation::Search, revocation::Monitor),
+    clock: Clock,
+) -> admin::Api {
+    admin::Api {
+        credentials: generation::credentials(current),
+        gate: generation::gate(current),
+        readiness: readiness.clone(),
+        outline: generation::outline(current),
+        reload,
+        audit,
+        status_of: doors::status,
+        writer,
+        search,
+        monitor,
+        sources: generation::sources(current),
+        approvals: admin::Approvals::new(clock.clone()),
+        clock,
+    }
 }
 
 /// Returns the routes of the OAuth endpoints.

@@ -18,13 +18,12 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::bounds::{Bounds, Wanted};
 use super::generation::{Current, Generation, Shared};
 use crate::admin::{Configuration, Failure, Question, Reload};
 use crate::config::{self, Config};
 use crate::core::metrics::add;
 use crate::core::stamp::Stamp;
-use crate::core::units::Span;
-use crate::revocation;
 
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -39,8 +38,7 @@ pub(super) struct Reloader {
     retry: Option<Instant>,
     /// The configuration in use.
     applied: Config,
-    /// What the history of the log was read for, at the start.
-    bounds: Vec<revocation::Issuer>,
+    bounds: Bounds,
     shared: Shared,
     current: Current,
     state: watch::Sender<Configuration>,
@@ -58,7 +56,7 @@ impl Reloader {
         path: &Path,
         config: &Config,
         current: &Current,
-        shared: Shared,
+        (shared, bounds): (Shared, Bounds),
         registry: &mut Registry,
     ) -> Result<(Self, Reload), String> {
         let hangup = signal(SignalKind::hangup());
@@ -66,8 +64,10 @@ impl Reloader {
         let first = Configuration {
             generation: 1,
             hash: config.hash.clone(),
+            insecure: config.insecure.clone(),
             failure: None,
         };
+        warn_of_insecurity(&first.insecure);
         let metrics = Metrics::register(registry);
         metrics.show(&first);
         current.load().applied();
@@ -78,7 +78,7 @@ impl Reloader {
             // The file may have changed since it was read.
             stamp: Stamp::default(),
             retry: None,
-            bounds: config.lifetimes(),
+            bounds,
             applied: config.clone(),
             shared,
             current: Arc::clone(current),
@@ -131,15 +131,9 @@ impl Reloader {
     async fn reload(&mut self) {
         // Before the file is read, so that no later change is missed.
         self.stamp = Stamp::of(&self.path);
-        let next = block_in_place(|| self.build());
-        let (result, failure) = match next {
-            Ok(Some(next)) => {
-                // Until then the keys in use verify tokens.
-                next.generation.gate.verifier.first_fetches().await;
-                self.apply(next);
-                ("applied", None)
-            }
-            Ok(None) => ("unchanged", None),
+        let (result, failure) = match self.replace().await {
+            Ok(true) => ("applied", None),
+            Ok(false) => ("unchanged", None),
             Err(why) => ("failed", Some(why)),
         };
         self.metrics
@@ -152,6 +146,25 @@ impl Reloader {
         }
         self.note(failure);
         self.metrics.show(&self.state.borrow());
+    }
+
+    /// Replaces the configuration in use, unless the file is the same. Returns whether it did.
+    async fn replace(&mut self) -> Result<bool, String> {
+        let Some(next) = block_in_place(|| self.build())? else {
+            return Ok(false);
+        };
+        let Next {
+            config,
+            generation,
+            wanted,
+        } = next;
+        // Until then the keys in use verify tokens.
+        generation.gate.verifier.first_fetches().await;
+        // Last, because it cannot be taken back: other replicas read it.
+        self.bounds.agree(wanted).await?;
+        self.bounds.judge_by(&generation.gate.revocations);
+        self.apply(config, generation);
+        Ok(true)
     }
 
     /// Builds the successor of the configuration in use; `None` if the file is the one in use.
@@ -170,56 +183,33 @@ impl Reloader {
             config.answer == self.applied.answer && config.routes() == self.applied.routes();
         let same_answers = same_answers && config.token == self.applied.token;
         let in_use = self.current.load();
-        let verifier = in_use.gate.verifier.succeed(&config.issuers, same_answers);
+        let (verifier, wanted) = (&in_use.gate.verifier, self.bounds.wanted(&config));
+        let verifier = verifier.succeed(&config.issuers, &wanted.lifetimes(), same_answers);
         let verifier = verifier.map_err(|errors| errors.messages().join("; "))?;
         let generation = self.shared.generation(&config, verifier)?;
-        Ok(Some(Next { config, generation }))
+        Ok(Some(Next {
+            config,
+            generation,
+            wanted,
+        }))
     }
 
     /// Returns the changed settings that cannot change while the process runs.
     fn fixed(&self, next: &Config) -> Vec<&'static str> {
-        let now = &self.applied;
-        let bounds = next.lifetimes();
-        let known = |issuer: &revocation::Issuer| self.bounds.contains(issuer);
-        let settings = [
-            ("listen", now.listen == next.listen),
-            ("connections", now.connections == next.connections),
-            (
-                "issuers (a new issuer, or another max_token_lifetime or leeway)",
-                bounds.iter().all(known),
-            ),
-            ("keys", now.keys == next.keys),
-            ("cache", now.cache == next.cache),
-            ("revocations", now.revocations == next.revocations),
-            (
-                "event_listener.max_in_flight",
-                now.event_listener.max_in_flight == next.event_listener.max_in_flight,
-            ),
-            (
-                "admin.decisions",
-                now.admin.decisions == next.admin.decisions,
-            ),
-            ("audit", now.audit == next.audit),
-            (
-                "answer.assertion (its keys, or whether there is one)",
-                assertion_keys(now) == assertion_keys(next),
-            ),
-            ("doors", now.doors == next.doors),
-            ("log", now.log == next.log),
-            ("shutdown", now.shutdown == next.shutdown),
-        ];
-        let changed = settings.into_iter().filter(|(_, is_same)| !is_same);
-        changed.map(|(name, _)| name).collect()
+        let [applied, next_outline] = self.applied.outline.side_by_side(&next.outline);
+        config::at_start(&config::changes(&applied, &next_outline))
     }
 
-    fn apply(&mut self, next: Next) {
-        next.generation.applied();
-        self.current.store(Arc::new(next.generation));
-        self.applied = next.config;
-        let hash = &self.applied.hash;
+    fn apply(&mut self, config: Config, generation: Generation) {
+        generation.applied();
+        self.current.store(Arc::new(generation));
+        self.applied = config;
+        let Config { hash, insecure, .. } = &self.applied;
+        warn_of_insecurity(insecure);
         self.state.send_modify(|state| {
             state.generation += 1;
             state.hash.clone_from(hash);
+            state.insecure.clone_from(insecure);
             tracing::info!(generation = state.generation, hash, "configuration applied");
         });
     }
@@ -262,16 +252,18 @@ impl Reloader {
     }
 }
 
-/// Returns what the keys of assertions depend on.
-fn assertion_keys(config: &Config) -> Option<(&[PathBuf], Option<Span>)> {
-    let assertion = config.answer.assertion.as_ref()?;
-    Some((&assertion.key_files, assertion.rotate_every))
+fn warn_of_insecurity(settings: &[String]) {
+    for setting in settings {
+        let what = "insecure: true: what it is for crosses the network in the clear";
+        tracing::warn!(setting, "{what}");
+    }
 }
 
 /// A configuration that is ready to be used.
 struct Next {
     config: Config,
     generation: Generation,
+    wanted: Wanted,
 }
 
 /// The metrics of the configuration.
@@ -280,6 +272,7 @@ struct Metrics {
     generation: Gauge,
     failing_since: Gauge,
     info: Family<[(&'static str, String); 1], Gauge>,
+    insecure: Family<[(&'static str, String); 1], Gauge>,
 }
 
 impl Metrics {
@@ -305,6 +298,11 @@ impl Metrics {
                 "config_hash",
                 "The SHA-256 of the configuration file in use, as a label",
             ),
+            insecure: add(
+                registry,
+                "config_insecure",
+                "1 for each setting in use that says `insecure: true`",
+            ),
         };
         for result in ["applied", "unchanged", "failed"] {
             let _ = metrics.reloads.get_or_create(&[("result", result)]);
@@ -321,5 +319,10 @@ impl Metrics {
         self.info.clear();
         let hash = [("hash", state.hash.clone())];
         self.info.get_or_create(&hash).set(1);
+        self.insecure.clear();
+        for setting in &state.insecure {
+            let setting = [("setting", setting.clone())];
+            self.insecure.get_or_create(&setting).set(1);
+        }
     }
 }

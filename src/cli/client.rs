@@ -59,6 +59,12 @@ impl<'a> Call<'a> {
 }
 
 impl Client {
+    /// Returns a client whose answers are not printed.
+    pub(super) const fn new(connection: Connection) -> Self {
+        let output = Output::Json;
+        Self { connection, output }
+    }
+
     /// Sends a request and prints its answer, for people as `text` writes it. Returns the exit code.
     pub(super) fn run(&self, call: Call<'_>, text: impl Fn(&Value) -> String) -> u8 {
         match self.fetch(call) {

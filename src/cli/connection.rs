@@ -109,6 +109,12 @@ pub(super) struct Access {
 }
 
 impl Connection {
+    /// Returns the same connection to another address.
+    pub(super) fn to(self, admin: String) -> Self {
+        let admin = Some(admin);
+        Self { admin, ..self }
+    }
+
     /// Reads the files.
     pub(super) fn access(&self) -> Result<Access, String> {
         let profile = self.profile()?;

@@ -9,6 +9,7 @@ use crate::net::{Address, TlsConfig};
 
 /// Where Portcullis listens. A listener that is left out is not served. Each takes one address or a
 /// list, and an address with `tls` is a mapping: `{ address: 0.0.0.0:9193, tls: { cert: …, key: … } }`.
+/// `events` and `admin` need TLS, or `insecure: true`, on an address that other machines reach.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
@@ -28,7 +29,7 @@ pub struct Listen {
 /// One address or several, each with or without TLS.
 pub type Addresses = OneOrMany<TextOr<Address, WithTls>>;
 
-/// An address with TLS.
+/// An address, with TLS or explicitly without.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WithTls {
@@ -36,6 +37,11 @@ pub struct WithTls {
     pub address: Address,
     /// The certificates.
     pub tls: Option<TlsConfig>,
+    /// Speak plain HTTP on an address of `events` or `admin` that other machines reach. Their requests
+    /// carry secrets, which whoever can read that traffic gets, so each start warns of it. Right where
+    /// something else encrypts: a service mesh, or a proxy on the same host or in the same pod.
+    #[serde(default)]
+    pub insecure: bool,
 }
 
 impl TextOr<Address, WithTls> {
@@ -52,6 +58,35 @@ impl TextOr<Address, WithTls> {
         match self {
             Self::Text(_) => None,
             Self::More(with_tls) => with_tls.tls.as_ref(),
+        }
+    }
+
+    const fn is_insecure(&self) -> bool {
+        match self {
+            Self::Text(_) => false,
+            Self::More(with_tls) => with_tls.insecure,
+        }
+    }
+
+    /// Reports secrets that would cross the network in the clear, with `listen` as the current place.
+    fn check_secrecy(&self, name: &str, errors: &mut ConfigErrors) {
+        let carries_secrets = matches!(name, "events" | "admin");
+        if self.is_insecure() && !carries_secrets {
+            errors.push(name, "insecure is for events and admin; remove it here");
+        } else if self.is_insecure() && self.tls().is_some() {
+            errors.push(name, "has tls, so remove insecure: true");
+        } else if carries_secrets
+            && self.tls().is_none()
+            && !self.is_insecure()
+            && self.address().is_reachable()
+        {
+            let address = self.address();
+            let message = format!(
+                "{address} would take secrets from other machines over plain http; give it tls, \
+                 {{ address: \"{address}\", tls: {{ cert: FILE, key: FILE }} }}, listen on 127.0.0.1, \
+                 or say insecure: true if something else encrypts"
+            );
+            errors.push(name, message);
         }
     }
 }
@@ -71,7 +106,7 @@ impl Listen {
         })
     }
 
-    /// Reports that no proxy is served, and addresses that are used twice.
+    /// Reports that no proxy is served, addresses that are used twice, and secrets in the clear.
     pub fn check(&self, errors: &mut ConfigErrors) {
         if self.ext_authz.is_none() && self.forward_auth.is_none() {
             errors.push(
@@ -80,8 +115,8 @@ impl Listen {
             );
         }
         let all: Vec<_> = self.all().collect();
-        for (i, (name, address)) in all.iter().enumerate() {
-            let (tls, address) = (address.tls(), address.address());
+        for (i, (name, listener)) in all.iter().enumerate() {
+            let (tls, address) = (listener.tls(), listener.address());
             let taken = all[..i].iter();
             let taken = taken
                 .copied()
@@ -89,6 +124,7 @@ impl Listen {
             if let Some((other, _)) = taken {
                 errors.push(name, format!("{address} is already used by listen.{other}"));
             }
+            listener.check_secrecy(name, errors);
             if let Some(tls) = tls {
                 errors.within(&format!("{name}.tls"), |errors| tls.check(errors));
                 if tls.client_cert_optional && !matches!(*name, "admin" | "events") {

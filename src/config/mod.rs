@@ -5,12 +5,14 @@
 //! below with serde (`decode`), and puts samples in the place of values that do not fit → each module
 //! checks its own values, and `cross` checks them together.
 
+mod changes;
 mod cross;
 mod decode;
 mod interpolate;
 mod listen;
 mod mend;
 mod nearest;
+mod outline;
 mod read;
 mod report;
 mod sample;
@@ -20,6 +22,7 @@ mod tests;
 mod tree;
 mod yaml;
 
+pub use changes::{Change, at_start, changes};
 pub use listen::{Addresses, Listen};
 pub(crate) use read::load_as;
 pub use read::{load, parse, parse_other};
@@ -32,6 +35,7 @@ use serde::Deserialize;
 use crate::core::client_ip::ClientIp;
 use crate::core::config_error::ConfigErrors;
 use crate::core::issuer::IssuerPattern;
+use crate::core::outline::Outline;
 use crate::core::route::RouteAnswer;
 use crate::core::units::Span;
 use crate::{
@@ -91,6 +95,16 @@ pub struct Config {
     #[schemars(skip)]
     pub policy: policy::Policy,
 
+    /// The paths of the settings that say `insecure: true`.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub insecure: Vec<String>,
+
+    /// Every setting, with defaults filled in.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub outline: Outline,
+
     /// The SHA-256 of the file, in hexadecimal.
     #[serde(skip)]
     #[schemars(skip)]
@@ -134,6 +148,11 @@ pub struct Config {
     /// What is logged, and how.
     #[serde(default)]
     pub log: telemetry::Config,
+
+    /// Where spans go: OpenTelemetry traces of slow and of sampled checks, of events and of key fetches. Off by
+    /// default.
+    #[serde(default)]
+    pub traces: Option<telemetry::traces::Config>,
 
     /// How the process ends.
     #[serde(default)]
@@ -208,6 +227,9 @@ impl Config {
         }
         errors.within("doors", |errors| self.doors.check(errors));
         errors.within("log", |errors| self.log.check(errors));
+        if let Some(traces) = &self.traces {
+            errors.within("traces", |errors| traces.check(errors));
+        }
     }
 
     /// Returns the issuers that have one name.

@@ -10,9 +10,11 @@ use serde::de::DeserializeOwned;
 
 use super::interpolate::{Environment, interpolate};
 use super::mend::Document;
+use super::outline::outline;
 use super::report::{Finding, Redactions, Report};
 use super::{Config, cross, schema, yaml};
 use crate::core::config_error::{ConfigError, ConfigErrors};
+use crate::core::outline::Outline;
 
 /// Reads the configuration from a file and from the environment variables that it names.
 ///
@@ -72,7 +74,7 @@ pub fn parse(
     let mut redactions = Redactions::default();
     let schema = schema();
     let read = match document(bytes, env, &schema, &mut redactions) {
-        Ok(document) => check(document),
+        Ok(document) => check(document, &schema),
         Err(findings) => Err(findings),
     };
     let mut config = read.map_err(|findings| redactions.report(file, findings))?;
@@ -128,7 +130,7 @@ pub(super) fn document<'s>(
 
 /// Makes the configuration and asks every module about the meaning of its part, as far as the file
 /// could be read.
-fn check(mut document: Document<'_>) -> Result<Config, Vec<Finding>> {
+fn check(mut document: Document<'_>, schema: &serde_json::Value) -> Result<Config, Vec<Finding>> {
     let mut config = document.decode::<Config>();
     let Document {
         root,
@@ -139,6 +141,8 @@ fn check(mut document: Document<'_>) -> Result<Config, Vec<Finding>> {
     let is_whole = replaced.is_empty();
     if let Some(config) = &mut config {
         let mut errors = ConfigErrors::without(replaced);
+        config.insecure = root.insecure();
+        config.outline = Outline::new(outline(&root, schema));
         config.build(&mut errors);
         cross::check(config, &mut errors);
         for ConfigError { path, message } in errors.into_vec() {

@@ -26,7 +26,7 @@ impl<'s> Samples<'s> {
     }
 
     /// Returns what the schemas say about the value of `key`, or about the items of a list.
-    fn inside(self, schemas: &[&'s Json], key: Option<&str>) -> Vec<&'s Json> {
+    pub(super) fn inside(self, schemas: &[&'s Json], key: Option<&str>) -> Vec<&'s Json> {
         let leaves = schemas.iter().flat_map(|schema| self.leaves(schema));
         let below = |leaf: &'s Json| match key {
             None => leaf.get("items"),
@@ -42,7 +42,7 @@ impl<'s> Samples<'s> {
     }
 
     /// Returns the branches of `anyOf`, `oneOf` and `allOf`, with references followed.
-    fn leaves(self, schema: &'s Json) -> Vec<&'s Json> {
+    pub(super) fn leaves(self, schema: &'s Json) -> Vec<&'s Json> {
         if let Some(reference) = schema.get("$ref").and_then(Json::as_str) {
             let target = self.0.pointer(reference.trim_start_matches('#'));
             return target.map_or_else(Vec::new, |target| self.leaves(target));

@@ -5,7 +5,7 @@
 use crate::core::config_error::{is_within, shown_key};
 
 /// A position in the file. Both count from 1; the column counts characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Mark {
     pub line: usize,
     pub column: usize,
@@ -132,6 +132,21 @@ impl Node {
             Value::List(children) | Value::Map(children) => children,
             Value::Scalar(_) => &mut [],
         }
+    }
+
+    /// Returns the paths of the mappings that say `insecure: true`.
+    pub(super) fn insecure(&self) -> Vec<String> {
+        let says_so = |child: &Self| {
+            let is_key = child.key.as_deref() == Some("insecure");
+            is_key && matches!(&child.value, Value::Scalar(is) if is.as_bool() == Some(true))
+        };
+        let own = self
+            .children()
+            .iter()
+            .any(says_so)
+            .then(|| self.path.clone());
+        let inner = self.children().iter().flat_map(Self::insecure);
+        own.into_iter().chain(inner).collect()
     }
 
     /// Returns roughly how much memory a copy takes: one per node and one per byte of text.

@@ -10,6 +10,7 @@ use tracing::{Level, enabled};
 
 use crate::core::reason::Detail;
 use crate::core::request::Request;
+use crate::core::trace;
 use crate::gate::{Answered, Decision, Denial};
 
 const TARGET: &str = "portcullis::decision";
@@ -82,31 +83,9 @@ fn passed(answered: &Answered<'_, '_>, decision: &Decision) {
     );
 }
 
-/// Returns the trace that the request belongs to (W3C Trace Context §3.2), if its header is sound.
+/// Returns the trace that the request belongs to, if its header is sound.
 fn trace_id<'a>(request: &Request<'a>) -> Option<&'a str> {
-    let parent = request.headers.text("traceparent")?;
-    let mut parts = parent.splitn(5, '-');
-    let version = parts.next().filter(|part| is_hex(part, 2))?;
-    let trace = parts.next().filter(|part| is_id(part, 32))?;
-    parts.next().filter(|part| is_id(part, 16))?;
-    parts.next().filter(|part| is_hex(part, 2))?;
-    let sound = match (version, parts.next()) {
-        ("ff", _) => false,
-        // Version 0 ends here; later ones may go on behind another dash.
-        ("00", more) => more.is_none(),
-        _ => true,
-    };
-    sound.then_some(trace)
-}
-
-fn is_hex(text: &str, length: usize) -> bool {
-    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    text.len() == length && text.bytes().all(digit)
-}
-
-/// All zeroes is no id.
-fn is_id(text: &str, length: usize) -> bool {
-    is_hex(text, length) && text.bytes().any(|digit| digit != b'0')
+    trace::trace_id(request.headers.text(trace::HEADER)?)
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ use super::asserted::Asserted;
 use super::config::TooLong;
 use super::metrics::DoorMetrics;
 use super::{Answers, Check, Doors, decision_log};
-use crate::core::reason::Reason;
+use crate::core::reason::{Fault, Reason};
 use crate::core::request::Request;
+use crate::core::trace::{self, Kind, Parent, Span};
 use crate::gate::{Answered, Decision, Denial, Permit};
 
 /// One question at one door. It holds the configuration with which the request is decided and
@@ -24,6 +25,8 @@ pub(super) struct Exchange<'d, C> {
     pub(super) metrics: &'d DoorMetrics,
     current: Guard<Arc<C>>,
     doors: &'d Doors<C>,
+    /// What the proxy itself says of the trace of its question.
+    parent: Option<Parent>,
 }
 
 impl<C: Check> Doors<C> {
@@ -33,6 +36,7 @@ impl<C: Check> Doors<C> {
             metrics,
             current: self.current.load(),
             doors: self,
+            parent: None,
         }
     }
 }
@@ -40,6 +44,13 @@ impl<C: Check> Doors<C> {
 impl<C: Check> Exchange<'_, C> {
     pub(super) fn answers(&self) -> &Answers {
         self.current.answers()
+    }
+
+    /// Notes the `traceparent` of the question, if anybody wants to know.
+    pub(super) fn is_part_of<'h>(&mut self, header: impl FnOnce() -> Option<&'h [u8]>) {
+        if self.current.tracer().is_some() {
+            self.parent = header().and_then(Parent::parse);
+        }
     }
 
     /// Decides about a request, counts the decision and logs it. Returns it with the assertion about the
@@ -88,6 +99,11 @@ impl<C: Check> Exchange<'_, C> {
         };
         self.current.count(&answered, took);
         decision_log::decided(&answered);
+        if let Some(tracer) = self.current.tracer() {
+            let own = || Parent::parse(request.headers.text(trace::HEADER)?.as_bytes());
+            let parent = self.parent.or_else(own);
+            tracer.ended(parent, took, |parent, took| span(&answered, parent, took));
+        }
     }
 
     /// Runs `work` to its end. A panic, or more time than `check_timeout`, is a denial. Takes the
@@ -114,5 +130,30 @@ impl<C: Check> Exchange<'_, C> {
         let denial = self.refuse(&Request::unread(), Reason::NotReady);
         tracing::error!(decision_id = %denial.id, "a check {what}; the request is refused");
         Err(denial)
+    }
+}
+
+/// Returns the span of a check. It says nothing about the client that is not verified.
+fn span(answered: &Answered<'_, '_>, parent: Option<Parent>, took: Duration) -> Span {
+    let decision = answered.decision;
+    let mut attributes = vec![
+        ("portcullis.door", answered.door.to_owned()),
+        ("portcullis.outcome", decision.outcome().to_owned()),
+        ("portcullis.decision_id", decision.id().to_string()),
+    ];
+    let (issuer, reason) = match decision {
+        Decision::Permit(permit) => (Some(&permit.verified().claims.issuer), None),
+        Decision::Bypass(_) => (None, None),
+        Decision::Deny(denial) => (denial.issuer.as_ref(), Some(denial.reason)),
+    };
+    attributes.extend(issuer.map(|issuer| ("portcullis.issuer", issuer.to_string())));
+    attributes.extend(reason.map(|reason| ("portcullis.reason", reason.as_str().to_owned())));
+    Span {
+        name: "check",
+        kind: Kind::Server,
+        parent,
+        took,
+        attributes,
+        is_failure: reason.is_some_and(|reason| reason.fault() == Fault::Portcullis),
     }
 }

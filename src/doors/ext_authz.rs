@@ -34,6 +34,7 @@ use super::health::{self, Reporter};
 use super::{Check, Doors, check_request, serve};
 use crate::core::reason::Reason;
 use crate::core::request::Request;
+use crate::core::trace;
 use crate::gate::Denial;
 use crate::net::{Listener, Places};
 
@@ -88,7 +89,7 @@ where
 {
     let most = doors.serve.max_message.len();
     let mut grpc = Grpc::new(PassThrough).max_decoding_message_size(most);
-    let answer = |messages: tonic::Request<_>| answer(doors, messages.into_inner());
+    let answer = |messages: tonic::Request<_>| answer(doors, messages);
     // A unary call is a stream of one message. Taken as such, a message that tonic does not accept
     // comes here and can be answered with a denial.
     grpc.client_streaming(tower::service_fn(answer), request)
@@ -97,10 +98,11 @@ where
 
 async fn answer<C: Check>(
     doors: &Doors<C>,
-    messages: Streaming<Bytes>,
+    messages: tonic::Request<Streaming<Bytes>>,
 ) -> Result<Response<Reply>, Status> {
-    let exchange = doors.begin(&doors.metrics.ext_authz);
-    let work = pin!(check(&exchange, messages));
+    let mut exchange = doors.begin(&doors.metrics.ext_authz);
+    exchange.is_part_of(|| Some(messages.metadata().get(trace::HEADER)?.as_encoded_bytes()));
+    let work = pin!(check(&exchange, messages.into_inner()));
     let reply = match exchange.guarded(work).await {
         Ok(reply) => reply?,
         Err(denial) => refusal(&exchange, &denial),

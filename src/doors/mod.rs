@@ -39,6 +39,7 @@ use prometheus_client::registry::Registry;
 
 use crate::core::readiness::Readiness;
 use crate::core::request::Request;
+use crate::core::trace::Tracer;
 use crate::gate::{Answered, Decision};
 
 pub use answer::Answers;
@@ -54,6 +55,11 @@ pub trait Check: Send + Sync + 'static {
 
     /// Counts the decision that a door answers with, once per request.
     fn count(&self, answered: &Answered<'_, '_>, took: Duration);
+
+    /// Returns where the spans of checks go, if anywhere.
+    fn tracer(&self) -> Option<&Tracer> {
+        None
+    }
 
     /// Returns how decisions are answered.
     fn answers(&self) -> &Answers;

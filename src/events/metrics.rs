@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -10,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::core::clock::UnixMillis;
 use crate::core::metrics::add;
+use crate::core::trace::{self, Kind, Parent, Span, Tracer};
 
 type Labels = [(&'static str, String); 2];
 
@@ -23,6 +25,7 @@ pub struct Metrics {
     revocations: Family<[(&'static str, String); 1], Counter>,
     understood_at: Family<[(&'static str, String); 1], Gauge>,
     seconds: Histogram,
+    tracer: Tracer,
 }
 
 /// Declares how a request may end, with the label of each end.
@@ -105,7 +108,37 @@ impl Metrics {
                 "When the last event of a source was understood; absent if none was since the start",
             ),
             seconds,
+            tracer: Tracer::default(),
         }
+    }
+
+    /// Sends spans of events too.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// Returns what a request says of its trace, if anybody wants to know.
+    pub(super) fn parent(&self, headers: &HeaderMap) -> Option<Parent> {
+        let header = self.tracer.is_on().then(|| headers.get(trace::HEADER));
+        header
+            .flatten()
+            .and_then(|header| Parent::parse(header.as_bytes()))
+    }
+
+    /// Tells of an event that is dealt with.
+    pub(super) fn trace(&self, source: &str, ended: Ended, took: Duration, parent: Option<Parent>) {
+        self.tracer.ended(parent, took, |parent, took| Span {
+            name: "event",
+            kind: Kind::Server,
+            parent,
+            took,
+            attributes: vec![
+                ("portcullis.source", source.to_owned()),
+                ("portcullis.result", ended.label().to_owned()),
+            ],
+            is_failure: ended == Ended::Unavailable,
+        });
     }
 
     /// Starts every result of a source at zero.

@@ -14,6 +14,7 @@ use super::shared::Shared;
 use super::source::Source;
 use crate::audit::Sampled;
 use crate::core::clock::UnixMillis;
+use crate::core::trace::Parent;
 use crate::net::Seat;
 
 /// An event that was understood.
@@ -34,6 +35,7 @@ pub(super) struct Counted {
     pub(super) source: Arc<Source>,
     pub(super) started: Instant,
     pub(super) ended: Ended,
+    pub(super) parent: Option<Parent>,
 }
 
 impl Drop for Counted {
@@ -42,6 +44,8 @@ impl Drop for Counted {
         self.shared
             .metrics
             .ended(&self.source.name, self.ended, took);
+        let (name, metrics) = (&self.source.name, &self.shared.metrics);
+        metrics.trace(name, self.ended, took, self.parent);
     }
 }
 

@@ -87,6 +87,7 @@ impl Receiver {
                     source: Arc::clone(&source),
                     started: Instant::now(),
                     ended: Ended::SenderGone,
+                    parent: self.shared.metrics.parent(request.headers()),
                 };
                 let answers = source.answers();
                 Ok((counted, answers, tokio::spawn(self.handle(source, request))))

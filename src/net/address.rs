@@ -51,6 +51,17 @@ impl fmt::Display for Address {
     }
 }
 
+impl Address {
+    /// Returns whether other machines may reach it.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        match self {
+            Self::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => false,
+        }
+    }
+}
+
 /// A bound listener.
 #[derive(Debug)]
 pub struct Listener {

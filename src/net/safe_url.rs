@@ -8,15 +8,15 @@ use url::{Host, Url};
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
-pub(crate) fn safe_url(text: &str, allow_http: bool) -> Result<Url, String> {
+pub(crate) fn safe_url(text: &str, insecure: bool) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
     if url.host().is_none() || !url.username().is_empty() || url.password().is_some() {
         return Err("must have a host and no user name or password".to_owned());
     }
     match url.scheme() {
         "https" => Ok(url),
-        "http" if allow_http || is_loopback(&url) => Ok(url),
-        "http" => Err("must be https; allow_http: true lifts this".to_owned()),
+        "http" if insecure || is_loopback(&url) => Ok(url),
+        "http" => Err("must be https; insecure: true lifts this".to_owned()),
         _ => Err("must be https".to_owned()),
     }
 }

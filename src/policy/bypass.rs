@@ -1,7 +1,7 @@
 //! `bypass:` — routes that need no token.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::config::found;
 use super::matcher::Matcher;
@@ -36,7 +36,7 @@ pub struct Bypass {
 }
 
 /// What happens to a token on a route that needs none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tokens {
     /// It is ignored. The upstream gets no identity headers.

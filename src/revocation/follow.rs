@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::core::clock::{Clock, Moment, UnixMillis};
 use crate::core::readiness::Readiness;
 
+use super::agree::Agreement;
 use super::effects::Effects;
 use super::feed::FeedState;
 use super::log::{AppendError, Cursor, Feed, Log, Records};
 use super::notes;
-use super::patience::Patience;
 use super::retention::Retention;
 use super::turns::Known;
 use super::{Config, Histories, Index, Metrics, Reader, SPREAD, Writer};
@@ -52,8 +52,8 @@ pub struct Follower {
     begun: Arc<AtomicU64>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
-    patience: Arc<Patience>,
     histories: Histories,
+    agreement: Agreement,
     turns: Known,
     effects: Effects,
     notes: notes::Known,
@@ -75,8 +75,8 @@ impl Follower {
         reader: &Reader,
         applied: watch::Sender<Option<Cursor>>,
         readiness: &Readiness,
-        histories: Histories,
         (turns, notes): (Known, notes::Known),
+        (histories, agreement): (Histories, Agreement),
     ) -> Self {
         Self {
             log: Arc::clone(&writer.log),
@@ -88,8 +88,8 @@ impl Follower {
             begun: Arc::clone(&writer.histories),
             readiness: readiness.clone(),
             metrics: Arc::clone(&writer.metrics),
-            patience: Arc::clone(&reader.patience),
             histories,
+            agreement,
             turns,
             effects: Effects::new(&writer.retention),
             notes,
@@ -126,6 +126,11 @@ impl Follower {
                         return Err(why.unwrap_or_else(unknown));
                     };
                     self.take(next)?;
+                    self.agreement.settle(&mut self.histories);
+                }
+                Some(asked) = self.agreement.question() => {
+                    self.agreement.begin(asked, &mut self.histories);
+                    self.keep_for_longer();
                 }
             }
         }
@@ -220,6 +225,7 @@ impl Follower {
             self.turns.learn(record, &self.clock);
             self.notes.learn(record);
         }
+        self.keep_for_longer();
         let with_times = records.iter().map(|record| {
             let forget_after = self.retention.forget_after(record);
             (&**record, forget_after)
@@ -238,6 +244,15 @@ impl Follower {
             self.metrics.enforced(now.since(receipt), now.since(event));
         }
         Ok(())
+    }
+
+    /// Remembers what the index holds already for as long as raised terms say. The new terms hold for
+    /// records that come later.
+    fn keep_for_longer(&mut self) {
+        if let Some(raised) = self.histories.take_raised() {
+            self.index
+                .remember_longer(|issuer| raised.get(issuer).copied());
+        }
     }
 
     /// Reserves room for the whole log after its first part, by the share of that part that is live: many
@@ -275,6 +290,7 @@ impl Follower {
             .set_feed_lag(at.and_then(|at| self.log.behind(at)));
         self.watch_clocks();
         self.watch_writing();
+        self.agreement.settle(&mut self.histories);
         if !self.feed.is_replayed() {
             return;
         }
@@ -318,7 +334,11 @@ impl Follower {
     /// Tells proxies to use other replicas while this one refuses everybody because its feed is stale. It
     /// still answers those that ask.
     fn offer_or_withdraw(&mut self) {
-        let refuses = self.patience.is_over_for_all(self.feed.age());
+        let refuses = self
+            .agreement
+            .patience
+            .load()
+            .is_over_for_all(self.feed.age());
         if refuses == self.withdrawn {
             return;
         }

@@ -5,6 +5,7 @@
 //! decides as the others do. Replicas with different configurations use the safest: tokens are held to
 //! the shorter life, and revocations are kept for the longer one.
 
+mod of_issuer;
 #[cfg(test)]
 mod tests;
 
@@ -13,9 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::clock::UnixMillis;
-use crate::core::issuer::overlap;
+use crate::core::issuer::{ByIssuer, overlap};
 use crate::core::kv::{KeyValueStore, Kind};
-use crate::core::lifetime::{Bounds, Change, Current, History, Lifetimes};
+use crate::core::lifetime::{Bounds, Change, Current, Lifetimes};
+
+use of_issuer::{OfIssuer, Ours};
 
 use super::record::{Action, Revocation, Target, Terms};
 use super::retention::{Issuer, Retention};
@@ -38,29 +41,19 @@ pub struct Histories {
     spread: Duration,
     /// Changes by issuer that are known here and that the log may lack.
     lacking: BTreeSet<(String, Change)>,
+    /// All changes that were ever learned, also of issuers that are not configured yet.
+    seen: BTreeSet<(String, Change)>,
+    /// The terms in force.
+    terms: HashMap<String, Terms>,
+    /// By how much the terms of issuers were raised since [`Histories::take_raised`].
+    raised: HashMap<String, Duration>,
 }
 
+/// What [`Histories::configure`] changed.
 #[derive(Debug)]
-struct OfIssuer {
-    configured: Issuer,
-    /// The changes of every issuer that this name stands for.
-    history: History,
-    /// The changes under this very name.
-    own: History,
-    current: Current,
-    ours: Ours,
-}
-
-/// How far the log has our configuration. Once it has, the change of another replica is not undone: two
-/// configurations would be written in turns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ours {
-    /// The log was not read to its end yet.
-    Unknown,
-    /// The log lacked it, and was asked to append it.
-    Asked,
-    /// The log has or had it.
-    Written,
+pub struct Before {
+    changed: Vec<Issuer>,
+    added: Vec<String>,
 }
 
 impl Histories {
@@ -82,23 +75,73 @@ impl Histories {
             floor,
             spread,
             lacking: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            terms: HashMap::new(),
+            raised: HashMap::new(),
         };
-        for issuer in issuers {
-            let name = &issuer.issuer;
-            let kept = kept(keep, name)?.into_iter();
-            let kept = kept.map(|change| (name.clone(), change));
-            histories.lacking.extend(kept);
-            let of = OfIssuer {
-                configured: issuer.clone(),
-                history: History::default(),
-                own: History::default(),
-                current: Current::new(Lifetimes::new(issuer.longest_life())),
-                ours: Ours::Unknown,
-            };
-            histories.issuers.insert(name.clone(), of);
-        }
-        histories.set_terms();
+        let issuers = issuers.iter();
+        let issuers = issuers.map(|issuer| (issuer.clone(), provisional(issuer)));
+        histories.configure(issuers.collect(), keep)?;
         Ok(histories)
+    }
+
+    /// Takes up the issuers of a changed configuration, each with what `verify` will hold its tokens against.
+    /// From then on the terms of both configurations hold, until [`Histories::restore`]. Issuers that
+    /// the changed one lacks keep their terms.
+    ///
+    /// # Errors
+    /// When the history that version 0.1 kept cannot be read; nothing is changed.
+    pub fn configure(
+        &mut self,
+        issuers: Vec<(Issuer, Current)>,
+        keep: &dyn KeyValueStore,
+    ) -> Result<Before, String> {
+        let is_new = |(issuer, _): &&(Issuer, _)| !self.issuers.contains_key(&issuer.issuer);
+        let mut lacking = Vec::new();
+        for (Issuer { issuer, .. }, _) in issuers.iter().filter(is_new) {
+            let kept = kept(keep, issuer)?.into_iter();
+            lacking.extend(kept.map(|change| (issuer.clone(), change)));
+        }
+        self.lacking.extend(lacking);
+        let (mut changed, mut added) = (Vec::new(), Vec::new());
+        for (issuer, current) in issuers {
+            let name = issuer.issuer.clone();
+            match self.issuers.get_mut(&name) {
+                Some(of) if of.configured == issuer => {}
+                Some(of) => {
+                    changed.push(std::mem::replace(&mut of.configured, issuer));
+                    of.ours = Ours::Unknown;
+                }
+                None => {
+                    let of = OfIssuer::new(issuer, current, &self.seen);
+                    self.issuers.insert(name.clone(), of);
+                    added.push(name);
+                }
+            }
+        }
+        self.set_terms();
+        Ok(Before { changed, added })
+    }
+
+    /// Goes back to what was configured before. What the log has by now stays in force.
+    pub fn restore(&mut self, before: Before) {
+        for name in before.added {
+            self.issuers.remove(&name);
+            self.lacking.retain(|(issuer, _)| *issuer != name);
+        }
+        for issuer in before.changed {
+            if let Some(of) = self.issuers.get_mut(&issuer.issuer) {
+                of.configured = issuer;
+                of.ours = Ours::Written;
+            }
+        }
+        self.set_terms();
+    }
+
+    /// Returns by how much longer than before the revocations of issuers must be remembered, and empties
+    /// the list; `None` if that is nothing.
+    pub fn take_raised(&mut self) -> Option<ByIssuer<Duration>> {
+        (!self.raised.is_empty()).then(|| self.raised.drain().collect())
     }
 
     /// Returns, by issuer, what `verify` holds tokens against.
@@ -130,6 +173,7 @@ impl Histories {
     /// Returns whether the change is news.
     fn add(&mut self, issuer: &str, change: Change) -> bool {
         let mut is_news = false;
+        self.seen.insert((issuer.to_owned(), change));
         // A tenant may have been configured by itself before its provider was, or the reverse. Its
         // tokens and revocations of that time are judged by both.
         let all = self.issuers.iter_mut();
@@ -194,6 +238,7 @@ impl Histories {
 
     /// Notes that the log begins anew and may lack everything that is known here.
     pub fn write_again(&mut self) {
+        self.lacking.extend(self.seen.iter().cloned());
         for (issuer, of) in &self.issuers {
             let known = of.history.iter().map(|change| (issuer.clone(), *change));
             self.lacking.extend(known);
@@ -240,33 +285,26 @@ impl Histories {
         }
     }
 
-    fn set_terms(&self) {
+    fn set_terms(&mut self) {
         let terms = self.issuers.iter();
         let terms = terms.map(|(issuer, of)| (issuer.clone(), of.terms()));
-        self.retention.set(terms.collect(), self.floor);
+        let terms: HashMap<_, _> = terms.collect();
+        for (issuer, terms) in &terms {
+            let before = self.terms.get(issuer).map_or(Duration::ZERO, Terms::reach);
+            let raised = terms.reach().saturating_sub(before);
+            if !raised.is_zero() {
+                *self.raised.entry(issuer.clone()).or_default() += raised;
+            }
+        }
+        self.retention.set(terms.clone(), self.floor);
+        self.terms = terms;
     }
 }
 
-impl OfIssuer {
-    fn bounds(&self) -> Bounds {
-        Bounds::new(self.configured.longest_life(), self.configured.leeway)
-    }
-
-    /// Returns whether our configuration is the latest change.
-    fn is_latest(&self) -> bool {
-        let ours = Some(self.bounds());
-        self.history.latest() == ours && self.own.latest() == ours
-    }
-
-    fn terms(&self) -> Terms {
-        let lifetimes = self.current.load();
-        let leeway = self.history.latest().map_or(0, |latest| latest.leeway);
-        Terms {
-            longest_life: lifetimes.longest().max(self.configured.longest_life()),
-            leeway: self.configured.leeway.max(Duration::from_millis(leeway)),
-            not_before: lifetimes.remember_until(),
-        }
-    }
+/// Returns what holds for the tokens of an issuer until the log tells more.
+#[must_use]
+pub fn provisional(issuer: &Issuer) -> Current {
+    Current::new(Lifetimes::new(issuer.longest_life()))
 }
 
 /// A lift of a cause that nothing else has: see [`Revocation::bounds`].

@@ -4,6 +4,7 @@
 //! [`open`] builds all of them. The event path gets a [`Writer`], the request path a [`Reader`]; neither
 //! sees the other. The [`Follower`] reads the log and is the only writer of the [`Index`].
 
+mod agree;
 pub(crate) mod config;
 mod effects;
 mod feed;
@@ -27,10 +28,11 @@ pub(crate) mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use agree::Agree;
 pub use config::{Config, Exception, WhenStale};
 pub use effects::{Effect, Position, Unwatched, Watcher};
 pub use follow::Follower;
-pub use history::Histories;
+pub use history::{Histories, provisional};
 pub use index::{Index, Match, Matched, UnknownAddress};
 pub use metrics::Metrics;
 pub use notes::Notes;
@@ -70,6 +72,8 @@ pub struct Parts {
     pub(crate) turns: Turns,
     /// For those that keep something in the log.
     pub notes: Arc<Notes>,
+    /// For those who change the configuration.
+    pub agree: Agree,
     /// To be run as a task.
     pub follower: Follower,
     /// To be called at a scrape: sets the metrics of the index and the age of the feed.
@@ -121,13 +125,9 @@ pub fn over(
 ) -> Result<Parts, OpenError> {
     readiness.wait_for(follow::AWAITED, "the log of revocations is being replayed");
     let is_alone = matches!(config.store, log::Config::Embedded(_));
-    let histories = Histories::new(
-        issuers,
-        &*store.keep,
-        retention.clone(),
-        config.retention.map_or(Duration::ZERO, |floor| floor.0),
-        if is_alone { Duration::ZERO } else { SPREAD },
-    );
+    let floor = config.retention.map_or(Duration::ZERO, |floor| floor.0);
+    let spread = if is_alone { Duration::ZERO } else { SPREAD };
+    let histories = Histories::new(issuers, &*store.keep, retention.clone(), floor, spread);
     let histories = histories.map_err(OpenError::Lifetimes)?;
     let lifetimes = histories.current();
     let index = Arc::new(Index::new(store.horizon.clone()));
@@ -147,15 +147,16 @@ pub fn over(
     let known = (turns::Known::default(), notes::Known::default());
     let turns = Turns::new(&writer, known.0.clone(), is_alone);
     let notes = Notes::new(&writer, &reader, known.1.clone(), is_alone);
-    let follower = Follower::new(
-        config, &writer, &reader, applied, readiness, histories, known,
-    );
+    let (agree, agreement) = agree::channel(&reader, Arc::clone(&store.keep));
+    let bounds = (histories, agreement);
+    let follower = Follower::new(config, &writer, &reader, applied, readiness, known, bounds);
     Ok(Parts {
         turns,
         notes: Arc::new(notes),
         search: Search::new(config, &writer),
         monitor: Monitor::new(&writer, &reader, follower.effects()),
         follower,
+        agree,
         refresh,
         writer,
         reader,

@@ -146,6 +146,16 @@ impl Reader {
 }
 
 impl Reader {
+    /// Returns the same reader, with the `max_staleness`, `when_stale` and `shadow` of another configuration.
+    #[must_use]
+    pub fn under(&self, config: &Config, issuers: &[Issuer]) -> Self {
+        Self {
+            patience: Arc::new(Patience::new(config, issuers)),
+            in_shadow: Arc::new(config.in_shadow()),
+            ..self.clone()
+        }
+    }
+
     /// Returns a reader of these records alone, for a trial: nothing is kept, and nothing follows.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The parts together.
 
+mod agreement;
 mod stage;
 mod trouble;
 

@@ -6,6 +6,7 @@
 
 mod json;
 mod losses;
+pub mod traces;
 mod writer;
 
 use std::io::{self, IsTerminal};

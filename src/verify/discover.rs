@@ -39,7 +39,7 @@ pub async fn discover(issuer: &IssuerConfig, keys: &KeysConfig) -> Result<Option
     }
     let names = issuer.names();
     let name = names.first().ok_or("it has no tenants")?;
-    let url = safe_url(name, jwks.allow_http);
+    let url = safe_url(name, jwks.insecure);
     let url = url.map_err(|why| format!("the issuer {why}"))?;
     let access = Access::new(jwks.files(), &url, Clients::new()?);
     let mut failures = Vec::new();

@@ -150,7 +150,11 @@ impl Feed {
         loop {
             self.until(next).await;
             let fetch = self.refresh.begin(self.clock.now());
+            let began = Instant::now();
             let outcome = self.load(&mut past, fetch.is_asked_for).await;
+            if !self.origin.is_file() {
+                self.metrics.fetch_ended(began.elapsed(), outcome.is_err());
+            }
             self.refresh.end(fetch, outcome.is_ok());
             next = Instant::now()
                 + match outcome {

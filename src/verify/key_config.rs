@@ -35,8 +35,9 @@ pub struct JwksConfig {
     pub bearer_token_file: Option<PathBuf>,
     /// Also use keys that are published with `use: jwt-svid`, as SPIFFE bundles have them.
     pub jwt_svid: bool,
-    /// Allow plain http to other machines. Whoever can change that traffic can sign tokens.
-    pub allow_http: bool,
+    /// Allow plain http to other machines. Whoever can change that traffic can sign tokens, so each start
+    /// warns of it.
+    pub insecure: bool,
 }
 
 /// How key sets are fetched, for all issuers.
@@ -95,7 +96,7 @@ impl JwksConfig {
         }
         self.check_access(errors);
         if let Some(uri) = &self.uri
-            && let Err(why) = safe_url(uri, self.allow_http)
+            && let Err(why) = safe_url(uri, self.insecure)
         {
             errors.push("uri", why);
         }
@@ -104,7 +105,7 @@ impl JwksConfig {
                        about one issuer: give the address of the shared key set as uri";
             errors.push("discovery", why);
         } else if self.discovery
-            && let Err(why) = safe_url(issuer, self.allow_http)
+            && let Err(why) = safe_url(issuer, self.insecure)
         {
             errors.push("discovery", format!("the issuer {why}"));
         }

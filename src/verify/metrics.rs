@@ -1,6 +1,8 @@
 //! The metrics of verification. Labels are the configured names of issuers, never anything from a
 //! token.
 
+use std::time::Duration;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -10,6 +12,7 @@ use super::jwks::KeySet;
 use super::public::Unusable;
 use crate::core::clock::UnixMillis;
 use crate::core::metrics::add;
+use crate::core::trace::{Kind, Span, Tracer};
 
 type OfIssuer = [(&'static str, String); 1];
 type OfIssuerAnd = [(&'static str, String); 2];
@@ -23,9 +26,16 @@ pub struct Metrics {
     loaded_at: Family<OfIssuer, Gauge>,
     usable: Family<OfIssuer, Gauge>,
     skipped: Family<OfIssuerAnd, Gauge>,
+    tracer: Tracer,
 }
 
 impl Metrics {
+    /// Sends spans of fetches too.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
     /// Creates the metrics and registers them.
     pub fn register(registry: &mut Registry) -> Self {
         Self {
@@ -59,6 +69,7 @@ impl Metrics {
                 "keys_skipped",
                 "Keys in an issuer's current set that are not used, by reason",
             ),
+            tracer: Tracer::default(),
         }
     }
 
@@ -81,6 +92,8 @@ impl Metrics {
             loaded_at: self.loaded_at.get_or_create(&labels).clone(),
             usable: self.usable.get_or_create(&labels).clone(),
             skipped,
+            issuer: issuer.to_owned(),
+            tracer: self.tracer.clone(),
         }
     }
 }
@@ -97,6 +110,8 @@ pub(super) struct OfKeys {
     loaded_at: Gauge,
     usable: Gauge,
     skipped: [(&'static str, Gauge); Unusable::KINDS.len()],
+    issuer: String,
+    tracer: Tracer,
 }
 
 impl OfKeys {
@@ -106,6 +121,18 @@ impl OfKeys {
         let loaded_at = Some(number(&self.loaded_at)).filter(|seconds| *seconds > 0);
         let loaded_at = loaded_at.map(UnixMillis::from_seconds);
         (number(&self.usable), loaded_at)
+    }
+
+    /// Tells of an attempt to fetch keys.
+    pub(super) fn fetch_ended(&self, took: Duration, is_failure: bool) {
+        self.tracer.told(|| Span {
+            name: "fetch keys",
+            kind: Kind::Client,
+            parent: None,
+            took,
+            attributes: vec![("portcullis.issuer", self.issuer.clone())],
+            is_failure,
+        });
     }
 
     pub(super) fn loaded(&self, set: &KeySet, at: UnixMillis) {

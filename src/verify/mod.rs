@@ -55,6 +55,7 @@ pub(crate) use session::SessionConfig;
 pub use shared::{Parts, Shared};
 pub(crate) use verified::Verified;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{self, SHA256};
@@ -104,25 +105,27 @@ impl Verifier {
     /// # Errors
     /// Every issuer whose secret or inline keys cannot be used.
     pub fn new(issuers: &[IssuerConfig], shared: &Arc<Shared>) -> Result<Self, ConfigErrors> {
-        Self::build(issuers, shared, &[], false)
+        Self::build(issuers, &shared.parts.lifetimes, shared, &[], false)
     }
 
     /// Builds the successor. It takes over the keys that did not change. The tokens that were verified
     /// by entries that did not change stay verified if `keep_tokens` says so; a door may have kept
-    /// answers beside them.
+    /// answers beside them. `lifetimes` has the history of each of [`IssuerConfig::names`].
     ///
     /// # Errors
     /// See [`Verifier::new`].
     pub fn succeed(
         &self,
         issuers: &[IssuerConfig],
+        lifetimes: &HashMap<String, Current>,
         keep_tokens: bool,
     ) -> Result<Self, ConfigErrors> {
-        Self::build(issuers, &self.shared, &self.entries, keep_tokens)
+        Self::build(issuers, lifetimes, &self.shared, &self.entries, keep_tokens)
     }
 
     fn build(
         issuers: &[IssuerConfig],
+        lifetimes: &HashMap<String, Current>,
         shared: &Arc<Shared>,
         before: &[Arc<Issuer>],
         keep_tokens: bool,
@@ -142,7 +145,7 @@ impl Verifier {
                 Err((field, why)) => return errors.push(field, why),
             };
             for name in config.names() {
-                let Some(lifetimes) = shared.parts.lifetimes.get(&name).cloned() else {
+                let Some(lifetimes) = lifetimes.get(&name).cloned() else {
                     return errors.push("issuer", format!("{name:?} has no history"));
                 };
                 let known = Known {

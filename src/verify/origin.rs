@@ -40,7 +40,7 @@ struct Discovery {
     access: Access,
     issuer: String,
     url: Url,
-    allow_http: bool,
+    insecure: bool,
 }
 
 impl Origin {
@@ -56,15 +56,15 @@ impl Origin {
     ) -> Result<Option<Self>, String> {
         let client = || LazyCell::force(client).clone();
         let source = if let Some(uri) = &config.uri {
-            let url = safe_url(uri, config.allow_http)?;
+            let url = safe_url(uri, config.insecure)?;
             Source::Jwks(Access::new(config.files(), &url, client()?), url)
         } else if config.discovery {
-            let url = safe_url(issuer, config.allow_http)?;
+            let url = safe_url(issuer, config.insecure)?;
             Source::Discovery(Discovery {
                 access: Access::new(config.files(), &url, client()?),
                 issuer: issuer.to_owned(),
                 url,
-                allow_http: config.allow_http,
+                insecure: config.insecure,
             })
         } else if let Some(path) = &config.file {
             Source::File(path.clone())
@@ -161,10 +161,10 @@ impl Discovery {
                 self.issuer
             ));
         }
-        let jwks = safe_url(&metadata.jwks_uri, self.allow_http)
+        let jwks = safe_url(&metadata.jwks_uri, self.insecure)
             .map_err(|why| format!("the jwks_uri in {shown} {why}"))?;
         // Whoever serves the loopback of this machine is not the issuer that answers over https.
-        if is_https && jwks.scheme() != "https" && !self.allow_http {
+        if is_https && jwks.scheme() != "https" && !self.insecure {
             return Err(format!(
                 "the jwks_uri in {shown} must be https, as the issuer is"
             ));

@@ -39,7 +39,7 @@ pub(super) type LatestFeeds = std::sync::Mutex<HashMap<String, Arc<()>>>;
 /// The parts of the program that verification needs.
 pub struct Parts {
     pub keys: KeysConfig,
-    /// By issuer: the history of its `max_token_lifetime`.
+    /// By issuer of the first configuration: the history of its `max_token_lifetime`.
     pub lifetimes: HashMap<String, Current>,
     pub keep: Arc<dyn KeyValueStore>,
     pub clock: Clock,

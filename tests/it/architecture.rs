@@ -30,7 +30,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("doors", &["assertion", "gate", "verify", "net"]),
     ("admin", &["audit", "gate", "verify", "revocation", "net"]),
     ("oauth", &["audit", "gate", "verify", "revocation", "net"]),
-    ("telemetry", &[]),
+    ("telemetry", &["net"]),
 ];
 
 /// Level 4: may use everything, and only each other may use them.

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod against;
 mod commands;
 mod environment;
 mod mistakes;

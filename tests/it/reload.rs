@@ -81,9 +81,8 @@ fn bad(base: &Value, turn: usize) -> (String, &'static str) {
             "these changes need a restart: listen, log"
         }
         _ => {
-            config["issuers"][0]["max_token_lifetime"] = json!("2h");
-            "these changes need a restart: issuers (a new issuer, or another max_token_lifetime or \
-             leeway)"
+            config["cache"] = json!({ "max_size": "1MiB" });
+            "these changes need a restart: cache"
         }
     };
     (config.to_string(), why)

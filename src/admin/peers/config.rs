@@ -22,8 +22,9 @@ pub struct ReplicasConfig {
     pub credentials_file: Option<PathBuf>,
     /// A PEM file with the authorities that may vouch for them, in place of those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Whether they may be asked over plain http, where others on the network see the secret.
-    pub allow_http: bool,
+    /// Allow plain http to other machines. Whoever can read that traffic gets the secret, so each start
+    /// warns of it.
+    pub insecure: bool,
 }
 
 impl ReplicasConfig {
@@ -33,7 +34,7 @@ impl ReplicasConfig {
             errors.push("urls", format!("must be at most {MOST}"));
         }
         errors.each("urls", &self.urls, |errors, url| {
-            if let Err(why) = safe_url(url, self.allow_http) {
+            if let Err(why) = safe_url(url, self.insecure) {
                 errors.push("", why);
             }
         });

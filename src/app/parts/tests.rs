@@ -62,11 +62,13 @@ async fn site() -> Site {
     let (clock, readiness) = (Clock::system(), Readiness::default());
     let (registry, audit) = (&mut Registry::default(), Audit::default());
     let revocations = revocations(&config, &clock, &readiness, registry).unwrap();
-    let keys = keys(&config, &revocations, &clock, &readiness, registry);
+    let metrics = verify::Metrics::register(registry);
+    let keys = keys(&config, &revocations, &clock, &readiness, metrics);
     let verifier = Verifier::new(&config.issuers, &keys).unwrap();
     let writer = revocations.writer;
     let store = (&writer, &revocations.notes, revocations.keep);
-    let (_, events) = events(&config, store, &clock, &audit, registry);
+    let metrics = events::Metrics::register(registry);
+    let (_, events) = events(&config, store, &clock, &audit, metrics);
     let shared = Shared {
         clock: clock.clone(),
         readiness: readiness.clone(),
@@ -77,28 +79,18 @@ async fn site() -> Site {
         events,
         audit: audit.clone(),
         assertion_keys: None,
+        tracer: Tracer::default(),
     };
     let current: Current = Arc::new(ArcSwap::from_pointee(
         shared.generation(&config, verifier).unwrap(),
     ));
     let (_, state) = watch::channel(admin::Configuration::default());
-    let api = admin::Api {
-        credentials: generation::credentials(&current),
-        gate: generation::gate(&current),
-        readiness: readiness.clone(),
-        reload: admin::Reload {
-            state,
-            ask: mpsc::channel(1).0,
-        },
-        audit,
-        status_of: doors::status,
-        writer,
-        search: revocations.search,
-        monitor: revocations.monitor,
-        sources: generation::sources(&current),
-        approvals: admin::Approvals::new(clock.clone()),
-        clock,
+    let reload = admin::Reload {
+        state,
+        ask: mpsc::channel(1).0,
     };
+    let known = (revocations.search, revocations.monitor);
+    let api = api(&current, &readiness, reload, audit, writer, known, clock);
     let doors = Doors::new(current, &config.doors, readiness.clone(), registry);
     let shutdown = CancellationToken::new();
     tokio::spawn(revocations.follower.run(shutdown.clone()));

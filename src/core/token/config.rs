@@ -22,7 +22,7 @@ pub struct Config {
 }
 
 /// What to do with different tokens in several locations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Several {
     /// Refuse the request with 400 (RFC 6750 §2: a client uses one location). The upstream might read

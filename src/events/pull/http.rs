@@ -55,14 +55,15 @@ pub struct Config {
     /// The private key of `client_cert_file`, in PEM.
     #[serde(default)]
     pub client_key_file: Option<PathBuf>,
-    /// Allow plain http to other machines. Whoever can read that traffic gets the bearer token.
+    /// Allow plain http to other machines. Whoever can read that traffic gets the bearer token, so each
+    /// start warns of it.
     #[serde(default)]
-    pub allow_http: bool,
+    pub insecure: bool,
 }
 
 impl Config {
     pub(in crate::events) fn check(&self, errors: &mut ConfigErrors) {
-        if let Err(why) = safe_url(&self.endpoint, self.allow_http) {
+        if let Err(why) = safe_url(&self.endpoint, self.insecure) {
             errors.push("endpoint", why);
         }
         match (&self.client_cert_file, &self.client_key_file) {
@@ -73,7 +74,7 @@ impl Config {
             _ => {}
         }
         if let Some(oauth) = &self.oauth {
-            errors.within("oauth", |errors| oauth.check(self.allow_http, errors));
+            errors.within("oauth", |errors| oauth.check(self.insecure, errors));
             if self.bearer_token_file.is_some() {
                 errors.conflict(
                     "oauth",
@@ -86,7 +87,7 @@ impl Config {
     /// # Errors
     /// When an address is not safe, or TLS cannot be set up.
     pub(in crate::events) fn build(&self) -> Result<Server, String> {
-        let url = safe_url(&self.endpoint, self.allow_http);
+        let url = safe_url(&self.endpoint, self.insecure);
         let url = url.map_err(|why| format!("endpoint: {why}"))?;
         let clients = Clients::new()?;
         let files = Files {
@@ -98,7 +99,7 @@ impl Config {
         let tokens = self
             .oauth
             .as_ref()
-            .map(|oauth| oauth.build(files.clone(), clients.clone(), self.allow_http));
+            .map(|oauth| oauth.build(files.clone(), clients.clone(), self.insecure));
         let files = Files {
             bearer: self.bearer_token_file.clone(),
             ..files

@@ -58,8 +58,8 @@ pub enum ClientAuth {
 }
 
 impl Config {
-    pub(super) fn check(&self, allow_http: bool, errors: &mut ConfigErrors) {
-        if let Err(why) = safe_url(&self.token_endpoint, allow_http) {
+    pub(super) fn check(&self, insecure: bool, errors: &mut ConfigErrors) {
+        if let Err(why) = safe_url(&self.token_endpoint, insecure) {
             errors.push("token_endpoint", why);
         }
         if self.client_id.is_empty() {
@@ -73,9 +73,9 @@ impl Config {
         &self,
         files: Files,
         clients: Clients,
-        allow_http: bool,
+        insecure: bool,
     ) -> Result<Tokens, String> {
-        let url = safe_url(&self.token_endpoint, allow_http);
+        let url = safe_url(&self.token_endpoint, insecure);
         let url = url.map_err(|why| format!("oauth.token_endpoint: {why}"))?;
         Ok(Tokens {
             access: Access::new(files, &url, clients),

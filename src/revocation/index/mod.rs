@@ -5,6 +5,7 @@
 //! back. Nothing is evicted to make room; only [`Index::sweep`] removes what no valid token can match.
 //! `docs/decisions/0008-the-index-is-no-cache.md` says why.
 
+mod longer;
 mod look_up;
 mod matched;
 mod shapes;

@@ -199,6 +199,12 @@ impl Register {
         Ok(shape)
     }
 
+    /// Returns a value for each number of a shape that has one.
+    pub(super) fn each<T>(&self, of: impl Fn(&Shape) -> Option<T>) -> Vec<Option<T>> {
+        let shapes = self.by_number.iter();
+        shapes.map(|shape| of(shape.as_deref()?)).collect()
+    }
+
     /// Frees the numbers of unused shapes. Returns whether there were any.
     pub(super) fn drop_unused(&mut self) -> bool {
         let mut dropped = false;

@@ -120,6 +120,11 @@ impl Slot {
         self.forget_after = self.forget_after.max(other.forget_after);
     }
 
+    /// Remembers this slot for so many seconds more.
+    pub(super) fn remember_longer(&mut self, seconds: u32) {
+        self.forget_after = self.forget_after.saturating_add(seconds);
+    }
+
     /// Returns whether this revokes `token`, which is one of its target.
     pub(super) fn covers(&self, token: &Claims) -> bool {
         if self.is_lift() {

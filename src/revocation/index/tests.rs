@@ -545,3 +545,25 @@ fn a_token_with_too_many_values_is_not_refused_by_what_is_in_shadow() {
     apply(&index, &record);
     assert!(index.is_revoked(&many));
 }
+
+#[test]
+fn what_is_remembered_for_longer_is_forgotten_later_for_that_issuer_alone() {
+    let index = index();
+    let ends = UnixMillis::from_seconds(200);
+    let own = revocation(target([("sub", "a")]));
+    let mut other = own.clone();
+    other.target.issuer = "https://other.example.com".to_owned();
+    for record in [&own, &other] {
+        index.apply(record, ends).unwrap();
+    }
+    let hour = Duration::from_hours(1);
+    index.remember_longer(|issuer| (issuer == ISSUER).then_some(hour));
+    let swept_at = |second| {
+        index
+            .sweep(UnixMillis::from_seconds(second), SHARDS)
+            .forgotten
+    };
+    assert_eq!([swept_at(201), total(&index)], [1, 1]);
+    assert!(index.is_revoked(&token(50, json!({ "sub": "a" }))));
+    assert_eq!([swept_at(3800), swept_at(3801)], [0, 1]);
+}

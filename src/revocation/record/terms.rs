@@ -43,6 +43,13 @@ impl Terms {
         now.plus(self.longest_life.max(self.leeway))
     }
 
+    /// Returns how long at most a record is remembered that is received now and whose cut-off is not ahead.
+    #[must_use]
+    pub fn reach(&self) -> Duration {
+        let leeways = self.leeway.saturating_mul(2);
+        self.longest_life.saturating_add(leeways)
+    }
+
     /// Returns the moment after which no token that `record` matches can be accepted any more.
     ///
     /// A token issued at or before the cut-off `c` expires by `c + longest_life` and is accepted

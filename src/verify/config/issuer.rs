@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::SecretConfig;
 use crate::core::config_error::ConfigErrors;
@@ -127,7 +127,7 @@ impl From<TextOr<AnyTenant, Vec<String>>> for Tenants {
 }
 
 /// What to do with a token that is bound to a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BoundTokens {
     /// Refuse it. Portcullis does not check the proof that the sender has the key, and without the

@@ -80,7 +80,7 @@ fn keys_come_from_one_safe_place() {
     ] {
         assert!(set("jwks", json!({"uri": uri})).is_empty(), "{uri}");
     }
-    let plain = json!({"uri": "http://id.example.com/keys", "allow_http": true});
+    let plain = json!({"uri": "http://id.example.com/keys", "insecure": true});
     assert!(set("jwks", plain).is_empty());
 }
 

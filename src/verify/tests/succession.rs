@@ -4,7 +4,7 @@ use super::*;
 
 fn succeed(before: &Verifier, issuers: &[Value], keep_tokens: bool) -> Verifier {
     let issuers: Vec<_> = issuers.iter().map(read).collect();
-    let next = before.succeed(&issuers, keep_tokens);
+    let next = before.succeed(&issuers, &before.shared.parts.lifetimes, keep_tokens);
     next.unwrap_or_else(|errors| panic!("{}", errors.messages().join("; ")))
 }
 

@@ -13,6 +13,7 @@ pub(super) fn verbs(issuer: &str) -> Vec<(Call, u16, u16, u16)> {
     vec![
         (Call::get("/v1/status"), 200, 200, 200),
         (Call::get("/v1/replicas"), 200, 200, 200),
+        (Call::get("/v1/configuration"), 200, 200, 200),
         (Call::get("/v1/revocations"), 200, 200, 200),
         (Call::get("/v1/revocations/absent"), 404, 404, 404),
         // That of a watch that begins has no end.

@@ -85,6 +85,10 @@ fn prepare(world: &World) -> std::path::PathBuf {
     write("user.deleted.json", &event);
     let mut config = world.portcullis.config.clone();
     write("portcullis.yaml", &config.to_string());
+    let mut next = config.clone();
+    next["issuers"][0]["max_token_lifetime"] = json!("2h");
+    write("next.yaml", &next.to_string());
+    write("ops.secret", WRITE);
     config["revocations"]["store"] = json!({ "embedded": { "path": folder.join("other") } });
     write("with-nats.yaml", &config.to_string());
     folder
@@ -92,7 +96,10 @@ fn prepare(world: &World) -> std::path::PathBuf {
 
 #[tokio::test]
 async fn every_command_of_the_reference_runs() {
-    let world = world().await;
+    let mut world = world().await;
+    // With the ports that were chosen: `check-config --against` compares them too.
+    world.portcullis.restart().await;
+    world.portcullis.ready().await;
     let operator = Operator::new(&world);
     let folder = prepare(&world);
     let issuer = world.idp.issuer();

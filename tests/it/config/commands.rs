@@ -162,6 +162,7 @@ fn errors_come_as_json_too() {
                 "message": "unknown key; did you mean \"algorithms\"?",
             }],
             "hints": [],
+            "compared": null,
         })
     );
 }

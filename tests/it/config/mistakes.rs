@@ -138,10 +138,13 @@ revocations:
         file,
         &[
             "3:10: listen.admin: 0.0.0.0:9191 is already used by listen.ext_authz",
+            "3:10: listen.admin: 0.0.0.0:9191 would take secrets from other machines over plain http; give it tls, \
+             { address: \"0.0.0.0:9191\", tls: { cert: FILE, key: FILE } }, listen on 127.0.0.1, or say \
+             insecure: true if something else encrypts",
             "4:3: listen.evnts: unknown key; did you mean \"events\"?",
-            "7:18: issuers[0].jwks.uri: must be https; allow_http: true lifts this",
+            "7:18: issuers[0].jwks.uri: must be https; insecure: true lifts this",
             "7:46: issuers[0].jwks.max_siez: unknown key; known here: uri, discovery, file, inline, \
-             ca_file, client_cert_file, client_key_file, bearer_token_file, jwt_svid, allow_http",
+             ca_file, client_cert_file, client_key_file, bearer_token_file, jwt_svid, insecure",
             "8:5: issuers[0].audience: unknown key; did you mean \"audiences\"?",
             "9:25: issuers[0].max_token_lifetime: must be between 1s and 366d",
             "10:13: issuers[0].leeway: \"20\" is not a duration; write it like 500ms, 30s or 1h 30m",
@@ -414,7 +417,12 @@ fn sections_that_contradict_each_other_are_told() {
     );
     refused(
         with("127.0.0.1:9194", "0.0.0.0:9191"),
-        &["5:10: listen.admin: 0.0.0.0:9191 is already used by listen.ext_authz"],
+        &[
+            "5:10: listen.admin: 0.0.0.0:9191 is already used by listen.ext_authz",
+            "5:10: listen.admin: 0.0.0.0:9191 would take secrets from other machines over plain http; give it tls, \
+             { address: \"0.0.0.0:9191\", tls: { cert: FILE, key: FILE } }, listen on 127.0.0.1, or say \
+             insecure: true if something else encrypts",
+        ],
     );
     refused(
         with("  events: 127.0.0.1:9193\n", ""),

@@ -17,10 +17,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- /* portcullis.yaml: `config`, with the addresses of the doors that are used. */ -}}
 {{- define "portcullis.config" -}}
 {{- if hasKey .Values.config "listen" }}{{ fail "config.listen is set by the chart; use `listen`" }}{{ end }}
-{{- $listen := dict "admin" "0.0.0.0:9194" }}
+{{- /* Probes speak plain HTTP to it. */ -}}
+{{- $listen := dict "admin" (dict "address" "0.0.0.0:9194" "insecure" true) }}
 {{- range $door, $port := dict "ext_authz" 9191 "forward_auth" 9192 "events" 9193 }}
 {{- $more := get $.Values.listen $door }}
 {{- if kindIs "map" $more }}
+{{- if hasKey $more "tls" }}{{ $more = omit $more "insecure" }}{{ end }}
 {{- $_ := set $listen $door (merge (dict "address" (printf "0.0.0.0:%d" (int $port))) $more) }}
 {{- end }}
 {{- end }}
