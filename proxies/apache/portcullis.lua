@@ -94,9 +94,19 @@ local function spelled(name)
   return (name:lower():gsub("[^a-z0-9]", "-"))
 end
 
+-- httpd drops every header that Connection names, also one that is set here.
+local function named_for_httpd(connection)
+  local tokens = {}
+  for token in connection:lower():gmatch("[^,%s]+") do
+    if token == "close" or token == "keep-alive" or token == "upgrade" then tokens[#tokens + 1] = token end
+  end
+  return #tokens > 0 and table.concat(tokens, ", ") or nil
+end
+
 function check(r)
   local status, headers, body = ask(question(r))
   if status ~= 200 then return refuse(r, status, headers, body) end
+  r.headers_in["connection"] = named_for_httpd(r.headers_in["connection"] or "")
   local replaced = {}
   for _, name in ipairs(REPLACED) do replaced[spelled(name)] = true end
   for name in pairs(r:headers_in_table()) do

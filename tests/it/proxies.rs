@@ -134,6 +134,7 @@ async fn play(proxy: Proxy, mut site: Site) {
 
     no_header_borrows_an_exempt_path(proxy, &site).await;
     nobody_names_himself(proxy, &site, &alice).await;
+    nobody_goes_without_a_name(proxy, &site, &alice).await;
 
     let event = fusionauth_event("user.deactivate", json!({ "user": { "id": "alice" } }));
     assert_eq!(site.portcullis.webhook(&event).await.status / 100, 2);
@@ -166,6 +167,28 @@ async fn no_header_borrows_an_exempt_path(proxy: Proxy, site: &Site) {
             assert!(
                 matches!(status, 400 | 401),
                 "{proxy:?} {name}: {value}: {status}"
+            );
+        }
+    }
+}
+
+/// RFC 9110 §7.6.1: a client can ask for any header to be dropped on the way.
+async fn nobody_goes_without_a_name(proxy: Proxy, site: &Site, token: &str) {
+    for named in [IDENTITY.join(", "), format!("close, {}", IDENTITY[0])] {
+        let call = Call::get("/orders").bearer(token);
+        let reply = site.send(call.header("connection", named.as_str())).await;
+        assert!(
+            matches!(reply.status, 200 | 400),
+            "{proxy:?}: {}",
+            reply.status
+        );
+        if reply.status == 200 {
+            let echo = reply.echo();
+            assert_eq!(echo.all(IDENTITY[0]), ["alice"], "{proxy:?} {named}");
+            assert_eq!(
+                echo.all(IDENTITY[1]),
+                [site.idp.issuer()],
+                "{proxy:?} {named}"
             );
         }
     }

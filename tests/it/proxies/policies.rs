@@ -158,6 +158,115 @@ async fn a_policy_that_the_proxy_names_holds_whatever_the_host() {
     }
 }
 
+/// What `docs/policy.md` tells to write, so that `/partner` has the policy `gold` and the rest has `default`.
+const NAMED: [(Proxy, &[(&str, &str)]); 3] = [
+    (
+        Proxy::Haproxy,
+        &[(
+            "    http-request lua.portcullis",
+            "    http-request set-var(txn.portcullis_policy) str(gold) if { path,url_dec -m beg /partner }
+    http-request lua.portcullis",
+        )],
+    ),
+    (
+        Proxy::Apache,
+        &[
+            (
+                "LoadModule lua_module ",
+                "LoadModule setenvif_module ${MODULES}/mod_setenvif.so
+LoadModule lua_module ",
+            ),
+            (
+                "ProxyRequests Off",
+                "<Location /partner>
+SetEnvIf Request_URI ^ portcullis_policy=gold
+</Location>
+ProxyRequests Off",
+            ),
+        ],
+    ),
+    (
+        Proxy::Traefik,
+        &[
+            (
+                "    all:\n",
+                "    partner:
+      entryPoints: [edge]
+      rule: PathPrefix(`/partner`)
+      middlewares: [portcullis-gold, portcullis]
+      service: legacy
+    all:\n",
+            ),
+            (
+                "    portcullis-policy: {",
+                "    portcullis-gold: { headers: { customRequestHeaders: { x-portcullis-policy: gold } } }
+    portcullis-policy: {",
+            ),
+        ],
+    ),
+];
+
+async fn a_path_has_the_policy_that_the_proxy_names(proxy: Proxy) {
+    let (_, changes) = NAMED.iter().find(|(named, _)| *named == proxy).unwrap();
+    let site = Site::changed(proxy, policies, changes).await;
+    let alice = site.idp.token("alice").sign();
+    let gold = site.idp.token("alice").claim("tier", "gold").sign();
+    let nobody: [(&str, &str); 0] = [];
+    for (path, alice_gets) in [("/partner/a", 403), ("/%70artner/a", 403), ("/orders", 200)] {
+        for named in [
+            &nobody[..],
+            &[(HEADER, "open")],
+            &[(HEADER, "default")],
+            &[(HEADER, "gold"), (HEADER, "open")],
+            &[("X-Portcullis-Policy", "open")],
+            &[("x_portcullis_policy", "open")],
+            &[("portcullis-policy", "open"), ("portcullis_policy", "open")],
+        ] {
+            let call = || {
+                let call = Call::get(path).header("host", "shop.example.com");
+                named
+                    .iter()
+                    .fold(call, |call, (name, value)| call.header(name, *value))
+            };
+            for (call, status) in [
+                (call().bearer(&alice), alice_gets),
+                (call().bearer(&gold), 200),
+                (call(), 401),
+            ] {
+                let reply = site.send(call).await;
+                assert_eq!(
+                    reply.status,
+                    status,
+                    "{proxy:?} {path} {named:?}: {}",
+                    reply.text()
+                );
+            }
+        }
+        // Nor can a client take the name away.
+        let call = Call::get(path).header("connection", format!("close, {HEADER}"));
+        let status = site.send(call.bearer(&alice)).await.status;
+        assert!(
+            status == alice_gets || status == 503,
+            "{proxy:?} {path}: {status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_haproxy_names_holds_whatever_the_client_names() {
+    a_path_has_the_policy_that_the_proxy_names(Proxy::Haproxy).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_apache_names_holds_whatever_the_client_names() {
+    a_path_has_the_policy_that_the_proxy_names(Proxy::Apache).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_traefik_names_holds_whatever_the_client_names() {
+    a_path_has_the_policy_that_the_proxy_names(Proxy::Traefik).await;
+}
+
 /// A proxy that forgets the header passes nothing, not even what the client names.
 #[tokio::test]
 async fn a_question_over_http_without_the_header_is_refused() {
