@@ -1,8 +1,10 @@
 """The cases. Servers that are compared take turns, and the median of all rounds counts."""
 
+import json
 import statistics
 import sys
 import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -348,6 +350,29 @@ def start(bench: Bench) -> None:
         ratio = times[10 * LIVE] / times[LIVE]
         case = "start with 10,000,000"
         bench.row(case, f"{value:.2f} s", f"{times[10 * LIVE]:.2f} s", ratio, "linear: ≤ 11 ×", ratio <= 11)
+
+
+def search(bench: Bench) -> None:
+    """What an operator waits for among a million live revocations."""
+    server = bench.portcullis("search", LIVE, workers=None, secret="a-secret-of-the-bench")
+    # The first search would wait for the catalogue, which is built after the start.
+    server.admin("/v1/revocations?limit=1")
+    for case, query, found in (
+        ("search for a user", "value=gone-4000", 1),
+        ("search for a client with 250,000 revocations: the newest 100", "value=storefront", 100),
+        ("the newest 100 revocations", "", 100),
+        ("a revocation by its id", None, 1),
+    ):
+        path = f"/v1/revocations?{query}" if query is not None else f"/v1/revocations/{'0' * 8}-0000-0000-0000-{4000:012}"
+        times = []
+        for _ in range(ROUNDS):
+            started = time.monotonic()
+            answer = json.loads(server.admin(path))
+            times.append((time.monotonic() - started) * 1000)
+            assert len(answer["revocations"]) == found, answer
+        value = statistics.median(times)
+        bench.row(f"{case}, among {LIVE:,}", "", f"{value:.1f} ms", None, "≤ 200 ms", value <= 200)
+    bench.stop()
 
 
 def events(bench: Bench) -> None:

@@ -156,6 +156,7 @@ class Portcullis(Program):
         workers: int | None = 1,
         short_lived: bool = False,
         policies: list | None = None,
+        secret: str | None = None,
     ) -> None:
         self.ports = {door: free_port() for door in ("ext_authz", "forward_auth", "events", "admin")}
         self.port = self.ports["ext_authz"]
@@ -186,6 +187,9 @@ class Portcullis(Program):
                 "warn_live_per_shape": 100_000_000,
             },
         }
+        if secret:
+            config["admin"] = {"credentials": [{"name": "bench", "role": "read", "secret": secret}]}
+        self.secret = secret
         if policies:
             config["policies"] = policies
         if short_lived:
@@ -208,8 +212,9 @@ class Portcullis(Program):
             return False
 
     def admin(self, path: str) -> str:
-        url = f"http://127.0.0.1:{self.ports['admin']}{path}"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        headers = {"authorization": f"Bearer {self.secret}"} if self.secret else {}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.ports['admin']}{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read().decode()
 
     def decisions(self) -> dict[str, int]:

@@ -23,6 +23,7 @@ CASES = {
     "obvious": second_bar.obvious,
     "memory": cases.memory,
     "start": cases.start,
+    "search": cases.search,
     "events": cases.events,
     "storm": cases.storm,
     "connections": cases.connections,

@@ -25,7 +25,12 @@ pub struct Config {
     pub credentials: Vec<CredentialConfig>,
     /// Whether the web console is served at `/console/` on `listen.admin`, if there are credentials.
     #[serde(default)]
-    pub console: Console,
+    pub console: Switch,
+
+    /// Whether searches have a catalogue in memory, 48 bytes for each revocation of one claim. Without it, each search
+    /// reads the whole log. There is none without credentials. A change needs a restart.
+    #[serde(default)]
+    pub search: Switch,
 
     /// Revoking every token of an issuer, a client or an audience takes two people: what one orders, another one
     /// with the role `approve` has to approve. Default: one is enough.
@@ -73,10 +78,10 @@ pub struct LoginConfig {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Whether the web console is served.
+/// Whether something is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Console {
+pub enum Switch {
     #[default]
     On,
     Off,
@@ -172,6 +177,12 @@ impl Role {
 const SHORTEST: usize = 16;
 
 impl Config {
+    /// Returns whether searches have a catalogue, and somebody may search.
+    #[must_use]
+    pub fn has_catalogue(&self) -> bool {
+        self.search == Switch::On && !self.credentials.is_empty()
+    }
+
     /// Reports what is wrong, with `admin` as the current place.
     pub fn check(&self, errors: &mut ConfigErrors) {
         if self.decisions.keep > MOST_KEPT {

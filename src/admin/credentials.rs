@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::caller::{Caller, Subject};
-use super::config::{Config, Console, CredentialConfig, check_secret};
+use super::config::{Config, CredentialConfig, Switch, check_secret};
 use super::console::oidc::Login;
 use super::peers::Peers;
 use super::refused::Refused;
@@ -70,7 +70,7 @@ impl Credentials {
         });
         let all = credentials.collect::<Result<Vec<_>, String>>()?;
         let login = config.login.as_ref().map(Login::build).transpose();
-        let has_console = config.console == Console::On && !all.is_empty();
+        let has_console = config.console == Switch::On && !all.is_empty();
         Ok(Self {
             all,
             gate,

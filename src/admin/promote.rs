@@ -13,7 +13,7 @@ use super::revocations::{MOST_LIFTED, Ordered, fresh_id, place, take_back};
 use super::shown::{Listed, Record};
 use crate::audit::Audit;
 use crate::revocation::Revocation;
-use crate::revocation::search::Scope;
+use crate::revocation::search::{Name, Scope};
 
 /// What became of revocations in shadow.
 pub(super) enum Promoted {
@@ -44,9 +44,10 @@ pub(super) async fn promote(api: &Api, caller: &Caller, id: &str) -> Result<Prom
     audited::require(&api.audit).await?;
     let own = id.to_owned();
     let named = move |record: &Revocation| record.id == own && record.is_in_shadow();
+    let sought = vec![Name::Id(id.to_owned())];
     let found = api
         .search
-        .find(Scope::Live, MOST_LIFTED, named.clone())
+        .find_named(Scope::Live, MOST_LIFTED, sought, named.clone())
         .await?;
     if found.found.is_empty() {
         let why = "no live revocation with this id is in shadow: it never was, or it was promoted, lifted or forgotten";

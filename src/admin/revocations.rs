@@ -15,7 +15,7 @@ use super::shown::{Listed, Record};
 use super::{audited, order, preview};
 use crate::audit::Audit;
 use crate::core::clock::UnixMillis;
-use crate::revocation::search::{Found, Results, Scope};
+use crate::revocation::search::{Found, Name, Results, Scope};
 use crate::revocation::{Action, Draft, Revocation, Target};
 
 /// Revocations that one request lifts, at most.
@@ -176,16 +176,25 @@ fn repeated(earlier: &Found, wanted: &Wanted, cause: &str) -> Result<Made, Refus
 pub(super) async fn list(api: &Api, query: Query) -> Result<Listed, Refused> {
     api.require_ready()?;
     let Query { limit, filter } = query;
+    let sought = filter.value.clone().map(Name::Value);
+    let sought = sought.into_iter().collect();
     let accepts = move |record: &Revocation| filter.accepts(record);
-    let found = api.search.find(Scope::Live, limit, accepts).await?;
+    let found = api
+        .search
+        .find_named(Scope::Live, limit, sought, accepts)
+        .await?;
     Ok(listed(&found))
 }
 
 /// Lists the live revocations with this id.
 pub(super) async fn find(api: &Api, id: String) -> Result<Listed, Refused> {
     api.require_ready()?;
+    let sought = vec![Name::Id(id.clone())];
     let filter = move |record: &Revocation| record.id == id;
-    let results = api.search.find(Scope::Live, MOST_SHOWN, filter).await?;
+    let results = api
+        .search
+        .find_named(Scope::Live, MOST_SHOWN, sought, filter)
+        .await?;
     if results.found.is_empty() {
         return Err(no_such_revocation());
     }
@@ -209,7 +218,11 @@ pub(super) async fn take_back(
     id: &str,
     named: impl FnMut(&Revocation) -> bool + Send + 'static,
 ) -> Result<Listed, Refused> {
-    let named = api.search.find(Scope::Live, MOST_LIFTED, named).await?;
+    let sought = vec![Name::Id(id.to_owned())];
+    let named = api
+        .search
+        .find_named(Scope::Live, MOST_LIFTED, sought, named)
+        .await?;
     if named.found.is_empty() {
         return Err(no_such_revocation());
     }
@@ -219,12 +232,17 @@ pub(super) async fn take_back(
     let at = occurred.fold(now, UnixMillis::max);
     let records = named.found.iter().map(|found| &*found.record);
     let subjects: BTreeSet<_> = records.map(Subject::of).collect();
+    let sought = subjects.iter().map(|subject| Name::of(&subject.target));
+    let sought = sought.collect();
     let drafts = subjects.iter().map(|subject| subject.lift(at)).collect();
     // A lift reaches all revocations of the same source, target and cause.
     let reached = move |record: &Revocation| {
         record.occurred_at <= at && subjects.iter().any(|subject| subject.is_of(record))
     };
-    let reached = api.search.find(Scope::Live, MOST_LIFTED, reached).await?;
+    let reached = api
+        .search
+        .find_named(Scope::Live, MOST_LIFTED, sought, reached)
+        .await?;
     if api.writer.record_whole(drafts).await?.is_empty() {
         return Err(not_recorded());
     }
@@ -272,8 +290,12 @@ impl Api {
     /// Returns the revocation that a request with this key made, also if it was lifted since.
     pub(super) async fn earlier(&self, key: &str) -> Result<Option<Found>, Refused> {
         let key = key.to_owned();
+        let sought = vec![Name::Id(key.clone())];
         let filter = move |record: &Revocation| record.id == key;
-        let earlier = self.search.find(Scope::LiftedToo, 1, filter).await?;
+        let earlier = self
+            .search
+            .find_named(Scope::LiftedToo, 1, sought, filter)
+            .await?;
         Ok(earlier.found.into_iter().next())
     }
 }

@@ -40,6 +40,7 @@ pub(super) struct Parts {
     keys: Arc<verify::Shared>,
     pull: events::pull::Pull,
     follower: revocation::Follower,
+    search: revocation::Search,
     audit: Option<audit::Task>,
     exporter: Option<traces::Exporter>,
     reloader: Reloader,
@@ -83,7 +84,7 @@ impl Parts {
         let parts = (shared, bounds);
         let (reloader, reload) = Reloader::new(path, config, &current, parts, &mut registry)?;
         let (oauth, receiver) = receiving(&current, &writer, &clock, &audit);
-        let known = (revocations.search, revocations.monitor);
+        let known = (revocations.search.clone(), revocations.monitor);
         let admin = api(&current, &readiness, reload, audit, writer, known, clock);
         let doors = Doors::new(current, &config.doors, readiness.clone(), &mut registry);
         let admin = admin.router(admin::Metrics::new(registry, refresh));
@@ -101,6 +102,7 @@ impl Parts {
             reloader,
             pull,
             follower: revocations.follower,
+            search: revocations.search,
             audit: audit_task,
             exporter,
         })
@@ -112,6 +114,10 @@ impl Parts {
             "the follower of revocations",
             self.follower.run(core.shutdown()),
         );
+        let ready = self
+            .search
+            .keep_ready(self.readiness.clone(), core.shutdown());
+        core.spawn("the catalogue of searches", ok(ready));
         if let Some(audit) = self.audit {
             let shutdown = core.shutdown();
             let run = async move { audit.run(shutdown.cancelled()).await };
@@ -192,14 +198,14 @@ fn revocations(
     readiness: &Readiness,
     registry: &mut Registry,
 ) -> Result<revocation::Parts, String> {
-    revocation::open(
-        &config.revocations,
-        &config.lifetimes(),
-        clock,
-        readiness,
-        Arc::new(revocation::Metrics::register(registry)),
-    )
-    .map_err(|error| error.to_string())
+    let metrics = Arc::new(revocation::Metrics::register(registry));
+    let issuers = config.lifetimes();
+    let opened = revocation::open(&config.revocations, &issuers, clock, readiness, metrics);
+    let opened = opened.map_err(|error| error.to_string())?;
+    Ok(revocation::Parts {
+        search: opened.search.with_catalogue(config.admin.has_catalogue()),
+        ..opened
+    })
 }
 
 /// Returns the keys that sign assertions, if there are any.

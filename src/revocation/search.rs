@@ -1,24 +1,37 @@
 //! Search: finds live revocations with their values, which the index does not have, by reading this
 //! replica's copy of the log.
 //!
-//! A search reads the whole log twice: first its lifts, then its revocations. So it takes time in
-//! proportion to the log, and memory in proportion to the lifts and to what it finds.
+//! With a catalogue ([`catalogue`]), a search for names reads the records that have them, the newest first, until it
+//! has enough, and any other reads the log like this. Without one, a search reads the whole log twice: first its lifts, then its
+//! revocations. So it takes time in proportion to the log, and memory in proportion to the lifts and to what it
+//! finds.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+mod catalogue;
+mod newest;
+
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use siphasher::sip128::{Hasher128, SipHasher13};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
-use super::log::{self, embedded};
+use super::log::{self, embedded, embedded::View};
 use super::record::{Action, Revocation};
 use super::retention::Retention;
 use super::{Config, Writer, index};
 use crate::core::clock::{Clock, UnixMillis};
 use crate::core::network::{self, CLIENT_IP};
+use crate::core::readiness::Readiness;
 use crate::verify::claims::{ClaimPath, Claims};
+pub use catalogue::Name;
+use catalogue::{Catalogue, stop_if};
+pub use newest::{Found, Results};
+use newest::{Lifts, Newest, identity};
+
+/// How often the catalogue learns what is new, if nobody searches.
+const PAUSE: Duration = Duration::from_mins(1);
 
 /// Searches this replica's copy of the log. Clones share the one place for a search.
 #[derive(Clone, Debug)]
@@ -27,24 +40,7 @@ pub struct Search {
     retention: Retention,
     clock: Clock,
     place: Arc<Semaphore>,
-}
-
-/// A revocation that was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    pub record: Arc<Revocation>,
-    /// When it may be forgotten, by the terms of today.
-    pub forget_after: UnixMillis,
-    /// Whether a lift took it back.
-    pub is_lifted: bool,
-}
-
-/// What a search found, newest first by the time of receipt.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Results {
-    pub found: Vec<Found>,
-    /// Whether there are older ones beyond the limit.
-    pub more: bool,
+    catalogue: Option<Arc<Mutex<Catalogue>>>,
 }
 
 /// Why a search failed.
@@ -76,7 +72,49 @@ impl Search {
             retention: writer.retention.clone(),
             clock: writer.clock.clone(),
             place: Arc::new(Semaphore::new(1)),
+            catalogue: Some(Arc::default()),
         }
+    }
+
+    /// Returns a search with a catalogue, or one that keeps nothing in memory and reads the whole log each time.
+    #[must_use]
+    pub fn with_catalogue(self, has_one: bool) -> Self {
+        let catalogue = has_one.then(Arc::default);
+        Self { catalogue, ..self }
+    }
+
+    /// Keeps the catalogue ready, so that the first search is quick, from the time at which the log is replayed until
+    /// `shutdown`.
+    pub async fn keep_ready(self, readiness: Readiness, shutdown: CancellationToken) {
+        if self.catalogue.is_none() {
+            return shutdown.cancelled().await;
+        }
+        let work = async {
+            readiness.reached().await;
+            loop {
+                let (search, stop) = (self.clone(), shutdown.clone());
+                let learn = move || search.learn(|| stop.is_cancelled());
+                match tokio::task::spawn_blocking(learn).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(why)) => tracing::debug!(why, "the log cannot be catalogued now"),
+                    Err(died) => tracing::error!(%died, "the log cannot be catalogued"),
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let _: Option<()> = shutdown.run_until_cancelled(work).await;
+    }
+
+    fn learn(&self, is_over: impl Fn() -> bool) -> Result<(), String> {
+        let Some(mut catalogue) = self.catalogue() else {
+            return Ok(());
+        };
+        embedded::view(&self.copy, |view| catalogue.catch_up(view, is_over))
+    }
+
+    fn catalogue(&self) -> Option<MutexGuard<'_, Catalogue>> {
+        let catalogue = self.catalogue.as_ref()?;
+        Some(catalogue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns the newest `limit` revocations that `filter` accepts and that are not forgotten. Reads on
@@ -90,16 +128,116 @@ impl Search {
         limit: usize,
         filter: impl FnMut(&Revocation) -> bool + Send + 'static,
     ) -> Result<Results, SearchError> {
+        self.find_named(scope, limit, Vec::new(), filter).await
+    }
+
+    /// The same among the revocations that have one of these names; without names, among all.
+    ///
+    /// # Errors
+    /// As [`Search::find`].
+    pub async fn find_named(
+        &self,
+        scope: Scope,
+        limit: usize,
+        names: Vec<Name>,
+        filter: impl FnMut(&Revocation) -> bool + Send + 'static,
+    ) -> Result<Results, SearchError> {
         let place = Arc::clone(&self.place).try_acquire_owned();
         let place = place.map_err(|_| SearchError::Busy)?;
         let search = self.clone();
         let searched = tokio::task::spawn_blocking(move || {
             let _place = place;
-            search.run(scope, limit, filter)
+            match search.catalogue() {
+                Some(mut catalogue) => {
+                    let look = |view: &View<'_>| {
+                        search.look(view, &mut catalogue, (scope, limit), &names, filter)
+                    };
+                    embedded::view(&search.copy, look).map_err(SearchError::Unreadable)
+                }
+                None => search.run(scope, limit, filter),
+            }
         });
         searched
             .await
             .map_err(|died| SearchError::Unreadable(died.to_string()))?
+    }
+
+    /// Searches with the help of the catalogue.
+    fn look(
+        &self,
+        view: &View<'_>,
+        catalogue: &mut Catalogue,
+        (scope, limit): (Scope, usize),
+        names: &[Name],
+        mut filter: impl FnMut(&Revocation) -> bool,
+    ) -> Result<Results, String> {
+        catalogue.catch_up(view, || false)?;
+        let catalogue = &*catalogue;
+        let now = self.clock.steady_now();
+        // Returns whether it is lifted, if it is wanted.
+        let mut wanted = |record: &Revocation| {
+            let until = self.retention.forget_after(record);
+            if record.action != Action::Revoke || until < now || !filter(record) {
+                return Ok(None);
+            }
+            let is_lifted = is_lifted(view, catalogue, record)?;
+            let is_wanted = scope == Scope::LiftedToo || !is_lifted;
+            Ok::<_, String>(is_wanted.then_some(is_lifted))
+        };
+        let mut found = Vec::new();
+        let mut visit = |record: Arc<Revocation>, position| {
+            if let Some(is_lifted) = wanted(&record)?
+                && let Some(until) = self.first(view, catalogue, &record, position)?
+            {
+                found.push((record, until, is_lifted));
+            }
+            Ok(stop_if(found.len() > limit))
+        };
+        if names.is_empty() {
+            view.backwards(&mut visit)?;
+        }
+        for position in catalogue.named(names).into_iter().rev() {
+            if let Some(record) = view.at(position)?
+                && visit(record, position)?.is_break()
+            {
+                break;
+            }
+        }
+        let mut newest = Newest::new(limit);
+        for (record, until, is_lifted) in found.iter().rev() {
+            newest.add(record, *until, *is_lifted);
+        }
+        Ok(newest.into_results())
+    }
+
+    /// Returns when a revocation may be forgotten if this is the first live record of it, however often the log has it.
+    fn first(
+        &self,
+        view: &View<'_>,
+        catalogue: &Catalogue,
+        record: &Revocation,
+        position: u64,
+    ) -> Result<Option<UnixMillis>, String> {
+        let mut last = self.retention.forget_after(record);
+        let now = self.clock.steady_now();
+        for other in catalogue.copies(record) {
+            if other == position {
+                continue;
+            }
+            let Some(other_record) = view.at(other)? else {
+                continue;
+            };
+            let is_same = other_record.action == Action::Revoke
+                && identity(&other_record) == identity(record);
+            let until = self.retention.forget_after(&other_record);
+            if is_same && until >= now {
+                if other < position {
+                    return Ok(None);
+                }
+                last = last.max(until);
+            }
+        }
+        Ok(Some(last))
     }
 
     fn run(
@@ -133,115 +271,19 @@ impl Search {
     }
 }
 
-/// The latest lift of each source, target and cause.
-#[derive(Default)]
-struct Lifts {
-    secret: Secret,
-    latest: HashMap<u128, UnixMillis>,
-}
-
-impl Lifts {
-    fn learn(&mut self, record: &Revocation) {
-        if record.action == Action::Lift && record.is_about_tokens() {
-            let latest = self.latest.entry(self.secret.subject(record));
-            let latest = latest.or_default();
-            *latest = record.occurred_at.max(*latest);
-        }
-    }
-
-    /// Returns whether a lift takes the revocation back.
-    fn lift(&self, record: &Revocation) -> bool {
-        let lift = self.latest.get(&self.secret.subject(record));
-        lift.is_some_and(|lifted_at| *lifted_at >= record.occurred_at)
-    }
-}
-
-/// The newest records by receipt, each once however often the log has it.
-struct Newest {
-    limit: usize,
-    secret: Secret,
-    /// By the time of receipt and the place in the log.
-    kept: BTreeMap<(UnixMillis, usize), (u128, Found)>,
-    known: HashMap<u128, (UnixMillis, usize)>,
-    seen: usize,
-    more: bool,
-}
-
-impl Newest {
-    fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            secret: Secret::default(),
-            kept: BTreeMap::new(),
-            known: HashMap::new(),
-            seen: 0,
-            more: false,
-        }
-    }
-
-    fn add(&mut self, record: &Arc<Revocation>, forget_after: UnixMillis, is_lifted: bool) {
-        let identity = self.secret.identity(record);
-        if let Some(place) = self.known.get(&identity) {
-            let (_, known) = self.kept.get_mut(place).expect("both maps agree");
-            known.forget_after = known.forget_after.max(forget_after);
-            return;
-        }
-        let place = (record.received_at, self.seen);
-        self.seen += 1;
-        let found = Found {
-            record: Arc::clone(record),
-            forget_after,
-            is_lifted,
-        };
-        self.kept.insert(place, (identity, found));
-        self.known.insert(identity, place);
-        if self.kept.len() > self.limit
-            && let Some((_, (oldest, _))) = self.kept.pop_first()
+/// Returns whether a lift takes the revocation back.
+fn is_lifted(view: &View<'_>, catalogue: &Catalogue, record: &Revocation) -> Result<bool, String> {
+    for position in catalogue.lifts(record) {
+        if let Some(lift) = view.at(position)?
+            && lift.action == Action::Lift
+            && lift.occurred_at >= record.occurred_at
+            && (&lift.source, &lift.cause, &lift.target)
+                == (&record.source, &record.cause, &record.target)
         {
-            self.known.remove(&oldest);
-            self.more = true;
+            return Ok(true);
         }
     }
-
-    fn into_results(self) -> Results {
-        let newest_first = self.kept.into_values().rev();
-        Results {
-            found: newest_first.map(|(_, found)| found).collect(),
-            more: self.more,
-        }
-    }
-}
-
-/// Random, so that nobody can choose colliding hashes.
-struct Secret(u64, u64);
-
-impl Default for Secret {
-    fn default() -> Self {
-        Self(rand::random(), rand::random())
-    }
-}
-
-impl Secret {
-    /// Hashes what a lift and the revocations that it takes back have in common.
-    fn subject(&self, record: &Revocation) -> u128 {
-        self.hash((&record.source, &record.cause, &record.target))
-    }
-
-    /// Hashes what makes two records one revocation.
-    fn identity(&self, record: &Revocation) -> u128 {
-        let times = (
-            record.issued_at_or_before,
-            record.expires_at_or_before,
-            record.occurred_at,
-        );
-        self.hash((&record.id, self.subject(record), times))
-    }
-
-    fn hash(&self, value: impl Hash) -> u128 {
-        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
-        value.hash(&mut hasher);
-        hasher.finish128().as_u128()
-    }
+    Ok(false)
 }
 
 /// Accepts the revocations that refuse a token with these claims, in a request from this address.

@@ -14,7 +14,7 @@ use effect::is_within;
 const IDENTITIES: [&str; 4] = ["name", "issuer", "client_id", "address"];
 
 /// Settings that are read at start alone.
-const AT_START: [&str; 13] = [
+const AT_START: [&str; 14] = [
     "listen",
     "connections",
     "keys",
@@ -22,6 +22,7 @@ const AT_START: [&str; 13] = [
     "revocations",
     "event_listener.max_in_flight",
     "admin.decisions",
+    "admin.search",
     "answer.assertion",
     "audit",
     "doors",

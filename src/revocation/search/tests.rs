@@ -109,9 +109,13 @@ async fn agrees(drafts: Vec<Draft>) {
     while matches!(parts.reader.standing(&everything), Standing::NotReady) {
         tokio::task::yield_now().await;
     }
-    let records = parts.writer.record_whole(drafts).await.unwrap();
-    let all = parts.search.find(Scope::Live, 1000, |_| true).await;
-    assert_eq!(shown(&all.unwrap()), model(&records));
+    let mut records = Vec::new();
+    for some in drafts.chunks(5) {
+        records.append(&mut parts.writer.record_whole(some.to_vec()).await.unwrap());
+        let all = parts.search.find(Scope::Live, 1000, |_| true).await;
+        assert_eq!(shown(&all.unwrap()), model(&records));
+        same_without_catalogue(&parts.search).await;
+    }
     for (issuer, sub, roles) in [
         (0, json!("a"), json!(["x", "y"])),
         (0, json!("b"), json!("y")),
@@ -131,6 +135,40 @@ async fn agrees(drafts: Vec<Draft>) {
     }
     shutdown.cancel();
     follower.await.unwrap().unwrap();
+}
+
+/// The catalogue changes what a search costs and not what it finds.
+async fn same_without_catalogue(search: &Search) {
+    let slow = search.clone().with_catalogue(false);
+    for scope in [Scope::Live, Scope::LiftedToo] {
+        let all = slow.find(scope, 1000, |_| true).await.unwrap();
+        assert_eq!(search.find(scope, 1000, |_| true).await.unwrap(), all);
+        for limit in [1, 3] {
+            let some = search.find(scope, limit, |_| true).await.unwrap();
+            assert_eq!(some.found, all.found[..limit.min(all.found.len())]);
+            assert_eq!(some.more, all.found.len() > limit);
+        }
+        for text in ["a", "b", "x", "1", "2", ISSUERS[0], "absent"] {
+            let has = |record: &Revocation, name: &Name| match name {
+                Name::Id(id) => record.id == *id,
+                Name::Value(value) => record.target.matches.values().any(|own| own == value),
+                Name::Whole(issuer) => {
+                    record.target.matches.is_empty() && record.target.issuer == *issuer
+                }
+            };
+            for kind in [Name::Id, Name::Value, Name::Whole] {
+                let name = kind(text.to_owned());
+                let wanted = name.clone();
+                let expected = slow.find(scope, 1000, move |record| has(record, &wanted));
+                let expected = expected.await.unwrap();
+                let names = vec![name.clone(), Name::Id("absent".to_owned())];
+                let wanted = name.clone();
+                let found =
+                    search.find_named(scope, 1000, names, move |record| has(record, &wanted));
+                assert_eq!(found.await.unwrap(), expected, "{name:?}");
+            }
+        }
+    }
 }
 
 proptest! {
@@ -180,11 +218,13 @@ async fn the_newest_come_first_up_to_the_limit_and_nothing_twice() {
         (ids.collect::<Vec<_>>().join(","), results.more)
     };
     assert_eq!(find(10).await, ("3,2,1,0".to_owned(), false));
+    same_without_catalogue(&parts.search).await;
     assert_eq!(find(4).await, ("3,2,1,0".to_owned(), false));
     assert!(find(2).await.1);
     // No token of theirs can be valid any more.
     clock.advance(Duration::from_hours(2));
     assert_eq!(find(10).await, (String::new(), false));
+    same_without_catalogue(&parts.search).await;
     shutdown.cancel();
     follower.await.unwrap().unwrap();
 }

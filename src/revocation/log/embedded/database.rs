@@ -253,7 +253,7 @@ pub(super) fn read(
     Ok(tally)
 }
 
-fn check(row: &Row<'_>, tally: &Tally) -> Result<Read, ReadError> {
+pub(super) fn check(row: &Row<'_>, tally: &Tally) -> Result<Read, ReadError> {
     let position: i64 = row.get(0)?;
     let bytes = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
     let (digest, forget_after, sum) = (row.get_ref(1)?, row.get(2)?, row.get::<_, i64>(3)?);

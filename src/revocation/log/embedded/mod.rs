@@ -16,6 +16,7 @@ mod home;
 mod seal;
 mod snapshot;
 mod tail;
+mod view;
 mod wal;
 
 use std::io;
@@ -50,6 +51,7 @@ use seal::Seal;
 pub(super) use commit::Kept;
 pub use error::OpenError;
 pub use snapshot::read_all;
+pub use view::{View, view};
 
 /// Batches that may wait for the writer. When there are more, senders are told to try again.
 const QUEUE: usize = 4096;

@@ -38,7 +38,7 @@ pub fn read_all(
     }
 }
 
-fn open(config: &Config) -> Result<Connection, OpenError> {
+pub(super) fn open(config: &Config) -> Result<Connection, OpenError> {
     let database = config.path.join(home::DATABASE);
     if home::mark_of(&database).exists() {
         let why = "it is a copy that lacks records of its log; export from the log itself, or \
