@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{self, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde::Deserialize;
 
@@ -25,8 +26,21 @@ const MOST_USED: u64 = 50_000;
 
 impl Default for Used {
     fn default() -> Self {
-        let cache = Cache::builder().max_capacity(MOST_USED);
+        Self::with_room_for(MOST_USED)
+    }
+}
+
+impl Used {
+    fn with_room_for(most: u64) -> Self {
+        let cache = Cache::builder().max_capacity(most);
+        // The default policy of a full cache turns away what is new.
+        let cache = cache.eviction_policy(EvictionPolicy::lru());
         Self(cache.time_to_live(LONGEST + LEEWAY * 2).build())
+    }
+
+    /// Returns whether a token with this name is used for the first time.
+    fn is_first(&self, name: [u8; 32]) -> bool {
+        self.0.entry(name).or_insert(()).is_fresh()
     }
 }
 
@@ -92,10 +106,27 @@ pub(super) fn holds(
     // The signature may differ each time, and a `jti` belongs to its client.
     let name = digest::digest(&SHA256, format!("{id}\n{}", claims.jti).as_bytes());
     let name = name.as_ref().first_chunk().copied();
-    name.is_some_and(|name| used.0.entry(name).or_insert(()).is_fresh())
+    name.is_some_and(|name| used.is_first(name))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds of this millennium fit")]
 fn seconds(at: UnixMillis) -> f64 {
     at.seconds() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_assertion_is_not_taken_twice_however_many_were_used_before() {
+        let used = Used::with_room_for(10);
+        for number in 0..100 {
+            let mut name = [0; 32];
+            name[0] = number;
+            assert!(used.is_first(name), "{number}");
+            used.0.run_pending_tasks();
+            assert!(!used.is_first(name), "{number}");
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! Applications revoke and introspect tokens with OAuth, at the real program and through the real Envoy.
 
+use futures_util::future::join_all;
+use portcullis::core::clock::Clock;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use crate::support::{Call, Door, Reply, World, tampered};
+use crate::support::{Call, Door, Reply, World, tampered, until};
 
 const SECRET: &str = "web secret/0123456789+";
 
@@ -182,6 +184,38 @@ async fn strangers_and_other_clients_revoke_nothing() {
 }
 
 #[tokio::test]
+async fn a_token_that_may_become_good_is_not_taken_for_revoked() {
+    let world = world().await;
+    let token = || world.idp.token("alice").claim("client_id", "web app");
+    let now = Clock::system().now().seconds();
+    for (what, token) in [
+        ("another audience", token().claim("aud", "another-api")),
+        (
+            "another issuer",
+            token().claim("iss", "https://other.example.com"),
+        ),
+        ("bound", token().claim("cnf", json!({ "jkt": "x" }))),
+        ("too long a life", token().claim("exp", now + 100 * 86_400)),
+        ("of another type", token().header("typ", "logout+jwt")),
+    ] {
+        let token = token.sign();
+        assert!(!passes(&world, &token).await, "{what}");
+        let reply = revoke(&world, "web app", &token).await;
+        assert_eq!(reply.status, 400, "{what}: {}", reply.text());
+        assert_eq!(reply.body_json()["error"], "unsupported_token_type");
+    }
+    for (what, token) in [
+        ("by another key", token().header("kid", "nobody's")),
+        ("of tomorrow", token().claim("nbf", now + 200)),
+    ] {
+        let reply = revoke(&world, "web app", &token.sign()).await;
+        assert_eq!(reply.status, 503, "{what}: {}", reply.text());
+    }
+    let expired = token().shifted(-7200).sign();
+    assert_eq!(revoke(&world, "web app", &expired).await.status, 200);
+}
+
+#[tokio::test]
 async fn introspection_says_what_envoy_does() {
     let world = world().await;
     let mut random = StdRng::seed_from_u64(11);
@@ -240,6 +274,34 @@ async fn what_is_not_known_is_503_and_never_inactive() {
         assert_eq!(reply.header("retry-after"), Some("1"));
         assert_eq!(reply.body_json()["error"], "temporarily_unavailable");
     }
+}
+
+/// Of the lines of strangers a hundred in a second are written.
+#[tokio::test]
+async fn a_public_client_that_revokes_nothing_does_not_fill_the_audit_trail() {
+    let builder = World::builder();
+    let file = builder.home().join("audit.log");
+    let builder = builder.config(|config| {
+        config["audit"] = json!({ "file": file });
+        config["oauth"]["clients"] = json!([{ "id": "spa" }]);
+    });
+    let world = builder.start().await;
+    let useless = call(REVOKE, &[("token", "no-token"), ("client_id", "spa")]);
+    until("the trail leaves some of them out", async || {
+        let calls = (0..200).map(|_| send(&world, useless.clone()));
+        for reply in join_all(calls).await {
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        }
+        let left_out = "portcullis_audit_left_out_total{kind=\"strangers\"}";
+        let left_out = world.portcullis.metric(left_out).await;
+        left_out.filter(|count| *count > 0.0)
+    })
+    .await;
+    let token = world.idp.token("alice").claim("client_id", "spa").sign();
+    let useful = call(REVOKE, &[("token", &token), ("client_id", "spa")]);
+    assert_eq!(send(&world, useful).await.status, 200);
+    let trail = std::fs::read_to_string(&file).unwrap();
+    assert!(trail.contains("\"outcome\":\"revoked\""), "{trail}");
 }
 
 #[tokio::test]
