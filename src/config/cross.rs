@@ -5,6 +5,7 @@ use super::listen::Addresses;
 use super::nearest::suggest;
 use crate::core::config_error::ConfigErrors;
 use crate::core::issuer::ByIssuer;
+use crate::core::network::CLIENT_IP;
 use crate::events::SourceConfig;
 use crate::net::TlsConfig;
 use crate::verify::IssuerConfig;
@@ -48,6 +49,7 @@ pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
         }
     }
     check_certificates(config, errors);
+    check_networks(config, errors);
     check_assertion(config, errors);
     check_named_policies(config, errors);
     let mut fields = ["issuer", "tenants"].iter().flat_map(|field| {
@@ -56,6 +58,21 @@ pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
     });
     if !config.issuers.is_empty() && !fields.any(|path| errors.is_replaced(&path)) {
         check_issuers(config, errors);
+    }
+}
+
+/// Reports event sources that revoke by the address of requests, which nobody says.
+fn check_networks(config: &Config, errors: &mut ConfigErrors) {
+    if config.client_ip.is_some() || errors.is_replaced("client_ip") {
+        return;
+    }
+    for (i, source) in config.events.iter().enumerate() {
+        if source.names_networks() {
+            let message = format!(
+                "names {CLIENT_IP}, the address that requests come from: say in client_ip which header has it"
+            );
+            errors.push(&format!("events[{i}].format"), message);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::metrics::Ended;
 use super::outcome::Rejection;
 use super::resources::Plan;
 use crate::net::{last, problem, uncached};
+use crate::revocation::log::AppendError;
 
 /// How senders of a format want to be answered.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +87,15 @@ pub(super) enum Failure {
     /// would end its attempts, and the event would be lost although the configuration may be at fault. A
     /// provider that is asked is not asked for it again: it would stand in the way of all others.
     Rejected(String),
+}
+
+impl From<AppendError> for Failure {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Rejected(why) => Self::Rejected(why),
+            error => Self::Unavailable(error.to_string()),
+        }
+    }
 }
 
 impl From<Unproven> for Failure {

@@ -51,6 +51,11 @@ pub(super) trait Dialect: Send + Sync {
         None
     }
 
+    /// Returns the claims that the options name and that the address of a request may stand for.
+    fn claims(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// Returns how senders want to be answered.
     fn answers(&self) -> Answers {
         Answers::default()

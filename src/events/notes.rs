@@ -33,6 +33,9 @@ pub trait Notes: Send + Sync + 'static {
 
     /// Returns the time before which no event can reach a token of `issuer` that is still valid.
     fn earliest(&self, issuer: &str) -> UnixMillis;
+
+    /// Returns how far the clock of `issuer` may be ahead.
+    fn leeway(&self, issuer: &str) -> Duration;
 }
 
 impl Notes for revocation::Notes {
@@ -63,5 +66,9 @@ impl Notes for revocation::Notes {
 
     fn earliest(&self, issuer: &str) -> UnixMillis {
         self.earliest(issuer)
+    }
+
+    fn leeway(&self, issuer: &str) -> Duration {
+        self.leeway(issuer)
     }
 }

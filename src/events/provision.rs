@@ -16,7 +16,6 @@ use super::outcome::Effect;
 use super::resources::{Asked, Shelf};
 use super::shared::Shared;
 use super::source::Source;
-use crate::revocation::log::AppendError;
 
 /// How often a request begins again because another one changed the same resource meanwhile.
 const ATTEMPTS: usize = 4;
@@ -31,17 +30,17 @@ pub(super) async fn serve(
 ) -> Result<(Ended, Response), Failure> {
     let latest = Instant::now() + within;
     let left = || latest.saturating_duration_since(Instant::now());
-    let cannot = |error: AppendError| Failure::Unavailable(error.to_string());
     let origin = Origin {
         source: &source.name,
         issuer: &source.issuer,
     };
     let notes = &*shared.notes;
     for _ in 0..ATTEMPTS {
-        notes.catch_up(left()).await.map_err(cannot)?;
+        notes.catch_up(left()).await?;
         let shelf = Shelf {
             notes: notes.known(),
             earliest: notes.earliest(origin.issuer),
+            leeway: notes.leeway(origin.issuer),
         };
         let mut plan = resources.plan(asked, shelf, origin)?;
         let Some((drafts, change)) = plan.change.take() else {
@@ -61,7 +60,7 @@ pub(super) async fn serve(
         };
         let revocations = drafts.len();
         let put = notes.put((origin.source, origin.issuer), drafts, change, left());
-        if !put.await.map_err(cannot)? {
+        if !put.await? {
             continue;
         }
         let understood = Understood {

@@ -29,7 +29,6 @@ use super::shared::Shared;
 use super::source::{ListenerConfig, Source};
 use crate::core::clock::UnixMillis;
 use crate::net::Seat;
-use crate::revocation::log::AppendError;
 
 /// Handles events under one configuration.
 pub struct Receiver {
@@ -333,11 +332,7 @@ impl Receiver {
                 // Being enforced here is worth waiting for, but not an answer that comes too late.
                 let within = source.record_timeout(&self.limits) * 3 / 4;
                 let recorded = self.shared.record.record(drafts, within).await;
-                let recorded = recorded.map_err(|error| match error {
-                    AppendError::Rejected(why) => Failure::Rejected(why),
-                    error => Failure::Unavailable(error.to_string()),
-                })?;
-                Ok((Ended::Accepted, recorded))
+                Ok((Ended::Accepted, recorded?))
             }
             Effect::RecordLater(drafts, delay) => {
                 let revocations = drafts.len();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest::{self, Context, SHA256};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 /// The events that were recorded last. Forgetting one costs a second record, which changes nothing.
@@ -35,7 +36,13 @@ const MOST: u64 = 100_000;
 
 impl Replays {
     pub(super) fn new() -> Self {
-        let cache = Cache::builder().max_capacity(MOST);
+        Self::with_room_for(MOST)
+    }
+
+    fn with_room_for(most: u64) -> Self {
+        let cache = Cache::builder().max_capacity(most);
+        // The default policy of a full cache turns away what is new.
+        let cache = cache.eviction_policy(EvictionPolicy::lru());
         Self(cache.time_to_live(REMEMBERED_FOR).build())
     }
 
@@ -73,4 +80,20 @@ impl Seen {
 fn whole(digest: digest::Digest) -> Digest {
     let bytes = digest.as_ref().first_chunk().copied();
     bytes.expect("SHA-256 has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_event_is_recognised_however_many_came_before() {
+        let replays = Replays::with_room_for(10);
+        for number in 0..100 {
+            let event = Seen::of(0, "people", &number.to_string(), b"{}");
+            replays.remember(event);
+            replays.0.run_pending_tasks();
+            assert_eq!(replays.before(event), Some(Before::Same), "{number}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Resources: what senders of some formats create, read and change below the path of their source.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -27,6 +29,8 @@ pub(super) struct Shelf<'a> {
     pub(super) notes: &'a Known,
     /// No event from before this time can reach a token that is still valid.
     pub(super) earliest: UnixMillis,
+    /// How far the issuer's clock may be ahead.
+    pub(super) leeway: Duration,
 }
 
 /// What a request about a resource does, and its answer once that is done.

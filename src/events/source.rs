@@ -15,6 +15,7 @@ use super::pull::ask::Ask;
 use super::rate::{self, RateLimit};
 use crate::core::clock::UnixMillis;
 use crate::core::config_error::ConfigErrors;
+use crate::core::network::CLIENT_IP;
 use crate::core::units::{Bytes, Span};
 use crate::revocation::Draft;
 
@@ -129,6 +130,12 @@ impl SourceConfig {
     pub fn signer(&self) -> Option<(String, &str)> {
         let signer = self.format.dialect().signer();
         signer.map(|(field, issuer)| (format!("format.{field}"), issuer))
+    }
+
+    /// Returns whether its events may revoke by the address that requests come from.
+    #[must_use]
+    pub fn names_networks(&self) -> bool {
+        self.format.dialect().claims().contains(&CLIENT_IP)
     }
 
     /// Returns the names of which its sender's certificate must hold one; none if it needs no certificate.

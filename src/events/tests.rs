@@ -135,6 +135,10 @@ impl Notes for FakeRecord {
     fn earliest(&self, _issuer: &str) -> UnixMillis {
         UnixMillis::from_seconds(provider::NOW).minus(Duration::from_hours(1))
     }
+
+    fn leeway(&self, _issuer: &str) -> Duration {
+        Duration::from_secs(scim::LEEWAY)
+    }
 }
 
 /// The record of a note.

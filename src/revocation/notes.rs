@@ -153,6 +153,13 @@ impl Notes {
         self.writer.clock.now().minus(reach)
     }
 
+    /// Returns how far the clock of `issuer` may be ahead: a token that exists may be dated that much later than now.
+    #[must_use]
+    pub fn leeway(&self, issuer: &str) -> Duration {
+        let terms = self.writer.retention.terms(issuer);
+        terms.map_or(Duration::ZERO, |terms| terms.leeway)
+    }
+
     /// Returns a lift of a cause that nothing else has: see [`Revocation::note`].
     fn record(&self, source: &str, issuer: &str, change: Change) -> Revocation {
         let now = self.writer.clock.now();
@@ -216,6 +223,11 @@ impl Known {
         };
         let mut known = self.lock();
         let of_source = known.entry(record.source.clone()).or_default();
+        // By then other replicas have forgotten that it was gone, each at a moment of its own.
+        let gone = of_source.gone.get(&note.key);
+        if gone.is_some_and(|(_, until)| record.received_at > *until) {
+            of_source.gone.remove(&note.key);
+        }
         if note.version <= of_source.version(&note.key) {
             return;
         }

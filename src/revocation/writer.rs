@@ -8,6 +8,7 @@ use tokio::sync::watch::{self, error::RecvError};
 use tokio::time::{Instant, timeout};
 
 use crate::core::clock::Clock;
+use crate::core::network::{self, CLIENT_IP};
 
 use super::log::{AppendError, Cursor, Log};
 use super::record::{Action, Draft, Revocation};
@@ -117,6 +118,18 @@ impl Writer {
                  each one makes every check dearer"
             );
             return Err(AppendError::Rejected(message));
+        }
+        // It would match nothing, and the sender would take the tokens for revoked.
+        if draft.action == Action::Revoke
+            && let Some(Err(why)) = draft
+                .target
+                .matches
+                .get(CLIENT_IP)
+                .map(|text| network::canonical(text))
+        {
+            return Err(AppendError::Rejected(format!(
+                "the value of {CLIENT_IP} {why}"
+            )));
         }
         let now = self.clock.now();
         if draft.action == Action::Lift && draft.occurred_at > now.plus(terms.leeway) {
@@ -315,6 +328,24 @@ mod tests {
         let recorded = timeout(Duration::from_secs(30), recorded).await;
         assert_eq!(recorded.expect("it waits too long").unwrap(), 1);
         drop(parts.follower);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_network_is_not_recorded_as_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (parts, _registry) = open(&directory, &Clock::manual(NOW));
+        for value in ["alice", "10.0.0.0/7", "10.0.0.1/8", ""] {
+            let mut bad = draft(Action::Revoke, NOW);
+            bad.target.matches = BTreeMap::from([(CLIENT_IP.to_owned(), value.to_owned())]);
+            let recorded = parts
+                .writer
+                .record(vec![draft(Action::Revoke, NOW), bad])
+                .await;
+            assert!(
+                matches!(recorded, Err(AppendError::Rejected(_))),
+                "{value}: {recorded:?}"
+            );
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

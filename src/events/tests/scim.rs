@@ -8,6 +8,9 @@ use serde_json::json;
 use super::provider::{NOW, door_of, lines, problems};
 use super::*;
 
+/// Seconds by which the issuer's clock may be ahead.
+pub(super) const LEEWAY: u64 = 20;
+
 const SECRET: &str = "Bearer the-secret-of-the-client";
 const USERS: &str = "/events/people/scim/v2/Users";
 
@@ -84,13 +87,9 @@ fn alice() -> Value {
     json!({ "userName": "alice@example.com", "externalId": "u1" })
 }
 
-const fn revoked_at(seconds: u64) -> u64 {
-    seconds * 1000
-}
-
-/// How a revocation of one claim up to `seconds` is shown.
+/// How a revocation of one claim is shown that was made at `seconds`.
 fn revoke(claim: &str, seconds: u64) -> String {
-    format!("Revoke {claim} until {}", revoked_at(seconds))
+    format!("Revoke {claim} until {}", (seconds + LEEWAY) * 1000)
 }
 
 #[tokio::test]
@@ -184,10 +183,11 @@ async fn a_former_name_is_refused_up_to_the_time_when_it_was_given_up_and_no_lon
     let expected = [
         revoke("email=Alice.Li@example.com", NOW + 120),
         revoke("email=alice.li@example.com", NOW + 120),
-        revoke("email=alice@example.com", NOW + 60),
+        revoke("email=alice@example.com", NOW + 60 - LEEWAY),
         revoke("oid=u1", NOW + 120),
     ];
     assert_eq!(door.taken(), expected);
+    door.sets_active(&user, true).await;
     // `FakeRecord` forgets what is older than an hour before NOW.
     let mut statuses = Vec::new();
     for number in 0..70 {
@@ -196,6 +196,76 @@ async fn a_former_name_is_refused_up_to_the_time_when_it_was_given_up_and_no_lon
         statuses.push(door.patch(&user, &name).await.0);
     }
     assert!(statuses.ends_with(&[429]), "{statuses:?}");
+    door.record.recorded.lock().unwrap().clear();
+    let mut off = alice();
+    (off["userName"], off["active"]) = (json!("b@x.org"), json!(false));
+    assert_eq!(door.call("PUT", &user, &off).await.0, 200);
+    let taken = door.taken();
+    for claim in ["email=b@x.org", "oid=u1"] {
+        assert!(taken.contains(&revoke(claim, NOW + 120)), "{taken:?}");
+    }
+    let former = "Revoke email=a0@x.org ";
+    assert!(
+        taken.iter().any(|line| line.starts_with(former)),
+        "{taken:?}"
+    );
+    assert!(kept(&door, "former") <= 64);
+}
+
+/// The most values that are kept of any user.
+fn kept(door: &Door, which: &str) -> usize {
+    let notes = door.record.notes.page("people", 0, 9).1;
+    let lengths = notes.iter().map(|note| {
+        let user: Value = serde_json::from_str(note.text.as_deref().unwrap()).unwrap();
+        match &user[which] {
+            Value::Array(list) => list.len(),
+            Value::Object(lists) => {
+                let lists = lists.values().filter_map(Value::as_array);
+                lists.map(Vec::len).sum()
+            }
+            _ => 0,
+        }
+    });
+    lengths.max().unwrap_or(0)
+}
+
+#[tokio::test]
+async fn no_limit_keeps_a_user_active() {
+    let door = people();
+    let user = door.create(&alice()).await;
+    door.create(&json!({ "userName": "bob@example.com" })).await;
+    let mut body = alice();
+    let emails = (0..40).map(|number| format!("{number}@x.org"));
+    body["emails"] = emails.collect::<Vec<_>>().into();
+    assert_eq!(door.call("PUT", &user, &body).await.0, 400);
+    body["active"] = json!(false);
+    let (status, answer) = door.call("PUT", &user, &body).await;
+    assert_eq!(
+        (status, &answer["active"]),
+        (200, &json!(false)),
+        "{answer}"
+    );
+    let taken = door.taken();
+    for claim in [
+        "email=0@x.org",
+        "email=39@x.org",
+        "email=alice@example.com",
+        "oid=u1",
+    ] {
+        assert!(taken.contains(&revoke(claim, NOW)), "{taken:?}");
+    }
+    assert!(kept(&door, "values") <= 32);
+    assert_eq!(answer["userName"], "alice@example.com");
+    door.sets_active(&user, true).await;
+    door.taken();
+    let taken_name = json!({ "userName": "bob@example.com", "externalId": "u1" });
+    assert_eq!(door.call("PUT", &user, &taken_name).await.0, 409);
+    let mut off = taken_name;
+    off["active"] = json!(false);
+    assert_eq!(door.call("PUT", &user, &off).await.0, 200);
+    assert!(door.taken().contains(&revoke("oid=u1", NOW)));
+    let again = json!({ "op": "replace", "value": { "active": true } });
+    assert_eq!(door.patch(&user, &again).await.0, 409);
 }
 
 #[tokio::test]

@@ -110,10 +110,8 @@ async fn a_note_is_renewed_when_half_of_its_time_is_over_and_at_once_in_a_new_hi
     process.stop().await;
 }
 
-#[test]
-fn a_note_that_is_gone_is_remembered_for_longer_than_its_earlier_versions() {
-    let known = Known::default();
-    let record = |note: Note, forget_after| Revocation {
+fn record_of(note: Note, forget_after: UnixMillis, received_at: UnixMillis) -> Revocation {
+    Revocation {
         id: String::new(),
         target: Target {
             issuer: ISSUER.to_owned(),
@@ -126,12 +124,18 @@ fn a_note_that_is_gone_is_remembered_for_longer_than_its_earlier_versions() {
         forget_after,
         source: "people".to_owned(),
         cause: CAUSE.to_owned(),
-        received_at: NOW,
+        received_at,
         bounds: None,
         turn: None,
         note: Some(Box::new(note)),
         original: None,
-    };
+    }
+}
+
+#[test]
+fn a_note_that_is_gone_is_remembered_for_longer_than_its_earlier_versions() {
+    let known = Known::default();
+    let record = |note, forget_after| record_of(note, forget_after, NOW);
     let end = NOW.plus(KEPT);
     known.learn(&record(note(2, None), end.plus(MARGIN)));
     known.learn(&record(note(1, Some("alice")), end));
@@ -140,4 +144,23 @@ fn a_note_that_is_gone_is_remembered_for_longer_than_its_earlier_versions() {
     assert_eq!(known.version("people", "u1"), 2);
     known.due("people", end.plus(MARGIN * 2));
     assert_eq!(known.version("people", "u1"), 0);
+}
+
+/// One of them was asked for what is due, and so forgot it; the other one was not.
+#[test]
+fn whoever_comes_back_after_a_note_was_forgotten_is_known_to_every_replica() {
+    let end = NOW.plus(KEPT + MARGIN);
+    let replicas = [Known::default(), Known::default()];
+    for known in &replicas {
+        known.learn(&record_of(note(7, None), end, NOW));
+        known.learn(&record_of(note(1, Some("early")), end, end));
+        assert_eq!(known.version("people", "u1"), 7);
+    }
+    let later = end.plus(Duration::from_millis(1));
+    replicas[0].due("people", later);
+    for known in &replicas {
+        known.learn(&record_of(note(1, Some("alice")), later.plus(KEPT), later));
+        assert_eq!(known.named("people", "alice").len(), 1);
+        assert_eq!(known.version("people", "u1"), 1);
+    }
 }

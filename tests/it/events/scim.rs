@@ -78,6 +78,16 @@ async fn a_user_who_left_by_scim_loses_every_token_also_if_the_process_was_kille
 }
 
 #[tokio::test]
+async fn a_user_who_left_loses_tokens_of_an_issuer_whose_clock_is_ahead() {
+    let world = World::builder().config(with_people).start().await;
+    let user = create(&world.portcullis, "alice").await;
+    let token = world.idp.token("alice").shifted(20).sign();
+    on_every_door(&world, &token, 200, "dated later, and within the leeway").await;
+    set_active(&world.portcullis, &user, false).await;
+    on_every_door(&world, &token, 401, "inactive").await;
+}
+
+#[tokio::test]
 async fn a_user_whom_one_replica_created_is_known_to_every_other_at_once() {
     let (idp, server) = (Idp::start(), Server::start(&Settings::default()));
     let homes = [(); 3].map(|()| TempDir::new().unwrap());

@@ -10,6 +10,7 @@ use super::extract::{self, Found, Wanted};
 use super::moment::Moment;
 use super::path::Path;
 use crate::core::clock::UnixMillis;
+use crate::core::network::{self, CLIENT_IP};
 use crate::events::delivery::{Delivery, Verified};
 use crate::events::dialect::Origin;
 use crate::events::outcome::{Outcome, Rejection};
@@ -190,9 +191,9 @@ impl<'a> Event<'a> {
     }
 
     fn matches(&self, rule: &Rule) -> Result<BTreeMap<String, String>, Rejection> {
-        let value = |(claim, value): (&String, &Value)| {
+        let value = |(claim, from): (&String, &Value)| {
             let what = || format!("a value for the claim {claim}");
-            let value = match value {
+            let value = match from {
                 Value::Text(path) => self.one(path, &what())?,
                 Value::More(ValueOrigin::Value(text)) => text,
                 Value::More(ValueOrigin::Part(part)) => {
@@ -206,6 +207,12 @@ impl<'a> Event<'a> {
                     found.ok_or_else(|| rejection(part.path.as_str(), message()))?
                 }
             };
+            if claim == CLIENT_IP
+                && let Err(why) = network::canonical(value)
+            {
+                let path = path_of(from).map_or("", Path::as_str);
+                return Err(rejection(path, format!("expected {}: it {why}", what())));
+            }
             Ok((claim.clone(), value.to_owned()))
         };
         rule.target.iter().map(value).collect()

@@ -34,6 +34,11 @@ impl Dialect for Config {
         self.check(errors);
     }
 
+    fn claims(&self) -> Vec<&str> {
+        let targets = self.rules.iter().flat_map(|rule| rule.target.keys());
+        targets.map(String::as_str).collect()
+    }
+
     /// Answers before 3 s, the shortest patience of the known senders without a format of their own.
     fn patience(&self) -> Duration {
         Duration::from_millis(2500)

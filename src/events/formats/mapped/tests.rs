@@ -341,3 +341,22 @@ fn the_same_body_at_another_time_is_another_event() {
     assert_eq!(at(RECEIVED), at(RECEIVED));
     assert_ne!(at(RECEIVED), at(RECEIVED + 1));
 }
+
+#[test]
+fn what_is_no_network_is_refused_and_a_source_of_networks_needs_client_ip() {
+    let options =
+        "type: type\nrules: [{ when: { type: attack }, target: { \"client#ip\": from } }]";
+    let needed = parse(options).unwrap_err();
+    assert!(
+        needed.contains("say in client_ip which header has it"),
+        "{needed}"
+    );
+    let config: Config = serde_saphyr::from_str(options).unwrap();
+    let event = |from: &str| json!({ "type": "attack", "from": from }).to_string();
+    assert_eq!(drafts(&config, event("10.0.0.0/8")).len(), 1);
+    for from in ["alice", "10.0.0.1/8", "0.0.0.0/0"] {
+        let refused = map(&config, event(from)).unwrap_err();
+        assert_eq!(refused.path, "from");
+        assert!(!refused.message.contains(from), "{refused}");
+    }
+}

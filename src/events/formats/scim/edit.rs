@@ -5,12 +5,12 @@ use http::StatusCode;
 use super::attribute::{Attribute, below};
 use super::node::Node;
 use super::path::{Equality, Path};
-use super::user::{Item, User};
+use super::user::{Item, MOST_VALUES, User};
 use crate::events::answer::Failure;
 use crate::events::payload::Id;
 
-/// More values of one user are a mistake.
-const MOST_VALUES: usize = 32;
+/// The most values of a user who becomes inactive. Each is recorded, also those that are too many to be kept.
+const MOST_REVOKED: usize = 1024;
 
 /// More operations in one request are a mistake.
 const MOST_OPERATIONS: usize = 256;
@@ -172,7 +172,11 @@ impl<'a> Edit<'a> {
         if self.user.items(&user_name).len() != 1 {
             return Err(told("invalidValue", "userName must have one value"));
         }
-        if self.user.all().count() > MOST_VALUES {
+        let most = match self.active {
+            Some(false) => MOST_REVOKED,
+            _ => MOST_VALUES,
+        };
+        if self.user.all().count() > most {
             return Err(told("tooMany", "a user may have 32 values that are kept"));
         }
         if self.user.all().any(|(_, value)| Id::of(value).is_none()) {

@@ -33,6 +33,7 @@ use crate::events::dialect::{Dialect, Origin, Resources};
 use crate::events::outcome::{Effect, Outcome, Rejection};
 use crate::events::payload;
 use crate::events::resources::{Asked, Plan, Shelf};
+use crate::verify::claims::ClaimPath;
 
 pub use attribute::Attribute;
 pub use config::Config;
@@ -40,6 +41,11 @@ pub use config::Config;
 impl Dialect for Config {
     fn check(&self, errors: &mut ConfigErrors) {
         self.check(errors);
+    }
+
+    fn claims(&self) -> Vec<&str> {
+        let claims = self.claims.values().flat_map(|claims| &claims.0);
+        claims.map(ClaimPath::as_str).collect()
     }
 
     /// Provisioning clients wait for longer; a replica may first have to read what another one wrote.
@@ -85,7 +91,7 @@ impl Dialect for Config {
             origin,
             key: "trial",
             version: 1,
-            now,
+            until: now,
             at: now,
         };
         Ok(Outcome {

@@ -24,7 +24,8 @@ pub(super) struct Drafting<'a> {
     pub(super) origin: Origin<'a>,
     pub(super) key: &'a str,
     pub(super) version: u64,
-    pub(super) now: UnixMillis,
+    /// Up to which issue tokens with the current values are the user's: now, by an issuer whose clock may be ahead.
+    pub(super) until: UnixMillis,
     /// The time of the change, which is later than that of every other change of the user.
     pub(super) at: UnixMillis,
 }
@@ -75,7 +76,7 @@ impl Drafting<'_> {
 
     fn targets(&self, user: &User) -> Targets {
         let current = user.all();
-        let current = current.map(|(attribute, value)| (attribute, value, self.now));
+        let current = current.map(|(attribute, value)| (attribute, value, self.until));
         let former = user.former.iter();
         let former = former.map(|former| (&*former.attribute, &*former.value, former.until));
         let mut targets = Targets::new();
@@ -111,12 +112,12 @@ impl Drafting<'_> {
 }
 
 /// Returns the values that a user had, of which tokens may still be valid: those of before, and those that the change
-/// at `now` replaces.
+/// replaces. Tokens with those were the user's up to `until`.
 pub(super) fn former(
     config: &Config,
     before: &User,
     after: &User,
-    (earliest, now): (UnixMillis, UnixMillis),
+    (earliest, until): (UnixMillis, UnixMillis),
 ) -> Vec<Former> {
     let still = before
         .former
@@ -130,7 +131,7 @@ pub(super) fn former(
     let replaced = replaced.map(|(attribute, value)| Former {
         attribute: attribute.to_owned(),
         value: value.to_owned(),
-        until: now,
+        until,
     });
     still.cloned().chain(replaced).collect()
 }

@@ -9,6 +9,12 @@ use super::attribute::Attribute;
 use crate::core::clock::UnixMillis;
 use crate::revocation::record::Note;
 
+/// More values of one user are a mistake.
+pub(super) const MOST_VALUES: usize = 32;
+
+/// More former values than these are a mistake, and each becomes records.
+pub(super) const MOST_FORMER: usize = 64;
+
 /// What is kept of a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct User {
@@ -73,6 +79,18 @@ impl User {
             let items = items.iter();
             items.map(|item| (attribute.as_str(), item.value.as_str()))
         })
+    }
+
+    /// Drops what is more than is kept of a user: the oldest former values, and the last values of each attribute.
+    pub(super) fn shorten(&mut self) {
+        let excess = self.former.len().saturating_sub(MOST_FORMER);
+        self.former.drain(..excess);
+        if self.all().count() > MOST_VALUES {
+            let each = (MOST_VALUES / self.values.len()).max(1);
+            for items in self.values.values_mut() {
+                items.truncate(each);
+            }
+        }
     }
 
     /// Returns the values of an attribute, which is given in lower case.

@@ -16,16 +16,13 @@ use super::edit::{Edit, told};
 use super::node::Node;
 use super::path::{Path, comparison};
 use super::targets::{Drafting, INACTIVE, REMOVED, former};
-use super::user::{User, named};
+use super::user::{MOST_FORMER, User, named};
 use crate::events::answer::Failure;
 use crate::events::dialect::Origin;
 use crate::events::payload;
 use crate::events::resources::{Asked, Plan, Shelf};
 use crate::revocation::notes::{Change, KEPT};
 use crate::revocation::record::Note;
-
-/// More former values than these are a mistake, and each becomes records.
-const MOST_FORMER: usize = 64;
 
 /// How long a client waits that changed a user too often.
 const TOO_OFTEN: Duration = Duration::from_mins(1);
@@ -81,7 +78,10 @@ impl Users<'_> {
         edit: Edit<'_>,
         before: &User,
     ) -> Result<Plan, Failure> {
-        self.free_name(&edit.user, key)?;
+        // No mistake of the directory keeps a user active.
+        if edit.active != Some(false) {
+            self.free_name(&edit.user, key)?;
+        }
         self.save(key, note.version, edit, Some(before))
     }
 
@@ -200,10 +200,13 @@ impl Users<'_> {
             if *before == user && (user.active || said.is_none()) {
                 return Ok(self.saved(key, "user.update", &user));
             }
-            let times = (self.shelf.earliest, self.asked.received_at);
-            user.former = former(self.config, before, &user, times);
+            let now = self.asked.received_at;
+            // Of a user who is active, later tokens with these values are somebody else's.
+            let leeway = (!user.active).then_some(self.shelf.leeway);
+            let until = now.plus(leeway.unwrap_or_default());
+            user.former = former(self.config, before, &user, (self.shelf.earliest, until));
         }
-        if user.former.len() > MOST_FORMER {
+        if user.active && user.former.len() > MOST_FORMER {
             return Err(Failure::TooMany(TOO_OFTEN));
         }
         let drafting = self.drafting(key, version, &user);
@@ -214,6 +217,7 @@ impl Users<'_> {
             (true, true) if before.is_none() => ("user.create", Vec::new()),
             (true, true) => ("user.update", Vec::new()),
         };
+        user.shorten();
         let note = user.note(key, version + 1);
         let mut plan = self.saved(key, event, &user);
         plan.change = Some((drafts, Change { note, keep: KEPT }));
@@ -232,7 +236,7 @@ impl Users<'_> {
             origin: self.origin,
             key,
             version: version + 1,
-            now,
+            until: now.plus(self.shelf.leeway),
             at: now.max(user.changed.plus(Duration::from_millis(1))),
         }
     }
