@@ -69,6 +69,7 @@ impl Approvals {
         if let Some(earlier) = waiting.get(&asked.id) {
             let is_same = earlier.wanted.target == asked.wanted.target
                 && earlier.cause == asked.cause
+                && asked.wanted.may_have(earlier.wanted.cut_off(earlier.at))
                 && earlier.by.is(&asked.by);
             return is_same.then(|| earlier.clone()).ok_or_else(|| {
                 Refused::unprocessable(

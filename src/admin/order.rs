@@ -168,6 +168,15 @@ impl Wanted {
         Self { cut_off, ..self }
     }
 
+    /// Returns whether a revocation with this cut-off is what was wanted. A cut-off of now is that of the first request.
+    pub(super) fn may_have(&self, cut_off: Option<UnixMillis>) -> bool {
+        match self.cut_off {
+            CutOff::Never => cut_off.is_none(),
+            CutOff::At(at) => cut_off == Some(at),
+            CutOff::Now => true,
+        }
+    }
+
     /// Returns the cut-off of a revocation that is made `now`.
     pub(super) const fn cut_off(&self, now: UnixMillis) -> Option<UnixMillis> {
         match self.cut_off {

@@ -14,9 +14,11 @@ use super::audited;
 use super::order::{Confirm, Order, Wanted};
 use super::refused::Refused;
 use crate::audit::Audit;
+use crate::core::network::CLIENT_IP;
 use crate::gate::Gate;
 use crate::revocation::{Target, refused_by};
 use crate::verify::Claims;
+use crate::verify::claims::SIGNED_PART;
 
 /// What a revocation would do to the good tokens in the cache.
 #[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
@@ -64,7 +66,7 @@ pub(super) async fn preview(api: &Api, order: &Order) -> Result<(Target, Reach),
     ))
 }
 
-/// Returns whether a revocation reaches every token of an issuer, a client or an audience.
+/// Returns whether a revocation may reach the tokens of many people.
 pub(super) fn reaches_far(api: &Api, wanted: &Wanted) -> bool {
     is_broad(&api.gate(), &wanted.target)
 }
@@ -86,7 +88,7 @@ pub(super) async fn confirmed(api: &Api, confirm: Confirm, wanted: Wanted) -> Re
                 tokens, subjects, ..
             } = api.reach(gate, wanted).await?;
             Err(Refused::unprocessable(format!(
-                "this revokes every token of an issuer, a client or an audience: {tokens} of those seen \
+                "this names no person, session, token or address, such as sub, and revokes {tokens} of those seen \
                  lately, of {subjects} subjects; add \"confirm\": {tokens} to refuse at most so many of \
                  them, or \"confirm\": true"
             )))
@@ -105,10 +107,39 @@ pub(super) async fn confirmed(api: &Api, confirm: Confirm, wanted: Wanted) -> Re
     }
 }
 
-/// Returns whether the target names no more than an issuer, its clients and audiences.
+/// Claims of which each value belongs to one person, session or token.
+const NARROW: [&str; 19] = [
+    "cognito:username",
+    "email",
+    "jti",
+    "oid",
+    "origin_jti",
+    "phone_number",
+    "preferred_username",
+    "session_id",
+    "session_state",
+    "sid",
+    "sub",
+    SIGNED_PART,
+    "uid",
+    "unique_name",
+    "upn",
+    "user_id",
+    "username",
+    "user_name",
+    "uti",
+];
+
+/// Returns whether the target names no person, session, token or single address. Any other claim may have the same
+/// value in every token.
 fn is_broad(gate: &Gate, target: &Target) -> bool {
-    let mut claims = target.matches.keys();
-    claims.all(|claim| gate.verifier.names_client(&target.issuer, claim))
+    let is_narrow = |(claim, value): (&String, &String)| {
+        let is_address =
+            claim == CLIENT_IP && value.ends_with(if value.contains(':') { "/128" } else { "/32" });
+        let is_one = claim.split('|').all(|choice| NARROW.contains(&choice));
+        is_address || is_one && !gate.verifier.names_client(&target.issuer, claim)
+    };
+    !target.matches.iter().any(is_narrow)
 }
 
 impl Api {

@@ -10,7 +10,7 @@ use super::caller::Caller;
 use super::order::{Confirm, Wanted};
 use super::refused::Refused;
 use super::revocations::{MOST_LIFTED, Ordered, fresh_id, place, take_back};
-use super::shown::{Listed, Record};
+use super::shown::{Listed, Record, Time};
 use crate::audit::Audit;
 use crate::revocation::Revocation;
 use crate::revocation::search::{Name, Scope};
@@ -61,7 +61,10 @@ pub(super) async fn promote(api: &Api, caller: &Caller, id: &str) -> Result<Prom
         let earlier = api.earlier(&key).await?;
         let earlier = earlier.map(|earlier| (earlier.is_lifted, Record::of(&earlier)));
         let key = match earlier {
-            Some((false, record)) if record.matches == wanted.target.matches => {
+            Some((false, record))
+                if record.matches == wanted.target.matches
+                    && wanted.may_have(record.issued_at_or_before.map(|Time(at)| at)) =>
+            {
                 revocations.push(record);
                 continue;
             }

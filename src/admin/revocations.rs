@@ -156,7 +156,11 @@ async fn make(
 /// Answers a request whose key was used before. It changes nothing.
 fn repeated(earlier: &Found, wanted: &Wanted, cause: &str) -> Result<Made, Refused> {
     let record = &earlier.record;
-    if record.target != wanted.target || record.cause != cause || record.source != wanted.source() {
+    let is_same = record.target == wanted.target
+        && record.cause == cause
+        && record.source == wanted.source()
+        && wanted.may_have(record.issued_at_or_before);
+    if !is_same {
         return Err(Refused::unprocessable(
             "this Idempotency-Key belongs to another revocation; send another key",
         ));

@@ -185,6 +185,11 @@ async fn a_repeated_request_with_its_key_changes_nothing() {
     let mut other = body.clone();
     other["matches"]["sub"] = json!("bob");
     assert_eq!(send(&other).await.status, 422);
+    for cut_off in [json!(null), json!("2026-01-01T00:00:00Z")] {
+        let mut other = body.clone();
+        other["issued_at_or_before"] = cut_off.clone();
+        assert_eq!(send(&other).await.status, 422, "{cut_off}");
+    }
     assert_eq!(delete(&world, "ticket-7").await.status, 200);
     assert_eq!(send(&body).await.status, 409, "it does not revoke again");
     let listed = get(&world, "/v1/revocations").await.body_json();

@@ -73,7 +73,7 @@ impl Reloaded {
     async fn revoke_network(&self, idp: &Idp, network: &str) {
         let body = json!({
             "issuer": idp.issuer(), "matches": { "client#ip": network },
-            "issued_at_or_before": null, "reason": "test",
+            "issued_at_or_before": null, "reason": "test", "confirm": true,
         });
         let call = Call::json("/v1/revocations", &body).bearer(WRITE);
         let reply = call.send(self.portcullis.admin()).await;

@@ -13,6 +13,7 @@ async fn world() -> World {
     let builder = configured(|_| ());
     let file = builder.home().join("audit.log");
     let builder = builder.config(|config| {
+        config["client_ip"] = json!({});
         let issuer = config["issuers"][0]["issuer"].clone();
         config["audit"] = json!({ "file": file });
         config["admin"]["approval"] = json!({});
@@ -139,6 +140,30 @@ async fn what_names_one_person_takes_one_person_and_what_is_previewed_is_the_lim
     let narrow =
         json!({ "issuer": world.idp.issuer(), "matches": { "sub": "alice" }, "reason": "x" });
     assert_eq!(order(&world, WRITE, &narrow).await.status, 201);
+    let issuer = world.idp.issuer();
+    for wide in [
+        json!({ "iss": issuer }),
+        json!({ "token_use": "access" }),
+        json!({ "client#ip": "10.0.0.0/8" }),
+        json!({ "client#ip": "2001:db8::/32" }),
+        json!({ "sub|token_use": "access" }),
+    ] {
+        let mut body = everything(&world);
+        body["matches"] = wide.clone();
+        body["issued_at_or_before"] = json!(null);
+        assert_eq!(order(&world, WRITE, &body).await.status, 202, "{wide}");
+        body["confirm"] = json!(false);
+        assert_eq!(order(&world, WRITE, &body).await.status, 422, "{wide}");
+    }
+    for narrow in [
+        json!({ "client#ip": "10.1.2.3" }),
+        json!({ "client#ip": "2001:db8::1" }),
+        json!({ "email": "alice@example.com", "token_use": "access" }),
+    ] {
+        let body = json!({ "issuer": issuer, "matches": narrow, "reason": "x" });
+        let reach = send(&world, READ, Call::json("/v1/preview", &body)).await;
+        assert_eq!(reach.body_json()["needs_confirm"], false, "{narrow}");
+    }
     let mut body = everything(&world);
     body["confirm"] = json!(false);
     assert_eq!(
@@ -180,7 +205,9 @@ async fn a_repeated_order_waits_once_and_a_hundred_at_most_wait() {
     assert_eq!((again.status, again.body_json()), (202, first.body_json()));
     let mut other = body.clone();
     other["matches"] = json!({ "aud": "shop-api" });
-    for (secret, body) in [(WRITE, &other), (CHIEF, &body)] {
+    let mut stronger = body.clone();
+    stronger["issued_at_or_before"] = json!(null);
+    for (secret, body) in [(WRITE, &other), (WRITE, &stronger), (CHIEF, &body)] {
         let reply = send(&world, secret, keyed("a", body)).await;
         assert_eq!(reply.status, 422, "{}", reply.text());
     }

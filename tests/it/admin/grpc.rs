@@ -133,6 +133,10 @@ async fn every_verb_over_grpc_says_what_rest_says_and_envoy_does() {
         (&*record.id, &*record.cause),
         ("ticket-7", "ops: stolen laptop")
     );
+    let mut stronger = revoke.clone();
+    stronger.order.as_mut().unwrap().cut_off = Some(pb::order::CutOff::WheneverIssued(true));
+    let refused = admin.revoke(stronger).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
     let again = admin.revoke(revoke).await.unwrap();
     assert_eq!(
         (again.is_new, again.revocation.as_ref()),

@@ -120,6 +120,12 @@ async fn a_source_in_shadow_locks_and_unlocks_nobody() {
     let event = fusionauth_event("user.reactivate", json!({ "user": { "id": "bob" } }));
     assert_eq!(world.portcullis.webhook(&event).await.status, 200);
     refused(&world, &bob).await;
+
+    let listed = get(&world, "/v1/revocations?value=alice").await.body_json();
+    let id = listed["revocations"][0]["id"].as_str().unwrap();
+    assert!(id.contains('/'), "{id}");
+    Operator::new(&world).json(&["promote", id]);
+    refused(&world, &alice).await;
 }
 
 #[tokio::test]

@@ -132,7 +132,9 @@ async fn read_late(world: &World, revocations: usize) -> String {
             .map(|claim| (claim.to_owned(), json!(value(claim))))
             .into_iter()
             .collect();
-        let body = json!({ "issuer": world.idp.issuer(), "matches": matches, "reason": "large" });
+        let body = json!({
+            "issuer": world.idp.issuer(), "matches": matches, "reason": "large", "confirm": true,
+        });
         let reply = post(world, "/v1/revocations", &body).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
     }

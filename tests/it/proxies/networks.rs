@@ -22,7 +22,7 @@ impl Site {
     async fn revoke_as(&self, network: &str, shadow: bool) -> String {
         let body = json!({
             "issuer": self.idp.issuer(), "matches": { "client#ip": network },
-            "issued_at_or_before": null, "reason": "test", "shadow": shadow,
+            "issued_at_or_before": null, "reason": "test", "shadow": shadow, "confirm": true,
         });
         let call = Call::json("/v1/revocations", &body).bearer(SECRET);
         let reply = call.send(self.portcullis.admin()).await;
