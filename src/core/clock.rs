@@ -13,6 +13,8 @@ use jump::Jumps;
 use moment::millis;
 pub use moment::{Moment, UnixMillis};
 
+use super::reason::Rejection;
+
 /// Where the current time comes from. Clones share the hands of a manual clock, and what was seen of
 /// jumps.
 #[derive(Clone)]
@@ -87,6 +89,21 @@ impl Clock {
         let jumped = self.jumped();
         let now = self.now().0;
         (jumped != 0).then(|| UnixMillis(now.saturating_add_signed(-jumped)))
+    }
+
+    /// Judges at the present time. What a jump of the clock makes bad is the clock's fault.
+    ///
+    /// # Errors
+    /// Those of `judged` or, if the clock jumped and `judged` has none at the time without the jump,
+    /// `clock_disagreement`.
+    pub fn judge<T>(
+        &self,
+        judged: impl Fn(UnixMillis) -> Result<T, Rejection>,
+    ) -> Result<T, Rejection> {
+        judged(self.now()).map_err(|refused| match self.without_jump().map(judged) {
+            Some(Ok(_)) => Rejection::without_jump(),
+            _ => refused,
+        })
     }
 
     /// Takes note of what another machine's clock shows. If that is about the new time, the new time is

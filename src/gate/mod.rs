@@ -181,7 +181,7 @@ impl Gate {
                 let fit = rule.judge(request, &verified.claims, clock).map_err(by)?;
                 if verified.session.is_some() {
                     let uses = asked == Asked::ByDoor;
-                    let judged = self.sessions.judge(&verified, clock.now(), uses);
+                    let judged = self.sessions.judge(&verified, clock, uses);
                     judged.map_err(by)?;
                 }
                 Ok(Decision::Permit(Permit {

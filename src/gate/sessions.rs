@@ -7,12 +7,13 @@
 use std::hash::Hasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use crate::core::clock::UnixMillis;
+use crate::core::clock::{Clock, UnixMillis};
 use crate::core::reason::{Reason, Rejection};
 use crate::verify::claims::{ClaimPath, Claims};
 use crate::verify::{SessionConfig, Verified};
@@ -21,11 +22,16 @@ use crate::verify::{SessionConfig, Verified};
 pub const MOST: u64 = 250_000;
 
 static SID: LazyLock<ClaimPath> = LazyLock::new(|| ClaimPath::of_record("sid"));
-static AUTH_TIME: LazyLock<ClaimPath> = LazyLock::new(|| ClaimPath::of_record("auth_time"));
 
-/// When each session was seen, in milliseconds, by a keyed hash of its name.
+/// The keyed hash of a session's name.
+type Key = [u64; 2];
+
+/// A session, and when it was seen.
+type Session = (Key, Option<Arc<AtomicU64>>);
+
+/// When each session was seen, in milliseconds since the boot.
 pub struct Sessions {
-    seen: Cache<[u64; 2], Arc<AtomicU64>>,
+    seen: Cache<Key, Arc<AtomicU64>>,
     secret: [u64; 2],
 }
 
@@ -44,44 +50,61 @@ impl Sessions {
         }
     }
 
-    /// Refuses a token whose session has ended at `now`. `uses` says whether the session counts as seen.
+    /// Refuses a token whose session has ended. `uses` says whether the session counts as seen.
     ///
     /// # Errors
-    /// [`Reason::InsufficientUserAuthentication`], with the age of a login that would do.
-    pub fn judge(&self, verified: &Verified, now: UnixMillis, uses: bool) -> Result<(), Rejection> {
+    /// [`Reason::InsufficientUserAuthentication`], with the age of a login that would do;
+    /// [`Reason::ClockDisagreement`] if its age is not known.
+    pub fn judge(&self, verified: &Verified, clock: &Clock, uses: bool) -> Result<(), Rejection> {
         let Some(limits) = verified.session else {
             return Ok(());
         };
-        let claims = &verified.claims;
-        let login = login(claims);
-        let Some(key) = self.key(claims, login.is_some()) else {
+        let boot = clock.moment().since_boot();
+        let session = clock.judge(|now| self.check(&verified.claims, &limits, (now, boot)))?;
+        let Some((key, seen)) = session.filter(|_| uses && limits.idle_timeout.is_some()) else {
             return Ok(());
         };
-        check_age(&limits, login, now)?;
-        let Some(idle) = limits.idle_timeout else {
-            return Ok(());
-        };
-        let Some(seen) = self.seen.get(&key) else {
-            if uses {
-                self.seen.insert(key, Arc::new(AtomicU64::new(now.0)));
+        match seen {
+            Some(seen) => {
+                seen.fetch_max(boot, Ordering::Relaxed);
             }
-            return Ok(());
-        };
-        let last = UnixMillis(seen.load(Ordering::Relaxed));
-        let is_new = login.is_some_and(|login| login > last);
-        if now > last.plus(idle.0) && !is_new {
-            let expected = format!("a session seen in the last {idle} (session.idle_timeout)");
-            let found = format!("seen {} s ago", now.since(last).as_secs());
-            return Err(refused(idle.0.as_secs(), expected, found));
-        }
-        if uses {
-            seen.fetch_max(now.0, Ordering::Relaxed);
+            None => self.seen.insert(key, Arc::new(AtomicU64::new(boot))),
         }
         Ok(())
     }
 
+    /// Returns the session of a token, `None` if it has none. How long it was idle is told by the boot clock, which
+    /// never jumps.
+    fn check(
+        &self,
+        claims: &Claims,
+        limits: &SessionConfig,
+        (now, boot): (UnixMillis, u64),
+    ) -> Result<Option<Session>, Rejection> {
+        let login = claims.auth_time(now)?;
+        let Some(key) = self.key(claims, login.is_some()) else {
+            return Ok(None);
+        };
+        check_age(limits, login, now)?;
+        let Some(most) = limits.idle_timeout else {
+            return Ok(Some((key, None)));
+        };
+        let seen = self.seen.get(&key);
+        if let Some(seen) = &seen {
+            let last = seen.load(Ordering::Relaxed);
+            let idle = Duration::from_millis(boot.saturating_sub(last));
+            let is_new = login.is_some_and(|login| login > now.minus(idle));
+            if idle > most.0 && !is_new {
+                let expected = format!("a session seen in the last {most} (session.idle_timeout)");
+                let found = format!("seen {} s ago", idle.as_secs());
+                return Err(refused(most.0.as_secs(), expected, found));
+            }
+        }
+        Ok(Some((key, seen)))
+    }
+
     /// Returns the key of the token's session; `None` if it has none.
-    fn key(&self, claims: &Claims, has_login: bool) -> Option<[u64; 2]> {
+    fn key(&self, claims: &Claims, has_login: bool) -> Option<Key> {
         let sid = claims.values(&SID);
         let subject = claims.subject.as_deref().filter(|_| has_login);
         let client = claims.client.as_deref().unwrap_or_default();
@@ -118,13 +141,6 @@ fn check_age(
     Err(refused(most.0.as_secs(), expected, found))
 }
 
-/// Returns the time of the login, whose second counts as a whole.
-fn login(claims: &Claims) -> Option<UnixMillis> {
-    let times = claims.values(&AUTH_TIME);
-    let seconds = times.first()?.split('.').next()?.parse().ok()?;
-    Some(UnixMillis::from_seconds(seconds))
-}
-
 fn refused(most: u64, expected: String, found: String) -> Rejection {
     Rejection {
         wanted: Some(format!(", max_age=\"{most}\"").into()),
@@ -154,6 +170,13 @@ mod tests {
         UnixMillis::from_seconds(START + seconds)
     }
 
+    /// A clock of which both hands moved so many seconds since the start.
+    fn after(seconds: u64) -> Clock {
+        let clock = Clock::manual(at(0));
+        clock.advance(Duration::from_secs(seconds));
+        clock
+    }
+
     /// A token of an issuer with these limits.
     fn token(limits: &str, more: &Value) -> Verified {
         let mut claims =
@@ -171,7 +194,7 @@ mod tests {
     #[test]
     fn a_session_that_was_not_seen_for_too_long_needs_a_newer_login() {
         let sessions = Sessions::default();
-        let judge = |token: &Verified, seconds| sessions.judge(token, at(seconds), true);
+        let judge = |token: &Verified, seconds| sessions.judge(token, &after(seconds), true);
         let old = token(IDLE, &json!({ "sid": "s-1", "auth_time": START }));
         for seconds in [0, 600, 1200] {
             assert!(judge(&old, seconds).is_ok(), "{seconds}");
@@ -200,10 +223,10 @@ mod tests {
     fn a_look_that_is_no_use_keeps_no_session_awake() {
         let sessions = Sessions::default();
         let token = token(IDLE, &json!({ "sid": "s-1" }));
-        assert!(sessions.judge(&token, at(0), true).is_ok());
-        assert!(sessions.judge(&token, at(500), false).is_ok());
-        assert!(sessions.judge(&token, at(601), false).is_err());
-        assert!(sessions.judge(&token, at(601), true).is_err());
+        assert!(sessions.judge(&token, &after(0), true).is_ok());
+        assert!(sessions.judge(&token, &after(500), false).is_ok());
+        assert!(sessions.judge(&token, &after(601), false).is_err());
+        assert!(sessions.judge(&token, &after(601), true).is_err());
     }
 
     #[test]
@@ -212,15 +235,15 @@ mod tests {
         let limits = "{ idle_timeout: 10m, max_age: 1h }";
         let service = token(limits, &json!({}));
         for seconds in [0, 100_000] {
-            assert!(sessions.judge(&service, at(seconds), true).is_ok());
+            assert!(sessions.judge(&service, &after(seconds), true).is_ok());
         }
         // By user and client, which are not told apart by where one text ends.
         let login = json!({ "auth_time": START });
         let alice = token(IDLE, &login);
         let other = token(IDLE, &json!({ "auth_time": START, "client_id": "shop2" }));
-        assert!(sessions.judge(&alice, at(0), true).is_ok());
-        assert!(sessions.judge(&other, at(900), true).is_ok());
-        assert!(sessions.judge(&alice, at(900), true).is_err());
+        assert!(sessions.judge(&alice, &after(0), true).is_ok());
+        assert!(sessions.judge(&other, &after(900), true).is_ok());
+        assert!(sessions.judge(&alice, &after(900), true).is_err());
     }
 
     #[test]
@@ -228,7 +251,7 @@ mod tests {
         let sessions = Sessions::default();
         let judge = |claims: Value, seconds| {
             let token = token("{ max_age: 1h }", &claims);
-            sessions.judge(&token, at(seconds), true)
+            sessions.judge(&token, &after(seconds), true)
         };
         let claims = json!({ "sid": "s-1", "auth_time": START });
         assert!(judge(claims.clone(), 3600).is_ok());
@@ -241,11 +264,48 @@ mod tests {
     }
 
     #[test]
+    fn a_login_in_the_future_makes_no_session_young() {
+        let sessions = Sessions::default();
+        for limits in ["{ max_age: 1h }", IDLE] {
+            for login in [START + 86_400, START * 1000, u64::MAX] {
+                let token = token(limits, &json!({ "sid": "s-1", "auth_time": login }));
+                let refused = sessions.judge(&token, &after(10), true).unwrap_err();
+                assert_eq!(
+                    refused.reason,
+                    Reason::ClockDisagreement,
+                    "{limits} {login}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_is_no_sessions_fault_and_keeps_none_awake() {
+        let (sessions, clock) = (Sessions::default(), after(0));
+        let judge = |token: &Verified| sessions.judge(token, &clock, true);
+        let aged = token(
+            "{ max_age: 1h }",
+            &json!({ "sid": "s-1", "auth_time": START }),
+        );
+        let idle = token(IDLE, &json!({ "sid": "s-2", "auth_time": START }));
+        assert!(judge(&aged).is_ok() && judge(&idle).is_ok());
+        clock.set(at(86_400));
+        let doubted = judge(&aged).unwrap_err();
+        assert_eq!(doubted.reason, Reason::ClockDisagreement);
+        assert!(judge(&idle).is_ok(), "it was not idle");
+        clock.set(at(0));
+        assert!(judge(&aged).is_ok());
+        clock.advance(Duration::from_secs(601));
+        let refused = judge(&idle).unwrap_err();
+        assert_eq!(refused.reason, Reason::InsufficientUserAuthentication);
+    }
+
+    #[test]
     fn a_flood_of_sessions_takes_bounded_memory_and_refuses_nobody() {
         let sessions = Sessions::with_room_for(100);
         for number in 0..10_000 {
             let token = token(IDLE, &json!({ "sid": number.to_string() }));
-            assert!(sessions.judge(&token, at(number), true).is_ok());
+            assert!(sessions.judge(&token, &after(number), true).is_ok());
         }
         sessions.seen.run_pending_tasks();
         assert!(sessions.seen.entry_count() <= 100);
@@ -269,7 +329,7 @@ mod tests {
                 let claims = json!({ "sid": who.to_string(), "auth_time": START + *login });
                 let seen = model.get(&who).copied();
                 let expected = seen.is_none_or(|seen| now <= seen + 600 || *login > seen);
-                let judged = sessions.judge(&token(IDLE, &claims), at(now), uses);
+                let judged = sessions.judge(&token(IDLE, &claims), &after(now), uses);
                 prop_assert_eq!(judged.is_ok(), expected, "{} at {}", who, now);
                 if expected && uses {
                     model.insert(who, now);

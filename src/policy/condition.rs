@@ -11,7 +11,7 @@ use cel::{Context, Env, ExecutionError, Value};
 
 use crate::core::reason::Reason;
 use values::UNCLEAR;
-pub(super) use values::Values;
+pub(super) use values::{Read, Values};
 
 /// The functions that conditions may call, and no variables.
 static FUNCTIONS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -29,7 +29,7 @@ impl Condition {
     /// # Errors
     /// Why the request is refused, and what to tell operators beside the condition. The messages of the
     /// interpreter hold values of the request, so they are dropped.
-    pub(super) fn check(&self, values: &Values<'_, '_>) -> Result<(), (Reason, &'static str)> {
+    pub(super) fn check(&self, values: &Values<'_, '_, '_>) -> Result<(), (Reason, &'static str)> {
         let mut context = Context::with_env(Arc::clone(&FUNCTIONS));
         context.set_variable_resolver(values);
         let found = match Value::resolve_val(&self.compiled, &context) {

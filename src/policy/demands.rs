@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
-use super::condition::{Condition, Values};
-use crate::core::clock::Clock;
+use super::condition::{Condition, Read, Values};
+use crate::core::clock::{Clock, UnixMillis};
 use crate::core::issuer::ByIssuer;
 use crate::core::reason::{Reason, Rejection};
 use crate::core::request::Request;
@@ -14,7 +14,6 @@ static AUDIENCE: LazyLock<ClaimPath> = LazyLock::new(|| known("aud"));
 /// A text or an array, by the name of RFC 8693 or by that of some providers.
 static SCOPE: LazyLock<ClaimPath> = LazyLock::new(|| known("scope|scp"));
 static ACR: LazyLock<ClaimPath> = LazyLock::new(|| known("acr"));
-static AUTH_TIME: LazyLock<ClaimPath> = LazyLock::new(|| known("auth_time"));
 
 fn known(path: &str) -> ClaimPath {
     ClaimPath::parse(path).expect("the names are plain")
@@ -114,11 +113,16 @@ impl Demands {
                 self.check_claim(rule, splits, claims)?;
             }
         }
-        self.check_conditions(request, claims, clock)?;
-        if self.max_age.is_some() || self.max_auth_age.is_some() {
-            self.check_age(claims, clock)?;
+        if !self.conditions.is_empty() {
+            clock.judge(|now| self.check_conditions(request, claims, now))?;
         }
-        self.check_login(claims, clock)?;
+        if let Some(most) = self.max_age {
+            clock.judge(|now| self.check_age(most, claims, now))?;
+        }
+        self.check_level(claims)?;
+        if let Some(most) = self.max_auth_age {
+            clock.judge(|now| self.check_login(most, claims, now))?;
+        }
         Ok(Fit(()))
     }
 
@@ -182,12 +186,10 @@ impl Demands {
         &self,
         request: &Request<'_>,
         claims: &Claims,
-        clock: &Clock,
+        now: UnixMillis,
     ) -> Result<(), Rejection> {
-        if self.conditions.is_empty() {
-            return Ok(());
-        }
-        let values = Values::of(request, claims, clock.now());
+        let read = Read::default();
+        let values = Values::of((request, &read), claims, now);
         for condition in &self.conditions {
             condition.check(&values).map_err(|(reason, found)| {
                 let expected = format!("{condition} (policy {})", self.rule);
@@ -197,42 +199,29 @@ impl Demands {
         Ok(())
     }
 
-    fn check_age(&self, claims: &Claims, clock: &Clock) -> Result<(), Rejection> {
-        let age = clock
-            .now()
-            .seconds()
-            .saturating_sub(claims.counts_as_issued_at);
-        match self.max_age {
-            Some(most) if age > most => {
-                let expected = format!("issued in the last {most} s (policy {})", self.rule);
-                let found = format!("issued {age} s ago");
-                Err(Rejection::found(Reason::TokenTooOld, expected, found))
-            }
-            _ => Ok(()),
+    fn check_age(&self, most: u64, claims: &Claims, now: UnixMillis) -> Result<(), Rejection> {
+        let age = now.seconds().saturating_sub(claims.counts_as_issued_at);
+        if age <= most {
+            return Ok(());
         }
+        let expected = format!("issued in the last {most} s (policy {})", self.rule);
+        let found = format!("issued {age} s ago");
+        Err(Rejection::found(Reason::TokenTooOld, expected, found))
     }
 
-    fn check_login(&self, claims: &Claims, clock: &Clock) -> Result<(), Rejection> {
-        let refused = |expected: String, found: String| {
-            let reason = Reason::InsufficientUserAuthentication;
-            Rejection {
-                wanted: self.login_wanted.clone(),
-                ..Rejection::found(reason, expected, found)
-            }
-        };
+    fn check_level(&self, claims: &Claims) -> Result<(), Rejection> {
         let levels = claims.values(&ACR);
         if !is_met(&self.acr, levels.iter().copied()) {
             let expected = format!("acr: {} (policy {})", self.acr.join(" or "), self.rule);
-            return Err(refused(expected, format!("acr: {}", levels.join(", "))));
+            let found = format!("acr: {}", levels.join(", "));
+            return Err(self.challenged(expected, found));
         }
-        let Some(most) = self.max_auth_age else {
-            return Ok(());
-        };
-        let times = claims.values(&AUTH_TIME);
-        let time = times
-            .first()
-            .and_then(|time| time.split('.').next()?.parse::<u64>().ok());
-        let age = time.map(|time| clock.now().seconds().saturating_sub(time));
+        Ok(())
+    }
+
+    fn check_login(&self, most: u64, claims: &Claims, now: UnixMillis) -> Result<(), Rejection> {
+        let login = claims.auth_time(now)?;
+        let age = login.map(|login| now.since(login).as_secs());
         if age.is_some_and(|age| age <= most) {
             return Ok(());
         }
@@ -240,7 +229,14 @@ impl Demands {
             format!("auth_time: {age} s ago")
         });
         let expected = format!("auth_time: in the last {most} s (policy {})", self.rule);
-        Err(refused(expected, found))
+        Err(self.challenged(expected, found))
+    }
+
+    fn challenged(&self, expected: String, found: String) -> Rejection {
+        Rejection {
+            wanted: self.login_wanted.clone(),
+            ..Rejection::found(Reason::InsufficientUserAuthentication, expected, found)
+        }
     }
 
     fn refused(&self, reason: Reason, claim: &str, list: &[Box<str>], found: String) -> Rejection {

@@ -6,13 +6,21 @@ mod payload;
 mod requirement;
 mod typed;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use path::Steps;
 pub use path::{BadPath, ClaimPath};
 pub use payload::{Payload, Values};
 pub use requirement::Requirement;
 pub use typed::{Members, Typed};
+
+use crate::core::clock::UnixMillis;
+use crate::core::reason::{Reason, Rejection};
+
+static AUTH_TIME: LazyLock<ClaimPath> = LazyLock::new(|| ClaimPath::of_record("auth_time"));
+
+/// Seconds by which a login may be later than now and than its token: an issuer has several machines.
+const AHEAD: u64 = 60;
 
 /// Stands in the place of a claim for the base64url of the SHA-256 of a token's header and payload, as they
 /// are signed. Only a token without `jti` has it. The signature is left out: of an ECDSA signature anybody
@@ -56,6 +64,28 @@ impl Claims {
                 present.next().unwrap_or_default()
             }
         }
+    }
+
+    /// Returns the time of the login (`auth_time`), in whole seconds; `None` without one that can be read.
+    ///
+    /// # Errors
+    /// [`Reason::ClockDisagreement`] for a login in the future, whose age nobody knows: the issuer's clock is wrong, or
+    /// it writes milliseconds.
+    pub fn auth_time(&self, now: UnixMillis) -> Result<Option<UnixMillis>, Rejection> {
+        let times = self.values(&AUTH_TIME);
+        let seconds = times.first().and_then(|time| time.split('.').next());
+        let Some(seconds) = seconds.and_then(|seconds| seconds.parse::<u64>().ok()) else {
+            return Ok(None);
+        };
+        let latest = now.seconds().max(self.issued_at.unwrap_or(0)) + AHEAD;
+        if seconds > latest {
+            let (expected, found) = (
+                format!("auth_time: by {latest}"),
+                format!("auth_time: {seconds}"),
+            );
+            return Err(Rejection::found(Reason::ClockDisagreement, expected, found));
+        }
+        Ok(Some(UnixMillis::from_seconds(seconds)))
     }
 
     /// Returns the members of the payload with their types.

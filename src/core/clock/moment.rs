@@ -97,6 +97,13 @@ impl Moment {
             wall: self.wall.saturating_sub(span),
         }
     }
+
+    /// Returns the milliseconds since the boot, which no jump of the wall clock changes.
+    #[must_use]
+    pub fn since_boot(self) -> u64 {
+        self.boot.max(0).cast_unsigned()
+    }
+
     /// Returns how long ago `then` was by the boot clock, or by the wall clock if that is longer.
     pub(super) fn since(self, then: Self) -> Duration {
         let boot = self.boot.saturating_sub(then.boot);

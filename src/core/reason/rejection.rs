@@ -35,6 +35,13 @@ impl Rejection {
         Self::detailed(reason, &expected, None)
     }
 
+    /// Refuses what the time is not known for, because the clock jumped.
+    #[must_use]
+    pub fn without_jump() -> Self {
+        let expected = "a wall clock that did not jump";
+        Self::expected(Reason::ClockDisagreement, expected)
+    }
+
     /// Notes the issuer of a token whose signature is good.
     #[must_use]
     pub fn by(self, issuer: &Arc<str>) -> Self {

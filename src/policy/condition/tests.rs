@@ -41,7 +41,9 @@ fn outcome(text: &str, request: &Request<'_>, claims: &Value) -> &'static str {
     let members = claims.as_object().unwrap().clone();
     all.as_object_mut().unwrap().extend(members);
     let verified = verified(&all);
-    let values = Values::of(request, &verified.claims, UnixMillis::from_seconds(1000));
+    let read = Read::default();
+    let now = UnixMillis::from_seconds(1000);
+    let values = Values::of((request, &read), &verified.claims, now);
     match condition(text).check(&values) {
         Ok(()) => "ok",
         Err((reason, _)) => reason.as_str(),
@@ -296,6 +298,18 @@ fn the_most_expensive_condition_ends_soon() {
     let long = format!("/{}", "a/".repeat(4000));
     let found = outcome(&text, &request(&long, &[]), &json!({ "a": items }));
     assert_eq!(found, "forbidden");
+    let odd = format!("/{}?{}", "a%2f/".repeat(1600), "a=b&".repeat(2000));
+    for member in ["path", "method", "host"] {
+        let reads = text.replace("request.path", &format!("request.{member}"));
+        let claims = json!({ "a": items });
+        let found = outcome(&reads, &request(&odd, &[]), &claims);
+        let expected = if member == "path" {
+            "ambiguous_request"
+        } else {
+            "forbidden"
+        };
+        assert_eq!(found, expected, "{member}");
+    }
 }
 
 proptest! {

@@ -1,6 +1,9 @@
 //! What conditions can read: the request, the claims and the time. Values are looked up when a condition
 //! asks for them, and borrowed where they lie.
 
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
 use cel::common::traits::{Container, Indexer};
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelString, CelUInt, Type};
 use cel::common::value::{CowVal, Val};
@@ -17,29 +20,37 @@ use crate::verify::claims::{Claims, Members, Typed};
 /// The error of a request that can be read in several ways: no function has this name.
 pub(super) const UNCLEAR: &str = "unclear";
 
+/// What conditions asked of a request and how it was read: once, however often they ask.
+#[derive(Default)]
+pub(in crate::policy) struct Read<'r> {
+    host: OnceLock<Option<Cow<'r, str>>>,
+    has_plain_method: OnceLock<bool>,
+    has_plain_path: OnceLock<bool>,
+}
+
 /// The variables of conditions.
-pub(in crate::policy) struct Values<'r, 'm> {
-    request: Map<Asked<'r, 'm>>,
+pub(in crate::policy) struct Values<'r, 'm, 'c> {
+    request: Map<Asked<'r, 'm, 'c>>,
     claims: Map<Members<'r>>,
     now: CelInt,
 }
 
-impl<'r, 'm> Values<'r, 'm> {
+impl<'r, 'm, 'c> Values<'r, 'm, 'c> {
     pub(in crate::policy) fn of(
-        request: &'r Request<'m>,
+        (request, read): (&'r Request<'m>, &'c Read<'r>),
         claims: &'r Claims,
         now: UnixMillis,
     ) -> Self {
         let now = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
         Self {
-            request: Map(Asked(request)),
+            request: Map(Asked { request, read }),
             claims: Map(claims.members()),
             now: now.into(),
         }
     }
 }
 
-impl VariableResolver for Values<'_, '_> {
+impl VariableResolver for Values<'_, '_, '_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         Some(match variable {
             "request" => CowVal::Borrowed(&self.request),
@@ -178,26 +189,38 @@ fn number<'v>(digits: &str) -> Found<'v> {
 
 /// The members of `request`; [`compile`](super::compile) knows them too.
 #[derive(Clone, Copy)]
-struct Asked<'r, 'm>(&'r Request<'m>);
+struct Asked<'r, 'm, 'c> {
+    request: &'r Request<'m>,
+    read: &'c Read<'r>,
+}
 
-impl Names for Asked<'_, '_> {
+impl<'r> Names for Asked<'r, '_, '_> {
     fn find<'v>(&self, name: &str) -> Found<'v>
     where
         Self: 'v,
     {
-        let request = self.0;
+        let Self { request, read } = *self;
+        let plain = |is_plain: bool, text: &'r str| {
+            if is_plain {
+                Ok(text_of(text))
+            } else {
+                unclear()
+            }
+        };
         match name {
             "headers" => Ok(Box::new(Map(Sent(request)))),
-            "host" => match host::plain(request.host) {
-                Some(host) => Ok(Box::new(CelString::from(host))),
+            "host" => match read.host.get_or_init(|| host::plain(request.host)) {
+                Some(host) => Ok(text_of(host)),
                 None => unclear(),
             },
-            "method" if request.method.is_empty() || path::method_renamed(request) => unclear(),
-            "method" => Ok(Box::new(CelString::from(request.method))),
-            "path" if Reading::of(request).is_plain => {
-                Ok(Box::new(CelString::from(request.path())))
+            "method" => {
+                let is_plain = || !request.method.is_empty() && !path::method_renamed(request);
+                plain(*read.has_plain_method.get_or_init(is_plain), request.method)
             }
-            "path" => unclear(),
+            "path" => {
+                let is_plain = || Reading::of(request).is_plain;
+                plain(*read.has_plain_path.get_or_init(is_plain), request.path())
+            }
             _ => absent(name),
         }
     }
@@ -232,6 +255,10 @@ impl Names for Sent<'_, '_> {
             _ => unclear(),
         }
     }
+}
+
+fn text_of(text: &str) -> Box<dyn Val + '_> {
+    Box::new(CelString::from(text))
 }
 
 fn absent<'v>(name: &str) -> Found<'v> {

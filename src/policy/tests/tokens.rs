@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::rules::policy;
 use super::*;
-use crate::core::clock::Clock;
+use crate::core::clock::{Clock, UnixMillis};
 use crate::core::reason::Detail;
 use crate::gate::testing::verified;
 
@@ -12,6 +12,11 @@ use crate::gate::testing::verified;
 const NOW: u64 = 1_700_000_100;
 
 fn judged(rule: &str, claims: &Value) -> Result<Fit, Rejection> {
+    let clock = Clock::manual(UnixMillis::from_seconds(NOW));
+    judged_at(&clock, rule, claims)
+}
+
+fn judged_at(clock: &Clock, rule: &str, claims: &Value) -> Result<Fit, Rejection> {
     let policy = policy(&format!("- {{ name: it, path: /it, {rule} }}"));
     let request = Request {
         method: "GET",
@@ -19,12 +24,11 @@ fn judged(rule: &str, claims: &Value) -> Result<Fit, Rejection> {
         ..Request::unread()
     };
     let rule = policy.select(&request).expect("the rule is found");
-    let clock = Clock::manual(crate::core::clock::UnixMillis::from_seconds(NOW));
     let mut all = json!({ "iss": "https://id.example.com" });
     all.as_object_mut()
         .unwrap()
         .extend(claims.as_object().unwrap().clone());
-    rule.judge(&request, &verified(&all).claims, &clock)
+    rule.judge(&request, &verified(&all).claims, clock)
 }
 
 #[expect(
@@ -210,6 +214,13 @@ fn a_login_that_is_too_weak_or_too_old_is_challenged() {
         );
         assert_eq!(refused.wanted.as_deref(), Some(", max_age=\"300\""));
     }
+    for time in [json!(NOW + 61), json!(NOW * 1000), json!(u64::MAX)] {
+        lacks(
+            rule,
+            json!({ "auth_time": time }),
+            Reason::ClockDisagreement,
+        );
+    }
     let both = lacks(
         "acr: [gold], max_auth_age: 5m",
         json!({ "acr": "gold" }),
@@ -219,6 +230,26 @@ fn a_login_that_is_too_weak_or_too_old_is_challenged() {
         both.wanted.as_deref(),
         Some(", acr_values=\"gold\", max_age=\"300\"")
     );
+}
+
+#[test]
+fn a_jump_of_the_clock_is_not_taken_for_the_age_of_a_token() {
+    let claims = json!({ "auth_time": NOW });
+    for rule in [
+        "max_auth_age: 5m",
+        "max_token_age: 5m",
+        "conditions: ['now - claims.auth_time < 300']",
+    ] {
+        let clock = Clock::manual(UnixMillis::from_seconds(NOW));
+        assert!(judged_at(&clock, rule, &claims).is_ok(), "{rule}");
+        clock.set(UnixMillis::from_seconds(NOW + 86_400));
+        let refused = judged_at(&clock, rule, &claims).unwrap_err();
+        assert_eq!(refused.reason, Reason::ClockDisagreement, "{rule}");
+        // By now the new time is believed.
+        clock.advance(std::time::Duration::from_hours(2));
+        let refused = judged_at(&clock, rule, &claims).unwrap_err();
+        assert_ne!(refused.reason, Reason::ClockDisagreement, "{rule}");
+    }
 }
 
 #[test]
