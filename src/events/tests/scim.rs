@@ -263,7 +263,11 @@ async fn no_limit_keeps_a_user_active() {
     let mut off = taken_name;
     off["active"] = json!(false);
     assert_eq!(door.call("PUT", &user, &off).await.0, 200);
-    assert!(door.taken().contains(&revoke("oid=u1", NOW)));
+    // Also the name that it replaces: nobody else can have it yet.
+    let taken = door.taken();
+    for claim in ["oid=u1", "email=alice@example.com"] {
+        assert!(taken.contains(&revoke(claim, NOW)), "{taken:?}");
+    }
     let again = json!({ "op": "replace", "value": { "active": true } });
     assert_eq!(door.patch(&user, &again).await.0, 409);
 }
