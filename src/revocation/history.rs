@@ -37,7 +37,7 @@ pub struct Histories {
     retention: Retention,
     /// Remember revocations for at least this long.
     floor: Duration,
-    /// See [`History::change_to`].
+    /// See [`crate::core::lifetime::History::change_to`].
     spread: Duration,
     /// Changes by issuer that are known here and that the log may lack.
     lacking: BTreeSet<(String, Change)>,
