@@ -20,14 +20,14 @@ pub(super) fn decided(answered: &Answered<'_, '_>) {
     match answered.decision {
         Decision::Deny(denial) => {
             if enabled!(target: TARGET, Level::INFO) {
-                denied(answered, denial);
+                refused(answered, denial, true);
             }
         }
         passes => {
-            if let Some(refused) = passes.refused_in_shadow()
+            if let Some(denial) = passes.refused_in_shadow()
                 && enabled!(target: TARGET, Level::INFO)
             {
-                would_be_denied(answered, refused);
+                refused(answered, denial, false);
             }
             if enabled!(target: TARGET, Level::DEBUG) {
                 passed(answered, passes);
@@ -36,12 +36,19 @@ pub(super) fn decided(answered: &Answered<'_, '_>) {
     }
 }
 
-fn denied(answered: &Answered<'_, '_>, denial: &Denial) {
-    let detail = denial.detail.as_deref();
+/// Logs a refusal, or what would be one without shadow.
+fn refused(answered: &Answered<'_, '_>, denial: &Denial, enforced: bool) {
+    let (detail, reason) = (denial.detail.as_deref(), denial.reason.as_str());
+    let message = if enforced {
+        "request denied"
+    } else {
+        "request passes, and would be denied without shadow"
+    };
     tracing::info!(
         target: TARGET,
-        outcome = "deny",
-        reason = denial.reason.as_str(),
+        outcome = answered.decision.outcome(),
+        reason = enforced.then_some(reason),
+        would_refuse = (!enforced).then_some(reason),
         expected = detail.map(Detail::expected),
         found = detail.and_then(Detail::found),
         decision_id = %denial.id,
@@ -49,24 +56,7 @@ fn denied(answered: &Answered<'_, '_>, denial: &Denial) {
         method = answered.method(),
         path = answered.path(),
         trace_id = trace_id(answered.request),
-        "request denied"
-    );
-}
-
-fn would_be_denied(answered: &Answered<'_, '_>, refused: &Denial) {
-    let detail = refused.detail.as_deref();
-    tracing::info!(
-        target: TARGET,
-        outcome = answered.decision.outcome(),
-        would_refuse = refused.reason.as_str(),
-        expected = detail.map(Detail::expected),
-        found = detail.and_then(Detail::found),
-        decision_id = %refused.id,
-        door = answered.door,
-        method = answered.method(),
-        path = answered.path(),
-        trace_id = trace_id(answered.request),
-        "request passes, and would be denied without shadow"
+        "{message}"
     );
 }
 

@@ -20,7 +20,7 @@ use crate::core::lifetime::{Bounds, Change, Current, Lifetimes};
 
 use of_issuer::{OfIssuer, Ours};
 
-use super::record::{Action, Revocation, Target, Terms};
+use super::record::{Revocation, Terms};
 use super::retention::{Issuer, Retention};
 
 /// The longest time until every replica has read a new record of an engine's log.
@@ -310,24 +310,11 @@ pub fn provisional(issuer: &Issuer) -> Current {
 /// A lift of a cause that nothing else has: see [`Revocation::bounds`].
 pub(super) fn record(issuer: &str, change: Change) -> Arc<Revocation> {
     let Change { at, bounds } = change;
+    let id = format!("bounds-{}-{}-{}", at.0, bounds.longest_life, bounds.leeway);
     Arc::new(Revocation {
-        id: format!("bounds-{}-{}-{}", at.0, bounds.longest_life, bounds.leeway),
-        target: Target {
-            issuer: issuer.to_owned(),
-            matches: BTreeMap::new(),
-        },
-        action: Action::Lift,
-        issued_at_or_before: None,
-        expires_at_or_before: None,
-        occurred_at: at,
         forget_after: UnixMillis::MAX,
-        source: SOURCE.to_owned(),
-        cause: CAUSE.to_owned(),
-        received_at: at,
         bounds: Some(bounds),
-        turn: None,
-        note: None,
-        original: None,
+        ..Revocation::without_effect(id, issuer, SOURCE, CAUSE, at)
     })
 }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::feed::FeedState;
 use super::log::{AppendError, Cursor};
-use super::record::{Action, Draft, Note, Revocation, Target};
+use super::record::{Draft, Note, Revocation};
 use super::{Reader, Writer};
 use crate::core::clock::UnixMillis;
 
@@ -169,24 +169,11 @@ impl Notes {
         } else {
             KEPT + MARGIN
         };
+        let id = format!("note-{}-{}", note.key, note.version);
         Revocation {
-            id: format!("note-{}-{}", note.key, note.version),
-            target: Target {
-                issuer: issuer.to_owned(),
-                matches: BTreeMap::new(),
-            },
-            action: Action::Lift,
-            issued_at_or_before: None,
-            expires_at_or_before: None,
-            occurred_at: now,
             forget_after: now.plus(keep),
-            source: source.to_owned(),
-            cause: CAUSE.to_owned(),
-            received_at: now,
-            bounds: None,
-            turn: None,
             note: Some(Box::new(note)),
-            original: None,
+            ..Revocation::without_effect(id, issuer, source, CAUSE, now)
         }
     }
 }

@@ -110,6 +110,36 @@ pub struct Revocation {
 }
 
 impl Revocation {
+    /// Returns a record that revokes nothing, for the caller to put its content in: a lift of a cause that no
+    /// revocation has. It may be forgotten at once.
+    pub(super) fn without_effect(
+        id: String,
+        issuer: &str,
+        source: &str,
+        cause: &str,
+        now: UnixMillis,
+    ) -> Self {
+        Self {
+            id,
+            target: Target {
+                issuer: issuer.to_owned(),
+                matches: BTreeMap::new(),
+            },
+            action: Action::Lift,
+            issued_at_or_before: None,
+            expires_at_or_before: None,
+            occurred_at: now,
+            forget_after: now,
+            source: source.to_owned(),
+            cause: cause.to_owned(),
+            received_at: now,
+            bounds: None,
+            turn: None,
+            note: None,
+            original: None,
+        }
+    }
+
     /// Returns whether the record refuses nothing and only says what it would refuse.
     #[must_use]
     pub fn is_in_shadow(&self) -> bool {

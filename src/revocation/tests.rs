@@ -1,6 +1,7 @@
 //! The parts together.
 
 mod agreement;
+mod process;
 mod stage;
 mod trouble;
 
@@ -8,10 +9,11 @@ use std::collections::BTreeMap;
 
 use super::log::{AppendError, Feed, Records};
 use super::*;
+pub(super) use process::Process;
 use stage::{Stage, at};
 
-const ISSUER: &str = "https://id.example.com";
-const NOW: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
+pub(super) const ISSUER: &str = "https://id.example.com";
+pub(super) const NOW: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
 
 fn draft(issuer: &str, claim: &str) -> Draft {
     Draft {

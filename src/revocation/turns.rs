@@ -4,7 +4,7 @@
 //! turn, and all of them know the cursor. A turn keeps replicas from asking at once and nothing more: two
 //! that ask at once record the same events twice, which changes nothing (`docs/decisions/0027`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::log::AppendError;
-use super::record::{Action, Revocation, Target, Turn};
+use super::record::{Revocation, Turn};
 use super::writer::Writer;
 use crate::core::clock::{Clock, Moment, UnixMillis};
 
@@ -151,24 +151,10 @@ impl fmt::Debug for Turns {
 
 /// A lift of a cause that nothing else has: see [`Revocation::turn`].
 fn record(source: &str, issuer: &str, turn: Turn, now: UnixMillis) -> Revocation {
+    let id = format!("turn-{:016x}-{}-{}", turn.holder, turn.term, now.0);
     Revocation {
-        id: format!("turn-{:016x}-{}-{}", turn.holder, turn.term, now.0),
-        target: Target {
-            issuer: issuer.to_owned(),
-            matches: BTreeMap::new(),
-        },
-        action: Action::Lift,
-        issued_at_or_before: None,
-        expires_at_or_before: None,
-        occurred_at: now,
-        forget_after: now,
-        source: source.to_owned(),
-        cause: CAUSE.to_owned(),
-        received_at: now,
-        bounds: None,
         turn: Some(Box::new(turn)),
-        note: None,
-        original: None,
+        ..Revocation::without_effect(id, issuer, source, CAUSE, now)
     }
 }
 
@@ -214,55 +200,12 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use prometheus_client::registry::Registry;
-    use serde_json::json;
-    use tokio::task::JoinHandle;
-    use tokio_util::sync::CancellationToken;
-
     use super::*;
-    use crate::core::readiness::Readiness;
-    use crate::revocation::{self, Issuer, Metrics};
+    use crate::revocation::tests::{ISSUER, NOW, Process};
 
-    const ISSUER: &str = "https://id.example.com";
-    const NOW: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
-
-    struct Process {
-        turns: Turns,
-        writer: Writer,
-        follower: JoinHandle<Result<(), String>>,
-        shutdown: CancellationToken,
-    }
-
-    impl Process {
-        fn start(directory: &tempfile::TempDir, clock: &Clock) -> Self {
-            let config = json!({ "store": { "embedded": { "path": directory.path() } } });
-            let config: revocation::Config = serde_saphyr::from_str(&config.to_string()).unwrap();
-            let issuer = Issuer {
-                issuer: ISSUER.to_owned(),
-                max_token_lifetime: Duration::from_hours(1),
-                leeway: Duration::ZERO,
-            };
-            let metrics = Arc::new(Metrics::register(&mut Registry::default()));
-            let readiness = Readiness::default();
-            let parts = revocation::open(&config, &[issuer], clock, &readiness, metrics).unwrap();
-            let shutdown = CancellationToken::new();
-            Self {
-                turns: parts.turns,
-                writer: parts.writer,
-                follower: tokio::spawn(parts.follower.run(shutdown.clone())),
-                shutdown,
-            }
-        }
-
-        /// Another process that follows the same log.
-        fn replica(&self) -> Turns {
-            Turns::new(&self.writer, self.turns.known.clone(), false)
-        }
-
-        async fn stop(self) {
-            self.shutdown.cancel();
-            self.follower.await.unwrap().unwrap();
-        }
+    /// Another process that follows the same log.
+    fn replica(process: &Process) -> Turns {
+        Turns::new(&process.writer, process.turns.known.clone(), false)
     }
 
     async fn has(turns: &Turns) -> bool {
@@ -277,8 +220,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn one_replica_polls_and_the_next_continues_from_its_cursor() {
         let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
-        let process = Process::start(&directory, &clock);
-        let (first, second) = (process.replica(), process.replica());
+        let process = Process::start(directory.path(), &clock);
+        let (first, second) = (replica(&process), replica(&process));
         assert!(has(&first).await);
         assert!(!has(&second).await);
         advance(&first, "1").await;
@@ -301,8 +244,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn of_two_replicas_that_claim_the_turn_the_first_in_the_log_polls() {
         let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
-        let process = Process::start(&directory, &clock);
-        let (first, second) = (process.replica(), process.replica());
+        let process = Process::start(directory.path(), &clock);
+        let (first, second) = (replica(&process), replica(&process));
         for turns in [&first, &second] {
             turns.write("okta", ISSUER, 7, None).await.unwrap();
         }
@@ -314,11 +257,11 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_single_replica_polls_at_once_after_a_restart_from_its_cursor() {
         let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
-        let process = Process::start(&directory, &clock);
+        let process = Process::start(directory.path(), &clock);
         assert!(has(&process.turns).await);
         advance(&process.turns, "1").await;
         process.stop().await;
-        let process = Process::start(&directory, &clock);
+        let process = Process::start(directory.path(), &clock);
         assert!(has(&process.turns).await);
         advance(&process.turns, "1").await;
         assert_eq!(process.turns.cursor("okta").as_deref(), Some("1"));

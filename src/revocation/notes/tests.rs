@@ -1,61 +1,21 @@
 //! Notes over the embedded store.
 
-use prometheus_client::registry::Registry;
-use serde_json::json;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-
 use super::*;
 use crate::core::clock::Clock;
-use crate::core::readiness::Readiness;
-use crate::revocation::{self, Issuer, Metrics};
+use crate::revocation::tests::{ISSUER, NOW, Process};
 
-const ISSUER: &str = "https://id.example.com";
 const PEOPLE: (&str, &str) = ("people", ISSUER);
-const NOW: UnixMillis = UnixMillis::from_seconds(1_800_000_000);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Process {
-    notes: Arc<Notes>,
-    follower: JoinHandle<Result<(), String>>,
-    shutdown: CancellationToken,
+async fn put(process: &Process, version: u64, text: Option<&str>) -> bool {
+    let note = note(version, text);
+    let change = Change { note, keep: KEPT };
+    let put = process.notes.put(PEOPLE, Vec::new(), change, PATIENCE);
+    put.await.unwrap()
 }
 
-impl Process {
-    fn start(directory: &tempfile::TempDir, clock: &Clock) -> Self {
-        let config = json!({ "store": { "embedded": { "path": directory.path() } } });
-        let config: revocation::Config = serde_saphyr::from_str(&config.to_string()).unwrap();
-        let issuer = Issuer {
-            issuer: ISSUER.to_owned(),
-            max_token_lifetime: Duration::from_hours(1),
-            leeway: Duration::ZERO,
-        };
-        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
-        let readiness = Readiness::default();
-        let parts = revocation::open(&config, &[issuer], clock, &readiness, metrics).unwrap();
-        let shutdown = CancellationToken::new();
-        Self {
-            notes: parts.notes,
-            follower: tokio::spawn(parts.follower.run(shutdown.clone())),
-            shutdown,
-        }
-    }
-
-    async fn put(&self, version: u64, text: Option<&str>) -> bool {
-        let note = note(version, text);
-        let change = Change { note, keep: KEPT };
-        let put = self.notes.put(PEOPLE, Vec::new(), change, PATIENCE);
-        put.await.unwrap()
-    }
-
-    fn text(&self) -> Option<String> {
-        self.notes.known.get("people", "u1")?.text.clone()
-    }
-
-    async fn stop(self) {
-        self.shutdown.cancel();
-        self.follower.await.unwrap().unwrap();
-    }
+fn text(process: &Process) -> Option<String> {
+    process.notes.known.get("people", "u1")?.text.clone()
 }
 
 fn note(version: u64, text: Option<&str>) -> Note {
@@ -70,11 +30,11 @@ fn note(version: u64, text: Option<&str>) -> Note {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_changes_of_a_note_the_first_in_the_log_counts_also_after_a_restart() {
     let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
-    let process = Process::start(&directory, &clock);
-    assert!(process.put(1, Some("alice")).await);
-    assert!(!process.put(1, Some("bob")).await, "it is late");
-    assert!(process.put(2, Some("carol")).await);
-    assert!(!process.put(2, None).await, "it is late");
+    let process = Process::start(directory.path(), &clock);
+    assert!(put(&process, 1, Some("alice")).await);
+    assert!(!put(&process, 1, Some("bob")).await, "it is late");
+    assert!(put(&process, 2, Some("carol")).await);
+    assert!(!put(&process, 2, None).await, "it is late");
     let known = process.notes.known.clone();
     assert_eq!(known.named("people", "carol").len(), 1);
     for name in ["alice", "bob"] {
@@ -82,11 +42,11 @@ async fn of_two_changes_of_a_note_the_first_in_the_log_counts_also_after_a_resta
     }
     assert!(known.named("another", "carol").is_empty());
     process.stop().await;
-    let process = Process::start(&directory, &clock);
+    let process = Process::start(directory.path(), &clock);
     process.notes.catch_up(PATIENCE).await.unwrap();
-    assert_eq!(process.text().as_deref(), Some("carol"));
-    assert!(process.put(3, None).await);
-    assert_eq!(process.text(), None);
+    assert_eq!(text(&process).as_deref(), Some("carol"));
+    assert!(put(&process, 3, None).await);
+    assert_eq!(text(&process), None);
     assert_eq!(process.notes.known.version("people", "u1"), 3);
     assert_eq!(process.notes.known.page("people", 0, 9).0, 0);
     process.stop().await;
@@ -95,15 +55,15 @@ async fn of_two_changes_of_a_note_the_first_in_the_log_counts_also_after_a_resta
 #[tokio::test(flavor = "multi_thread")]
 async fn a_note_is_renewed_when_half_of_its_time_is_over_and_at_once_in_a_new_history() {
     let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
-    let process = Process::start(&directory, &clock);
-    assert!(process.put(1, Some("alice")).await);
+    let process = Process::start(directory.path(), &clock);
+    assert!(put(&process, 1, Some("alice")).await);
     let renewed = async || process.notes.renew(PEOPLE).await.unwrap();
     assert_eq!(renewed().await, 0);
     clock.advance(KEPT / 2 + Duration::from_secs(1));
     assert_eq!(renewed().await, 1);
     process.notes.catch_up(PATIENCE).await.unwrap();
     assert_eq!(process.notes.known.version("people", "u1"), 2);
-    assert_eq!(process.text().as_deref(), Some("alice"));
+    assert_eq!(text(&process).as_deref(), Some("alice"));
     assert_eq!(renewed().await, 0);
     process.notes.known.write_again();
     assert_eq!(renewed().await, 1);
@@ -112,23 +72,10 @@ async fn a_note_is_renewed_when_half_of_its_time_is_over_and_at_once_in_a_new_hi
 
 fn record_of(note: Note, forget_after: UnixMillis, received_at: UnixMillis) -> Revocation {
     Revocation {
-        id: String::new(),
-        target: Target {
-            issuer: ISSUER.to_owned(),
-            matches: BTreeMap::new(),
-        },
-        action: Action::Lift,
-        issued_at_or_before: None,
-        expires_at_or_before: None,
-        occurred_at: NOW,
         forget_after,
-        source: "people".to_owned(),
-        cause: CAUSE.to_owned(),
         received_at,
-        bounds: None,
-        turn: None,
         note: Some(Box::new(note)),
-        original: None,
+        ..Revocation::without_effect(String::new(), ISSUER, "people", CAUSE, NOW)
     }
 }
 
