@@ -1,11 +1,13 @@
 //! The chain: each line carries a number, the hash of the line before it and its own hash, so that a line
 //! that was removed, changed, added or moved shows.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use serde_json::Value;
+
+use crate::core::hex::hex;
 
 /// Stands before the hash of a line, which covers all bytes before it.
 const HASH: &str = ",\"hash\":\"";
@@ -103,14 +105,6 @@ fn sha256(bytes: &[u8]) -> [u8; SHA256_OUTPUT_LEN] {
     let mut hash = [0; SHA256_OUTPUT_LEN];
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 /// Reads the 64 lower-case digits of a hash.

@@ -24,6 +24,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::core::clock::Clock;
+use crate::core::hex::hex;
 use crate::core::readiness::Readiness;
 pub use chain::Link;
 pub use config::Config;
@@ -180,7 +181,7 @@ impl Audit {
         match &self.0 {
             Some(inner) if inner.hash_subjects => {
                 let text = format!("{issuer}\n{value}");
-                let hash = chain::hex(digest(&SHA256, text.as_bytes()).as_ref());
+                let hash = hex(digest(&SHA256, text.as_bytes()).as_ref());
                 format!("sha256:{hash}")
             }
             _ => value.to_owned(),

@@ -14,6 +14,7 @@ use super::outline::outline;
 use super::report::{Finding, Redactions, Report};
 use super::{Config, cross, schema, yaml};
 use crate::core::config_error::{ConfigError, ConfigErrors};
+use crate::core::hex::hex;
 use crate::core::outline::Outline;
 
 /// Reads the configuration from a file and from the environment variables that it names.
@@ -78,9 +79,7 @@ pub fn parse(
         Err(findings) => Err(findings),
     };
     let mut config = read.map_err(|findings| redactions.report(file, findings))?;
-    let digest = digest(&SHA256, bytes);
-    let digits = digest.as_ref().iter();
-    config.hash = digits.fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
+    config.hash = hex(digest(&SHA256, bytes).as_ref());
     Ok(config)
 }
 

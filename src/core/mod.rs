@@ -3,6 +3,7 @@
 pub(crate) mod client_ip;
 pub mod clock;
 pub(crate) mod config_error;
+pub(crate) mod hex;
 pub mod horizon;
 pub(crate) mod issuer;
 pub mod kv;

@@ -1,7 +1,7 @@
 //! The settings of a configuration as a tree that may leave the process: secrets are known by digests.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
@@ -9,6 +9,7 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA256};
 use serde_json::{Map, Value, json};
 
+use super::hex::hex;
 use super::secret::Secret;
 
 /// The member of a hidden value that holds its digest.
@@ -124,13 +125,6 @@ fn slow(salt: &str, secret: &[u8]) -> String {
         &mut digest,
     );
     hex(&digest)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
