@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, RequestBuilder, Response};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
+use url::form_urlencoded::byte_serialize;
 use url::{Origin, Url};
 
 use super::safe_url::is_loopback;
@@ -177,6 +180,18 @@ pub(crate) fn authorities(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, S
         return Err(format!("{path} holds no PEM certificate"));
     }
     Ok(found)
+}
+
+/// Returns the header `Authorization` by which a client authenticates at its authorization server with a secret: both
+/// are form-encoded first (RFC 6749 §2.3.1).
+#[must_use]
+pub(crate) fn client_basic(id: &str, secret: &str) -> HeaderValue {
+    let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encode(id), encode(secret));
+    let value = format!("Basic {}", STANDARD.encode(pair));
+    let mut value = HeaderValue::try_from(value).expect("base64 fits a header");
+    value.set_sensitive(true);
+    value
 }
 
 async fn bearer_token(path: &Path) -> Result<HeaderValue, String> {

@@ -15,7 +15,9 @@ mod tls;
 
 pub use address::{Address, Listener, bind};
 pub(crate) use backoff::Backoff;
-pub(crate) use client::{Access, Clients, Files, authorities, chain, read_body, read_file};
+pub(crate) use client::{
+    Access, Clients, Files, authorities, chain, client_basic, read_body, read_file,
+};
 pub(crate) use config::{Config, open_files};
 pub(crate) use connection::Connection;
 pub(crate) use metrics::Metrics;

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode, header};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
-use url::form_urlencoded::{Serializer, byte_serialize};
+use url::form_urlencoded::Serializer;
 
 use crate::admin::config::{LoginConfig, check_client_secret};
 use crate::admin::refused::Refused;
 use crate::core::reason::Fault;
 use crate::core::secret::{Encoding, Live, Secret, Sources};
 use crate::core::units::Bytes;
-use crate::net::{Access, Clients, Files, chain, read_body, safe_url, without_query};
+use crate::net::{Access, Clients, Files, chain, client_basic, read_body, safe_url, without_query};
 use crate::verify::{Algorithm, Verifier};
 
 const LARGEST_ANSWER: Bytes = Bytes::kib(256);
@@ -163,11 +163,8 @@ impl Login {
                 form.append_pair("client_id", &self.config.client_id);
                 request
             }
-            // RFC 6749 §2.3.1: both are form-encoded first.
             Some(secret) => {
-                let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-                let pair = [encode(&self.config.client_id), encode(&text(&secret))].join(":");
-                let value = format!("Basic {}", STANDARD.encode(pair));
+                let value = client_basic(&self.config.client_id, &text(&secret));
                 request.header(header::AUTHORIZATION, value)
             }
         };

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use schemars::JsonSchema;
@@ -12,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
-use url::form_urlencoded::{Serializer, byte_serialize};
+use url::form_urlencoded::Serializer;
 
 use crate::core::config_error::ConfigErrors;
 use crate::core::secret::Secret;
 use crate::core::units::Bytes;
-use crate::net::{Access, Clients, Files, chain, read_body, read_file, safe_url, without_query};
+use crate::net::{
+    Access, Clients, Files, chain, client_basic, read_body, read_file, safe_url, without_query,
+};
 
 const LARGEST_ANSWER: Bytes = Bytes::kib(256);
 
@@ -173,12 +173,7 @@ impl Tokens {
                 request
             }
             ClientAuth::ClientSecretBasic => {
-                let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-                let pair = format!("{}:{}", encode(&config.client_id), encode(text));
-                let value = format!("Basic {}", STANDARD.encode(pair));
-                let mut value = HeaderValue::try_from(value).expect("base64 fits a header");
-                value.set_sensitive(true);
-                request.header(AUTHORIZATION, value)
+                request.header(AUTHORIZATION, client_basic(&config.client_id, text))
             }
         };
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
