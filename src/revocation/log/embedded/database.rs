@@ -235,14 +235,26 @@ pub(super) fn read(
 ) -> Result<Tally, ReadError> {
     let snapshot = connection.unchecked_transaction()?;
     let tally = Tally::read(&snapshot)?;
-    let mut statement = snapshot.prepare_cached(
-        "SELECT position, digest, forget_after, sum, record
-         FROM records WHERE position > ?1 ORDER BY position",
-    )?;
+    records(&snapshot, &tally, after, |read| take(read, &tally))?;
+    Ok(tally)
+}
+
+/// The rows that [`check`] reads.
+pub(super) const RECORDS: &str = "SELECT position, digest, forget_after, sum, record FROM records";
+
+/// Calls `take` with each record after a position, each byte of it checked. `tally` is of the same snapshot.
+pub(super) fn records(
+    snapshot: &Connection,
+    tally: &Tally,
+    after: u64,
+    mut take: impl FnMut(Read) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let sql = format!("{RECORDS} WHERE position > ?1 ORDER BY position");
+    let mut statement = snapshot.prepare_cached(&sql)?;
     let mut rows = statement.query([i64::try_from(after).unwrap_or(i64::MAX)])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        take(check(row, &tally)?, &tally)?;
+        take(check(row, tally)?)?;
         count += 1;
     }
     if after == 0 && count != tally.records {
@@ -250,9 +262,10 @@ pub(super) fn read(
         let text = format!("it has {count} records, but {counted} were counted");
         return Err(ReadError::Damaged(text));
     }
-    Ok(tally)
+    Ok(())
 }
 
+/// Reads a row of [`RECORDS`].
 pub(super) fn check(row: &Row<'_>, tally: &Tally) -> Result<Read, ReadError> {
     let position: i64 = row.get(0)?;
     let bytes = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;

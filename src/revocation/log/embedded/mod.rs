@@ -14,7 +14,6 @@ mod error;
 mod head;
 mod home;
 mod seal;
-mod snapshot;
 mod tail;
 mod view;
 mod wal;
@@ -50,8 +49,7 @@ use seal::Seal;
 
 pub(super) use commit::Kept;
 pub use error::OpenError;
-pub use snapshot::read_all;
-pub use view::{View, view};
+pub use view::{View, read_all, view};
 
 /// Batches that may wait for the writer. When there are more, senders are told to try again.
 const QUEUE: usize = 4096;

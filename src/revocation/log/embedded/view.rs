@@ -1,15 +1,16 @@
-//! Reading parts of a store beside the process that uses it, all of one moment.
+//! Reading a store beside the process that uses it, all of one moment.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension as _, Row, Transaction};
+use rusqlite::{Connection, Row, Transaction};
 
 use crate::revocation::record::Revocation;
 
 use super::database::{self, Tally};
 use super::error::ReadError;
-use super::{Config, home, snapshot};
+use super::home::{self, Witness};
+use super::{Config, OpenError, compare, expect_database};
 
 /// A store at one moment. Each record that it returns was checked byte by byte.
 pub struct View<'c> {
@@ -26,7 +27,7 @@ pub fn view<T>(
     config: &Config,
     look: impl FnOnce(&View<'_>) -> Result<T, String>,
 ) -> Result<T, String> {
-    let reader = snapshot::open(config).map_err(|error| error.to_string())?;
+    let reader = open(config).map_err(|error| error.to_string())?;
     let place = config.path.join(home::DATABASE).display().to_string();
     let begun = reader.unchecked_transaction().map_err(ReadError::from);
     let begun = begun.and_then(|snapshot| Ok((Tally::read(&snapshot)?, snapshot)));
@@ -38,8 +39,43 @@ pub fn view<T>(
     })
 }
 
+/// Calls `visit` with every record that is in a store at this moment, the oldest first.
+///
+/// # Errors
+/// As [`view`], or what `visit` says.
+pub fn read_all(
+    config: &Config,
+    mut visit: impl FnMut(Arc<Revocation>) -> Result<(), String>,
+) -> Result<(), String> {
+    view(config, |view| {
+        let read = database::records(&view.snapshot, &view.tally, 0, |(record, ..)| {
+            visit(record).map_err(ReadError::Stopped)
+        });
+        read.map_err(|why| unreadable(&view.place, &why))
+    })
+}
+
+fn open(config: &Config) -> Result<Connection, OpenError> {
+    let database = config.path.join(home::DATABASE);
+    if home::mark_of(&database).exists() {
+        let why = "it is a copy that lacks records of its log; export from the log itself, or \
+                   let its replica read what is missing first";
+        return Err(OpenError::damaged(&database, why));
+    }
+    // Before the database is read: later commits may follow.
+    let testimony = Witness::read(&config.path.join(home::WITNESS))?;
+    expect_database(testimony, &database)?;
+    let reader = database::open_reader(&database).map_err(OpenError::unreadable(&database))?;
+    let tally = Tally::read(&reader).map_err(OpenError::unreadable(&database))?;
+    compare(testimony, &tally, &database)?;
+    Ok(reader)
+}
+
 fn unreadable(place: &str, why: &ReadError) -> String {
-    format!("{place} cannot be read: {why}; see docs/recovery.md")
+    match why {
+        ReadError::Stopped(why) => why.clone(),
+        why => format!("{place} cannot be read: {why}; see docs/recovery.md"),
+    }
 }
 
 impl View<'_> {
@@ -58,9 +94,7 @@ impl View<'_> {
     /// # Errors
     /// When a record cannot be read.
     pub fn after(&self, position: u64, visit: Visit<'_>) -> Result<(), String> {
-        let sql = "SELECT position, digest, forget_after, sum, record
-                   FROM records WHERE position > ?1 ORDER BY position";
-        self.each(sql, position, visit)
+        self.each("WHERE position > ?1 ORDER BY position", position, visit)
     }
 
     /// Calls `visit` with all records and their positions, the newest first.
@@ -68,9 +102,7 @@ impl View<'_> {
     /// # Errors
     /// When a record cannot be read.
     pub fn backwards(&self, visit: Visit<'_>) -> Result<(), String> {
-        let sql = "SELECT position, digest, forget_after, sum, record
-                   FROM records WHERE position > ?1 ORDER BY position DESC";
-        self.each(sql, 0, visit)
+        self.each("WHERE position > ?1 ORDER BY position DESC", 0, visit)
     }
 
     /// Returns the record at a position; `None` if it is not there any more.
@@ -78,20 +110,20 @@ impl View<'_> {
     /// # Errors
     /// When it cannot be read.
     pub fn at(&self, position: u64) -> Result<Option<Arc<Revocation>>, String> {
-        let sql = "SELECT position, digest, forget_after, sum, record
-                   FROM records WHERE position = ?1";
-        let found = self.snapshot.prepare_cached(sql).and_then(|mut statement| {
-            let found = statement.query_row([position.cast_signed()], |row| Ok(self.read(row)));
-            found.optional()
-        });
-        let found = found.map_err(|error| unreadable(&self.place, &error.into()))?;
-        Ok(found.transpose()?.map(|(record, _)| record))
+        let mut found = None;
+        let mut visit = |record, _| {
+            found = Some(record);
+            Ok(ControlFlow::Break(()))
+        };
+        self.each("WHERE position = ?1", position, &mut visit)?;
+        Ok(found)
     }
 
-    fn each(&self, sql: &str, after: u64, visit: Visit<'_>) -> Result<(), String> {
+    fn each(&self, which: &str, position: u64, visit: Visit<'_>) -> Result<(), String> {
+        let sql = format!("{} {which}", database::RECORDS);
         let failed = |error: rusqlite::Error| unreadable(&self.place, &error.into());
-        let mut statement = self.snapshot.prepare_cached(sql).map_err(failed)?;
-        let mut rows = statement.query([after.cast_signed()]).map_err(failed)?;
+        let mut statement = self.snapshot.prepare_cached(&sql).map_err(failed)?;
+        let mut rows = statement.query([position.cast_signed()]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             let (record, position) = self.read(row)?;
             if visit(record, position)?.is_break() {
