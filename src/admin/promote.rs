@@ -13,7 +13,7 @@ use super::revocations::{MOST_LIFTED, Ordered, fresh_id, place, take_back};
 use super::shown::{Listed, Record, Time};
 use crate::audit::Audit;
 use crate::revocation::Revocation;
-use crate::revocation::search::{Name, Scope};
+use crate::revocation::search::Scope;
 
 /// What became of revocations in shadow.
 pub(super) enum Promoted {
@@ -42,13 +42,8 @@ pub(super) async fn promote(api: &Api, caller: &Caller, id: &str) -> Result<Prom
     caller.may_write()?;
     api.require_ready()?;
     audited::require(&api.audit).await?;
-    let own = id.to_owned();
-    let named = move |record: &Revocation| record.id == own && record.is_in_shadow();
-    let sought = vec![Name::Id(id.to_owned())];
-    let found = api
-        .search
-        .find_named(Scope::Live, MOST_LIFTED, sought, named.clone())
-        .await?;
+    let found = api.with_id(Scope::Live, MOST_LIFTED, id, Revocation::is_in_shadow);
+    let found = found.await?;
     if found.found.is_empty() {
         let why = "no live revocation with this id is in shadow: it never was, or it was promoted, lifted or forgotten";
         return Err(Refused::new(StatusCode::NOT_FOUND, why));
@@ -77,7 +72,7 @@ pub(super) async fn promote(api: &Api, caller: &Caller, id: &str) -> Result<Prom
             Ordered::Waits(order) => return Ok(Promoted::Waits(order)),
         }
     }
-    take_back(api, caller, id, named).await?;
+    take_back(api, caller, id, Revocation::is_in_shadow).await?;
     let more = false;
     Ok(Promoted::Enforced(Listed { revocations, more }))
 }

@@ -15,7 +15,7 @@ use super::shown::{Listed, Record};
 use super::{audited, order, preview};
 use crate::audit::Audit;
 use crate::core::clock::UnixMillis;
-use crate::revocation::search::{Found, Name, Results, Scope};
+use crate::revocation::search::{Found, Name, Results, Scope, SearchError};
 use crate::revocation::{Action, Draft, Revocation, Target};
 
 /// Revocations that one request lifts, at most.
@@ -193,12 +193,7 @@ pub(super) async fn list(api: &Api, query: Query) -> Result<Listed, Refused> {
 /// Lists the live revocations with this id.
 pub(super) async fn find(api: &Api, id: String) -> Result<Listed, Refused> {
     api.require_ready()?;
-    let sought = vec![Name::Id(id.clone())];
-    let filter = move |record: &Revocation| record.id == id;
-    let results = api
-        .search
-        .find_named(Scope::Live, MOST_SHOWN, sought, filter)
-        .await?;
+    let results = api.with_id(Scope::Live, MOST_SHOWN, &id, |_| true).await?;
     if results.found.is_empty() {
         return Err(no_such_revocation());
     }
@@ -210,23 +205,17 @@ pub(super) async fn lift(api: &Api, caller: &Caller, id: String) -> Result<Liste
     caller.may_write()?;
     api.require_ready()?;
     audited::require(&api.audit).await?;
-    let wanted = id.clone();
-    let named = move |record: &Revocation| record.id == wanted;
-    take_back(api, caller, &id, named).await
+    take_back(api, caller, &id, |_| true).await
 }
 
-/// Lifts the live revocations that `named` accepts, and returns all that it took back.
+/// Lifts the live revocations with this id that `is_meant` accepts, and returns all that it took back.
 pub(super) async fn take_back(
     api: &Api,
     caller: &Caller,
     id: &str,
-    named: impl FnMut(&Revocation) -> bool + Send + 'static,
+    is_meant: impl Fn(&Revocation) -> bool + Send + 'static,
 ) -> Result<Listed, Refused> {
-    let sought = vec![Name::Id(id.to_owned())];
-    let named = api
-        .search
-        .find_named(Scope::Live, MOST_LIFTED, sought, named)
-        .await?;
+    let named = api.with_id(Scope::Live, MOST_LIFTED, id, is_meant).await?;
     if named.found.is_empty() {
         return Err(no_such_revocation());
     }
@@ -293,14 +282,21 @@ impl Subject {
 impl Api {
     /// Returns the revocation that a request with this key made, also if it was lifted since.
     pub(super) async fn earlier(&self, key: &str) -> Result<Option<Found>, Refused> {
-        let key = key.to_owned();
-        let sought = vec![Name::Id(key.clone())];
-        let filter = move |record: &Revocation| record.id == key;
-        let earlier = self
-            .search
-            .find_named(Scope::LiftedToo, 1, sought, filter)
-            .await?;
+        let earlier = self.with_id(Scope::LiftedToo, 1, key, |_| true).await?;
         Ok(earlier.found.into_iter().next())
+    }
+
+    /// Returns the newest revocations with this id that `is_meant` accepts.
+    pub(super) async fn with_id(
+        &self,
+        scope: Scope,
+        limit: usize,
+        id: &str,
+        is_meant: impl Fn(&Revocation) -> bool + Send + 'static,
+    ) -> Result<Results, SearchError> {
+        let (sought, id) = (vec![Name::Id(id.to_owned())], id.to_owned());
+        let filter = move |record: &Revocation| record.id == id && is_meant(record);
+        self.search.find_named(scope, limit, sought, filter).await
     }
 }
 
