@@ -61,7 +61,7 @@ pub(super) fn check(config: &Config, errors: &mut ConfigErrors) {
     }
 }
 
-/// Reports event sources that revoke by the address of requests, which nobody says.
+/// Reports event sources that revoke by the address of a request while `client_ip` is not set.
 fn check_networks(config: &Config, errors: &mut ConfigErrors) {
     if config.client_ip.is_some() || errors.is_replaced("client_ip") {
         return;

@@ -40,6 +40,17 @@ async fn run(world: &World, scenario: &str, more: Value) {
     assert!(status.success(), "{scenario}: {status}\n{}", process.tail());
 }
 
+/// A world whose audit trail is a file.
+async fn with_trail() -> World {
+    let builder = World::builder();
+    let file = builder.home().join("audit.log");
+    let builder = builder.config(|config| {
+        credentials(config);
+        config["audit"] = json!({ "file": file });
+    });
+    builder.start().await
+}
+
 #[tokio::test]
 async fn an_operator_revokes_finds_explains_and_lifts_and_envoy_obeys() {
     let world = world().await;
@@ -89,13 +100,7 @@ async fn an_operator_logs_in_at_a_real_oidc_provider_until_it_is_revoked() {
 
 #[tokio::test]
 async fn what_is_in_shadow_is_marked_on_every_page_until_it_is_enforced() {
-    let builder = World::builder();
-    let file = builder.home().join("audit.log");
-    let builder = builder.config(|config| {
-        credentials(config);
-        config["audit"] = json!({ "file": file });
-    });
-    let world = builder.start().await;
+    let world = with_trail().await;
     let token = world.idp.token("alice").sign();
     run(&world, "shadow", json!({ "token": token })).await;
 }
@@ -159,13 +164,7 @@ async fn a_page_of_another_origin_reaches_nothing() {
 
 #[tokio::test]
 async fn every_page_is_accessible_in_light_and_dark() {
-    let builder = World::builder();
-    let file = builder.home().join("audit.log");
-    let builder = builder.config(|config| {
-        credentials(config);
-        config["audit"] = json!({ "file": file });
-    });
-    let world = builder.start().await;
+    let world = with_trail().await;
     let token = world.idp.token("alice").sign();
     world.deactivate("alice").await;
     run(&world, "accessible", json!({ "token": token })).await;
